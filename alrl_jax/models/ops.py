@@ -1,0 +1,247 @@
+"""Array operations of StyleGAN2: resampling filters, resampled convolutions, normalisation.
+
+Images are NHWC, kernels HWIO.  Filters are host constants.  Numerics follow StyleGAN2 (Karras et
+al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020).
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float, Float32
+
+from alrl_jax.errors import UserError
+
+LEAKY_SLOPE = 0.2
+LEAKY_GAIN = math.sqrt(2.0)
+"""Keeps the variance of a unit normal input through a leaky ReLU, nearly."""
+
+_CONV_LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def setup_filter(
+    taps: Sequence[float] | Sequence[Sequence[float]],
+    gain: float = 1.0,
+    normalize: bool = True,
+) -> np.ndarray:
+    """Makes a resampling filter.
+
+    Args:
+        taps: one row of taps of a separable filter, or a whole table.
+        gain: factor by which the filter brightens an image.
+        normalize: scale the taps to sum to 1 first.
+
+    Returns:
+        float32 [k] (separable) or [kh, kw], as many axes as ``taps`` has.
+
+    Raises:
+        UserError: if ``taps`` is neither a row nor a table, or normalised taps sum to 0.
+    """
+    kernel = np.asarray(taps, np.float64)
+    if kernel.ndim not in (1, 2) or kernel.size == 0:
+        raise UserError(f"got filter taps {taps!r}; expected a row or a table; pass e.g. [1,3,3,1]")
+    if normalize:
+        if kernel.sum() == 0:
+            raise UserError(f"got taps {taps!r} of sum 0; expected a sum to divide by; normalize=0")
+        kernel = kernel / kernel.sum()
+    return (kernel * gain ** (kernel.ndim / 2)).astype(np.float32)
+
+
+FIR_FILTER = setup_filter([1, 3, 3, 1])
+"""The filter of every resampling in StyleGAN2."""
+
+
+def upfirdn2d(
+    x: Float[Array, "b h w c"],
+    kernel: np.ndarray | None,
+    up: int | tuple[int, int] = 1,
+    down: int | tuple[int, int] = 1,
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0),
+    flip_filter: bool = False,
+    gain: float = 1.0,
+) -> Float[Array, "b h2 w2 c"]:
+    """Inserts zeros, pads, filters and drops pixels, in that order.
+
+    Args:
+        x: images.
+        kernel: [k] (applied to columns and rows) or [kh, kw]; None is the identity.
+        up: factor of zero insertion, one or (x, y).
+        down: keep every n-th pixel, one or (x, y).
+        padding: pixels (left, right, top, bottom) put on; negative numbers crop.
+        flip_filter: correlate rather than convolve.
+        gain: factor on the result.
+
+    Returns:
+        Images of side (side * up + padding - k) // down + 1.
+    """
+    up_x, up_y = (up, up) if isinstance(up, int) else up
+    down_x, down_y = (down, down) if isinstance(down, int) else down
+    left, right, top, bottom = padding
+    taps = np.ones(1, np.float32) if kernel is None else np.asarray(kernel, np.float32)
+    taps = taps * np.float32(gain ** (taps.ndim / 2))
+    if not flip_filter:
+        taps = np.flip(taps)
+    if taps.ndim == 1:
+        x = _filter_axis(x, taps, 1, up_y, down_y, (top, bottom))
+        return _filter_axis(x, taps, 2, up_x, down_x, (left, right))
+    channels = x.shape[-1]
+    weights = jnp.asarray(np.tile(taps[:, :, None, None], (1, 1, 1, channels)), x.dtype)
+    return lax.conv_general_dilated(
+        x,
+        weights,
+        window_strides=(down_y, down_x),
+        padding=((top, bottom + up_y - 1), (left, right + up_x - 1)),
+        lhs_dilation=(up_y, up_x),
+        dimension_numbers=_CONV_LAYOUT,
+        feature_group_count=channels,
+    )
+
+
+def _filter_axis(
+    x: Float[Array, "b h w c"],
+    taps: np.ndarray,
+    axis: int,
+    up: int,
+    down: int,
+    padding: tuple[int, int],
+) -> Float[Array, "b h2 w2 c"]:
+    """Correlates one axis with ``taps``: a sum of shifted copies, which is quick everywhere."""
+    config = [(0, 0, 0)] * x.ndim
+    config[axis] = (padding[0], padding[1] + up - 1, up - 1)
+    padded = lax.pad(x, jnp.zeros((), x.dtype), config)
+    span = padded.shape[axis] - len(taps) + 1
+    shifted = (
+        lax.slice_in_dim(padded, start, start + span, down, axis) * np.asarray(tap, x.dtype)
+        for start, tap in enumerate(taps)
+    )
+    return functools.reduce(jnp.add, shifted)
+
+
+def upsample2d(
+    x: Float[Array, "b h w c"], kernel: np.ndarray = FIR_FILTER
+) -> Float[Array, "b h2 w2 c"]:
+    """Doubles the resolution, keeping brightness."""
+    size = kernel.shape[0]
+    before, after = (size + 1) // 2, (size - 2) // 2
+    return upfirdn2d(x, kernel, up=2, padding=(before, after, before, after), gain=4.0)
+
+
+def downsample2d(
+    x: Float[Array, "b h w c"], kernel: np.ndarray = FIR_FILTER
+) -> Float[Array, "b h2 w2 c"]:
+    """Halves the resolution, keeping brightness."""
+    size = kernel.shape[0]
+    before, after = (size - 1) // 2, (size - 2) // 2
+    return upfirdn2d(x, kernel, down=2, padding=(before, after, before, after))
+
+
+def conv2d(
+    x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]
+) -> Float[Array, "b h w o"]:
+    """Plain correlation; odd kernels, zeros beyond the border."""
+    return lax.conv_general_dilated(x, weight, (1, 1), "SAME", dimension_numbers=_CONV_LAYOUT)
+
+
+def upsample_conv2d(
+    x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]
+) -> Float[Array, "b h2 w2 o"]:
+    """Doubles the resolution and convolves.
+
+    The kernel is held as transposed convolutions hold it, hence the flip.
+    """
+    size = weight.shape[0]
+    if size == 1:
+        return upsample2d(conv2d(x, weight))
+    spread = lax.conv_general_dilated(
+        x,
+        jnp.flip(weight, (0, 1)),
+        (1, 1),
+        ((size - 1, size - 1), (size - 1, size - 1)),
+        lhs_dilation=(2, 2),
+        dimension_numbers=_CONV_LAYOUT,
+    )
+    return upfirdn2d(spread, FIR_FILTER, padding=(1, 1, 1, 1), gain=4.0)
+
+
+def downsample_conv2d(
+    x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]
+) -> Float[Array, "b h2 w2 o"]:
+    """Convolves and halves the resolution, low-pass filtered first."""
+    size = weight.shape[0]
+    if size == 1:
+        return conv2d(downsample2d(x), weight)
+    pad = (size + 1) // 2
+    smooth = upfirdn2d(x, FIR_FILTER, padding=(pad, pad, pad, pad))
+    return lax.conv_general_dilated(
+        smooth, weight, (2, 2), "VALID", dimension_numbers=_CONV_LAYOUT
+    )
+
+
+def leaky_relu(
+    x: Float[Array, "*shape"], gain: float = 1.0, clamp: float | None = None
+) -> Float[Array, "*shape"]:
+    """Leaky ReLU of slope 0.2 times sqrt(2), times ``gain``, clamped to +-``clamp * gain``."""
+    return clip(jax.nn.leaky_relu(x, LEAKY_SLOPE) * (LEAKY_GAIN * gain), clamp, gain)
+
+
+def clip(
+    x: Float[Array, "*shape"], clamp: float | None, gain: float = 1.0
+) -> Float[Array, "*shape"]:
+    """Clamps to +-``clamp * gain``; None leaves all as it is."""
+    return x if clamp is None else jnp.clip(x, -clamp * gain, clamp * gain)
+
+
+def normalize_2nd_moment(
+    x: Float[Array, "*batch d"], epsilon: float = 1e-8
+) -> Float[Array, "*batch d"]:
+    """Scales every vector to a mean square of 1."""
+    return x * lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + epsilon)
+
+
+def minibatch_stddev(
+    x: Float[Array, "b h w c"],
+    group_size: int | None,
+    num_channels: int = 1,
+    num_blocks: int = 1,
+) -> Float32[Array, "b h w n"]:
+    """Standard deviations across groups of samples, as maps that are flat over the image.
+
+    The batch is cut into ``num_blocks`` fixed blocks of neighbours and each block into groups, so
+    that the result depends on the batch alone, never on how many devices share it.  Inside a
+    block of m samples, sample j is in group j mod (m / group_size).
+
+    Args:
+        x: features.
+        group_size: samples in a group, at most a block; None is the whole block.
+        num_channels: into how many channel ranges the statistic is split.
+        num_blocks: number of blocks in the batch.
+
+    Returns:
+        ``num_channels`` maps in float32.
+
+    Raises:
+        UserError: if blocks, groups or channel ranges do not divide evenly.
+    """
+    batch, height, width, channels = x.shape
+    if batch % num_blocks or channels % num_channels:
+        raise UserError(
+            f"got a batch of {batch} with {channels} channels; expected multiples of "
+            f"mbstd_blocks={num_blocks} and mbstd_num_channels={num_channels}; change one of them"
+        )
+    block = batch // num_blocks
+    group = block if group_size is None else min(group_size, block)
+    if block % group:
+        raise UserError(
+            f"got {block} samples a block; expected a multiple of mbstd_group_size={group}; "
+            "change the batch size, mbstd_blocks or mbstd_group_size"
+        )
+    shape = (num_blocks, group, block // group, height, width, num_channels, -1)
+    grouped = x.astype(jnp.float32).reshape(shape)
+    variance = jnp.mean(jnp.square(grouped - grouped.mean(axis=1, keepdims=True)), axis=1)
+    stddev = jnp.sqrt(variance + 1e-8).mean(axis=(2, 3, 5))
+    maps = jnp.tile(stddev[:, None], (1, group, 1, 1)).reshape(batch, 1, 1, num_channels)
+    return jnp.broadcast_to(maps, (batch, height, width, num_channels))
