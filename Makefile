@@ -1,0 +1,49 @@
+# Everything runs in .venv, which these targets make with nothing but Python >= 3.11.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --disable-pip-version-check
+
+.PHONY: demo test test-slow lint format install install-dev clean
+
+demo: $(VENV)/.runtime
+	$(RUN) -m alrl_jax.train --config=configs/demo.py --workdir=runs/demo/training
+	$(RUN) -m alrl_jax.evaluate --workdir=runs/demo/training --output=runs/demo
+	@echo "The report: runs/demo/report/index.html"
+
+test: $(VENV)/.dev
+	$(RUN) -m pytest
+
+# Everything, what is marked slow included.
+test-slow: $(VENV)/.dev
+	$(RUN) -m pytest -m ""
+
+lint: $(VENV)/.dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m pyright
+
+format: $(VENV)/.dev
+	$(RUN) -m ruff check --fix .
+	$(RUN) -m ruff format .
+
+install: $(VENV)/.runtime
+install-dev: $(VENV)/.dev
+
+$(RUN):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than Python 3.11; name another: make PYTHON=python3.12 ..." >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp is written once its installation has succeeded, and is stale when a pin changes.
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(RUN)
+	$(PIP) install --quiet --requirement requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	$(PIP) install --quiet --requirement requirements-dev.lock
+	@touch $@
+
+clean:
+	rm -rf runs/demo build dist *.egg-info .pytest_cache .ruff_cache
