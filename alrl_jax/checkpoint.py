@@ -1,0 +1,245 @@
+"""Checkpoints of training: the only place that knows Orbax.
+
+One directory ``WORKDIR/checkpoints/STEP`` a save. Every field of the state is an entry of its own
+in it, so that a reader can take the averaged networks alone; what is not an array (the data
+iterator, sums of metrics) is JSON in the metadata of the same directory. Orbax writes to a
+temporary name and renames, so a directory with a plain number is complete.
+"""
+
+import dataclasses
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import jax
+import numpy as np
+from absl import logging
+from orbax.checkpoint import v1 as ocp
+
+from alrl_jax.errors import UserError
+
+PyTree = Any
+
+DIRECTORY = "checkpoints"
+DAMAGED_DIRECTORY = "damaged_checkpoints"
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What a checkpoint held.
+
+    Attributes:
+        step: finished updates.
+        state: the state, laid out as the abstract state that was asked for.
+        metadata: the JSON object that was saved with it.
+    """
+
+    step: int
+    state: PyTree
+    metadata: dict[str, Any]
+
+
+class Checkpointer:
+    """Saves and restores the state of one run; use it as a context manager."""
+
+    def __init__(self, workdir: Path, keep: int) -> None:
+        """Opens ``workdir/checkpoints``, creating it if need be.
+
+        Args:
+            workdir: directory of the run.
+            keep: newest checkpoints to keep; older ones are removed after a save.
+        """
+        self._workdir = Path(workdir).absolute()
+        self._keep = keep
+        self._pending: ocp.AsyncResponse[bool] | None = None
+        self._manager = self._open()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, oldest first."""
+        return [checkpoint.step for checkpoint in self._manager.checkpoints]
+
+    def latest_step(self) -> int | None:
+        """Step of the newest checkpoint, or None if there is none yet."""
+        return max(self.steps(), default=None)
+
+    def save(self, step: int, state: PyTree, metadata: dict[str, Any]) -> None:
+        """Starts a save; the state may be donated or changed as soon as this returns.
+
+        Args:
+            step: finished updates, the name of the checkpoint.
+            state: dataclass or dictionary of array trees; its fields become entries.
+            metadata: JSON object saved with it.
+        """
+        self.wait()
+        self._pending = self._manager.save_checkpointables_async(
+            step, _entries(state), force=True, custom_metadata=metadata
+        )
+
+    def wait(self) -> None:
+        """Waits for the save in progress; an error of its thread is raised here."""
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            pending.result()
+
+    def restore(self, abstract_state: PyTree) -> Restored | None:
+        """Reads the newest checkpoint that can be read.
+
+        Damaged ones are named in the log and moved to ``workdir/damaged_checkpoints``, so that
+        training can save the same steps again.
+
+        Args:
+            abstract_state: the state as ``jax.ShapeDtypeStruct`` leaves with shardings.
+
+        Returns:
+            The checkpoint, or None if there is none at all.
+
+        Raises:
+            UserError: if there are checkpoints but none can be read.
+        """
+        steps = self.steps()
+        faults: dict[int, str] = {}
+        for step in reversed(steps):
+            try:
+                restored = self._restore(step, abstract_state)
+            # Orbax lets errors of files, of its format and of the arrays pass as they are.
+            except Exception as error:
+                faults[step] = _reason(error)
+                logging.warning("checkpoint %d cannot be read: %s", step, faults[step])
+                continue
+            self._set_aside(list(faults))
+            return restored
+        if steps:
+            raise UserError(
+                f"{self._directory} holds no checkpoint that can be read (the newest, "
+                f"{steps[-1]}: {faults[steps[-1]]}); expected one written by this program with "
+                "this configuration; bring back a good copy or use another --workdir"
+            )
+        return None
+
+    def close(self) -> None:
+        """Waits for the save in progress and frees threads."""
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+
+    @property
+    def _directory(self) -> Path:
+        return self._workdir / DIRECTORY
+
+    def _open(self) -> ocp.training.Checkpointer:
+        return ocp.training.Checkpointer(
+            self._directory,
+            preservation_policy=ocp.training.preservation_policies.LatestN(self._keep),
+            cleanup_tmp_directories=True,
+        )
+
+    def _restore(self, step: int, abstract_state: PyTree) -> Restored:
+        metadata = self._manager.checkpointables_metadata(step).custom_metadata
+        if not isinstance(metadata, dict):
+            raise ValueError("its metadata are missing")
+        loaded = self._manager.load_checkpointables(step, _entries(abstract_state))
+        return Restored(step, _with_entries(abstract_state, loaded), metadata)
+
+    def _set_aside(self, steps: list[int]) -> None:
+        if not steps:
+            return
+        self._manager.close()
+        if jax.process_index() == 0:
+            for step in steps:
+                _move(self._directory / str(step), self._workdir / DAMAGED_DIRECTORY / str(step))
+        ocp.multihost.sync_global_processes("damaged checkpoints are set aside")
+        self._manager = self._open()
+
+
+def newest_step(workdir: Path) -> int | None:
+    """Step of the newest complete checkpoint of a run, or None; reads file names only."""
+    directory = Path(workdir) / DIRECTORY
+    if not directory.is_dir():
+        return None
+    return max((int(p.name) for p in directory.iterdir() if p.name.isdecimal()), default=None)
+
+
+def read_entries(workdir: Path, names: Iterable[str]) -> tuple[int, dict[str, PyTree]]:
+    """Reads chosen entries of the newest readable checkpoint, without knowing their structure.
+
+    Args:
+        workdir: directory of a run.
+        names: fields of the state, such as ``"ema"``.
+
+    Returns:
+        The step, and for every name its tree of NumPy arrays.
+
+    Raises:
+        UserError: if the run has no checkpoint that can be read.
+    """
+    directory = (Path(workdir) / DIRECTORY).absolute()
+    found = directory.iterdir() if directory.is_dir() else ()
+    steps = sorted((int(p.name) for p in found if p.name.isdecimal()), reverse=True)
+    reason = "there is none"
+    for step in steps:
+        try:
+            return step, _read_entries(directory / str(step), tuple(names))
+        # As in Checkpointer.restore: what is damaged fails in many ways.
+        except Exception as error:
+            reason = f"checkpoint {step}: {_reason(error)}"
+            logging.warning("checkpoint %d cannot be read: %s", step, _reason(error))
+    raise UserError(
+        f"{directory} has no checkpoint that can be read ({reason}); expected the directory of a "
+        "training run; train first, or name a model directory"
+    )
+
+
+def _read_entries(directory: Path, names: tuple[str, ...]) -> dict[str, PyTree]:
+    saved = ocp.checkpointables_metadata(directory).metadata
+    # Given as NumPy arrays, the leaves come back as such, whatever devices wrote them.
+    abstract = {
+        name: jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), saved[name])
+        for name in names
+    }
+    return ocp.load_checkpointables(directory, abstract)
+
+
+def _fields(state: PyTree) -> dict[str, PyTree]:
+    if isinstance(state, dict):
+        return state
+    return {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
+
+
+def _entries(state: PyTree) -> dict[str, PyTree]:
+    """The fields that hold arrays: Orbax refuses to save a tree without any."""
+    return {name: tree for name, tree in _fields(state).items() if jax.tree.leaves(tree)}
+
+
+def _with_entries(state: PyTree, loaded: dict[str, PyTree]) -> PyTree:
+    if isinstance(state, dict):
+        return state | loaded
+    return dataclasses.replace(state, **loaded)
+
+
+def _reason(error: BaseException) -> str:
+    """First line of the error that started a chain of them."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def _move(source: Path, target: Path) -> None:
+    if target.exists():
+        shutil.rmtree(target)
+    target.parent.mkdir(exist_ok=True)
+    shutil.move(source, target)

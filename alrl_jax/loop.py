@@ -1,0 +1,380 @@
+"""The training loop: one for every task. It moves data, saves, logs and stops; no maths.
+
+A step's number is the count of finished updates; it names the checkpoint, the line of metrics and
+the picture, and seeds every draw of the task. Saving always comes before the next batch is drawn,
+so the state, the counter and the data iterator of a checkpoint belong together.
+"""
+
+import dataclasses
+import signal
+import sys
+import time
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from absl import logging
+from jax.experimental import multihost_utils
+from jaxtyping import Array, Bool, Float, Key
+from tqdm import tqdm
+
+from alrl_jax import sharding
+from alrl_jax.checkpoint import Checkpointer
+from alrl_jax.metrics import MetricLog, MetricWindow, TrainingDiverged
+
+PyTree = Any
+
+PREVIEW_ROWS = 8
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What the loop needs of a task; see ``alrl_jax.tasks``."""
+
+    def load_frozen(self) -> dict[str, PyTree]:
+        """Variables of networks that are used but not trained."""
+        ...
+
+    def load_pretrained(self) -> dict[str, PyTree]:
+        """Start values of trained networks."""
+        ...
+
+    def init(self, key: Key[Array, ""], pretrained: dict[str, PyTree]) -> PyTree:
+        """The state before the first update; pure."""
+        ...
+
+    def phase(self, step: int) -> Hashable:
+        """Static choices of the update that follows ``step`` finished ones."""
+        ...
+
+    def step(
+        self, state: PyTree, frozen: dict[str, PyTree], batch: PyTree, phase: Any
+    ) -> tuple[PyTree, dict[str, Float[Array, ""]]]:
+        """One update; pure."""
+        ...
+
+    def preview(
+        self, state: PyTree, frozen: dict[str, PyTree], batch: PyTree
+    ) -> dict[str, Float[Array, "b ..."]]:
+        """Columns of the sample pictures; pure."""
+        ...
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """An endless iterator over this process's slices of the batches, with a state that is JSON."""
+
+    def __next__(self) -> PyTree:
+        """The next batch: a tree of NumPy arrays."""
+        ...
+
+    def get_state(self) -> dict[str, Any]:
+        """Where it stands."""
+        ...
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes to where ``get_state`` once was."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long to train and what to do on the way, in steps; ``sample_every`` 0 means never."""
+
+    num_steps: int
+    batch_size: int
+    log_every: int
+    checkpoint_every: int
+    sample_every: int
+    keep_checkpoints: int
+
+
+def fit(
+    task: Task,
+    batches: Batches,
+    workdir: Path,
+    schedule: Schedule,
+    seed: int,
+    mesh: jax.sharding.Mesh | None = None,
+) -> int:
+    """Trains until the last step or until SIGTERM or SIGINT, from the newest checkpoint on.
+
+    Args:
+        task: what to train.
+        batches: its data, standing at the first batch.
+        workdir: existing directory for checkpoints, metrics and samples.
+        schedule: see there.
+        seed: of the first state; every later draw is the task's.
+        mesh: devices; None means all.
+
+    Returns:
+        Finished updates, all of them in a checkpoint.
+
+    Raises:
+        UserError: if the batch does not fit the devices or no checkpoint can be read.
+        TrainingDiverged: if something is not finite; no such state is saved.
+    """
+    mesh = sharding.make_mesh() if mesh is None else mesh
+    sharding.check_batch_size(schedule.batch_size, mesh)
+    with StopRequest() as stop, Checkpointer(workdir, schedule.keep_checkpoints) as checkpointer:
+        run = _Run(task, batches, schedule, mesh, checkpointer)
+        first = run.start(seed)
+        with MetricLog(workdir, first, enabled=jax.process_index() == 0) as log:
+            with _progress_bar(first, schedule) as bar:
+                return run.train(first, log, bar, stop)
+
+
+class StopRequest:
+    """Turns SIGTERM and SIGINT into a wish that the loop reads between steps.
+
+    The second signal acts as if this did not exist, so that a hung program can be interrupted.
+    """
+
+    def __init__(self) -> None:
+        self._received = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        # With several processes the runtime listens itself and makes them agree on a step.
+        numbers = (signal.SIGINT,) if jax.process_count() > 1 else (signal.SIGTERM, signal.SIGINT)
+        self._previous = {n: signal.signal(n, self._receive) for n in numbers}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    def wanted(self, step: int) -> bool:
+        """Whether to stop after ``step``; all processes get the same answer."""
+        if jax.process_count() > 1:
+            return bool(multihost_utils.reached_preemption_sync_point(step))
+        return self._received
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._received = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+
+class _Run:
+    """The parts of one call of ``fit``."""
+
+    def __init__(
+        self,
+        task: Task,
+        batches: Batches,
+        schedule: Schedule,
+        mesh: jax.sharding.Mesh,
+        checkpointer: Checkpointer,
+    ) -> None:
+        self.task = task
+        self.batches = batches
+        self.schedule = schedule
+        self.mesh = mesh
+        self.checkpointer = checkpointer
+        self.window = MetricWindow()
+        self.pace = _Pace(schedule)
+        self.compiled: dict[Hashable, Callable[..., Any]] = {}
+        self.state: PyTree = None
+        self.frozen: dict[str, PyTree] = {}
+        self.preview_batch: PyTree = None
+        self.draw_preview: Callable[..., Any] = jax.jit(
+            task.preview, out_shardings=sharding.replicated(mesh)
+        )
+
+    def start(self, seed: int) -> int:
+        """Restores or initialises everything; returns the number of finished updates."""
+        begin = self.batches.get_state()
+        if self.schedule.sample_every:
+            # Always the same faces, so that the pictures of a run can be compared.
+            self.preview_batch = self._put(_first_rows(next(self.batches), self.mesh))
+            self.batches.set_state(begin)
+        self.frozen = sharding.replicate(self.mesh, self.task.load_frozen())
+        pretrained = sharding.replicate(self.mesh, self.task.load_pretrained())
+        arguments = (jax.random.key(seed), pretrained)
+        abstract = jax.eval_shape(self.task.init, *arguments)
+        restored = self.checkpointer.restore(sharding.abstract_replicated(self.mesh, abstract))
+        if restored is None:
+            layout = sharding.replicated(self.mesh)
+            self.state = jax.jit(self.task.init, out_shardings=layout)(*arguments)
+            first = 0
+        else:
+            self.state = restored.state
+            self.batches.set_state(restored.metadata["iterator"])
+            self.window.set_state(restored.metadata["window"])
+            first = restored.step
+        _report_start(self.state, self.frozen, self.mesh, self.schedule, first)
+        return first
+
+    def train(self, first: int, log: MetricLog, bar: tqdm, stop: StopRequest) -> int:
+        """Updates until the end or a stop; saves the last state; returns its step."""
+        step = first
+        saved = first if first else None
+        self.pace.start(first)
+        try:
+            while step < self.schedule.num_steps and not stop.wanted(step):
+                self._update(step)
+                step += 1
+                bar.update(self.schedule.batch_size)
+                if step % self.schedule.log_every == 0:
+                    self._log(step, log)
+                if self._due(step, self.schedule.sample_every):
+                    self._sample(step, log)
+                if step % self.schedule.checkpoint_every == 0:
+                    self._save(step)
+                    saved = step
+            if saved != step:
+                self._save(step)
+        except TrainingDiverged as error:
+            raise self._explained(error) from error
+        self.checkpointer.wait()
+        if step < self.schedule.num_steps:
+            _say(f"stopped by a signal at step {step}; start again to go on")
+        return step
+
+    def _update(self, step: int) -> None:
+        batch = self._put(next(self.batches))
+        phase = self.task.phase(step)
+        if phase not in self.compiled:
+            self.compiled[phase] = self._compile(batch, phase)
+        self.state, metrics = self.compiled[phase](self.state, self.frozen, batch)
+        self.window.add(step + 1, metrics)
+
+    def _compile(self, batch: PyTree, phase: Hashable) -> Callable[..., Any]:
+        def step(state: PyTree, frozen: PyTree, batch: PyTree) -> tuple[PyTree, PyTree]:
+            return self.task.step(state, frozen, batch, phase)
+
+        begin = time.perf_counter()
+        layout = sharding.replicated(self.mesh)
+        jitted = jax.jit(step, donate_argnums=0, out_shardings=(layout, layout))
+        compiled = jitted.lower(self.state, self.frozen, batch).compile()
+        seconds = time.perf_counter() - begin
+        memory = compiled.memory_analysis()
+        work = f", {memory.temp_size_in_bytes / 2**20:.0f} MiB of work memory" if memory else ""
+        self.pace.pause(seconds)
+        _say(f"compiled the step for {phase} in {seconds:.1f} s{work}")
+        return compiled
+
+    def _put(self, batch: PyTree) -> PyTree:
+        return sharding.shard_batch(self.mesh, batch)
+
+    def _due(self, step: int, every: int) -> bool:
+        return every > 0 and (step % every == 0 or step == self.schedule.num_steps)
+
+    def _log(self, step: int, log: MetricLog) -> None:
+        means = self.window.take_means()
+        log.write(step, means)
+        values = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
+        _say(f"step {step}/{self.schedule.num_steps}  {values}  {self.pace.since_last(step)}")
+
+    def _sample(self, step: int, log: MetricLog) -> None:
+        columns = self.draw_preview(self.state, self.frozen, self.preview_batch)
+        log.write_samples(step, {k: v[:PREVIEW_ROWS] for k, v in jax.device_get(columns).items()})
+
+    def _save(self, step: int) -> None:
+        self.window.collect()
+        _check_finite(self.state, step)
+        metadata = {"iterator": self.batches.get_state(), "window": self.window.get_state()}
+        self.checkpointer.save(step, self.state, metadata)
+
+    def _explained(self, error: TrainingDiverged) -> TrainingDiverged:
+        self.checkpointer.wait()
+        last = self.checkpointer.latest_step()
+        kept = "no checkpoint was saved yet" if last is None else f"checkpoint {last} is good"
+        return TrainingDiverged(
+            f"training diverged: {error}; expected finite numbers; {kept}; lower the learning "
+            "rates or the weight of that loss and start again"
+        )
+
+
+class _Pace:
+    """Images a second between two lines of the log, compilation left out, and the time left."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._time = 0.0
+        self._step = 0
+
+    def start(self, step: int) -> None:
+        self._time, self._step = time.perf_counter(), step
+
+    def pause(self, seconds: float) -> None:
+        self._time += seconds
+
+    def since_last(self, step: int) -> str:
+        seconds = max(time.perf_counter() - self._time, 1e-9)
+        images = (step - self._step) * self._schedule.batch_size
+        left = (self._schedule.num_steps - step) * seconds / max(step - self._step, 1)
+        self.start(step)
+        return f"{images / seconds:.1f} images/s, {tqdm.format_interval(left)} left"
+
+
+def _first_rows(batch: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
+    """As few rows as the devices can share and ``PREVIEW_ROWS`` needs."""
+    rows = -(-PREVIEW_ROWS // mesh.size) * mesh.size // jax.process_count()
+    return jax.tree.map(lambda x: x[:rows], batch)
+
+
+@jax.jit
+def _finite_leaves(leaves: list[Array]) -> Bool[Array, " n"]:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
+
+
+def _check_finite(state: PyTree, step: int) -> None:
+    """Refuses a state with infinities: the metrics of an update do not show what it wrote."""
+    leaves = [
+        (path, leaf)
+        for path, leaf in jax.tree.leaves_with_path(state)
+        if jnp.issubdtype(leaf.dtype, jnp.floating)
+    ]
+    finite = jax.device_get(_finite_leaves([leaf for _, leaf in leaves]))
+    for (path, _), good in zip(leaves, finite, strict=True):
+        if not good:
+            name = jax.tree_util.keystr(path)
+            raise TrainingDiverged(f"state{name} is not finite at step {step}")
+
+
+def _progress_bar(first: int, schedule: Schedule) -> tqdm:
+    """Counts images, so that it shows images a second and the time left; only on a terminal."""
+    return tqdm(
+        total=schedule.num_steps * schedule.batch_size,
+        initial=first * schedule.batch_size,
+        unit="img",
+        desc="training",
+        dynamic_ncols=True,
+        disable=None if jax.process_index() == 0 else True,
+    )
+
+
+def _say(text: str) -> None:
+    """Logs a line without tearing the progress bar."""
+    with tqdm.external_write_mode(file=sys.stderr):
+        logging.info("%s", text)
+
+
+def _report_start(
+    state: PyTree, frozen: PyTree, mesh: jax.sharding.Mesh, schedule: Schedule, first: int
+) -> None:
+    sizes = {
+        name: sum(leaf.size for leaf in jax.tree.leaves(tree))
+        for name, tree in state.params.items()
+    }
+    used = sum(leaf.nbytes for leaf in jax.tree.leaves((state, frozen))) / 2**20
+    parts = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+    device = mesh.devices.flat[0]
+    _say(
+        f"{sum(sizes.values()):,} parameters ({parts}); state and frozen networks {used:.0f} MiB; "
+        f"{mesh.size} x {device.device_kind} ({device.platform}); batch {schedule.batch_size}; "
+        f"steps {first} to {schedule.num_steps}"
+    )

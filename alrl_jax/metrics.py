@@ -1,0 +1,235 @@
+"""What training tells: log lines, ``metrics.jsonl``, TensorBoard, pictures. The only place that
+knows clu."""
+
+import importlib.util
+import json
+import logging as python_logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import jax
+import numpy as np
+from absl import logging
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw
+
+FILE_NAME = "metrics.jsonl"
+SAMPLES = "samples"
+_GAP = 2
+_HEADER = 14
+_STEPS_IN_FLIGHT = 2
+
+Metrics = Mapping[str, Any]
+
+
+class TrainingDiverged(RuntimeError):
+    """A metric or a parameter became infinite or not a number; told in one line."""
+
+
+class MetricLog:
+    """Writes the metrics of a run; use it as a context manager."""
+
+    def __init__(self, workdir: Path, first_step: int, enabled: bool = True) -> None:
+        """Opens ``workdir/metrics.jsonl`` so that it goes on after ``first_step``.
+
+        Args:
+            workdir: directory of the run.
+            first_step: finished updates; what the file says about later ones is removed.
+            enabled: False writes nothing at all, as do all processes but the first.
+        """
+        self._file = None
+        self._writer = None
+        self._workdir = Path(workdir)
+        if enabled:
+            path = self._workdir / FILE_NAME
+            _truncate(path, first_step)
+            self._file = path.open("a", encoding="utf-8")
+            self._writer = _tensorboard_writer(self._workdir)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds one line, and makes sure that it is in the file when this returns."""
+        if self._file is not None:
+            self._file.write(json.dumps({"step": step, **values}) + "\n")
+            self._file.flush()
+        if self._writer is not None:
+            self._writer.write_scalars(step, dict(values))
+            self._writer.flush()
+
+    def write_samples(self, step: int, columns: Mapping[str, np.ndarray]) -> None:
+        """Draws ``workdir/samples/STEP.png``; see ``sample_grid`` for the columns."""
+        if self._file is None:
+            return
+        grid = sample_grid(columns)
+        path = self._workdir / SAMPLES / f"{step:08d}.png"
+        path.parent.mkdir(exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        Image.fromarray(grid).save(temporary, format="png")
+        os.replace(temporary, path)
+        if self._writer is not None:
+            self._writer.write_images(step, {SAMPLES: grid[None]})
+
+    def close(self) -> None:
+        """Flushes and closes the files."""
+        if self._file is not None:
+            self._file.close()
+        if self._writer is not None:
+            self._writer.close()
+
+
+class MetricWindow:
+    """Means of the metrics since the last line.
+
+    Metrics stay on the devices until they are needed, so that the host runs ahead of them. The
+    sums are part of a checkpoint: a resumed run writes the line that an unbroken one writes.
+    """
+
+    def __init__(self) -> None:
+        self._pending: list[tuple[int, Metrics]] = []
+        self._sums: dict[str, tuple[float, int]] = {}
+
+    def add(self, step: int, metrics: Metrics) -> None:
+        """Notes the metrics of an update and waits for the one before the last."""
+        self._pending.append((step, metrics))
+        if len(self._pending) > _STEPS_IN_FLIGHT:
+            jax.block_until_ready(self._pending[-1 - _STEPS_IN_FLIGHT][1])
+
+    def collect(self) -> None:
+        """Fetches what is pending.
+
+        Raises:
+            TrainingDiverged: naming the first metric that is not finite, and its step.
+        """
+        pending, self._pending = self._pending, []
+        for step, metrics in pending:
+            for name, value in jax.device_get(dict(metrics)).items():
+                self._add_value(step, name, float(value))
+
+    def take_means(self) -> dict[str, float]:
+        """Means by name over the steps that had the metric; the next window begins."""
+        self.collect()
+        sums, self._sums = self._sums, {}
+        return {name: total / count for name, (total, count) in sorted(sums.items())}
+
+    def get_state(self) -> dict[str, list[float]]:
+        """The sums as JSON; ``collect`` comes before."""
+        return {name: [total, count] for name, (total, count) in self._sums.items()}
+
+    def set_state(self, state: Mapping[str, list[float]]) -> None:
+        """Goes on from saved sums."""
+        self._sums = {name: (total, int(count)) for name, (total, count) in state.items()}
+
+    def _add_value(self, step: int, name: str, value: float) -> None:
+        if not np.isfinite(value):
+            raise TrainingDiverged(f"{name} is {value} at step {step}")
+        total, count = self._sums.get(name, (0.0, 0))
+        self._sums[name] = (total + value, count + 1)
+
+
+def quiet_log() -> None:
+    """Keeps what Orbax and JAX tell about every small thing out of the log; warnings stay."""
+
+    def ours_or_urgent(record: python_logging.LogRecord) -> bool:
+        chatty = "/orbax/" in record.pathname or "/jax/" in record.pathname
+        return record.levelno > python_logging.INFO or not chatty
+
+    logging.get_absl_handler().addFilter(ours_or_urgent)
+
+
+def read_metrics(workdir: Path) -> list[dict[str, float]]:
+    """All lines of a run's ``metrics.jsonl``, in order; none if there is no such file."""
+    path = Path(workdir) / FILE_NAME
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def sample_grid(columns: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "h w 3"]:
+    """Draws named columns of pictures side by side under a row of their names.
+
+    Args:
+        columns: by name, images ``[b h w 3]`` in [-1, 1], masks ``[b h w 1]`` in [0, 1], or
+            tables ``[b rows columns]`` in [0, 1], drawn as heat maps.
+
+    Returns:
+        One picture with a row for every element of the batch.
+    """
+    pictures = {name: _as_images(values) for name, values in columns.items()}
+    height = max(p.shape[1] for p in pictures.values())
+    parts = [_column(name, _enlarge(p, height)) for name, p in pictures.items()]
+    return np.concatenate(parts, axis=1)
+
+
+def _column(name: str, images: UInt8[np.ndarray, "b h w 3"]) -> UInt8[np.ndarray, "y x 3"]:
+    padded = np.pad(images, ((0, 0), (0, _GAP), (0, _GAP), (0, 0)), constant_values=255)
+    body = padded.reshape(-1, *padded.shape[2:])
+    header = Image.new("RGB", (body.shape[1], _HEADER), "white")
+    ImageDraw.Draw(header).text((1, 1), name, fill="black")
+    return np.concatenate([np.asarray(header), body])
+
+
+def _as_images(values: np.ndarray) -> UInt8[np.ndarray, "b h w 3"]:
+    values = np.asarray(values, np.float32)
+    if values.ndim == 3:
+        shares = _heat(values)
+    elif values.shape[-1] == 1:
+        shares = np.repeat(values, 3, axis=-1)
+    else:
+        shares = (values + 1.0) / 2.0
+    return np.round(np.clip(shares, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def _heat(values: Float[np.ndarray, "b y x"]) -> Float[np.ndarray, "b y x 3"]:
+    """Blue for 0, white for a half, orange for 1."""
+    ends = np.array([[0.1, 0.3, 0.7], [1.0, 1.0, 1.0], [0.9, 0.45, 0.1]], np.float32)
+    channels = [np.interp(values, (0.0, 0.5, 1.0), ends[:, c]) for c in range(3)]
+    return np.stack(channels, axis=-1).astype(np.float32)
+
+
+def _enlarge(images: UInt8[np.ndarray, "b h w 3"], height: int) -> UInt8[np.ndarray, "b y x 3"]:
+    """Repeats pixels as often as fits into a height and fills the rest with white."""
+    times = max(1, height // images.shape[1])
+    images = images.repeat(times, axis=1).repeat(times, axis=2)
+    rest = height - images.shape[1]
+    return np.pad(images, ((0, 0), (0, rest), (0, 0), (0, 0)), constant_values=255)
+
+
+def _truncate(path: Path, last_step: int) -> None:
+    """Removes lines after a step, and a last line that a killed run left unfinished."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] > last_step:
+                break
+        except (ValueError, KeyError, TypeError):
+            logging.warning("%s: dropped an unreadable line %.40r", path, line)
+            break
+        kept.append(line + "\n")
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _tensorboard_writer(workdir: Path) -> Any:
+    """A clu writer, or None where TensorFlow and TensorBoard are not installed."""
+    if not all(importlib.util.find_spec(name) for name in ("clu", "tensorflow", "tensorboard")):
+        logging.info("TensorFlow is not installed: no TensorBoard files, only %s", FILE_NAME)
+        return None
+    from clu import metric_writers
+
+    return metric_writers.SummaryWriter(str(workdir))

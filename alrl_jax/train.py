@@ -1,0 +1,116 @@
+"""Trains a task: ``python -m alrl_jax.train --config=configs/NAME.py --workdir=DIR``.
+
+``--config.FIELD=VALUE`` overrides a field. Started again with the same directory, it goes on from
+the newest checkpoint; a finished run ends at once. SIGTERM and SIGINT save and end with status 0.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import jax
+from absl import flags, logging
+from ml_collections import config_flags
+
+from alrl_jax import checkpoint
+from alrl_jax.command_line import run
+from alrl_jax.config import Config
+from alrl_jax.data.pipeline import make_iterator
+from alrl_jax.data.sources import open_source
+from alrl_jax.errors import UserError
+from alrl_jax.loop import Batches, Schedule, fit
+from alrl_jax.metrics import TrainingDiverged, quiet_log
+from alrl_jax.tasks import make_task
+from alrl_jax.workdir import open_workdir
+
+
+def train(config: Config, workdir: Path) -> int:
+    """Trains, or goes on training, in a directory.
+
+    Args:
+        config: what to train on what, and for how long.
+        workdir: gets ``config.json``, ``checkpoints/``, ``metrics.jsonl`` and ``samples/``.
+
+    Returns:
+        Finished updates.
+
+    Raises:
+        UserError: if the directory, the data or the devices do not fit the configuration.
+        TrainingDiverged: if a metric or a parameter is no longer finite.
+    """
+    with open_workdir(workdir, config.to_dict()):
+        finished = checkpoint.newest_step(workdir)
+        if finished is not None and finished >= config.num_steps:
+            logging.info("%s has all %d steps: nothing to do", workdir, finished)
+            return finished
+        task = make_task(config)
+        batches = open_batches(config, task.batch_kind)
+        return fit(task, batches, workdir, schedule(config), config.seed)
+
+
+def schedule(config: Config) -> Schedule:
+    """The part of the configuration that steers the loop."""
+    return Schedule(
+        num_steps=config.num_steps,
+        batch_size=config.batch_size,
+        log_every=config.log_every,
+        checkpoint_every=config.checkpoint_every,
+        sample_every=config.sample_every,
+        keep_checkpoints=config.keep_checkpoints,
+    )
+
+
+def open_batches(config: Config, kind: str) -> Batches:
+    """This process's batches of the configured data.
+
+    Args:
+        config: see ``config.data``.
+        kind: ``"faces"`` or ``"pairs"``.
+
+    Raises:
+        UserError: if the data cannot be read.
+    """
+    source = open_source(
+        config.data.source,
+        config.data.path,
+        config.resolution,
+        split=config.data.split,
+        num_identities=config.data.num_identities,
+        images_per_identity=config.data.images_per_identity,
+    )
+    return make_iterator(
+        source,
+        kind=kind,
+        batch_size=config.batch_size,
+        seed=config.seed,
+        same_identity_share=config.data.same_identity_share,
+        flip=config.data.flip,
+        process_index=jax.process_index(),
+        process_count=jax.process_count(),
+    )
+
+
+def main(argv: Sequence[str]) -> int:
+    """Reads the flags and trains; the exit status is 1 where training diverged."""
+    logging.set_verbosity(logging.INFO)
+    quiet_log()
+    config = Config.from_dict(flags.FLAGS.config.to_dict())
+    try:
+        train(config, Path(flags.FLAGS.workdir))
+    except TrainingDiverged as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def cli() -> NoReturn:
+    """The console script; flags are defined here, as other commands have some of the same name."""
+    config_flags.DEFINE_config_file("config", lock_config=True, help_string="A file of configs/.")
+    flags.DEFINE_string("workdir", None, "Directory of the run.")
+    flags.mark_flags_as_required(["config", "workdir"])
+    run(main)
+
+
+if __name__ == "__main__":
+    cli()

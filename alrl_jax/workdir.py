@@ -1,0 +1,145 @@
+"""The directory of a run: which configuration it belongs to, and that only one run writes to it."""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from alrl_jax.errors import UserError
+
+CONFIG_FILE = "config.json"
+
+MAY_CHANGE = frozenset(
+    {
+        "num_steps",
+        "log_every",
+        "checkpoint_every",
+        "sample_every",
+        "keep_checkpoints",
+        "data.path",
+    }
+)
+"""Fields that a resumed run may set anew: they change neither the model nor the order of data."""
+
+
+@contextlib.contextmanager
+def open_workdir(workdir: Path, config: Mapping[str, Any]) -> Iterator[None]:
+    """Makes a directory ready for a run and keeps other runs out of it while the context lasts.
+
+    Args:
+        workdir: the directory; made if need be.
+        config: the resolved configuration, nested, ready for JSON; written to ``config.json``.
+
+    Raises:
+        UserError: if it is not a writable directory, is in use, or belongs to another
+            configuration in a field that may not change.
+    """
+    _make_directory(workdir)
+    with _lock(workdir):
+        stored = read_config(workdir)
+        config = json.loads(json.dumps(config))
+        if stored is not None:
+            check_same_run(workdir, stored, config)
+        elif (workdir / "checkpoints").exists():
+            raise UserError(
+                f"{workdir} has checkpoints but no {CONFIG_FILE}; expected the directory of one "
+                "run; use another --workdir"
+            )
+        if stored != config and jax.process_index() == 0:
+            _write_config(workdir, config)
+        yield
+
+
+def read_config(workdir: Path) -> dict[str, Any] | None:
+    """The configuration of a run as nested dictionaries, or None if the run never began.
+
+    Raises:
+        UserError: if ``config.json`` cannot be read.
+    """
+    path = workdir / CONFIG_FILE
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); expected the JSON that training wrote; bring back "
+            "a good copy or use another --workdir"
+        ) from error
+    if not isinstance(stored, dict):
+        raise UserError(f"{path} holds {stored!r}; expected a JSON object; use another --workdir")
+    return stored
+
+
+def check_same_run(workdir: Path, stored: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Compares the configuration of a directory with that of the run that wants to go on in it.
+
+    Raises:
+        UserError: naming every field that differs, both values and the remedy.
+    """
+    old, new = dict(_flatten(stored)), dict(_flatten(config))
+    differing = [
+        name
+        for name in sorted(old.keys() | new.keys())
+        if name not in MAY_CHANGE and old.get(name, _ABSENT) != new.get(name, _ABSENT)
+    ]
+    if differing:
+        faults = "; ".join(
+            f"{name} is {_shown(new, name)} but this run began with {_shown(old, name)}"
+            for name in differing
+        )
+        raise UserError(f"{workdir}: {faults}; use the old values or another --workdir")
+
+
+_ABSENT = object()
+
+
+def _shown(values: Mapping[str, Any], name: str) -> str:
+    return repr(values[name]) if name in values else "absent"
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _make_directory(workdir: Path) -> None:
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / ".lock").touch()
+    except OSError as error:
+        raise UserError(
+            f"workdir {workdir} cannot be used ({error.strerror}); expected a directory that can "
+            "be written; use another --workdir"
+        ) from error
+
+
+@contextlib.contextmanager
+def _lock(workdir: Path) -> Iterator[None]:
+    """An advisory lock that ends with the process, however that ends."""
+    if jax.process_index() != 0:
+        yield
+        return
+    with (workdir / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"workdir {workdir} is in use by another run; expected one at a time; wait for "
+                "it to end or use another --workdir"
+            ) from error
+        yield
+
+
+def _write_config(workdir: Path, config: Mapping[str, Any]) -> None:
+    temporary = workdir / (CONFIG_FILE + ".tmp")
+    temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, workdir / CONFIG_FILE)
