@@ -1,0 +1,126 @@
+"""Reading photographs as they come: whatever Pillow can make of a JPEG, PNG or WebP, as square RGB.
+
+What the pictures are turned into: 16-bit grey is scaled to 8 bits; grey, palette and CMYK become
+RGB; transparent pixels lie on white; of an animation the first frame counts; EXIF orientation is
+honoured. Embedded colour profiles are not applied. The file's content decides what it is, not its
+name. Pillow's own limits guard against decompression bombs.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP")  # MPO: what phones write into .jpg
+MIN_SIDE = 16
+"""Pixels; in anything smaller there is no face to be seen."""
+
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ORIENTATION = 0x0112
+
+
+class UnreadableImageError(ValueError):
+    """A file that cannot be used; the message is the reason, in a few words."""
+
+
+def read_image(path: Path, resolution: int) -> UInt8[np.ndarray, "r r 3"]:
+    """Reads a photograph of any size as a square of ``resolution`` pixels.
+
+    The centre square is cut out and resized with antialiasing (Lanczos), then turned upright.
+
+    Raises:
+        UnreadableImageError: for whatever reason the file gives no picture; it says which.
+    """
+    return _read(path, lambda image: _square(image, resolution))
+
+
+def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """Reads a photograph upright and at its own size.
+
+    Raises:
+        UnreadableImageError: for whatever reason the file gives no picture; it says which.
+    """
+    return _read(path, _whole)
+
+
+def _read(path: Path, decode: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            _check_size(image)
+            return decode(image)
+    except UnreadableImageError:
+        raise
+    # Broken files make decoders raise nearly anything (struct.error, IndexError, SyntaxError, ...).
+    except Exception as error:
+        raise UnreadableImageError(_reason(error, path)) from error
+
+
+def _check_size(image: Image.Image) -> None:
+    width, height = image.size
+    if min(width, height) < MIN_SIDE:
+        raise UnreadableImageError(
+            f"{width}x{height} pixels; expected at least {MIN_SIDE}x{MIN_SIDE}"
+        )
+
+
+def _whole(image: Image.Image) -> np.ndarray:
+    """Decodes an opened image, upright."""
+    image.load()
+    upright = _UPRIGHT.get(_orientation(image))
+    picture = square(image, resolution)
+    return np.array(picture if upright is None else picture.transpose(upright))
+
+
+def square(image: Image.Image, resolution: int) -> Image.Image:
+    """Cuts out the centre square, as RGB, and resizes it to ``resolution`` with antialiasing."""
+    picture = _to_rgb(image)
+    width, height = picture.size
+    side = min(width, height)
+    left, top = (width - side) / 2, (height - side) / 2
+    return picture.resize(
+        (resolution, resolution),
+        Image.Resampling.LANCZOS,
+        box=(left, top, left + side, top + side),
+        reducing_gap=3.0,
+    )
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """Converts any mode to RGB; transparent pixels lie on white."""
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion would clip
+        values = np.asarray(image).astype(np.float32) / 257
+        return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        picture = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert(
+            "RGB"
+        )
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation, 1 (upright) where there is none."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a picture with a broken EXIF block is still a picture
+        return 1
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """One line without the path, which the report names already."""
+    if isinstance(error, Image.UnidentifiedImageError):
+        return "not a JPEG, PNG or WebP file" if path.stat().st_size else "empty file"
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"too many pixels: {error}"
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -1,0 +1,210 @@
+"""From a source to batches: a Grain pipeline whose global batch t is a pure function of (seed, t).
+
+Only numbers are shuffled. What is random about global batch t (partners, flips) is drawn for the
+whole batch from one generator that Grain seeds with (seed, t); then every process keeps its rows
+and reads them. So the batch does not depend on how many processes share it, and the state of an
+iterator is the number of the next batch, the same in every process.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import grain
+import numpy as np
+from jaxtyping import Bool, Int
+
+from alrl_jax.data.flip import FlipTables, flip_records, flip_tables
+from alrl_jax.data.records import Source, to_float
+from alrl_jax.errors import UserError
+from alrl_jax.types import FaceBatch, PairBatch
+
+KINDS = ("faces", "pairs")
+Draw = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Partners:
+    """Finds partners by person in constant time.
+
+    Attributes:
+        order: image numbers sorted by person.
+        rank: place of every image in ``order``.
+        start: where in ``order`` the person of every image begins.
+        count: number of images of that person.
+    """
+
+    order: Int[np.ndarray, " n"]
+    rank: Int[np.ndarray, " n"]
+    start: Int[np.ndarray, " n"]
+    count: Int[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, identities: Int[np.ndarray, " n"]) -> "Partners":
+        """Sorts the images of a source by person."""
+        order = np.argsort(identities, kind="stable")
+        rank = np.empty_like(order)
+        rank[order] = np.arange(len(order))
+        _, first, inverse, counts = np.unique(
+            identities[order], return_index=True, return_inverse=True, return_counts=True
+        )
+        person = inverse[rank]
+        return cls(order, rank, first[person], counts[person])
+
+    def draw(
+        self, targets: Int[np.ndarray, " b"], same: Bool[np.ndarray, " b"], rng: np.random.Generator
+    ) -> Int[np.ndarray, " b"]:
+        """Draws a source image for every target.
+
+        Where ``same``: another image of the target's person, or the target itself where there is no
+        other. Elsewhere: any image of anybody else. Every candidate is equally likely.
+        """
+        start, count = self.start[targets], self.count[targets]
+        place = self.rank[targets] - start
+        u = rng.random((2, len(targets)))
+        other = np.floor(u[0] * np.maximum(count - 1, 1)).astype(np.int64)
+        other = np.where(count > 1, other + (other >= place), place)
+        stranger = np.floor(u[1] * (len(self.order) - count)).astype(np.int64)
+        stranger = stranger + np.where(stranger >= start, count, 0)
+        return self.order[np.where(same, start + other, stranger)]
+
+
+def make_iterator(
+    source: Source,
+    kind: str,
+    batch_size: int,
+    seed: int,
+    *,
+    same_identity_share: float = 0.5,
+    flip: bool = True,
+    process_index: int = 0,
+    process_count: int = 1,
+    prefetch: int = 2,
+) -> grain.DatasetIterator[FaceBatch | PairBatch]:
+    """Returns an endless iterator over this process's rows of the global batches 0, 1, ...
+
+    Batches are NumPy structs: images float32 in [-1, 1], parsing int32, landmarks in pixels, the
+    pose in degrees. ``get_state`` returns ``{"next_index": t}``, and ``set_state`` goes on with
+    global batch t exactly, with any number of processes.
+
+    Args:
+        source: faces by number.
+        kind: "faces" (``FaceBatch``) or "pairs" (``PairBatch``).
+        batch_size: rows of the *global* batch.
+        seed: of the order, the partners and the flips; 0 to 2**32 - 1.
+        same_identity_share: share of pairs that show one person, exact up to rounding in every
+            global batch and exact on average.
+        flip: mirror every second face, with everything that is known about it.
+        process_index: which contiguous slice of the global batch to return.
+        process_count: number of processes that share the global batch.
+        prefetch: batches that a thread reads ahead; 0 reads in the calling thread.
+
+    Raises:
+        UserError: an impossible value, or pairs of strangers from a source with one person.
+    """
+    _check(source, kind, batch_size, seed, same_identity_share, process_index, process_count)
+    rows = batch_size // process_count
+    local = slice(process_index * rows, (process_index + 1) * rows)
+    draw = _draw_pairs(source, same_identity_share, flip) if kind == "pairs" else _draw_faces(flip)
+    read = _Reader(source, flip_tables(source.layout))
+    batches = (
+        grain.MapDataset.range(len(source))
+        .seed(seed)
+        .shuffle()
+        .repeat(None)
+        .batch(batch_size, drop_remainder=True)
+        .random_map(draw)
+        .map(lambda drawn: {name: values[local] for name, values in drawn.items()})
+        .map(read.pairs if kind == "pairs" else read.faces)
+    )
+    options = grain.ReadOptions(num_threads=min(prefetch, 1), prefetch_buffer_size=prefetch)
+    return iter(batches.to_iter_dataset(options))
+
+
+def _check(
+    source: Source,
+    kind: str,
+    batch_size: int,
+    seed: int,
+    share: float,
+    process_index: int,
+    process_count: int,
+) -> None:
+    """UserError for the first value that cannot be served."""
+    faults = {
+        f"kind {kind!r}; expected one of {', '.join(KINDS)}": kind not in KINDS,
+        f"batch_size {batch_size}; expected at least 1": batch_size < 1,
+        f"batch_size {batch_size} for {process_count} processes; expected a multiple": batch_size
+        % process_count,
+        f"process_index {process_index}; expected 0 to {process_count - 1}": not 0
+        <= process_index
+        < process_count,
+        f"seed {seed}; expected 0 to {2**32 - 1}": not 0 <= seed < 2**32,
+        f"same_identity_share {share}; expected 0 to 1": not 0 <= share <= 1,
+        "a source without images; expected at least one": len(source) == 0,
+    }
+    for fault, present in faults.items():
+        if present:
+            raise UserError(f"got {fault}; change the configuration")
+    if kind == "pairs" and share < 1 and len(np.unique(source.identities)) == 1:
+        raise UserError(
+            f"got {len(source)} images of one person; expected at least two people for swaps; "
+            "add people, or set same_identity_share to 1"
+        )
+
+
+def _draw_faces(flip: bool) -> Callable[[np.ndarray, np.random.Generator], Draw]:
+    """What is random about a batch of faces."""
+
+    def draw(indices: np.ndarray, rng: np.random.Generator) -> Draw:
+        return {"index": indices, "flip": (rng.random(len(indices)) < 0.5) & flip}
+
+    return draw
+
+
+def _draw_pairs(
+    source: Source, share: float, flip: bool
+) -> Callable[[np.ndarray, np.random.Generator], Draw]:
+    """What is random about a batch of pairs; the shuffled indices are the targets."""
+    partners = Partners.of(source.identities)
+
+    def draw(indices: np.ndarray, rng: np.random.Generator) -> Draw:
+        n = len(indices)
+        # Shuffled strata instead of n coins: the share varies by less than one row.
+        same = rng.permutation(n) + rng.random() < share * n
+        return {
+            "index": indices,
+            "flip": (rng.random(n) < 0.5) & flip,
+            "source_index": partners.draw(indices, same, rng),
+            "source_flip": (rng.random(n) < 0.5) & flip,
+        }
+
+    return draw
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reader:
+    """Turns drawn numbers into batches."""
+
+    source: Source
+    tables: FlipTables
+
+    def faces(self, drawn: Draw) -> FaceBatch:
+        """Reads a batch of faces."""
+        return to_batch(flip_records(self.source.read(drawn["index"]), drawn["flip"], self.tables))
+
+    def pairs(self, drawn: Draw) -> PairBatch:
+        """Reads a batch of pairs."""
+        target = self.faces(drawn)
+        source = self.faces({"index": drawn["source_index"], "flip": drawn["source_flip"]})
+        return PairBatch(source, target, source.identity == target.identity)
+
+
+def to_batch(records: np.ndarray) -> FaceBatch:
+    """Turns structured records ``[b]`` into a batch of contiguous arrays; images in [-1, 1]."""
+    fields: dict[str, Any] = {
+        name: np.ascontiguousarray(records[name]) for name in records.dtype.names or ()
+    }
+    fields["image"] = to_float(fields["image"])
+    fields["parsing"] = fields["parsing"].astype(np.int32)
+    return FaceBatch(**fields)

@@ -1,0 +1,87 @@
+"""The synthetic world as a source: rendered once into shards, then read."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from alrl_jax import synthetic
+from alrl_jax.data.records import Layout, to_uint8
+from alrl_jax.data.shards import Plan
+from alrl_jax.errors import UserError
+
+CHUNK = 64
+"""Pictures between two movements of the progress bar."""
+
+RENDERER_VERSION = 1
+"""To be raised when the pictures of ``alrl_jax.synthetic`` change: nobody shall read stale ones."""
+
+
+def synthetic_layout(resolution: int) -> Layout:
+    """Fields of the synthetic world's records: everything is known."""
+    return Layout(
+        resolution,
+        tuple(synthetic.IDENTITY_FACTORS),
+        tuple(synthetic.ATTRIBUTE_FACTORS),
+        tuple(synthetic.LANDMARKS),
+    )
+
+
+def synthetic_plan(
+    resolution: int, num_identities: int, images_per_identity: int, split: str, seed: int = 0
+) -> Plan:
+    """Plans ``images_per_identity`` pictures of each of ``num_identities`` people.
+
+    Picture ``j`` of person ``i`` is record ``i * images_per_identity + j``; it shows person ``i``
+    and the attributes of that record's number, both of the key ``split_key(split, seed)``.
+
+    Raises:
+        UserError: a count below 1 or an unknown split.
+    """
+    for name, value in (
+        ("num_identities", num_identities),
+        ("images_per_identity", images_per_identity),
+    ):
+        if value < 1:
+            raise UserError(f"got data.{name}={value}; expected at least 1; raise it")
+    n = num_identities * images_per_identity
+    key = synthetic.split_key(split, seed)
+    people = jax.device_get(synthetic.sample_identities(key, num_identities))
+    attributes = jax.device_get(synthetic.sample_attributes(key, n))
+    numbers = np.arange(n, dtype=np.int32) // images_per_identity
+
+    def make(start: int, stop: int) -> np.ndarray:
+        """Renders the records start..stop."""
+        records = _render(
+            jax.tree.map(lambda x: jnp.asarray(x[numbers[start:stop]]), people),
+            jax.tree.map(lambda x: jnp.asarray(x[start:stop]), attributes),
+            resolution,
+        )
+        records["identity"] = numbers[start:stop]
+        return records
+
+    parameters = {
+        "kind": "synthetic",
+        "renderer_version": RENDERER_VERSION,
+        "resolution": resolution,
+        "num_identities": num_identities,
+        "images_per_identity": images_per_identity,
+        "split": split,
+        "seed": seed,
+    }
+    return Plan(parameters, synthetic_layout(resolution), numbers, make, chunk_size=CHUNK)
+
+
+def _render(
+    people: synthetic.Identities, attributes: synthetic.Attributes, resolution: int
+) -> np.ndarray:
+    """Renders structured records ``[n]`` without the person numbers."""
+    rendering = jax.device_get(synthetic.render(people, attributes, resolution))
+    records = synthetic_layout(resolution).empty(len(rendering.image))
+    records["image"] = to_uint8(np.asarray(rendering.image))
+    records["parsing"] = rendering.parsing
+    records["identity_factors"] = synthetic.identity_vector(people)
+    records["attribute_factors"] = synthetic.attribute_vector(attributes)
+    records["pose_degrees"] = rendering.pose_degrees
+    records["landmarks"] = rendering.landmarks
+    records["labelled"] = True
+    return records
