@@ -1,9 +1,9 @@
 """Checkpoints of training: the only place that knows Orbax.
 
-One directory ``WORKDIR/checkpoints/STEP`` a save. Every field of the state is an entry of its own
-in it, so that a reader can take the averaged networks alone; what is not an array (the data
-iterator, sums of metrics) is JSON in the metadata of the same directory. Orbax writes to a
-temporary name and renames, so a directory with a plain number is complete.
+One directory ``WORKDIR/checkpoints/STEP`` a save. It holds the state as a dictionary of its fields,
+so that a reader can take the averaged networks alone, and in its metadata, as JSON, what is not an
+array (the data iterator, sums of metrics). Orbax writes to a temporary name and renames, so a
+directory with a plain number is complete.
 """
 
 import dataclasses
@@ -11,11 +11,12 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import jax
 import numpy as np
 from absl import logging
+from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
 from alrl_jax.errors import UserError
@@ -24,6 +25,7 @@ PyTree = Any
 
 DIRECTORY = "checkpoints"
 DAMAGED_DIRECTORY = "damaged_checkpoints"
+_METADATA = "training"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Checkpointer:
         self._pending: ocp.AsyncResponse[bool] | None = None
         self._manager = self._open()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Checkpointer":
         return self
 
     def __exit__(
@@ -80,12 +82,12 @@ class Checkpointer:
 
         Args:
             step: finished updates, the name of the checkpoint.
-            state: dataclass or dictionary of array trees; its fields become entries.
+            state: dataclass or dictionary of array trees.
             metadata: JSON object saved with it.
         """
         self.wait()
-        self._pending = self._manager.save_checkpointables_async(
-            step, _entries(state), force=True, custom_metadata=metadata
+        self._pending = self._manager.save_async(
+            step, _fields(state), force=True, custom_metadata={_METADATA: metadata}
         )
 
     def wait(self) -> None:
@@ -141,18 +143,20 @@ class Checkpointer:
         return self._workdir / DIRECTORY
 
     def _open(self) -> ocp.training.Checkpointer:
+        keep: Any = ocp.training.preservation_policies.LatestN(self._keep)
         return ocp.training.Checkpointer(
-            self._directory,
-            preservation_policy=ocp.training.preservation_policies.LatestN(self._keep),
+            str(self._directory),
+            preservation_policy=keep,
             cleanup_tmp_directories=True,
         )
 
     def _restore(self, step: int, abstract_state: PyTree) -> Restored:
-        metadata = self._manager.checkpointables_metadata(step).custom_metadata
-        if not isinstance(metadata, dict):
+        fields = self._manager.load(step, _fields(abstract_state))
+        metadata = self._manager.metadata(step).custom_metadata
+        if not isinstance(metadata, dict) or _METADATA not in metadata:
             raise ValueError("its metadata are missing")
-        loaded = self._manager.load_checkpointables(step, _entries(abstract_state))
-        return Restored(step, _with_entries(abstract_state, loaded), metadata)
+        custom: Any = metadata[_METADATA]
+        return Restored(step, _with_fields(abstract_state, fields), custom)
 
     def _set_aside(self, steps: list[int]) -> None:
         if not steps:
@@ -161,7 +165,7 @@ class Checkpointer:
         if jax.process_index() == 0:
             for step in steps:
                 _move(self._directory / str(step), self._workdir / DAMAGED_DIRECTORY / str(step))
-        ocp.multihost.sync_global_processes("damaged checkpoints are set aside")
+        multihost_utils.sync_global_devices("damaged checkpoints are set aside")
         self._manager = self._open()
 
 
@@ -173,8 +177,8 @@ def newest_step(workdir: Path) -> int | None:
     return max((int(p.name) for p in directory.iterdir() if p.name.isdecimal()), default=None)
 
 
-def read_entries(workdir: Path, names: Iterable[str]) -> tuple[int, dict[str, PyTree]]:
-    """Reads chosen entries of the newest readable checkpoint, without knowing their structure.
+def read_fields(workdir: Path, names: Iterable[str]) -> tuple[int, dict[str, PyTree]]:
+    """Reads chosen fields of the newest readable checkpoint, without knowing their structure.
 
     Args:
         workdir: directory of a run.
@@ -192,7 +196,7 @@ def read_entries(workdir: Path, names: Iterable[str]) -> tuple[int, dict[str, Py
     reason = "there is none"
     for step in steps:
         try:
-            return step, _read_entries(directory / str(step), tuple(names))
+            return step, _read_fields(directory / str(step), tuple(names))
         # As in Checkpointer.restore: what is damaged fails in many ways.
         except Exception as error:
             reason = f"checkpoint {step}: {_reason(error)}"
@@ -203,14 +207,17 @@ def read_entries(workdir: Path, names: Iterable[str]) -> tuple[int, dict[str, Py
     )
 
 
-def _read_entries(directory: Path, names: tuple[str, ...]) -> dict[str, PyTree]:
-    saved = ocp.checkpointables_metadata(directory).metadata
-    # Given as NumPy arrays, the leaves come back as such, whatever devices wrote them.
+def _read_fields(directory: Path, names: tuple[str, ...]) -> dict[str, PyTree]:
+    saved = ocp.metadata(str(directory)).metadata
+    # Given as NumPy arrays, leaves come back as such, whatever devices wrote them.
     abstract = {
         name: jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), saved[name])
-        for name in names
+        if name in names
+        else jax.tree.map(lambda leaf: ocp.PLACEHOLDER, saved[name])
+        for name in saved
     }
-    return ocp.load_checkpointables(directory, abstract)
+    loaded = ocp.load(str(directory), abstract)
+    return {name: loaded[name] for name in names}
 
 
 def _fields(state: PyTree) -> dict[str, PyTree]:
@@ -219,15 +226,8 @@ def _fields(state: PyTree) -> dict[str, PyTree]:
     return {field.name: getattr(state, field.name) for field in dataclasses.fields(state)}
 
 
-def _entries(state: PyTree) -> dict[str, PyTree]:
-    """The fields that hold arrays: Orbax refuses to save a tree without any."""
-    return {name: tree for name, tree in _fields(state).items() if jax.tree.leaves(tree)}
-
-
-def _with_entries(state: PyTree, loaded: dict[str, PyTree]) -> PyTree:
-    if isinstance(state, dict):
-        return state | loaded
-    return dataclasses.replace(state, **loaded)
+def _with_fields(state: PyTree, fields: dict[str, PyTree]) -> PyTree:
+    return fields if isinstance(state, dict) else dataclasses.replace(state, **fields)
 
 
 def _reason(error: BaseException) -> str:

@@ -12,55 +12,21 @@ import time
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
-import jax.numpy as jnp
 from absl import logging
 from jax.experimental import multihost_utils
-from jaxtyping import Array, Bool, Float, Key
 from tqdm import tqdm
 
 from alrl_jax import sharding
 from alrl_jax.checkpoint import Checkpointer
 from alrl_jax.metrics import MetricLog, MetricWindow, TrainingDiverged
+from alrl_jax.step import Task, check_finite, compile_step
 
 PyTree = Any
 
 PREVIEW_ROWS = 8
-
-
-@runtime_checkable
-class Task(Protocol):
-    """What the loop needs of a task; see ``alrl_jax.tasks``."""
-
-    def load_frozen(self) -> dict[str, PyTree]:
-        """Variables of networks that are used but not trained."""
-        ...
-
-    def load_pretrained(self) -> dict[str, PyTree]:
-        """Start values of trained networks."""
-        ...
-
-    def init(self, key: Key[Array, ""], pretrained: dict[str, PyTree]) -> PyTree:
-        """The state before the first update; pure."""
-        ...
-
-    def phase(self, step: int) -> Hashable:
-        """Static choices of the update that follows ``step`` finished ones."""
-        ...
-
-    def step(
-        self, state: PyTree, frozen: dict[str, PyTree], batch: PyTree, phase: Any
-    ) -> tuple[PyTree, dict[str, Float[Array, ""]]]:
-        """One update; pure."""
-        ...
-
-    def preview(
-        self, state: PyTree, frozen: dict[str, PyTree], batch: PyTree
-    ) -> dict[str, Float[Array, "b ..."]]:
-        """Columns of the sample pictures; pure."""
-        ...
 
 
 @runtime_checkable
@@ -137,7 +103,7 @@ class StopRequest:
         self._received = False
         self._previous: dict[int, Any] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "StopRequest":
         # With several processes the runtime listens itself and makes them agree on a step.
         numbers = (signal.SIGINT,) if jax.process_count() > 1 else (signal.SIGTERM, signal.SIGINT)
         self._previous = {n: signal.signal(n, self._receive) for n in numbers}
@@ -248,21 +214,18 @@ class _Run:
         phase = self.task.phase(step)
         if phase not in self.compiled:
             self.compiled[phase] = self._compile(batch, phase)
-        self.state, metrics = self.compiled[phase](self.state, self.frozen, batch)
+        leaves, structure = jax.tree.flatten(self.state)
+        leaves, metrics = self.compiled[phase](leaves, jax.tree.leaves((self.frozen, batch)))
+        self.state = jax.tree.unflatten(structure, leaves)
         self.window.add(step + 1, metrics)
 
     def _compile(self, batch: PyTree, phase: Hashable) -> Callable[..., Any]:
-        def step(state: PyTree, frozen: PyTree, batch: PyTree) -> tuple[PyTree, PyTree]:
-            return self.task.step(state, frozen, batch, phase)
-
         begin = time.perf_counter()
-        layout = sharding.replicated(self.mesh)
-        jitted = jax.jit(step, donate_argnums=0, out_shardings=(layout, layout))
-        compiled = jitted.lower(self.state, self.frozen, batch).compile()
+        compiled = compile_step(self.task, phase, self.mesh, self.state, self.frozen, batch)
         seconds = time.perf_counter() - begin
+        self.pace.pause(seconds)
         memory = compiled.memory_analysis()
         work = f", {memory.temp_size_in_bytes / 2**20:.0f} MiB of work memory" if memory else ""
-        self.pace.pause(seconds)
         _say(f"compiled the step for {phase} in {seconds:.1f} s{work}")
         return compiled
 
@@ -284,7 +247,7 @@ class _Run:
 
     def _save(self, step: int) -> None:
         self.window.collect()
-        _check_finite(self.state, step)
+        check_finite(self.state, step)
         metadata = {"iterator": self.batches.get_state(), "window": self.window.get_state()}
         self.checkpointer.save(step, self.state, metadata)
 
@@ -324,25 +287,6 @@ def _first_rows(batch: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
     """As few rows as the devices can share and ``PREVIEW_ROWS`` needs."""
     rows = -(-PREVIEW_ROWS // mesh.size) * mesh.size // jax.process_count()
     return jax.tree.map(lambda x: x[:rows], batch)
-
-
-@jax.jit
-def _finite_leaves(leaves: list[Array]) -> Bool[Array, " n"]:
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
-
-
-def _check_finite(state: PyTree, step: int) -> None:
-    """Refuses a state with infinities: the metrics of an update do not show what it wrote."""
-    leaves = [
-        (path, leaf)
-        for path, leaf in jax.tree.leaves_with_path(state)
-        if jnp.issubdtype(leaf.dtype, jnp.floating)
-    ]
-    finite = jax.device_get(_finite_leaves([leaf for _, leaf in leaves]))
-    for (path, _), good in zip(leaves, finite, strict=True):
-        if not good:
-            name = jax.tree_util.keystr(path)
-            raise TrainingDiverged(f"state{name} is not finite at step {step}")
 
 
 def _progress_bar(first: int, schedule: Schedule) -> tqdm:

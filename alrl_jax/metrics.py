@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import jax
 import numpy as np
@@ -49,7 +49,7 @@ class MetricLog:
             self._file = path.open("a", encoding="utf-8")
             self._writer = _tensorboard_writer(self._workdir)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "MetricLog":
         return self
 
     def __exit__(
@@ -124,11 +124,11 @@ class MetricWindow:
         sums, self._sums = self._sums, {}
         return {name: total / count for name, (total, count) in sorted(sums.items())}
 
-    def get_state(self) -> dict[str, list[float]]:
+    def get_state(self) -> dict[str, list[int | float]]:
         """The sums as JSON; ``collect`` comes before."""
         return {name: [total, count] for name, (total, count) in self._sums.items()}
 
-    def set_state(self, state: Mapping[str, list[float]]) -> None:
+    def set_state(self, state: Mapping[str, list[int | float]]) -> None:
         """Goes on from saved sums."""
         self._sums = {name: (total, int(count)) for name, (total, count) in state.items()}
 
@@ -149,7 +149,7 @@ def quiet_log() -> None:
     logging.get_absl_handler().addFilter(ours_or_urgent)
 
 
-def read_metrics(workdir: Path) -> list[dict[str, float]]:
+def read_metrics(workdir: Path) -> list[dict[str, int | float]]:
     """All lines of a run's ``metrics.jsonl``, in order; none if there is no such file."""
     path = Path(workdir) / FILE_NAME
     if not path.exists():

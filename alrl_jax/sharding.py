@@ -19,11 +19,12 @@ AXIS = "data"
 """Name of the only mesh axis."""
 
 
-def make_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
     """A one-dimensional mesh.
 
     Args:
-        devices: the devices to use; None means all of them, those of other processes included.
+        devices: the ``jax.Device`` objects to use; None means all, those of other processes
+            included.
 
     Returns:
         A mesh with the axis ``AXIS``, along which batches are split.

@@ -18,7 +18,6 @@ from alrl_jax.command_line import run
 from alrl_jax.config import Config
 from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.data.sources import open_source
-from alrl_jax.errors import UserError
 from alrl_jax.loop import Batches, Schedule, fit
 from alrl_jax.metrics import TrainingDiverged, quiet_log
 from alrl_jax.tasks import make_task

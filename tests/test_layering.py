@@ -40,6 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("convert.*",),
     ("convert",),
     ("sharding", "checkpoint", "metrics"),
+    ("step",),
     ("loop",),
     ("loading",),
     ("__init__",),

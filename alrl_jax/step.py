@@ -1,0 +1,110 @@
+"""One update on the devices: what a task offers, its compilation, a look at its result."""
+
+from collections.abc import Hashable
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
+
+from alrl_jax import sharding
+from alrl_jax.metrics import TrainingDiverged
+
+PyTree = Any
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What the loop needs of a task; see ``alrl_jax.tasks``."""
+
+    def load_frozen(self) -> dict[str, PyTree]:
+        """Variables of networks that are used but not trained."""
+        ...
+
+    def load_pretrained(self) -> dict[str, PyTree]:
+        """Start values of trained networks."""
+        ...
+
+    def init(self, key: Key[Array, ""], pretrained: dict[str, PyTree]) -> PyTree:
+        """The state before the first update; pure."""
+        ...
+
+    def phase(self, step: int) -> Hashable:
+        """Static choices of the update that follows ``step`` finished ones."""
+        ...
+
+    def step(
+        self, state: PyTree, frozen: dict[str, PyTree], batch: PyTree, phase: Any
+    ) -> tuple[PyTree, dict[str, Float[Array, ""]]]:
+        """One update; pure."""
+        ...
+
+    def preview(
+        self, state: PyTree, frozen: dict[str, PyTree], batch: PyTree
+    ) -> dict[str, Float[Array, "b ..."]]:
+        """Columns of the sample pictures; pure."""
+        ...
+
+
+def compile_step(
+    task: Task,
+    phase: Hashable,
+    mesh: jax.sharding.Mesh,
+    state: PyTree,
+    frozen: dict[str, PyTree],
+    batch: PyTree,
+) -> jax.stages.Compiled:
+    """Compiles one update, ahead of its first call.
+
+    It works on flat lists: while lowering, JAX fills the trees of arguments with descriptions
+    that are no arrays, and structs with checked shapes would refuse these.
+
+    Args:
+        task: gives the update.
+        phase: its static choices.
+        mesh: devices on which the arguments lie.
+        state: an example, as are the next two.
+        frozen: variables of networks that are not trained.
+        batch: a global batch.
+
+    Returns:
+        A function of the leaves of ``state``, which it consumes, and the leaves of
+        ``(frozen, batch)``; it returns the leaves of the new state, and the metrics by name.
+    """
+    state_leaves, state_structure = jax.tree.flatten(state)
+    other_leaves, other_structure = jax.tree.flatten((frozen, batch))
+
+    def step(state_leaves: list[Array], other_leaves: list[Array]) -> tuple[list[Array], PyTree]:
+        state = jax.tree.unflatten(state_structure, state_leaves)
+        frozen, batch = jax.tree.unflatten(other_structure, other_leaves)
+        state, metrics = task.step(state, frozen, batch, phase)
+        new_leaves, new_structure = jax.tree.flatten(state)
+        if new_structure != state_structure:
+            raise TypeError(f"{type(task).__name__}.step changed the structure of the state")
+        return new_leaves, metrics
+
+    jitted = jax.jit(step, donate_argnums=0, out_shardings=sharding.replicated(mesh))
+    return jitted.lower(state_leaves, other_leaves).compile()
+
+
+@jax.jit
+def _finite_leaves(leaves: list[Array]) -> Bool[Array, " n"]:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
+
+
+def check_finite(state: PyTree, step: int) -> None:
+    """Refuses a state with infinities: the metrics of an update do not show what it wrote.
+
+    Raises:
+        TrainingDiverged: naming the first array that is not finite.
+    """
+    leaves = [
+        (path, leaf)
+        for path, leaf in jax.tree.leaves_with_path(state)
+        if jnp.issubdtype(leaf.dtype, jnp.floating)
+    ]
+    finite = jax.device_get(_finite_leaves([leaf for _, leaf in leaves]))
+    for (path, _), good in zip(leaves, finite, strict=True):
+        if not good:
+            name = jax.tree_util.keystr(path)
+            raise TrainingDiverged(f"state{name} is not finite at step {step}")

@@ -1,0 +1,108 @@
+import json
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from alrl_jax.metrics import (
+    MetricLog,
+    MetricWindow,
+    TrainingDiverged,
+    read_metrics,
+    sample_grid,
+)
+
+
+def test_line_is_in_the_file_at_once(tmp_path: Path) -> None:
+    with MetricLog(tmp_path, 0) as log:
+        log.write(5, {"loss/a": 0.1, "loss/b": 2.0})
+        text = (tmp_path / "metrics.jsonl").read_text()
+    assert json.loads(text) == {"step": 5, "loss/a": 0.1, "loss/b": 2.0}
+    assert text.endswith("\n")
+
+
+def test_resumed_log_neither_repeats_nor_skips(tmp_path: Path) -> None:
+    with MetricLog(tmp_path, 0) as log:
+        for step in (2, 4, 6, 8):
+            log.write(step, {"a": float(step)})
+    with MetricLog(tmp_path, 5) as log:
+        log.write(6, {"a": 60.0})
+    assert read_metrics(tmp_path) == [
+        {"step": 2, "a": 2.0},
+        {"step": 4, "a": 4.0},
+        {"step": 6, "a": 60.0},
+    ]
+
+
+def test_line_that_a_killed_run_left_is_dropped(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 2, "a": 1.0}\n{"step": 4, "a"')
+    with MetricLog(tmp_path, 4) as log:
+        log.write(6, {"a": 3.0})
+    assert [line["step"] for line in read_metrics(tmp_path)] == [2, 6]
+
+
+def test_other_processes_write_nothing(tmp_path: Path) -> None:
+    with MetricLog(tmp_path, 0, enabled=False) as log:
+        log.write(1, {"a": 1.0})
+        log.write_samples(1, {"a": np.zeros((1, 4, 4, 3))})
+    assert not list(tmp_path.iterdir())
+    assert read_metrics(tmp_path) == []
+
+
+def test_window_means_are_over_the_steps_that_had_the_metric() -> None:
+    window = MetricWindow()
+    for step, value in enumerate((1.0, 2.0, 6.0)):
+        extra = {"r1": jnp.float32(5.0)} if step == 1 else {}
+        window.add(step, {"loss": jnp.float32(value)} | extra)
+    assert window.take_means() == {"loss": 3.0, "r1": 5.0}
+    assert window.take_means() == {}
+
+
+def test_window_goes_on_exactly_from_its_json() -> None:
+    values = np.random.default_rng(0).normal(size=9).astype(np.float32)
+    whole, first, second = MetricWindow(), MetricWindow(), MetricWindow()
+    for step, value in enumerate(values):
+        whole.add(step, {"loss": value})
+        if step < 4:
+            first.add(step, {"loss": value})
+    first.collect()
+    second.set_state(json.loads(json.dumps(first.get_state())))
+    for step, value in enumerate(values[4:]):
+        second.add(step, {"loss": value})
+    assert second.take_means() == whole.take_means()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_window_names_what_is_not_finite(bad: float) -> None:
+    window = MetricWindow()
+    window.add(3, {"loss/a": 1.0, "loss/b": 1.0})
+    window.add(4, {"loss/a": 1.0, "loss/b": bad})
+    with pytest.raises(TrainingDiverged, match=f"loss/b is {bad} at step 4"):
+        window.collect()
+
+
+def test_grid_draws_images_masks_and_tables() -> None:
+    columns = {
+        "image": np.stack([np.full((8, 8, 3), v, np.float32) for v in (-1.0, 1.0)]),
+        "mask": np.full((2, 8, 8, 1), 0.5, np.float32),
+        "gates": np.zeros((2, 2, 3), np.float32),
+    }
+    grid = sample_grid(columns)
+    height, gap, header = 8, 2, 14
+    assert grid.shape == (header + 2 * (height + gap), 8 + gap + 8 + gap + 12 + gap, 3)
+    assert grid.dtype == np.uint8
+    np.testing.assert_array_equal(grid[header, 0], [0, 0, 0])
+    np.testing.assert_array_equal(grid[header + height + gap, 0], [255, 255, 255])
+    np.testing.assert_array_equal(grid[header, 10], [128, 128, 128])
+    np.testing.assert_array_equal(grid[header, 20], [26, 76, 178])
+    assert (grid[:header] < 255).any(), "no names in the header"
+
+
+def test_samples_are_pngs_named_by_step(tmp_path: Path) -> None:
+    with MetricLog(tmp_path, 0) as log:
+        log.write_samples(12, {"a": np.zeros((2, 16, 16, 3), np.float32)})
+    assert [p.name for p in (tmp_path / "samples").iterdir()] == ["00000012.png"]
+    with Image.open(tmp_path / "samples" / "00000012.png") as picture:
+        assert picture.format == "PNG" and picture.size == (18, 14 + 36)

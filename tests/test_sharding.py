@@ -1,0 +1,59 @@
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AxisType, PartitionSpec
+
+from alrl_jax import sharding
+from alrl_jax.errors import UserError
+
+
+def test_mesh_holds_every_device_on_an_automatic_axis() -> None:
+    mesh = sharding.make_mesh()
+    assert list(mesh.devices.flat) == jax.devices()
+    assert mesh.axis_names == (sharding.AXIS,)
+    assert mesh.axis_types == (AxisType.Auto,)
+
+
+def test_mesh_of_chosen_devices() -> None:
+    assert list(sharding.make_mesh(jax.devices()[:2]).devices.flat) == jax.devices()[:2]
+
+
+def test_batch_is_split_along_its_first_axis() -> None:
+    mesh = sharding.make_mesh()
+    rows = 2 * mesh.size
+    batch = {
+        "image": np.arange(rows * 3, dtype=np.float32).reshape(rows, 3),
+        "labelled": np.arange(rows) % 2 == 0,
+        "factors": np.zeros((rows, 0), np.float32),
+    }
+    placed = sharding.shard_batch(mesh, batch)
+    for name, values in batch.items():
+        assert placed[name].sharding.spec == PartitionSpec(sharding.AXIS)
+        assert placed[name].dtype == values.dtype
+        np.testing.assert_array_equal(placed[name], values)
+    shards = placed["image"].addressable_shards
+    assert [shard.data.shape for shard in shards] == [(2, 3)] * mesh.size
+
+
+def test_replicated_arrays_are_whole_on_every_device() -> None:
+    mesh = sharding.make_mesh()
+    placed = sharding.replicate(mesh, {"w": np.eye(2, dtype=np.float32), "n": np.int32(3)})
+    assert placed["n"].is_fully_replicated and placed["n"].shape == ()
+    for shard in placed["w"].addressable_shards:
+        np.testing.assert_array_equal(shard.data, np.eye(2))
+
+
+def test_abstract_tree_keeps_shapes_and_types() -> None:
+    mesh = sharding.make_mesh()
+    leaf = sharding.abstract_replicated(mesh, [jax.ShapeDtypeStruct((2, 3), np.int32)])[0]
+    assert (leaf.shape, leaf.dtype) == ((2, 3), np.int32)
+    assert leaf.sharding == sharding.replicated(mesh)
+
+
+def test_batch_size_has_to_fit_the_devices() -> None:
+    mesh = sharding.make_mesh(jax.devices()[:4])
+    sharding.check_batch_size(8, mesh)
+    with pytest.raises(UserError, match="batch_size is 6; .*4 devices; set --config.batch_size=8"):
+        sharding.check_batch_size(6, mesh)
+    with pytest.raises(UserError, match="set --config.batch_size=4"):
+        sharding.check_batch_size(1, mesh)

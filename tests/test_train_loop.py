@@ -1,0 +1,199 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from alrl_jax import sharding
+from alrl_jax.checkpoint import newest_step, read_fields
+from alrl_jax.errors import UserError
+from alrl_jax.loop import fit
+from alrl_jax.metrics import TrainingDiverged, read_metrics
+from tests.fake_task import BATCH, FakeBatches, FakeTask, schedule
+
+FIELDS = ("step", "params", "ema", "opt_state")
+
+
+def train(workdir: Path, num_steps: int, task: FakeTask | None = None, **changes: Any) -> int:
+    mesh = changes.pop("mesh", None)
+    plan = schedule(num_steps, **changes)
+    workdir.mkdir(exist_ok=True)
+    return fit(task or FakeTask(), FakeBatches(), workdir, plan, 0, mesh)
+
+
+def final_state(workdir: Path) -> tuple[int, dict[str, Any]]:
+    return read_fields(workdir, FIELDS)
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """The same final state and the same metrics, to the last bit."""
+    (step_a, state_a), (step_b, state_b) = final_state(a), final_state(b)
+    assert step_a == step_b
+    jax.tree.map(np.testing.assert_array_equal, state_a, state_b)
+    assert (a / "metrics.jsonl").read_bytes() == (b / "metrics.jsonl").read_bytes()
+
+
+def test_loss_falls_and_everything_is_written(tmp_path: Path) -> None:
+    assert train(tmp_path, 61, sample_every=30) == 61
+    lines = read_metrics(tmp_path)
+    assert [line["step"] for line in lines] == list(range(3, 61, 3))
+    assert lines[-1]["loss/error"] < 0.1 * lines[0]["loss/error"]
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["58", "60", "61"]
+    names = [f"{step:08d}.png" for step in (30, 60, 61)]
+    assert sorted(p.name for p in (tmp_path / "samples").iterdir()) == names
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5])
+def test_resumed_run_equals_an_unbroken_one(tmp_path: Path, stop: int) -> None:
+    train(tmp_path / "whole", 8)
+    train(tmp_path / "parts", stop)
+    train(tmp_path / "parts", 8)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_samples_do_not_disturb_the_data(tmp_path: Path) -> None:
+    train(tmp_path / "without", 5)
+    train(tmp_path / "with", 5, sample_every=2)
+    assert_same_run(tmp_path / "without", tmp_path / "with")
+
+
+def test_what_came_after_the_checkpoint_is_done_again(tmp_path: Path) -> None:
+    """As after a kill: metrics ran ahead of the newest checkpoint."""
+    train(tmp_path / "whole", 9, checkpoint_every=4)
+    train(tmp_path / "cut", 9, checkpoint_every=4)
+    for step in (8, 9):
+        (tmp_path / "cut" / "checkpoints" / str(step)).rename(tmp_path / f"cut_{step}")
+    assert newest_step(tmp_path / "cut") == 4
+    train(tmp_path / "cut", 9, checkpoint_every=4)
+    assert_same_run(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_number_of_devices_does_not_matter(tmp_path: Path) -> None:
+    train(tmp_path / "one", 6, mesh=sharding.make_mesh(jax.devices()[:1]))
+    train(tmp_path / "eight", 6)
+    one, eight = read_metrics(tmp_path / "one"), read_metrics(tmp_path / "eight")
+    assert len(one) == len(eight) == 2
+    for a, b in zip(one, eight, strict=True):
+        assert a == pytest.approx(b, rel=1e-5)
+
+
+def test_resumes_on_other_devices(tmp_path: Path) -> None:
+    train(tmp_path / "parts", 3, mesh=sharding.make_mesh(jax.devices()[:2]))
+    train(tmp_path / "parts", 6)
+    train(tmp_path / "whole", 6)
+    parts, whole = final_state(tmp_path / "parts")[1], final_state(tmp_path / "whole")[1]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), parts, whole)
+
+
+# A load that fails leaves tasks of Orbax behind, which complain when they are collected.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_damaged_checkpoint_costs_only_its_steps(tmp_path: Path) -> None:
+    train(tmp_path / "whole", 8)
+    train(tmp_path / "hurt", 6)
+    for path in (tmp_path / "hurt" / "checkpoints" / "6").rglob("d/*"):
+        path.write_bytes(b"")
+    train(tmp_path / "hurt", 8)
+    assert_same_run(tmp_path / "whole", tmp_path / "hurt")
+
+
+def test_bad_metric_stops_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDiverged, match="loss/error is nan at step 7; .*checkpoint 6 is"):
+        train(tmp_path, 20, FakeTask(bad_metric_at=7))
+    assert newest_step(tmp_path) == 6
+    assert [line["step"] for line in read_metrics(tmp_path)] == [3, 6]
+    assert train(tmp_path, 20) == 20
+
+
+def test_bad_metric_before_the_first_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(TrainingDiverged, match="at step 1; .*no checkpoint was saved"):
+        train(tmp_path, 20, FakeTask(bad_metric_at=1))
+    assert newest_step(tmp_path) is None
+
+
+def test_bad_state_is_never_saved(tmp_path: Path) -> None:
+    """Metrics of an update are of the state before it, so they are still finite here."""
+    with pytest.raises(TrainingDiverged, match=r"state.params\['line'\]\['w'\] .*at step 4"):
+        train(tmp_path, 20, FakeTask(bad_state_at=4))
+    assert newest_step(tmp_path) == 2
+
+
+def test_batch_that_does_not_fit_the_devices(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="batch_size is 16; expected a multiple of the 3 devices"):
+        train(tmp_path, 2, mesh=sharding.make_mesh(jax.devices()[:3]))
+
+
+def test_compiles_once_a_phase(tmp_path: Path) -> None:
+    traced = []
+
+    class Counting(FakeTask):
+        def step(self, state: Any, frozen: Any, batch: Any, phase: bool) -> Any:
+            traced.append(phase)
+            return super().step(state, frozen, batch, phase)
+
+    train(tmp_path, 9, Counting())
+    assert sorted(traced) == [False, True]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_finishes_the_step_and_saves(tmp_path: Path, number: signal.Signals) -> None:
+    class Signalling(FakeBatches):
+        def __next__(self) -> dict[str, np.ndarray]:
+            if self.position == 4:
+                os.kill(os.getpid(), number)
+            return super().__next__()
+
+    before = signal.getsignal(number)
+    assert fit(FakeTask(), Signalling(), tmp_path, schedule(50), seed=0) == 5
+    assert newest_step(tmp_path) == 5
+    assert signal.getsignal(number) is before
+    train(tmp_path, 8)
+    train(tmp_path.parent / "whole", 8)
+    assert_same_run(tmp_path, tmp_path.parent / "whole")
+
+
+def start_program(workdir: Path, num_steps: int) -> subprocess.Popen[str]:
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.fake_task", str(workdir), str(num_steps)],
+        cwd=Path(__file__).parent.parent,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_step(workdir: Path, step: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 60
+    while (newest_step(workdir) or 0) < step:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_killed_program_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
+    killed = start_program(tmp_path / "killed", 1000)
+    wait_for_step(tmp_path / "killed", 4, killed)
+    killed.kill()
+    killed.communicate()
+    step = newest_step(tmp_path / "killed")
+    assert step is not None and 4 <= step < 1000
+    one = sharding.make_mesh(jax.devices()[:1])
+    train(tmp_path / "killed", step + 5, mesh=one)
+    train(tmp_path / "whole", step + 5, mesh=one)
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_terminated_program_saves_and_ends_well(tmp_path: Path) -> None:
+    process = start_program(tmp_path / "run", 1000)
+    wait_for_step(tmp_path / "run", 2, process)
+    process.terminate()
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert int(output) == newest_step(tmp_path / "run")
+    assert BATCH % len(jax.devices()) == 0
