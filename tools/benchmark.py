@@ -1,0 +1,292 @@
+"""Measures throughput: ``python -m tools.benchmark --output=FILE [--rows=a,b] [--seconds=3]``.
+
+Every row runs on one device of the machine and is set against what that device can do: the rate
+of a large matrix product (float32, JAX's default precision) and of a large copy. Floating-point
+operations are XLA's count for the program before optimisation; a program with loops whose length
+depends on data has no such count and gets null. Each row is the median of repeated calls after
+compilation.
+"""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jax
+import jax.numpy as jnp
+from absl import flags
+from tqdm import tqdm
+
+from alrl_jax import command_line, synthetic
+from alrl_jax.config import Config
+from alrl_jax.data.pipeline import make_iterator
+from alrl_jax.data.sources import open_source
+from alrl_jax.errors import UserError
+from alrl_jax.loading import load
+from alrl_jax.loop import compile_step
+from alrl_jax.models.stylegan2 import Generator
+from alrl_jax.sharding import make_mesh, replicate, replicated, shard_batch
+from alrl_jax.tasks import make_task
+from alrl_jax.types import FaceBatch, PairBatch
+
+MATMUL_SIZE = {"cpu": 2048}
+ACCELERATOR_MATMUL_SIZE = 8192
+COPY_BYTES = 2**28
+MIN_CALLS = 3
+LAZY_CYCLE = 16
+"""Steps after which lazy regularisation repeats."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What a row measures.
+
+    Attributes:
+        call: does the work once and returns what to wait for.
+        images: images a call handles.
+        flops: floating-point operations of a call, None where they cannot be counted.
+        copied_bytes: bytes a call must at least move, for work that only moves them.
+    """
+
+    call: Callable[[], Any]
+    images: int
+    flops: float | None = None
+    copied_bytes: float | None = None
+
+
+def renderer(resolution: int, batch: int) -> Work:
+    """Synthetic faces; sphere tracing loops until rays arrive, so there is no count."""
+    identities = synthetic.sample_identities(jax.random.key(0), batch)
+    attributes = synthetic.sample_attributes(jax.random.key(1), batch)
+    return Work(lambda: synthetic.render(identities, attributes, resolution), batch)
+
+
+def synthesis(resolution: int, batch: int, width: int, channel_base: int) -> Work:
+    """StyleGAN2 images from W+ codes.
+
+    Args:
+        resolution: side of the images.
+        batch: images a call.
+        width: of W, and the upper limit of the feature maps.
+        channel_base: feature maps times resolution.
+    """
+    generator = Generator(
+        resolution=resolution,
+        z_dim=width,
+        w_dim=width,
+        channel_base=channel_base,
+        channel_max=width,
+    )
+    z = jax.random.normal(jax.random.key(0), (batch, width))
+    variables = jax.jit(generator.init)(jax.random.key(1), z)
+    ws = generator.apply(variables, z, method="map")
+    function = jax.jit(lambda v, codes: generator.apply(v, codes, method="synthesize"))
+    return Work(lambda: function(variables, ws), batch, _flops(function.lower(variables, ws)))
+
+
+def input_pipeline(resolution: int, batch: int) -> Work:
+    """Batches of pairs as training draws them, from prepared shards in the user's cache."""
+    source = open_source("synthetic", None, resolution, 32, 4)
+    batches = make_iterator(
+        source, kind="pairs", batch_size=batch, seed=0, same_identity_share=0.5, flip=True
+    )
+    moved = sum(leaf.nbytes for leaf in jax.tree.leaves(next(batches)))
+    return Work(lambda: next(batches), 2 * batch, copied_bytes=moved)
+
+
+def training(config_file: str) -> Work:
+    """Steps of a shipped config, over one whole cycle of lazy regularisation."""
+    config = _read_config(config_file)
+    task = make_task(config)
+    mesh = make_mesh(jax.devices()[:1])
+    frozen = replicate(mesh, task.load_frozen())
+    init = jax.jit(task.init, out_shardings=replicated(mesh))
+    state = init(jax.random.key(0), task.load_pretrained())
+    batch = shard_batch(mesh, _batch(task.batch_kind, config.batch_size, config.resolution))
+    cycle = [task.phase(step) for step in range(LAZY_CYCLE)]
+    compiled = {p: compile_step(task, p, mesh, state, frozen, batch) for p in dict.fromkeys(cycle)}
+    counted = jax.jit(task.step, static_argnums=3)
+    flops = {phase: _flops(counted.lower(state, frozen, batch, phase)) for phase in compiled}
+    leaves = jax.tree.leaves(state)
+    others = jax.tree.leaves((frozen, batch))
+
+    def call() -> Any:
+        nonlocal leaves
+        metrics = None
+        for phase in cycle:
+            leaves, metrics = compiled[phase](leaves, others)
+        return leaves, metrics
+
+    counts = [flops[phase] for phase in cycle]
+    total = None if None in counts else float(sum(c for c in counts if c is not None))
+    return Work(call, LAZY_CYCLE * config.batch_size, total)
+
+
+def inference(model: str, batch: int) -> Work:
+    """Swaps by a shipped model, encoder to blend."""
+    swapper = load(model)
+    faces = _batch("pairs", batch, 64)
+    assert isinstance(faces, PairBatch)
+    source, target = faces.source.image, faces.target.image
+    function = jax.jit(swapper.swap)
+    return Work(
+        lambda: function(source, target).image, batch, _flops(function.lower(source, target))
+    )
+
+
+ROWS: dict[str, Callable[[], Work]] = {
+    "renderer_64": lambda: renderer(64, batch=16),
+    "synthesis_64": lambda: synthesis(64, batch=16, width=64, channel_base=1024),
+    "synthesis_256": lambda: synthesis(256, batch=2, width=512, channel_base=32768),
+    "input_64": lambda: input_pipeline(64, batch=16),
+    "train_generator_64": lambda: training("generator_64.py"),
+    "train_identity_64": lambda: training("identity_64.py"),
+    "train_swap_64": lambda: training("synthetic_64.py"),
+    "infer_64": lambda: inference("embedded/swapper_64", batch=16),
+}
+"""What can be measured."""
+
+
+def measure(names: Sequence[str], seconds: float) -> dict[str, Any]:
+    """Runs rows of ``ROWS``.
+
+    Args:
+        names: the rows.
+        seconds: how long to repeat each, at least.
+
+    Returns:
+        ``machine``, ``ceilings`` and ``rows``: plain values for JSON.
+    """
+    ceilings = {
+        "matmul_flops": _matmul_flops(seconds),
+        "copy_bytes_per_second": _copy_rate(seconds),
+    }
+    rows = []
+    for name in tqdm(names, desc="benchmark"):
+        begin = time.perf_counter()
+        work = ROWS[name]()
+        jax.block_until_ready(work.call())
+        prepared = time.perf_counter() - begin
+        call = _median_seconds(work.call, seconds)
+        rows.append(_row(name, work, call, ceilings) | {"prepare_seconds": prepared})
+        tqdm.write(f"{name}: {rows[-1]['images_per_second']:.1f} images/s")
+    return {"machine": _machine(), "ceilings": ceilings, "rows": rows}
+
+
+def _row(name: str, work: Work, seconds: float, ceilings: dict[str, float]) -> dict[str, Any]:
+    fraction = None
+    if work.flops is not None:
+        fraction = work.flops / seconds / ceilings["matmul_flops"]
+    elif work.copied_bytes is not None:
+        fraction = work.copied_bytes / seconds / ceilings["copy_bytes_per_second"]
+    return {
+        "name": name,
+        "images_per_second": work.images / seconds,
+        "flops_per_image": None if work.flops is None else work.flops / work.images,
+        "bytes_per_image": None if work.copied_bytes is None else work.copied_bytes / work.images,
+        "fraction_of_ceiling": fraction,
+        "images_per_call": work.images,
+    }
+
+
+def _median_seconds(call: Callable[[], Any], seconds: float) -> float:
+    times: list[float] = []
+    while len(times) < MIN_CALLS or sum(times) < seconds:
+        begin = time.perf_counter()
+        jax.block_until_ready(call())
+        times.append(time.perf_counter() - begin)
+    return statistics.median(times)
+
+
+def _flops(lowered: jax.stages.Lowered) -> float | None:
+    """XLA's count, None for a program with loops: it would count their body once."""
+    if "stablehlo.while" in lowered.as_text():
+        return None
+    analysis = lowered.cost_analysis()
+    return float(analysis["flops"]) if analysis and "flops" in analysis else None
+
+
+def _matmul_flops(seconds: float) -> float:
+    n = MATMUL_SIZE.get(jax.default_backend(), ACCELERATOR_MATMUL_SIZE)
+    a = jax.random.normal(jax.random.key(0), (n, n))
+    product = jax.jit(lambda x, y: x @ y)
+    jax.block_until_ready(product(a, a))
+    return 2 * n**3 / _median_seconds(lambda: product(a, a), seconds)
+
+
+def _copy_rate(seconds: float) -> float:
+    a = jnp.ones(COPY_BYTES // 4, jnp.float32)
+    copy = jax.jit(lambda x: -x)
+    jax.block_until_ready(copy(a))
+    return 2 * COPY_BYTES / _median_seconds(lambda: copy(a), seconds)
+
+
+def _batch(kind: str, batch: int, resolution: int) -> FaceBatch | PairBatch:
+    def faces(seed: int) -> FaceBatch:
+        who = synthetic.sample_identities(jax.random.key(seed), batch)
+        how = synthetic.sample_attributes(jax.random.key(seed + 1), batch)
+        seen = synthetic.render(who, how, resolution)
+        return FaceBatch(
+            image=seen.image,
+            parsing=seen.parsing,
+            identity=jnp.arange(batch),
+            identity_factors=synthetic.identity_vector(who),
+            attribute_factors=synthetic.attribute_vector(how),
+            pose_degrees=seen.pose_degrees,
+            landmarks=seen.landmarks,
+            labelled=jnp.ones(batch, bool),
+        )
+
+    if kind == "faces":
+        return faces(0)
+    return PairBatch(source=faces(0), target=faces(2), same_identity=jnp.arange(batch) % 2 == 0)
+
+
+def _read_config(name: str) -> Config:
+    path = command_line.shipped_configs() / name
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return Config.from_dict(module.get_config().to_dict())
+
+
+def _machine() -> dict[str, Any]:
+    device = jax.devices()[0]
+    return {
+        "platform": device.platform,
+        "device": device.device_kind,
+        "processor": platform.processor() or platform.machine(),
+        "cpu_count": os.cpu_count(),
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+    }
+
+
+def main(argv: list[str]) -> None:
+    """Measures and writes the file."""
+    names = flags.FLAGS.rows or list(ROWS)
+    unknown = sorted(set(names) - set(ROWS))
+    if unknown:
+        raise UserError(f"got --rows={','.join(unknown)}; expected rows of: {', '.join(ROWS)}")
+    output = Path(flags.FLAGS.output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(json.dumps(measure(names, flags.FLAGS.seconds), indent=2) + "\n")
+
+
+def cli() -> NoReturn:
+    """Defines the flags and runs ``main``."""
+    flags.DEFINE_string("output", None, "JSON file to write.", required=True)
+    flags.DEFINE_list("rows", None, f"Rows to measure, of: {', '.join(ROWS)}; all by default.")
+    flags.DEFINE_float("seconds", 3.0, "How long to repeat each row.", lower_bound=0.0)
+    command_line.run(main)
+
+
+if __name__ == "__main__":
+    cli()
