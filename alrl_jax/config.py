@@ -1,0 +1,311 @@
+"""The configuration: frozen dataclasses, read from an ``ml_collections.ConfigDict`` at the edge.
+
+Config files in ``configs/`` start from ``default_config(task)`` and set what differs. ``Config.from_dict`` checks
+everything at once: unknown keys, wrong types and values out of range are all named in one error.
+Modules below never see these classes: a task hands them plain values.
+"""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import ml_collections
+
+from alrl_jax.errors import UserError
+
+TASKS = ("generator", "identity", "swap")
+SOURCES = ("synthetic", "tfds", "folder")
+POSE_SPACES = ("spatial_const", "coarse_codes", "none")
+GATE_MODES = ("hard", "soft", "pair_independent")
+ANALYSER_BLOCKS = ("residual", "plain")
+COMPUTE_DTYPES = ("float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where faces come from; ``path`` None means a cache folder keyed by these values."""
+
+    source: str = "synthetic"
+    path: str | None = None
+    split: str = "train"
+    num_identities: int = 4000
+    images_per_identity: int = 6
+    same_identity_share: float = 0.5
+    flip: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneratorConfig:
+    """StyleGAN2 generator; the pose code is a third latent input where ``pose_latent_dim`` > 0."""
+
+    z_dim: int = 64
+    w_dim: int = 64
+    num_mapping_layers: int = 4
+    channel_base: int = 1024
+    channel_max: int = 64
+    pose_latent_dim: int = 32
+    train: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscriminatorConfig:
+    """StyleGAN2 residual discriminator; ``mbstd_blocks`` fixed blocks of the global batch."""
+
+    channel_base: int = 1024
+    channel_max: int = 64
+    mbstd_group_size: int = 4
+    mbstd_blocks: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderConfig:
+    """Dual-space encoder: widths of the features at 1/2, 1/4 and 1/8 of the resolution."""
+
+    widths: tuple[int, ...] = (32, 64, 96)
+    pose_space: str = "spatial_const"
+
+
+@dataclasses.dataclass(frozen=True)
+class SwapConfig:
+    """Adaptive selection of latent codes."""
+
+    channel_groups: int = 8
+    width: int = 64
+    gate_mode: str = "hard"
+    temperature_start: float = 1.0
+    temperature_end: float = 0.3
+    gate_budget: float = 0.5
+    feather: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class IdentityConfig:
+    """Face analyser: identity net of the losses, or judge."""
+
+    kind: str = "identity"
+    block: str = "residual"
+    widths: tuple[int, ...] = (24, 48, 96, 160)
+    hidden: int = 256
+    augment: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam for every network; lazy regularisation scales rate and betas by interval/(interval+1)."""
+
+    learning_rate: float = 2e-3
+    discriminator_learning_rate: float = 2e-3
+    generator_learning_rate: float = 1e-3
+    beta1: float = 0.0
+    beta2: float = 0.99
+    warmup_steps: int = 0
+    decay: bool = False
+    clip_norm: float = 0.0
+    ema_kimg: float = 5.0
+    r1_interval: int = 16
+    path_interval: int = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One training run."""
+
+    task: str = "swap"
+    seed: int = 0
+    num_steps: int = 1000
+    batch_size: int = 16
+    resolution: int = 64
+    log_every: int = 20
+    checkpoint_every: int = 500
+    sample_every: int = 500
+    keep_checkpoints: int = 2
+    compute_dtype: str = "float32"
+    data: DataConfig = DataConfig()
+    generator: GeneratorConfig = GeneratorConfig()
+    discriminator: DiscriminatorConfig = DiscriminatorConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    swap: SwapConfig = SwapConfig()
+    identity: IdentityConfig = IdentityConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    losses: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    pretrained: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Config":
+        """Builds and validates a configuration.
+
+        Args:
+            values: nested mapping, as ``ConfigDict.to_dict()`` gives it.
+
+        Raises:
+            UserError: naming every unknown key, wrong type and value out of range.
+        """
+        faults: list[str] = []
+        config = _build(cls, values, "", faults)
+        if not faults:
+            faults = config.validate()
+        if faults:
+            raise UserError(f"config: {'; '.join(faults)}")
+        return config
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as nested dictionaries of plain values, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    def validate(self) -> list[str]:
+        """Lists every fault of the values; an empty list means that the run may start."""
+        return [
+            f"{name} is {_value(self, name)!r}; expected {expectation}"
+            for name, check, expectation in _RULES
+            if not check(_value(self, name))
+        ] + self._joint_faults()
+
+    def _joint_faults(self) -> list[str]:
+        faults = []
+        blocks = self.discriminator.mbstd_blocks
+        if blocks > 0 and self.batch_size % blocks:
+            faults.append(
+                f"batch_size is {self.batch_size}; expected a multiple of "
+                f"discriminator.mbstd_blocks ({blocks})"
+            )
+        if self.swap.channel_groups > 0 and self.generator.w_dim % self.swap.channel_groups:
+            faults.append(
+                f"swap.channel_groups is {self.swap.channel_groups}; expected a divisor of "
+                f"generator.w_dim ({self.generator.w_dim})"
+            )
+        return faults
+
+
+def default_config(task: str, losses: Mapping[str, float]) -> ml_collections.ConfigDict:
+    """A mutable configuration with the defaults of ``Config``.
+
+    Args:
+        task: one of ``TASKS``.
+        losses: weight of every loss of the task, by name.
+
+    Returns:
+        A ``ConfigDict`` whose fields can be overridden on the command line.
+    """
+    values = Config(task=task, losses=dict(losses)).to_dict()
+    config = ml_collections.ConfigDict(values)
+    config.data.path = ml_collections.config_dict.placeholder(str)
+    return config
+
+
+def _positive(value: float) -> bool:
+    return value > 0
+
+
+def _not_negative(value: float) -> bool:
+    return value >= 0
+
+
+def _share(value: float) -> bool:
+    return 0 <= value <= 1
+
+
+def _one_of(names: tuple[str, ...]) -> Callable[[Any], bool]:
+    return lambda value: value in names
+
+
+def _power_of_two_from_16(value: int) -> bool:
+    return 16 <= value <= 1024 and value & (value - 1) == 0
+
+
+_Rule = tuple[str, Callable[[Any], bool], str]
+_RULES: tuple[_Rule, ...] = (
+    ("task", _one_of(TASKS), f"one of {TASKS}"),
+    ("num_steps", _positive, "a number above 0"),
+    ("batch_size", _positive, "a number above 0"),
+    ("resolution", _power_of_two_from_16, "a power of two from 16 to 1024"),
+    ("log_every", _positive, "a number above 0"),
+    ("checkpoint_every", _positive, "a number above 0"),
+    ("sample_every", _not_negative, "0 (never) or more"),
+    ("keep_checkpoints", _positive, "a number above 0"),
+    ("compute_dtype", _one_of(COMPUTE_DTYPES), f"one of {COMPUTE_DTYPES}"),
+    ("data.source", _one_of(SOURCES), f"one of {SOURCES}"),
+    ("data.num_identities", lambda n: n >= 2, "2 or more"),
+    ("data.images_per_identity", _positive, "a number above 0"),
+    ("data.same_identity_share", _share, "a share from 0 to 1"),
+    ("generator.z_dim", _positive, "a number above 0"),
+    ("generator.w_dim", _positive, "a number above 0"),
+    ("generator.num_mapping_layers", _positive, "a number above 0"),
+    ("generator.channel_base", _positive, "a number above 0"),
+    ("generator.channel_max", _positive, "a number above 0"),
+    ("generator.pose_latent_dim", _not_negative, "0 (no sampled pose code) or more"),
+    ("discriminator.channel_base", _positive, "a number above 0"),
+    ("discriminator.channel_max", _positive, "a number above 0"),
+    ("discriminator.mbstd_group_size", _positive, "a number above 0"),
+    ("discriminator.mbstd_blocks", _positive, "a number above 0"),
+    ("encoder.widths", lambda w: len(w) == 3 and min(w) > 0, "three positive widths"),
+    ("encoder.pose_space", _one_of(POSE_SPACES), f"one of {POSE_SPACES}"),
+    ("swap.channel_groups", _positive, "a number above 0"),
+    ("swap.width", _positive, "a number above 0"),
+    ("swap.gate_mode", _one_of(GATE_MODES), f"one of {GATE_MODES}"),
+    ("swap.temperature_start", _positive, "a number above 0"),
+    ("swap.temperature_end", _positive, "a number above 0"),
+    ("swap.gate_budget", _share, "a share from 0 to 1"),
+    ("swap.feather", _not_negative, "0 (hard edge) or more pixels"),
+    ("identity.kind", _one_of(("identity", "judge")), "one of ('identity', 'judge')"),
+    ("identity.block", _one_of(ANALYSER_BLOCKS), f"one of {ANALYSER_BLOCKS}"),
+    ("identity.widths", lambda w: len(w) > 0 and min(w) > 0, "one or more positive widths"),
+    ("identity.hidden", _positive, "a number above 0"),
+    ("identity.augment", _not_negative, "0 (none) or more"),
+    ("optimizer.learning_rate", _positive, "a number above 0"),
+    ("optimizer.discriminator_learning_rate", _positive, "a number above 0"),
+    ("optimizer.generator_learning_rate", _not_negative, "0 or more"),
+    ("optimizer.beta1", lambda b: 0 <= b < 1, "a number from 0 to below 1"),
+    ("optimizer.beta2", lambda b: 0 <= b < 1, "a number from 0 to below 1"),
+    ("optimizer.warmup_steps", _not_negative, "0 or more"),
+    ("optimizer.clip_norm", _not_negative, "0 (off) or more"),
+    ("optimizer.ema_kimg", _positive, "a number above 0"),
+    ("optimizer.r1_interval", _positive, "a number above 0"),
+    ("optimizer.path_interval", _positive, "a number above 0"),
+    ("losses", lambda w: all(v >= 0 for v in w.values()), "weights of 0 or more"),
+)
+
+
+def _value(config: Config, name: str) -> Any:
+    value: Any = config
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _build(cls: type, values: Mapping[str, Any], prefix: str, faults: list[str]) -> Any:
+    """Fills a dataclass from a mapping; what does not fit is added to ``faults``."""
+    hints = typing.get_type_hints(cls)
+    arguments = {}
+    for key, value in values.items():
+        name = prefix + key
+        if key not in hints:
+            close = difflib.get_close_matches(key, hints, n=1)
+            hint = f"; did you mean {prefix}{close[0]}" if close else ""
+            faults.append(f"{name} is not a field{hint}")
+        elif dataclasses.is_dataclass(hints[key]) and isinstance(value, Mapping):
+            arguments[key] = _build(typing.cast(type, hints[key]), value, name + ".", faults)
+        else:
+            arguments[key] = _plain(value, hints[key], name, faults)
+    return cls(**arguments)
+
+
+def _plain(value: Any, hint: Any, name: str, faults: list[str]) -> Any:
+    """A plain value of the type that the field has; an int passes as float, a list as tuple."""
+    origin = typing.get_origin(hint) or hint
+    if origin is types.UnionType:
+        if value is None:
+            return None
+        origin = next(a for a in typing.get_args(hint) if a is not type(None))
+    if origin is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(value)
+    if origin is Mapping and isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, origin) and not (origin is int and isinstance(value, bool)):
+        return value
+    faults.append(f"{name} is {value!r}; expected {getattr(origin, '__name__', origin)}")
+    return value

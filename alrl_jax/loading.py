@@ -1,0 +1,260 @@
+"""``alrl_jax.load``: a model directory or a work directory, ready to use."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from alrl_jax.checkpoint import newest_step, read_fields
+from alrl_jax.config import Config
+from alrl_jax.errors import UserError
+from alrl_jax.model_directory import read_model, resolve_directory
+from alrl_jax.models.build import (
+    build_analyser,
+    build_discriminator,
+    build_generator,
+    build_swapper,
+)
+from alrl_jax.models.identity import FaceFactors
+from alrl_jax.models.stylegan2 import NoiseMode
+from alrl_jax.models.swap import FROM_SOURCE, FROM_TARGET, SELECTORS
+from alrl_jax.state import PyTree, TrainState
+from alrl_jax.tasks import ExportedModel, make_task
+from alrl_jax.types import AnyArray, SwapOutput
+from alrl_jax.workdir import CONFIG_FILE, read_config
+
+Face = Literal["source", "target"]
+Images = Float[AnyArray, "b h w 3"]
+
+ORIGINS: dict[str, int] = {"source": FROM_SOURCE, "target": FROM_TARGET}
+"""Names by which callers say whose an attribute group shall be."""
+
+
+class Model:
+    """A trained model; what it can do depends on its kind.
+
+    Attributes:
+        kind: see ``MODELS``.
+        config: plain values that rebuild its networks.
+        variables: weights by network.
+    """
+
+    def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
+        self.kind = kind
+        self.config = config
+        self.variables = jax.tree.map(jnp.asarray, variables)
+
+
+class GeneratorModel(Model):
+    """Kind ``generator``: latents to W+ codes to images."""
+
+    def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
+        super().__init__(kind, config, variables)
+        apply = build_generator(config).apply
+        static = ("truncation_psi", "truncation_cutoff", "noise_mode", "method")
+        self._apply = jax.jit(apply, static_argnames=static)
+        self._networks = {name: self.variables[name] for name in ("params", "constants")}
+
+    def map(
+        self,
+        z: Float[AnyArray, "b z"],
+        label: Float[AnyArray, "b n"] | None = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Float[Array, "b l d"]:
+        """W+ codes of normal latents; see ``Generator.map``."""
+        return self._apply(
+            self._networks,
+            z,
+            label,
+            truncation_psi=truncation_psi,
+            truncation_cutoff=truncation_cutoff,
+            method="map",
+        )
+
+    def synthesize(
+        self,
+        ws: Float[AnyArray, "b l d"],
+        noise_mode: NoiseMode = "const",
+        pose_code: Float[AnyArray, "b 4 4 c"] | None = None,
+        noise_key: Key[Array, ""] | None = None,
+    ) -> Float[Array, "b h w 3"]:
+        """Images of W+ codes; ``random`` noise without a key draws from seed 0."""
+        if noise_mode == "random" and noise_key is None:
+            noise_key = jax.random.key(0)
+        return self._apply(
+            self._networks,
+            ws,
+            pose_code,
+            noise_mode=noise_mode,
+            noise_key=noise_key,
+            method="synthesize",
+        )
+
+
+class DiscriminatorModel(Model):
+    """Kind ``discriminator``: images to logits."""
+
+    def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
+        super().__init__(kind, config, variables)
+        self._apply = jax.jit(build_discriminator(config).apply)
+
+    def __call__(
+        self, images: Images, label: Float[AnyArray, "b n"] | None = None
+    ) -> Float[Array, "b 1"]:
+        """How real images look."""
+        return self._apply(self.variables, images, label)
+
+
+class AnalyserModel(Model):
+    """Kinds ``identity`` and ``judge``: faces to the factors that made them."""
+
+    def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
+        super().__init__(kind, config, variables)
+        self._apply = jax.jit(build_analyser(config).apply, static_argnames="method")
+
+    def __call__(self, images: Images) -> Float[Array, "b e"]:
+        """Unit embeddings of identity."""
+        return self._apply(self.variables, images, method="embed")
+
+    def predict(self, images: Images) -> FaceFactors:
+        """Identity, attributes, pose in degrees and landmarks as a share of the image's size."""
+        return self._apply(self.variables, images)
+
+    def features(self, images: Images) -> list[Array]:
+        """Feature maps, fine to coarse."""
+        return self._apply(self.variables, images, method="features")
+
+
+class SwapperModel(Model):
+    """Kind ``swapper``: pairs of faces to swapped faces.
+
+    Attributes:
+        selectors: rules that can select codes, ``adaptive`` first.
+        attribute_groups: groups that a caller can take from either face.
+    """
+
+    def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
+        super().__init__(kind, config, variables)
+        self.selectors = SELECTORS
+        self.attribute_groups = tuple(config["attribute_groups"])
+        self._swapper = build_swapper(config)
+        self._swap = jax.jit(self._swapper.swap, static_argnames="selection")
+        self._reconstruct = jax.jit(
+            lambda networks, images: self._swapper.generate(
+                networks, self._swapper.encode(networks, images).codes
+            )
+        )
+        names = ("encoder", "swap", "generator", "identity")
+        self._networks = {name: self.variables[name] for name in names}
+
+    def swap(
+        self,
+        source: Images,
+        target: Images,
+        pose_from: Face = "target",
+        identity_from: Face = "source",
+        groups: Mapping[str, Face] | None = None,
+        selector: str | None = None,
+    ) -> SwapOutput:
+        """Swaps faces.
+
+        Args:
+            source: faces that give the identity, pixels in [-1, 1].
+            target: faces that give everything else.
+            pose_from: whose pose the result has.
+            identity_from: ``source`` swaps as trained; ``target`` takes everything from the target
+                but what ``groups`` and ``pose_from`` say.
+            groups: attribute groups by name that shall come from one face, whatever the module
+                would decide.
+            selector: ``adaptive`` (the default) or a fixed rule, see ``selectors``.
+
+        Raises:
+            UserError: on an unknown face, group or selector.
+        """
+        selection = selector or "adaptive"
+        if selection not in self.selectors:
+            raise UserError(f"selector is {selection!r}; expected one of {self.selectors}")
+        wanted = {"pose": pose_from, **(groups or {})}
+        origins = {name: self._origin(name, face) for name, face in wanted.items()}
+        if self._origin("identity", identity_from) == FROM_TARGET:
+            origins = {**dict.fromkeys(self.attribute_groups, FROM_TARGET), **origins}
+        return self._swap(
+            self._networks, source, target, self._swapper.origins(origins), selection=selection
+        )
+
+    def reconstruct(self, images: Images) -> Float[Array, "b h w 3"]:
+        """Faces drawn again from their own codes."""
+        return self._reconstruct(self._networks, images)
+
+    def _origin(self, group: str, face: str) -> int:
+        if group not in self.attribute_groups:
+            raise UserError(
+                f"attribute group is {group!r}; expected one of {self.attribute_groups}"
+            )
+        if face not in ORIGINS:
+            raise UserError(f"{group} from {face!r}; expected 'source' or 'target'")
+        return ORIGINS[face]
+
+
+MODELS: dict[str, type[Model]] = {
+    "generator": GeneratorModel,
+    "discriminator": DiscriminatorModel,
+    "identity": AnalyserModel,
+    "judge": AnalyserModel,
+    "swapper": SwapperModel,
+}
+"""What ``load`` makes of a kind."""
+
+
+def load(directory: str | Path) -> Any:
+    """Opens a trained model.
+
+    Args:
+        directory: a model directory, a work directory (the averaged networks of its newest
+            checkpoint), or ``embedded/NAME`` for a model that the package ships.
+
+    Returns:
+        The class of ``MODELS`` that belongs to the model's kind.
+
+    Raises:
+        UserError: if there is no model, or one of an unknown kind.
+    """
+    path = resolve_directory(directory)
+    if (path / CONFIG_FILE).is_file() and newest_step(path) is not None:
+        _, exported = export_workdir(path)
+        kind, config, variables = exported.kind, exported.config, exported.variables
+    else:
+        meta, variables = read_model(path)
+        kind, config = meta["kind"], meta["config"]
+    if kind not in MODELS:
+        raise UserError(
+            f"{path} holds a model of kind {kind!r}; expected one of {tuple(MODELS)}; "
+            "update alrl_jax or name another directory"
+        )
+    return MODELS[kind](kind, config, variables)
+
+
+def export_workdir(workdir: Path) -> tuple[int, ExportedModel]:
+    """The averaged networks of a run's newest checkpoint.
+
+    Args:
+        workdir: directory of a training run.
+
+    Returns:
+        The step of the checkpoint, and the model.
+
+    Raises:
+        UserError: if the directory holds no readable run.
+    """
+    values = read_config(workdir)
+    if values is None:
+        raise UserError(f"{workdir} holds no run; expected a directory that training wrote")
+    task = make_task(Config.from_dict(values))
+    names = ("step", "params", "ema", "moving")
+    step, fields = read_fields(workdir, names)
+    state = TrainState(**fields, opt_state={})
+    return step, task.export(state, task.load_frozen())

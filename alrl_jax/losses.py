@@ -1,0 +1,354 @@
+"""Losses: a function and a row in ``LOSSES`` each.
+
+Every loss of a task reads one struct that holds what the forward pass made (``SwapForward``,
+``GeneratorForward``, ``AnalyserForward``) and returns a mean over the global batch. Weights are in the
+config; a loss of weight 0 is never called, and what only it needed is never computed.
+
+None of them sees the true swap of two different people: reconstruction looks at pairs of one person
+only.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, Int
+
+from alrl_jax.models.encoder import FaceEncoding
+from alrl_jax.models.identity import FaceFactors, feature_distance
+from alrl_jax.types import FaceBatch, SwapOutput
+
+Scalar = Float[Array, ""]
+
+
+@flax.struct.dataclass
+class SwapForward:
+    """What one forward pass of the swapper made.
+
+    Attributes:
+        source: faces that give the identity.
+        target: faces that give everything else.
+        same_identity: where both show one person, so that the swap should be the target.
+        source_encoding: encoding of the source.
+        target_encoding: encoding of the target.
+        generated_encoding: encoding of the generated face.
+        swapped: the swap.
+        reconstructed: what the generator draws from the target's own codes.
+        source_embedding: unit identity embedding of the source.
+        swap_embedding: unit identity embedding of the swap.
+        target_features: feature pyramid of the target.
+        generated_features: feature pyramid of the generated face.
+        reconstructed_features: feature pyramid of the reconstruction.
+        factors: the target's known factors, as the probe reads them from its codes.
+        swap_logits: the discriminator's opinion of the generated face.
+        face_labels: parsing classes that a swap replaces.
+        w_avg: centre of the generator's W space.
+        gate_budget: share of codes that should come from the source.
+    """
+
+    source: FaceBatch
+    target: FaceBatch
+    same_identity: Bool[Array, " b"]
+    source_encoding: FaceEncoding
+    target_encoding: FaceEncoding
+    generated_encoding: FaceEncoding
+    swapped: SwapOutput
+    reconstructed: Float[Array, "b h w 3"]
+    source_embedding: Float[Array, "b e"]
+    swap_embedding: Float[Array, "b e"]
+    target_features: list[Array]
+    generated_features: list[Array]
+    reconstructed_features: list[Array]
+    factors: Float[Array, "b f"]
+    swap_logits: Float[Array, "b 1"]
+    face_labels: Int[Array, " n"]
+    w_avg: Float[Array, " d"]
+    gate_budget: Scalar
+
+
+@flax.struct.dataclass
+class GeneratorForward:
+    """The discriminator's logits of generated faces."""
+
+    fake_logits: Float[Array, "b 1"]
+
+
+@flax.struct.dataclass
+class AnalyserForward:
+    """What a face analyser read, what is true, and the class logits of ArcFace.
+
+    Attributes:
+        factors: the net's reading.
+        truth: the faces.
+        class_logits: scaled cosines to every person's centre, with the margin; no columns when
+            the ArcFace loss is off.
+    """
+
+    factors: FaceFactors
+    truth: FaceBatch
+    class_logits: Float[Array, "b n"]
+
+
+def total_loss(
+    task: str, forward: Any, weights: Mapping[str, float]
+) -> tuple[Scalar, dict[str, Scalar]]:
+    """Weighted sum of a task's losses, and every loss that has a weight.
+
+    Args:
+        task: key of ``LOSSES``.
+        forward: the struct that the task's losses read.
+        weights: weight by name; names of the discriminator's losses are left to the task.
+    """
+    table = LOSSES[task]
+    values = {name: table[name](forward) for name, w in weights.items() if w and name in table}
+    total = sum((weights[name] * value for name, value in values.items()), jnp.zeros(()))
+    return total, values
+
+
+# --- swap -----------------------------------------------------------------------------------------
+
+
+def identity(f: SwapForward) -> Scalar:
+    """1 - cosine of the identity embeddings of swap and source."""
+    return jnp.mean(1.0 - jnp.sum(f.swap_embedding * f.source_embedding, axis=-1))
+
+
+def reconstruction(f: SwapForward) -> Scalar:
+    """Where both faces are one person's, the generated face should be the target (L1)."""
+    return _mean_where(_l1(f.swapped.generated, f.target.image), f.same_identity)
+
+
+def perceptual(f: SwapForward) -> Scalar:
+    """Feature distance of generated face and target, where both faces are one person's."""
+    distance = feature_distance(f.generated_features, f.target_features)
+    return _mean_where(distance, f.same_identity)
+
+
+def self_reconstruction(f: SwapForward) -> Scalar:
+    """A face's own codes should draw it again (L1)."""
+    return jnp.mean(_l1(f.reconstructed, f.target.image))
+
+
+def self_perceptual(f: SwapForward) -> Scalar:
+    """Feature distance of a face and what its own codes draw."""
+    return jnp.mean(feature_distance(f.reconstructed_features, f.target_features))
+
+
+def region(f: SwapForward) -> Scalar:
+    """Cross-entropy and Dice of the face region against parsing labels, on both faces."""
+    return _region(f.source_encoding, f.source, f.face_labels) + _region(
+        f.target_encoding, f.target, f.face_labels
+    )
+
+
+def parsing(f: SwapForward) -> Scalar:
+    """Cross-entropy of the 19 classes against parsing labels, on the target."""
+    logits = f.target_encoding.parsing_logits
+    known = (f.target.parsing < logits.shape[-1]) & f.target.labelled[:, None, None]
+    labels = jnp.where(known, f.target.parsing, 0)
+    entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return _mean_where(entropy, known)
+
+
+def background(f: SwapForward) -> Scalar:
+    """L1 between the generated face and the target outside the blend's mask."""
+    outside = jax.lax.stop_gradient(1.0 - f.swapped.mask)
+    difference = jnp.abs(f.swapped.generated - f.target.image) * outside
+    return jnp.mean(difference)
+
+
+def pose_consistency(f: SwapForward) -> Scalar:
+    """The generated face should be encoded to the pose code that drew it."""
+    wanted = jax.lax.stop_gradient(f.swapped.codes.pose)
+    return jnp.mean(jnp.square(f.generated_encoding.codes.pose - wanted))
+
+
+def attribute_consistency(f: SwapForward) -> Scalar:
+    """The generated face should be encoded to the W+ codes that drew it."""
+    wanted = jax.lax.stop_gradient(f.swapped.codes.attributes)
+    return jnp.mean(jnp.square(f.generated_encoding.codes.attributes - wanted))
+
+
+def latent(f: SwapForward) -> Scalar:
+    """Mean squared offset of the W+ codes from ``w_avg``."""
+    return jnp.mean(jnp.square(f.target_encoding.codes.attributes - f.w_avg))
+
+
+def gate_budget(f: SwapForward) -> Scalar:
+    """Squared distance of the mean gate from its budget."""
+    return jnp.square(jnp.mean(f.swapped.gates.probabilities) - f.gate_budget)
+
+
+def gate_entropy(f: SwapForward) -> Scalar:
+    """Entropy of the gates in nats: decisions should be clear."""
+    p = jnp.clip(f.swapped.gates.probabilities, 1e-5, 1.0 - 1e-5)
+    return -jnp.mean(p * jnp.log(p) + (1.0 - p) * jnp.log1p(-p))
+
+
+def attribute_groups(f: SwapForward) -> Scalar:
+    """Squared error of the known factors, read from the codes that own them."""
+    truth = jnp.concatenate([f.target.identity_factors, f.target.attribute_factors], axis=-1)
+    return _mean_where(jnp.square(f.factors - truth), f.target.labelled[:, None])
+
+
+def swap_adversarial(f: SwapForward) -> Scalar:
+    """Non-saturating loss: the generated face should look real."""
+    return jnp.mean(jax.nn.softplus(-f.swap_logits))
+
+
+# --- generator ------------------------------------------------------------------------------------
+
+
+def generator_adversarial(f: GeneratorForward) -> Scalar:
+    """Non-saturating loss of the generator (Goodfellow et al. 2014)."""
+    return jnp.mean(jax.nn.softplus(-f.fake_logits))
+
+
+# --- identity -------------------------------------------------------------------------------------
+
+
+def identity_regression(f: AnalyserForward) -> Scalar:
+    """Squared error of the standardised identity factors."""
+    error = jnp.square(f.factors.identity_vector - f.truth.identity_factors)
+    return _mean_where(error, f.truth.labelled[:, None])
+
+
+def attribute_regression(f: AnalyserForward) -> Scalar:
+    """Squared error of the standardised attribute factors."""
+    error = jnp.square(f.factors.attribute_vector - f.truth.attribute_factors)
+    return _mean_where(error, f.truth.labelled[:, None])
+
+
+def pose_regression(f: AnalyserForward) -> Scalar:
+    """Squared error of yaw, pitch and roll in units of 30 degrees."""
+    error = jnp.square((f.factors.pose_degrees - f.truth.pose_degrees) / 30.0)
+    return _mean_where(error, f.truth.labelled[:, None])
+
+
+def landmark_regression(f: AnalyserForward) -> Scalar:
+    """L1 error of landmarks in percent of the image's width."""
+    size = f.truth.image.shape[1]
+    error = 100.0 * jnp.abs(f.factors.landmarks - f.truth.landmarks / size)
+    return _mean_where(error, f.truth.labelled[:, None, None])
+
+
+def arcface(f: AnalyserForward) -> Scalar:
+    """Cross-entropy of the person under an additive angular margin (Deng et al. 2019)."""
+    return jnp.mean(
+        optax.softmax_cross_entropy_with_integer_labels(f.class_logits, f.truth.identity)
+    )
+
+
+LOSSES: dict[str, dict[str, Callable[[Any], Scalar]]] = {
+    "swap": {
+        "identity": identity,
+        "reconstruction": reconstruction,
+        "perceptual": perceptual,
+        "self_reconstruction": self_reconstruction,
+        "self_perceptual": self_perceptual,
+        "region": region,
+        "parsing": parsing,
+        "background": background,
+        "pose_consistency": pose_consistency,
+        "attribute_consistency": attribute_consistency,
+        "latent": latent,
+        "gate_budget": gate_budget,
+        "gate_entropy": gate_entropy,
+        "attribute_groups": attribute_groups,
+        "adversarial": swap_adversarial,
+    },
+    "generator": {"adversarial": generator_adversarial},
+    "identity": {
+        "identity_regression": identity_regression,
+        "attribute_regression": attribute_regression,
+        "pose_regression": pose_regression,
+        "landmark_regression": landmark_regression,
+        "arcface": arcface,
+    },
+}
+"""Losses by task and name."""
+
+REGULARISERS: dict[str, tuple[str, ...]] = {
+    "swap": ("r1",),
+    "generator": ("r1", "path_length"),
+    "identity": (),
+}
+"""Lazy regularisers by task; each has a weight beside the losses, and runs every few steps."""
+
+
+def discriminator_loss(
+    real_logits: Float[Array, "b 1"], fake_logits: Float[Array, "b 1"]
+) -> Scalar:
+    """Non-saturating loss of the discriminator."""
+    return jnp.mean(jax.nn.softplus(-real_logits) + jax.nn.softplus(fake_logits))
+
+
+def r1_penalty(
+    discriminate: Callable[[Float[Array, "b h w 3"]], Float[Array, "b 1"]],
+    real: Float[Array, "b h w 3"],
+) -> Scalar:
+    """Half the squared gradient of the logits at real images (Mescheder et al. 2018)."""
+    gradient = jax.grad(lambda images: jnp.sum(discriminate(images)))(real)
+    return 0.5 * jnp.mean(jnp.sum(jnp.square(gradient), axis=(1, 2, 3)))
+
+
+def path_lengths(
+    synthesize: Callable[[Float[Array, "b l d"]], Float[Array, "b h w 3"]],
+    ws: Float[Array, "b l d"],
+    noise: Float[Array, "b h w 3"],
+) -> Float[Array, " b"]:
+    """Length of the image's change along random directions (Karras et al. 2020).
+
+    Args:
+        synthesize: draws images from W+ codes.
+        ws: W+ codes.
+        noise: normal image-shaped directions, scaled here by 1 / sqrt(h * w).
+    """
+    scale = 1.0 / jnp.sqrt(jnp.asarray(noise.shape[1] * noise.shape[2], noise.dtype))
+    gradient = jax.grad(lambda codes: jnp.sum(synthesize(codes) * noise * scale))(ws)
+    return jnp.sqrt(jnp.mean(jnp.sum(jnp.square(gradient), axis=2), axis=1))
+
+
+def arcface_logits(
+    embeddings: Float[Array, "b e"],
+    centres: Float[Array, "n e"],
+    identity: Int[Array, " b"],
+    scale: float = 32.0,
+    margin: float = 0.4,
+) -> Float[Array, "b n"]:
+    """Scaled cosines to every person's centre; the true person's angle is widened by the margin.
+
+    Args:
+        embeddings: unit embeddings.
+        centres: unit centres of the people.
+        identity: number of the true person.
+        scale: factor of the cosines.
+        margin: in radians.
+    """
+    cosines = jnp.clip(embeddings @ centres.T, -1.0 + 1e-6, 1.0 - 1e-6)
+    widened = jnp.cos(jnp.arccos(cosines) + margin)
+    own = jax.nn.one_hot(identity, centres.shape[0], dtype=bool)
+    return scale * jnp.where(own, widened, cosines)
+
+
+def _l1(a: Float[Array, "b h w 3"], b: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
+    return jnp.mean(jnp.abs(a - b), axis=(1, 2, 3))
+
+
+def _mean_where(values: Float[Array, "b *n"], where: Bool[Array, "b *m"]) -> Scalar:
+    """Mean over the places that count; 0 where none does."""
+    counts = jnp.broadcast_to(where, values.shape).astype(values.dtype)
+    return jnp.sum(values * counts) / jnp.maximum(jnp.sum(counts), 1.0)
+
+
+def _region(encoding: FaceEncoding, face: FaceBatch, labels: Int[Array, " n"]) -> Scalar:
+    truth = jnp.isin(face.parsing, labels).astype(jnp.float32)[..., None]
+    logits = encoding.region_logits
+    entropy = jnp.mean(optax.sigmoid_binary_cross_entropy(logits, truth), axis=(1, 2, 3))
+    mask = jax.nn.sigmoid(logits)
+    overlap = 2.0 * jnp.sum(mask * truth, axis=(1, 2, 3)) + 1.0
+    dice = 1.0 - overlap / (jnp.sum(mask + truth, axis=(1, 2, 3)) + 1.0)
+    return _mean_where(entropy + dice, face.labelled)

@@ -1,0 +1,49 @@
+"""Blending of the generated face into the target with the encoder's own masks."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def blend_mask(
+    target_region: Float[Array, "b h w 1"],
+    generated_region: Float[Array, "b h w 1"],
+    feather: int,
+) -> Float[Array, "b h w 1"]:
+    """Share of the generated face in every pixel.
+
+    The union of the two regions lets a wider source jaw fit in; feathering goes inward only, so
+    that nothing outside the union changes.
+
+    Args:
+        target_region: probability of the face region in the target.
+        generated_region: probability of the face region in the generated face.
+        feather: width of the soft edge in pixels; 0 leaves the edge as it is.
+    """
+    union = 1.0 - (1.0 - target_region) * (1.0 - generated_region)
+    if feather == 0:
+        return union
+    size = 2 * feather + 1
+    return jnp.minimum(union, _box_mean(_erode(union, size), size))
+
+
+def blend(
+    generated: Float[Array, "b h w 3"],
+    target: Float[Array, "b h w 3"],
+    mask: Float[Array, "b h w 1"],
+) -> Float[Array, "b h w 3"]:
+    """``mask * generated + (1 - mask) * target``."""
+    return mask * generated + (1.0 - mask) * target
+
+
+def _erode(mask: Float[Array, "b h w 1"], size: int) -> Float[Array, "b h w 1"]:
+    window = (1, size, size, 1)
+    return jax.lax.reduce_window(mask, jnp.inf, jax.lax.min, window, (1, 1, 1, 1), "SAME")
+
+
+def _box_mean(mask: Float[Array, "b h w 1"], size: int) -> Float[Array, "b h w 1"]:
+    edge = size // 2
+    padded = jnp.pad(mask, ((0, 0), (edge, edge), (edge, edge), (0, 0)), mode="edge")
+    window = (1, size, size, 1)
+    total = jax.lax.reduce_window(padded, 0.0, jax.lax.add, window, (1, 1, 1, 1), "VALID")
+    return total / (size * size)

@@ -1,0 +1,79 @@
+"""Networks from the plain values that a ``model.json`` or a config holds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax.numpy as jnp
+
+from alrl_jax.models.discriminator import Discriminator
+from alrl_jax.models.encoder import DualSpaceEncoder
+from alrl_jax.models.identity import FaceAnalyser
+from alrl_jax.models.stylegan2 import Generator, channel_table, num_latents
+from alrl_jax.models.swap import AdaptiveSwap
+from alrl_jax.models.swapper import Swapper
+
+Values = Mapping[str, Any]
+
+
+def build_generator(values: Values) -> Generator:
+    """A generator from the fields of ``Generator``; fields that other networks own are left out."""
+    fields = {k: v for k, v in values.items() if k in Generator.__dataclass_fields__}
+    if fields.get("channels") is not None:
+        fields["channels"] = tuple((int(r), int(c)) for r, c in fields["channels"])
+    if "dtype" in fields:
+        fields["dtype"] = jnp.dtype(fields["dtype"])
+    return Generator(**fields)
+
+
+def build_discriminator(values: Values) -> Discriminator:
+    """A discriminator from the fields of ``Discriminator``."""
+    fields = {k: v for k, v in values.items() if k in Discriminator.__dataclass_fields__}
+    if fields.get("channels") is not None:
+        fields["channels"] = tuple((int(r), int(c)) for r, c in fields["channels"])
+    if "dtype" in fields:
+        fields["dtype"] = jnp.dtype(fields["dtype"])
+    return Discriminator(**fields)
+
+
+def build_analyser(values: Values) -> FaceAnalyser:
+    """A face analyser from the fields of ``FaceAnalyser``."""
+    fields = {k: v for k, v in values.items() if k in FaceAnalyser.__dataclass_fields__}
+    return FaceAnalyser(**{**fields, "widths": tuple(fields["widths"])})
+
+
+def build_swapper(values: Values) -> Swapper:
+    """A swapper from the config of a ``swapper`` model directory.
+
+    Args:
+        values: ``generator``, ``identity``, ``encoder``, ``swap`` and ``attribute_groups``.
+    """
+    generator = build_generator(values["generator"])
+    encoder, swap = values["encoder"], values["swap"]
+    encoder_network = DualSpaceEncoder(
+        widths=tuple(encoder["widths"]),
+        pose_channels=constant_channels(generator),
+        num_layers=num_latents(generator.resolution),
+        code_width=generator.w_dim,
+    )
+    selector = AdaptiveSwap(
+        attribute_groups=tuple(values["attribute_groups"]),
+        channel_groups=swap["channel_groups"],
+        width=swap["width"],
+        gate_mode=swap["gate_mode"],
+    )
+    return Swapper(
+        encoder=encoder_network,
+        selector=selector,
+        generator=generator,
+        identity=build_analyser(values["identity"]),
+        pose_space=encoder["pose_space"],
+        feather=swap["feather"],
+    )
+
+
+def constant_channels(generator: Generator) -> int:
+    """Channels of the generator's 4x4 constant, which are those of the pose code."""
+    table = channel_table(
+        generator.resolution, generator.channel_base, generator.channel_max, generator.channels
+    )
+    return table[4]

@@ -1,0 +1,181 @@
+"""The dual-space encoder: one backbone, three heads.
+
+``pose`` gives the spatial code that is added to StyleGAN2's constant input, ``attributes`` the W+
+codes around ``w_avg``, ``region`` the face mask and the parsing of the image. All heads read the
+same feature pyramid (feature maps at 1/2, 1/4 and 1/8 of the resolution).
+"""
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from alrl_jax.types import LatentCodes
+
+NUM_PARSING_CLASSES = 19
+"""Classes of CelebAMask-HQ."""
+
+
+@flax.struct.dataclass
+class FaceEncoding:
+    """All that the encoder says about a face.
+
+    Attributes:
+        codes: pose code and W+ codes.
+        region_logits: logits of the swapped face region.
+        parsing_logits: logits of the CelebAMask-HQ classes.
+    """
+
+    codes: LatentCodes
+    region_logits: Float[Array, "b h w 1"]
+    parsing_logits: Float[Array, "b h w 19"]
+
+
+class ResidualUnit(nn.Module):
+    """Pre-activated residual unit with group normalisation; the first convolution may stride."""
+
+    width: int
+    stride: int = 1
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 {self.width}"]:
+        y = nn.silu(_group_norm(x.shape[-1])(x))
+        y = nn.Conv(self.width, (3, 3), strides=self.stride, padding=1)(y)
+        y = nn.silu(_group_norm(self.width)(y))
+        y = nn.Conv(self.width, (3, 3), padding=1)(y)
+        if self.stride != 1 or x.shape[-1] != self.width:
+            x = nn.Conv(self.width, (1, 1), strides=self.stride, use_bias=False)(x)
+        return x + y
+
+
+class Backbone(nn.Module):
+    """Shared feature extractor; ``widths`` are the channels at 1/2, 1/4 and 1/8."""
+
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w 3"]) -> list[Array]:
+        """Feature maps, fine to coarse."""
+        x = nn.Conv(self.widths[0], (3, 3), strides=2, padding=1, name="stem")(images)
+        maps = [ResidualUnit(self.widths[0], name="unit0")(x)]
+        for i, width in enumerate(self.widths[1:], 1):
+            maps.append(ResidualUnit(width, stride=2, name=f"unit{i}")(maps[-1]))
+        return maps
+
+
+class PoseHead(nn.Module):
+    """4x4 spatial code of layout and pose.
+
+    Attributes:
+        channels: channels of the generator's constant input; 0 when the pose space is not used.
+    """
+
+    channels: int
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "b h w 3"], features: list[Array]
+    ) -> Float[Array, "b 4 4 {self.channels}"]:
+        x = features[-1]
+        while x.shape[1] > 4:
+            x = nn.silu(nn.Conv(x.shape[-1], (3, 3), strides=2, padding=1)(x))
+        return nn.Conv(self.channels, (3, 3), padding=1)(x)
+
+
+class AttributeHead(nn.Module):
+    """W+ codes as offsets from ``w_avg``: coarse layers from coarse features, as in pSp.
+
+    Attributes:
+        num_layers: layers of W+.
+        width: width of a code.
+    """
+
+    num_layers: int
+    width: int
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "b h w 3"], features: list[Array]
+    ) -> Float[Array, "b {self.num_layers} {self.width}"]:
+        codes = []
+        for count, x in zip(layers_per_level(self.num_layers), features[::-1], strict=True):
+            while x.shape[1] > 4:
+                x = nn.silu(nn.Conv(features[-1].shape[-1], (3, 3), strides=2, padding=1)(x))
+            flat = nn.Dense(count * self.width)(x.reshape(x.shape[0], -1))
+            codes.append(flat.reshape(-1, count, self.width))
+        return jnp.concatenate(codes, axis=1)
+
+
+class RegionHead(nn.Module):
+    """Face region and parsing at image resolution, by a feature pyramid and the image itself."""
+
+    width: int = 32
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "b h w 3"], features: list[Array]
+    ) -> Float[Array, "b h w 20"]:
+        x = nn.Conv(self.width, (1, 1))(features[-1])
+        for finer in features[-2::-1]:
+            x = _double(x) + nn.Conv(self.width, (1, 1))(finer)
+            x = nn.silu(nn.Conv(self.width, (3, 3), padding=1)(x))
+        x = jnp.concatenate([_double(nn.Conv(self.width // 2, (1, 1))(x)), images], axis=-1)
+        x = nn.silu(nn.Conv(self.width // 2, (3, 3), padding=1)(x))
+        return nn.Conv(1 + NUM_PARSING_CLASSES, (1, 1))(x)
+
+
+HEADS = {"pose": PoseHead, "attributes": AttributeHead, "region": RegionHead}
+"""Heads of the encoder; each reads the image and the feature pyramid."""
+
+
+class DualSpaceEncoder(nn.Module):
+    """Face to pose code, W+ codes, region and parsing.
+
+    Attributes:
+        widths: channels of the backbone at 1/2, 1/4 and 1/8 of the resolution.
+        pose_channels: channels of the pose code.
+        num_layers: layers of W+.
+        code_width: width of a W+ code.
+    """
+
+    widths: tuple[int, ...]
+    pose_channels: int
+    num_layers: int
+    code_width: int
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w 3"], w_avg: Float[Array, " d"]) -> FaceEncoding:
+        """Encodes faces.
+
+        Args:
+            images: pixels in [-1, 1].
+            w_avg: centre of the generator's W space; codes are offsets from it.
+        """
+        features = Backbone(self.widths, name="backbone")(images)
+        pose = HEADS["pose"](self.pose_channels, name="pose")(images, features)
+        offsets = HEADS["attributes"](self.num_layers, self.code_width, name="attributes")(
+            images, features
+        )
+        region = HEADS["region"](name="region")(images, features)
+        return FaceEncoding(
+            codes=LatentCodes(pose=pose, attributes=w_avg + offsets),
+            region_logits=region[..., :1],
+            parsing_logits=region[..., 1:],
+        )
+
+
+def layers_per_level(num_layers: int) -> tuple[int, int, int]:
+    """How many W+ layers each feature level feeds: coarse (to 8x8), middle (16x16), fine (the rest)."""
+    coarse = min(3, num_layers - 2)
+    middle = min(4, num_layers - coarse - 1)
+    return coarse, middle, num_layers - coarse - middle
+
+
+def _group_norm(width: int) -> nn.GroupNorm:
+    return nn.GroupNorm(num_groups=None, group_size=min(8, width))
+
+
+def _double(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
+    b, h, w, c = x.shape
+    return jax.image.resize(x, (b, 2 * h, 2 * w, c), "bilinear")

@@ -1,0 +1,258 @@
+"""Swapping latent codes: the adaptive module, and the fixed selections of earlier work.
+
+Codes are split into channel groups. A gate of 1 takes a group of a layer from the source, 0 leaves
+the target's. ``AdaptiveSwap`` decides per pair: learned attribute queries attend to the codes of
+both faces and vote on the codes they own. ``FIXED_SELECTIONS`` decide once and for all.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from alrl_jax.types import LatentCodes, SwapGates
+
+LEARNED, FROM_TARGET, FROM_SOURCE = -1, 0, 1
+"""Who decides over an attribute group: the module, or the caller."""
+
+
+class AdaptiveSwap(nn.Module):
+    """Learns which latent codes to take from which face.
+
+    Attributes:
+        attribute_groups: names of the attribute queries, ``identity`` and ``pose`` among them.
+        channel_groups: groups that the channels of a code are split into.
+        width: width of tokens and queries.
+        gate_mode: ``hard`` (discrete), ``soft`` (sigmoid) or ``pair_independent`` (discrete, but
+            the same for every pair).
+    """
+
+    attribute_groups: tuple[str, ...]
+    channel_groups: int
+    width: int
+    gate_mode: str = "hard"
+
+    @nn.compact
+    def __call__(
+        self,
+        source: LatentCodes,
+        target: LatentCodes,
+        identity: Float[Array, "b e"],
+        origins: Int[Array, " k"],
+        temperature: Float[Array, ""] | None = None,
+        noise_key: Key[Array, ""] | None = None,
+    ) -> tuple[LatentCodes, SwapGates]:
+        """Swaps the codes of pairs of faces.
+
+        Args:
+            source: codes of the faces that give the identity.
+            target: codes of the faces that give everything else.
+            identity: unit identity embeddings of the sources.
+            origins: for every attribute group ``LEARNED``, ``FROM_TARGET`` or ``FROM_SOURCE``.
+            temperature: of the relaxed gates; needed with ``noise_key``.
+            noise_key: draws the logistic noise of training; None decides without noise.
+
+        Returns:
+            The swapped codes, and the gates that made them.
+        """
+        batch, layers, _ = target.attributes.shape
+        tokens = self._tokens(source, target)
+        logits, owners = self._votes(tokens, identity)
+        gates = self._gates(logits, temperature, noise_key)
+        forced = jnp.take(origins, jnp.argmax(owners, axis=-1))
+        gates = jnp.where(forced[None] == LEARNED, gates, forced[None].astype(gates.dtype))
+        gates = gates.reshape(batch, layers + 1, self.channel_groups)
+        pose_origin = origins[self.attribute_groups.index("pose")]
+        pose_gates = jnp.where(pose_origin == LEARNED, gates[:, 0], pose_origin.astype(gates.dtype))
+        refined = self._transfer(source.attributes, target.attributes, identity)
+        codes = LatentCodes(
+            pose=_select(pose_gates[:, None, None], source.pose, target.pose),
+            attributes=_select(gates[:, 1:], refined, target.attributes),
+        )
+        shape = (layers + 1, self.channel_groups)
+        return codes, SwapGates(
+            pose=pose_gates,
+            attributes=gates[:, 1:],
+            probabilities=jax.nn.sigmoid(logits).reshape(batch, *shape)[:, 1:],
+            owners=owners.reshape(*shape, -1)[1:],
+        )
+
+    def _tokens(self, source: LatentCodes, target: LatentCodes) -> Float[Array, "b t {self.width}"]:
+        """One token for every channel group of the pose code and of every layer."""
+        both = jnp.stack([source.attributes, target.attributes], axis=2)
+        batch, layers, _, width = both.shape
+        group = width // self.channel_groups
+        parts = both.reshape(batch, layers, 2, self.channel_groups, group)
+        parts = parts.transpose(0, 1, 3, 2, 4).reshape(
+            batch, layers * self.channel_groups, 2 * group
+        )
+        tokens = nn.Dense(self.width, name="code_tokens")(parts)
+        pose = jnp.concatenate([source.pose, target.pose], axis=-1).reshape(batch, -1)
+        pose_tokens = nn.Dense(self.channel_groups * self.width, name="pose_tokens")(pose)
+        pose_tokens = pose_tokens.reshape(batch, self.channel_groups, self.width)
+        tokens = jnp.concatenate([pose_tokens, tokens], axis=1)
+        places = self.param(
+            "places", nn.initializers.normal(0.5), (tokens.shape[1], self.width), jnp.float32
+        )
+        return nn.LayerNorm(name="token_norm")(tokens + places[None])
+
+    def _votes(
+        self, tokens: Float[Array, "b t w"], identity: Float[Array, "b e"]
+    ) -> tuple[Float[Array, "b t"], Float[Array, "t k"]]:
+        """Gate logits, and every query's share in each token."""
+        num_tokens, num_queries = tokens.shape[1], len(self.attribute_groups)
+        queries = self.param(
+            "queries", nn.initializers.normal(0.5), (num_queries, self.width), jnp.float32
+        )
+        asked = queries[None] + nn.Dense(self.width, name="identity_query")(identity)[:, None]
+        scores = jnp.einsum("bkw,btw->bkt", asked, nn.Dense(self.width, name="keys")(tokens))
+        attention = jax.nn.softmax(scores / jnp.sqrt(float(self.width)), axis=-1)
+        seen = jnp.einsum("bkt,btw->bkw", attention, nn.Dense(self.width, name="values")(tokens))
+        opinion = nn.Dense(self.width, name="opinion")(nn.silu(seen + asked))
+        votes = jnp.einsum("bkw,btw->btk", opinion, tokens) / jnp.sqrt(float(self.width))
+        owners = jax.nn.softmax(
+            self.param(
+                "owners", nn.initializers.normal(1.0), (num_tokens, num_queries), jnp.float32
+            )
+        )
+        bias = self.param("bias", _initial_bias(self.channel_groups), (num_tokens,), jnp.float32)
+        if self.gate_mode == "pair_independent":
+            votes = jnp.zeros_like(votes)
+        return bias[None] + jnp.sum(votes * owners[None], axis=-1), owners
+
+    def _gates(
+        self,
+        logits: Float[Array, "b t"],
+        temperature: Float[Array, ""] | None,
+        noise_key: Key[Array, ""] | None,
+    ) -> Float[Array, "b t"]:
+        """Binary concrete gates with a straight-through gradient; without noise, the sign decides."""
+        if noise_key is not None:
+            uniform = jax.random.uniform(noise_key, logits.shape, minval=1e-4, maxval=1.0 - 1e-4)
+            logits = (logits + jnp.log(uniform) - jnp.log1p(-uniform)) / temperature
+        soft = jax.nn.sigmoid(logits)
+        if self.gate_mode == "soft":
+            return soft
+        hard = (logits > 0).astype(soft.dtype)
+        return soft + jax.lax.stop_gradient(hard - soft)
+
+    def _transfer(
+        self,
+        source: Float[Array, "b l d"],
+        target: Float[Array, "b l d"],
+        identity: Float[Array, "b e"],
+    ) -> Float[Array, "b l d"]:
+        """Source codes, refined layer by layer for the target; starts as the identity function."""
+        layers, width = source.shape[1:]
+        repeated = jnp.broadcast_to(identity[:, None], (*source.shape[:2], identity.shape[-1]))
+        inputs = jnp.concatenate([source, target, repeated], axis=-1)
+        first = self.param(
+            "transfer_in",
+            nn.initializers.lecun_normal(batch_axis=(0,)),
+            (layers, inputs.shape[-1], self.width),
+            jnp.float32,
+        )
+        last = self.param(
+            "transfer_out", nn.initializers.zeros, (layers, self.width, width), jnp.float32
+        )
+        hidden = nn.silu(jnp.einsum("bli,lih->blh", inputs, first))
+        return source + jnp.einsum("blh,lhd->bld", hidden, last)
+
+
+class FactorProbe(nn.Module):
+    """Reads the known factors of faces linearly from the codes that own them; training only.
+
+    Training with this reading makes the names of the attribute groups mean what they say: a
+    group's share in a code grows where the code tells the group's factors. Pose is read from the
+    pose code.
+
+    Attributes:
+        attribute_groups: names of the attribute queries.
+        factor_groups: for every factor, the group that it belongs to.
+        channel_groups: groups that the channels of a code are split into.
+    """
+
+    attribute_groups: tuple[str, ...]
+    factor_groups: tuple[str, ...]
+    channel_groups: int
+
+    @nn.compact
+    def __call__(self, codes: LatentCodes, owners: Float[Array, "l g k"]) -> Float[Array, "b f"]:
+        """Predicted factors of faces with the given codes."""
+        batch, layers, width = codes.attributes.shape
+        group = width // self.channel_groups
+        parts = codes.attributes.reshape(batch, layers, self.channel_groups, group)
+        belongs = [self.attribute_groups.index(name) for name in self.factor_groups]
+        shares = owners[:, :, jnp.asarray(belongs, jnp.int32)]
+        shape = (layers, self.channel_groups, group, len(belongs))
+        weight = self.param("weight", nn.initializers.normal(0.02), shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (len(belongs),), jnp.float32)
+        read = jnp.einsum("blgc,lgf,lgcf->bf", parts, shares, weight) + bias[None]
+        from_pose = nn.Dense(len(belongs), name="pose")(codes.pose.reshape(batch, -1))
+        is_pose = jnp.asarray([name == "pose" for name in self.factor_groups])
+        return jnp.where(is_pose[None], from_pose, read)
+
+
+def _initial_bias(channel_groups: int) -> Callable[..., Array]:
+    """Pose code from the target, every other code from either face by the toss of a coin."""
+
+    def draw(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+        coins = jax.random.rademacher(key, shape, dtype)
+        return jnp.where(jnp.arange(shape[0]) < channel_groups, -2.0 * jnp.ones_like(coins), coins)
+
+    return draw
+
+
+def _select(
+    gates: Float[Array, "b *n g"], source: Float[Array, "b *m d"], target: Float[Array, "b *m d"]
+) -> Float[Array, "b *m d"]:
+    """Takes each channel group from the face that its gate names."""
+    wide = jnp.repeat(gates, target.shape[-1] // gates.shape[-1], axis=-1)
+    return target + wide * (source - target)
+
+
+def _layers_from_source(first: int, last: int | None) -> Callable[[int], list[float]]:
+    """Selection of a run of layers, counted from the coarsest code.
+
+    W+ starts at 4x4 whatever the resolution, so an index names the same feature resolution in
+    every generator: 0 is 4x4; 1, 2 are 8x8; 3, 4 are 16x16, and so on.
+    """
+    return lambda layers: [float(i >= first and (last is None or i < last)) for i in range(layers)]
+
+
+FIXED_SELECTIONS: dict[str, Callable[[int], list[float]]] = {
+    "all_target": _layers_from_source(0, 0),
+    "all_source": _layers_from_source(0, None),
+    "mean": lambda layers: [0.5] * layers,
+    "lcr4": _layers_from_source(4, None),
+    "fslsd7": _layers_from_source(0, 7),
+    "psp_middle": _layers_from_source(3, 7),
+}
+"""Share of the source in every W+ layer; the pose code stays the target's.
+
+``lcr4``: selection rule after MegaFS (LCR), our implementation. ``fslsd7``: after FSLSD, without its
+landmark residual, our implementation. ``psp_middle``: after pSp's layer grouping, our
+implementation. ``mean`` averages; ``all_target`` and ``all_source`` are bounds.
+"""
+
+SELECTORS: tuple[str, ...] = ("adaptive", *FIXED_SELECTIONS)
+"""Every rule that ``Swapper`` can select codes by."""
+
+
+def fixed_swap(
+    source: LatentCodes, target: LatentCodes, selection: str
+) -> tuple[LatentCodes, SwapGates]:
+    """Swaps codes by one of ``FIXED_SELECTIONS``; gates have one channel group."""
+    batch, layers, _ = target.attributes.shape
+    row = jnp.asarray(FIXED_SELECTIONS[selection](layers), jnp.float32)
+    gates = jnp.broadcast_to(row[None, :, None], (batch, layers, 1))
+    from_source = selection == "all_source"
+    codes = LatentCodes(
+        pose=source.pose if from_source else target.pose,
+        attributes=_select(gates, source.attributes, target.attributes),
+    )
+    pose_gates = jnp.full((batch, 1), float(from_source))
+    owners = jnp.ones((layers, 1, 1))
+    return codes, SwapGates(pose=pose_gates, attributes=gates, probabilities=gates, owners=owners)

@@ -1,0 +1,181 @@
+"""The face swapper: encode both faces, select codes, generate, blend."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from alrl_jax.models.blend import blend, blend_mask
+from alrl_jax.models.encoder import DualSpaceEncoder, FaceEncoding
+from alrl_jax.models.identity import FaceAnalyser
+from alrl_jax.models.stylegan2 import Generator
+from alrl_jax.models.swap import AdaptiveSwap, fixed_swap
+from alrl_jax.types import LatentCodes, SwapOutput
+
+Networks = Mapping[str, Any]
+"""Variables by network: ``encoder``, ``swap``, ``generator``, ``identity``."""
+
+
+@dataclasses.dataclass(frozen=True)
+class PoseSpace:
+    """Where pose lives.
+
+    Attributes:
+        uses_const: whether the encoder's spatial code is added to the generator's constant.
+        coarse_layers: how many of the coarsest W+ codes are always those of the pose face.
+    """
+
+    uses_const: bool
+    coarse_layers: int
+
+
+POSE_SPACES: dict[str, PoseSpace] = {
+    "spatial_const": PoseSpace(uses_const=True, coarse_layers=0),
+    "coarse_codes": PoseSpace(uses_const=False, coarse_layers=3),
+    "none": PoseSpace(uses_const=False, coarse_layers=0),
+}
+"""``spatial_const``: a 4x4 code in place of the constant. ``coarse_codes``: the W+ codes up to 8x8."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Swapper:
+    """The networks of a swap and how they work together; holds no weights.
+
+    Attributes:
+        encoder: dual-space encoder.
+        selector: adaptive selection of codes.
+        generator: StyleGAN2 generator.
+        identity: net whose unit embedding of the source guides the selection.
+        pose_space: row of ``POSE_SPACES``.
+        feather: width of the blend's soft edge in pixels.
+    """
+
+    encoder: DualSpaceEncoder
+    selector: AdaptiveSwap
+    generator: Generator
+    identity: FaceAnalyser
+    pose_space: str
+    feather: int
+
+    def init(self, key: Key[Array, ""], images: Float[Array, "b h w 3"]) -> dict[str, Any]:
+        """Fresh variables of all four networks.
+
+        Args:
+            key: seeds the weights.
+            images: a batch whose shape and type the networks will see.
+        """
+        keys = jax.random.split(key, 4)
+        latents = jnp.zeros((images.shape[0], self.generator.z_dim))
+        generator = self.generator.init(keys[0], latents)
+        encoder = self.encoder.init(keys[1], images, _w_avg(generator))
+        identity = self.identity.init(keys[2], images)
+        networks = {"encoder": encoder, "generator": generator, "identity": identity}
+        codes = self.encode(networks, images).codes
+        embedding = self.embed(networks, images)
+        swap = self.selector.init(keys[3], codes, codes, embedding, self.origins({}))
+        return {**networks, "swap": swap}
+
+    def encode(self, networks: Networks, images: Float[Array, "b h w 3"]) -> FaceEncoding:
+        """Codes, region and parsing of faces."""
+        encoding = self.encoder.apply(networks["encoder"], images, _w_avg(networks["generator"]))
+        if POSE_SPACES[self.pose_space].uses_const:
+            return encoding
+        pose = jnp.zeros_like(encoding.codes.pose)
+        return encoding.replace(codes=encoding.codes.replace(pose=pose))
+
+    def embed(self, networks: Networks, images: Float[Array, "b h w 3"]) -> Float[Array, "b e"]:
+        """Unit identity embeddings."""
+        return self.identity.apply(networks["identity"], images, method="embed")
+
+    def generate(self, networks: Networks, codes: LatentCodes) -> Float[Array, "b h w 3"]:
+        """Draws faces from codes."""
+        return self.generator.apply(
+            networks["generator"], codes.attributes, codes.pose, method="synthesize"
+        )
+
+    def select(
+        self,
+        networks: Networks,
+        source: LatentCodes,
+        target: LatentCodes,
+        identity: Float[Array, "b e"],
+        origins: Int[Array, " k"],
+        selection: str = "adaptive",
+        temperature: Float[Array, ""] | None = None,
+        noise_key: Key[Array, ""] | None = None,
+    ) -> tuple[LatentCodes, Any]:
+        """Swapped codes and their gates, by ``adaptive`` or one of ``FIXED_SELECTIONS``."""
+        if selection == "adaptive":
+            codes, gates = self.selector.apply(
+                networks["swap"], source, target, identity, origins, temperature, noise_key
+            )
+        else:
+            codes, gates = fixed_swap(source, target, selection)
+        coarse = POSE_SPACES[self.pose_space].coarse_layers
+        if coarse:
+            pose_from_source = origins[self.selector.attribute_groups.index("pose")] == 1
+            pose_face = jnp.where(pose_from_source, source.attributes, target.attributes)
+            merged = jnp.concatenate([pose_face[:, :coarse], codes.attributes[:, coarse:]], axis=1)
+            codes = codes.replace(attributes=merged)
+        return codes, gates
+
+    def finish(
+        self,
+        networks: Networks,
+        generated: Float[Array, "b h w 3"],
+        target: Float[Array, "b h w 3"],
+        target_region_logits: Float[Array, "b h w 1"],
+        generated_region_logits: Float[Array, "b h w 1"],
+    ) -> tuple[Float[Array, "b h w 3"], Float[Array, "b h w 1"]]:
+        """Blends the generated face into the target; returns image and mask."""
+        mask = blend_mask(
+            jax.nn.sigmoid(target_region_logits),
+            jax.nn.sigmoid(generated_region_logits),
+            self.feather,
+        )
+        return blend(generated, target, mask), mask
+
+    def swap(
+        self,
+        networks: Networks,
+        source: Float[Array, "b h w 3"],
+        target: Float[Array, "b h w 3"],
+        origins: Int[Array, " k"],
+        selection: str = "adaptive",
+    ) -> SwapOutput:
+        """Swaps faces as at test time: no labels, discrete gates.
+
+        Args:
+            networks: variables by network.
+            source: faces that give the identity.
+            target: faces that give everything else.
+            origins: see ``origins``.
+            selection: ``adaptive`` or one of ``FIXED_SELECTIONS``.
+        """
+        face = self.encode(networks, target)
+        identity = self.embed(networks, source)
+        source_codes = self.encode(networks, source).codes
+        codes, gates = self.select(networks, source_codes, face.codes, identity, origins, selection)
+        generated = self.generate(networks, codes)
+        drawn = self.encode(networks, generated)
+        image, mask = self.finish(
+            networks, generated, target, face.region_logits, drawn.region_logits
+        )
+        return SwapOutput(image=image, generated=generated, mask=mask, gates=gates, codes=codes)
+
+    def origins(self, groups: Mapping[str, int]) -> Int[Array, " k"]:
+        """Who decides over every attribute group: the module, unless ``groups`` says otherwise.
+
+        The pose code is the target's by default.
+        """
+        chosen = {"pose": 0, **groups}
+        return jnp.asarray(
+            [chosen.get(name, -1) for name in self.selector.attribute_groups], jnp.int32
+        )
+
+
+def _w_avg(generator: Mapping[str, Any]) -> Float[Array, " d"]:
+    return generator["constants"]["mapping"]["w_avg"]

@@ -1,0 +1,348 @@
+"""Task ``swap``: train encoder, adaptive selection and generator end to end on pairs of faces.
+
+Labels that exist are used (parsing for the face region, known factors for the names of the attribute
+groups); where a face has none, those losses leave it out. The true swap of two different people is
+never used.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Key
+
+from alrl_jax import synthetic
+from alrl_jax.config import Config
+from alrl_jax.errors import UserError
+from alrl_jax.losses import SwapForward, total_loss
+from alrl_jax.model_directory import read_model
+from alrl_jax.models.build import build_discriminator, build_swapper
+from alrl_jax.models.swap import FactorProbe
+from alrl_jax.models.swapper import Networks
+from alrl_jax.state import PyTree, TrainState, ema_decay, update_ema
+from alrl_jax.tasks.generator import discriminator_config, discriminator_gradient, generator_config
+from alrl_jax.tasks.task import ExportedModel, Metrics, Phase, check_losses, network_optimizer
+from alrl_jax.types import PairBatch, SwapOutput
+
+FACTOR_GROUPS = {
+    **{name: "identity" for name in synthetic.IDENTITY_FACTORS},
+    **{name: group for group, names in synthetic.ATTRIBUTE_GROUPS.items() for name in names},
+}
+"""Attribute group of every known factor."""
+
+ATTRIBUTE_GROUPS = ("identity", *synthetic.ATTRIBUTE_GROUPS)
+"""Names of the attribute queries."""
+
+
+class SwapTask:
+    """End-to-end face swapping.
+
+    Trained: ``encoder``, ``swap`` and, where the config says so, ``generator``; for training only, a
+    ``discriminator`` and the ``probe`` of the attribute groups. Frozen: ``identity``.
+    """
+
+    name = "swap"
+    batch_kind = "pairs"
+
+    def __init__(self, config: Config) -> None:
+        check_losses(config)
+        self._config = config
+        self._model_config = swapper_config(config)
+        self._swapper = build_swapper(self._model_config)
+        self._probe = FactorProbe(
+            attribute_groups=ATTRIBUTE_GROUPS,
+            factor_groups=tuple(FACTOR_GROUPS.values()),
+            channel_groups=config.swap.channel_groups,
+        )
+        self._discriminator = build_discriminator(discriminator_config(config))
+        rates = config.optimizer
+        lazy = rates.r1_interval if self._weight("r1") else 0
+        optimizer = network_optimizer(config, rates.learning_rate)
+        self._optimizers = {"encoder": optimizer, "swap": optimizer, "probe": optimizer}
+        if config.generator.train:
+            self._optimizers["generator"] = network_optimizer(config, rates.generator_learning_rate)
+        if self._weight("adversarial"):
+            self._optimizers["discriminator"] = network_optimizer(
+                config, rates.discriminator_learning_rate, lazy
+            )
+
+    def load_frozen(self) -> dict[str, PyTree]:
+        """The identity net."""
+        _, identity = _read_pretrained(self._config, "identity", "identity")
+        return {"identity": identity}
+
+    def load_pretrained(self) -> dict[str, PyTree]:
+        """Start values: ``generator`` (with its discriminator) or a whole ``swapper``."""
+        trees: dict[str, PyTree] = {}
+        if self._config.pretrained.get("generator"):
+            _, variables = _read_pretrained(self._config, "generator", "generator")
+            trees["generator"] = {k: variables[k] for k in ("params", "constants")}
+            if "discriminator" in variables:
+                trees["discriminator"] = variables["discriminator"]
+        if self._config.pretrained.get("swapper"):
+            _, variables = _read_pretrained(self._config, "swapper", "swapper")
+            names = ("encoder", "swap", "generator", "probe", "discriminator")
+            trees |= {name: variables[name] for name in names if name in variables}
+        return trees
+
+    def init(self, key: Key[Array, ""], pretrained: dict[str, PyTree]) -> TrainState:
+        """Fresh weights, replaced by what is pretrained."""
+        size = self._config.resolution
+        blocks = self._config.discriminator.mbstd_blocks
+        keys = jax.random.split(key, 3)
+        images = jnp.zeros((blocks, size, size, 3))
+        fresh = self._swapper.init(keys[0], images)
+        codes = self._swapper.encode(fresh, images).codes
+        shape = (codes.attributes.shape[1], self._config.swap.channel_groups, len(ATTRIBUTE_GROUPS))
+        fresh["probe"] = self._probe.init(keys[1], codes, jnp.ones(shape))
+        discriminator = self._discriminator.init(keys[2], images)
+        fresh["discriminator"] = discriminator["params"]
+        networks = {name: _like(name, fresh[name], pretrained) for name in fresh}
+        params = {
+            "encoder": networks["encoder"],
+            "swap": networks["swap"],
+            "probe": networks["probe"],
+            "generator": networks["generator"]["params"],
+            "discriminator": networks["discriminator"],
+        }
+        averaged = ("encoder", "swap", "generator")
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            ema={name: jax.tree.map(jnp.copy, params[name]) for name in averaged},
+            opt_state={name: o.init(params[name]) for name, o in self._optimizers.items()},
+            moving={"constants": networks["generator"]["constants"]},
+        )
+
+    def phase(self, step: int) -> Phase:
+        """Which lazy regularisers the next step runs."""
+        interval = self._config.optimizer.r1_interval
+        adversarial = "discriminator" in self._optimizers
+        return Phase(r1=adversarial and bool(self._weight("r1")) and step % interval == 0)
+
+    def step(
+        self, state: TrainState, frozen: dict[str, PyTree], batch: PairBatch, phase: Phase
+    ) -> tuple[TrainState, Metrics]:
+        """One update of all trained networks on one forward pass."""
+        key = jax.random.fold_in(jax.random.key(self._config.seed), state.step)
+        trained = {n: p for n, p in state.params.items() if n in self._optimizers}
+        others = {n: p for n, p in state.params.items() if n not in self._optimizers}
+        discriminator = {**trained, **others}["discriminator"]
+        trained.pop("discriminator", None)
+
+        def loss(params: PyTree) -> tuple[Array, tuple[SwapForward, Metrics]]:
+            forward = self._forward(
+                {**others, **params, "discriminator": discriminator}, state, frozen, batch, key
+            )
+            total, values = total_loss(self.name, forward, self._config.losses)
+            return total, (forward, values)
+
+        (total, (forward, values)), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
+        metrics = {"loss/total": total, **{f"loss/{k}": v for k, v in values.items()}}
+        metrics["gates/mean"] = jnp.mean(forward.swapped.gates.attributes)
+        if "discriminator" in self._optimizers:
+            weight = self._weight("r1") * self._config.optimizer.r1_interval if phase.r1 else 0.0
+            fake = jax.lax.stop_gradient(forward.swapped.generated)
+            d_loss, gradients["discriminator"], d_metrics = discriminator_gradient(
+                self._judge, discriminator, batch.target.image, fake, weight
+            )
+            metrics |= {"loss/discriminator": d_loss, **d_metrics}
+        return self._update(state, gradients, batch.target.image.shape[0]), metrics
+
+    def preview(
+        self, state: TrainState, frozen: dict[str, PyTree], batch: PairBatch
+    ) -> dict[str, Float[Array, "b h w 3"]]:
+        """Source, target and all that the averaged networks make of them."""
+        networks = self._networks(state.ema, state, frozen)
+        swapped = self._swap(networks, batch)
+        codes = self._swapper.encode(networks, batch.target.image).codes
+        return {
+            "source": batch.source.image,
+            "target": batch.target.image,
+            "reconstructed": self._swapper.generate(networks, codes),
+            "generated": swapped.generated,
+            "mask": jnp.repeat(2.0 * swapped.mask - 1.0, 3, axis=-1),
+            "swap": swapped.image,
+            "gates": gate_picture(swapped.gates.attributes, self._config.resolution),
+        }
+
+    def export(self, state: TrainState, frozen: dict[str, PyTree]) -> ExportedModel:
+        """The averaged swapper, and the training-only networks for those who train on."""
+        networks = self._networks(state.ema, state, frozen)
+        variables = {
+            **networks,
+            "probe": state.params["probe"],
+            "discriminator": state.params["discriminator"],
+        }
+        return ExportedModel("swapper", self._model_config, variables)
+
+    def _forward(
+        self,
+        params: PyTree,
+        state: TrainState,
+        frozen: dict[str, PyTree],
+        batch: PairBatch,
+        key: Key[Array, ""],
+    ) -> SwapForward:
+        """Everything that the losses read; what no loss with a weight reads is not computed."""
+        swapper = self._swapper
+        networks = self._networks(params, state, frozen)
+        both = swapper.encode(networks, _interleave(batch.source.image, batch.target.image))
+        source, target = _separate(both)
+        embedding = swapper.embed(networks, batch.source.image)
+        codes, gates = swapper.select(
+            networks,
+            source.codes,
+            target.codes,
+            embedding,
+            swapper.origins({}),
+            temperature=self._temperature(state.step),
+            noise_key=key,
+        )
+        drawn = swapper.generate(networks, _interleave(codes, target.codes))
+        generated, reconstructed = _separate(drawn)
+        encoded = swapper.encode(networks, generated)
+        image, mask = swapper.finish(
+            networks, generated, batch.target.image, target.region_logits, encoded.region_logits
+        )
+        features = lambda x: swapper.identity.apply(  # noqa: E731
+            networks["identity"], x, method="features"
+        )
+        return SwapForward(
+            source=batch.source,
+            target=batch.target,
+            same_identity=batch.same_identity,
+            source_encoding=source,
+            target_encoding=target,
+            generated_encoding=encoded,
+            swapped=SwapOutput(image, generated, mask, gates, codes),
+            reconstructed=reconstructed,
+            source_embedding=embedding,
+            swap_embedding=swapper.embed(networks, image),
+            target_features=features(batch.target.image),
+            generated_features=features(generated),
+            reconstructed_features=features(reconstructed),
+            factors=self._probe.apply(params["probe"], target.codes, gates.owners),
+            swap_logits=self._judge(params["discriminator"], generated),
+            face_labels=jnp.asarray(synthetic.FACE_LABELS),
+            w_avg=state.moving["constants"]["mapping"]["w_avg"],
+            gate_budget=jnp.asarray(self._config.swap.gate_budget, jnp.float32),
+        )
+
+    def _swap(self, networks: Networks, batch: PairBatch) -> SwapOutput:
+        origins = self._swapper.origins({})
+        return self._swapper.swap(networks, batch.source.image, batch.target.image, origins)
+
+    def _networks(self, params: PyTree, state: TrainState, frozen: dict[str, PyTree]) -> Networks:
+        return {
+            "encoder": params["encoder"],
+            "swap": params["swap"],
+            "generator": {"params": params["generator"], "constants": state.moving["constants"]},
+            "identity": frozen["identity"],
+        }
+
+    def _judge(self, params: PyTree, images: Float[Array, "b h w 3"]) -> Float[Array, "b 1"]:
+        return self._discriminator.apply({"params": params}, images)
+
+    def _temperature(self, step: Array) -> Float[Array, ""]:
+        """Temperature of the relaxed gates: falls geometrically over the run."""
+        values = self._config.swap
+        share = jnp.clip(step.astype(jnp.float32) / self._config.num_steps, 0.0, 1.0)
+        start, end = jnp.log(values.temperature_start), jnp.log(values.temperature_end)
+        return jnp.exp(start + share * (end - start))
+
+    def _weight(self, name: str) -> float:
+        return self._config.losses.get(name, 0.0)
+
+    def _update(
+        self, state: TrainState, gradients: dict[str, PyTree], batch_size: int
+    ) -> TrainState:
+        params, opt_state = dict(state.params), {}
+        for name, optimizer in self._optimizers.items():
+            updates, opt_state[name] = optimizer.update(
+                gradients[name], state.opt_state[name], state.params[name]
+            )
+            params[name] = optax.apply_updates(state.params[name], updates)
+        decay = ema_decay(state.step, batch_size, self._config.optimizer.ema_kimg)
+        ema = {name: update_ema(old, params[name], decay) for name, old in state.ema.items()}
+        return state.replace(step=state.step + 1, params=params, opt_state=opt_state, ema=ema)
+
+
+def swapper_config(config: Config) -> dict:
+    """Plain values that rebuild the swapper."""
+    identity, _ = _read_pretrained(config, "identity", "identity")
+    return {
+        "resolution": config.resolution,
+        "generator": generator_config(config),
+        "identity": identity["config"],
+        "encoder": {
+            "widths": list(config.encoder.widths),
+            "pose_space": config.encoder.pose_space,
+        },
+        "swap": {
+            "channel_groups": config.swap.channel_groups,
+            "width": config.swap.width,
+            "gate_mode": config.swap.gate_mode,
+            "feather": config.swap.feather,
+        },
+        "attribute_groups": list(ATTRIBUTE_GROUPS),
+    }
+
+
+def gate_picture(gates: Float[Array, "b l g"], resolution: int) -> Float[Array, "b h w 3"]:
+    """Gates as pictures: a row a layer, a column a channel group, white from the source."""
+    picture = jnp.repeat(2.0 * gates[..., None] - 1.0, 3, axis=-1)
+    return jax.image.resize(picture, (gates.shape[0], resolution, resolution, 3), "nearest")
+
+
+def _read_pretrained(config: Config, name: str, kind: str) -> tuple[dict, PyTree]:
+    """Reads the model directory that ``pretrained.NAME`` names, and checks its kind and size."""
+    directory = config.pretrained.get(name)
+    if not directory:
+        raise UserError(
+            f"pretrained.{name} is not set; expected the directory of a model of kind {kind}; "
+            f"set --config.pretrained.{name}=embedded/{name}_64 or train one"
+        )
+    meta, variables = read_model(directory)
+    if meta["kind"] != kind:
+        raise UserError(
+            f"pretrained.{name} is {directory}, a model of kind {meta['kind']}; expected {kind}; "
+            "name another directory"
+        )
+    resolution = meta["config"].get("resolution", config.resolution)
+    if resolution != config.resolution:
+        raise UserError(
+            f"pretrained.{name} is {directory} of resolution {resolution}; expected "
+            f"{config.resolution}; name another directory or change resolution"
+        )
+    return meta, variables
+
+
+def _like(name: str, fresh: PyTree, pretrained: dict[str, PyTree]) -> PyTree:
+    """The pretrained tree where there is one; it must have the fresh one's names and shapes."""
+    tree = pretrained.get(name, fresh)
+    wanted, got = _shapes(fresh), _shapes(tree)
+    if wanted != got:
+        differing = sorted(set(wanted.items()) ^ set(got.items()))[0]
+        raise UserError(
+            f"pretrained {name} differs from the configured network at {differing[0]} "
+            f"{differing[1]}; expected the same architecture; change the config to match the model"
+        )
+    return tree
+
+
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}
+
+
+def _interleave(first: PyTree, second: PyTree) -> PyTree:
+    """Two batches as one, row by row, so that each device keeps its own rows of both."""
+    return jax.tree.map(
+        lambda a, b: jnp.stack([a, b], axis=1).reshape(-1, *a.shape[1:]), first, second
+    )
+
+
+def _separate(tree: PyTree) -> tuple[PyTree, PyTree]:
+    """Undoes ``_interleave``."""
+    pairs = jax.tree.map(lambda x: x.reshape(-1, 2, *x.shape[1:]), tree)
+    return jax.tree.map(lambda x: x[:, 0], pairs), jax.tree.map(lambda x: x[:, 1], pairs)

@@ -1,0 +1,98 @@
+"""The shape vocabulary: what flows between the rooms of the house.
+
+Axis letters: ``b`` batch, ``h w`` pixels, ``l`` W+ layers (2*log2(resolution) - 2), ``d`` width of
+a W+ code, ``c`` channels of the pose code, ``g`` channel groups of a code, ``k`` attribute groups.
+Images are NHWC float32 in [-1, 1]; masks lie in [0, 1].
+"""
+
+import flax.struct
+from jaxtyping import Array, Bool, Float, Int
+from numpy import ndarray
+
+AnyArray = Array | ndarray
+
+UNLABELLED = 255
+"""Parsing label of a pixel about which nothing is known."""
+
+
+@flax.struct.dataclass
+class FaceBatch:
+    """Faces with what is known about them.
+
+    Attributes:
+        image: pixels in [-1, 1].
+        parsing: CelebAMask-HQ class of every pixel, ``UNLABELLED`` where unknown.
+        identity: number of the person; equal numbers are the same person.
+        identity_factors: standardised factors that make the person (no columns where unknown).
+        attribute_factors: standardised factors of pose, expression, light and so on.
+        pose_degrees: yaw, pitch, roll.
+        landmarks: x, y in pixels.
+        labelled: whether the parsing, factors, pose and landmarks of this face are known.
+    """
+
+    image: Float[AnyArray, "b h w 3"]
+    parsing: Int[AnyArray, "b h w"]
+    identity: Int[AnyArray, " b"]
+    identity_factors: Float[AnyArray, "b i"]
+    attribute_factors: Float[AnyArray, "b a"]
+    pose_degrees: Float[AnyArray, "b 3"]
+    landmarks: Float[AnyArray, "b m 2"]
+    labelled: Bool[AnyArray, " b"]
+
+
+@flax.struct.dataclass
+class PairBatch:
+    """Source and target faces of a swap; ``same_identity`` where both show one person."""
+
+    source: FaceBatch
+    target: FaceBatch
+    same_identity: Bool[AnyArray, " b"]
+
+
+@flax.struct.dataclass
+class LatentCodes:
+    """The two spaces of a face: where it looks, and what it looks like.
+
+    Attributes:
+        pose: spatial code that is added to StyleGAN2's constant input.
+        attributes: W+ codes, one a layer.
+    """
+
+    pose: Float[Array, "b 4 4 c"]
+    attributes: Float[Array, "b l d"]
+
+
+@flax.struct.dataclass
+class SwapGates:
+    """Which codes come from the source (1) and which from the target (0).
+
+    Attributes:
+        pose: gates of the channel groups of the pose code.
+        attributes: gates of the channel groups of every W+ layer.
+        probabilities: of taking a group from the source, before the decision.
+        owners: share of every attribute group in the decision over a code.
+    """
+
+    pose: Float[Array, "b g"]
+    attributes: Float[Array, "b l g"]
+    probabilities: Float[Array, "b l g"]
+    owners: Float[Array, "l g k"]
+
+
+@flax.struct.dataclass
+class SwapOutput:
+    """A swapped face and all that made it.
+
+    Attributes:
+        image: the generated face blended into the target.
+        generated: what the generator drew.
+        mask: share of the generated face in every pixel.
+        gates: which code came from which face.
+        codes: the swapped codes.
+    """
+
+    image: Float[Array, "b h w 3"]
+    generated: Float[Array, "b h w 3"]
+    mask: Float[Array, "b h w 1"]
+    gates: SwapGates
+    codes: LatentCodes

@@ -1,0 +1,48 @@
+"""The swapper at 64 px, end to end on the synthetic faces: encoder, selection, generator, blend.
+
+python -m alrl_jax.train --config=configs/synthetic_64.py --workdir=runs/synthetic_64
+"""
+
+import ml_collections
+
+from alrl_jax.config import default_config
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Starts from the shipped generator and identity net."""
+    losses = {
+        "identity": 1.0,
+        "reconstruction": 4.0,
+        "perceptual": 0.5,
+        "self_reconstruction": 4.0,
+        "self_perceptual": 0.5,
+        "region": 0.5,
+        "parsing": 0.1,
+        "background": 1.0,
+        "pose_consistency": 0.05,
+        "attribute_consistency": 0.05,
+        "latent": 0.001,
+        "gate_budget": 0.1,
+        "gate_entropy": 0.01,
+        "attribute_groups": 0.1,
+        "adversarial": 0.05,
+        "r1": 0.5,
+    }
+    config = default_config("swap", losses)
+    config.num_steps = 8000
+    config.batch_size = 16
+    config.log_every = 50
+    config.checkpoint_every = 500
+    config.sample_every = 500
+    config.data.same_identity_share = 0.5
+    config.optimizer.learning_rate = 1e-3
+    config.optimizer.generator_learning_rate = 1e-3
+    config.optimizer.discriminator_learning_rate = 1e-3
+    config.optimizer.beta1 = 0.0
+    config.optimizer.clip_norm = 10.0
+    config.optimizer.warmup_steps = 100
+    config.optimizer.decay = True
+    config.pretrained.identity = "embedded/identity_64"
+    config.pretrained.generator = "embedded/generator_64"
+    config.pretrained.swapper = ""
+    return config
