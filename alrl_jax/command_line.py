@@ -4,6 +4,7 @@ Exit status: 0 done; 1 a fault of the program; 2 a mistake of the user's, told i
 interrupted. A program's own ``main`` may return others.
 """
 
+import logging
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from absl import app, flags
+from absl import logging as absl_logging
 
 from alrl_jax.errors import UserError
 
@@ -25,6 +27,7 @@ def run(main: Callable[[list[str]], int | None], *, positional: bool = False) ->
         main: gets the program's name and its positional arguments; returns the exit status.
         positional: whether the program takes arguments that are no flags.
     """
+    absl_logging.get_absl_handler().addFilter(_is_ours_or_urgent)
     try:
         if _HELP.intersection(sys.argv[1:]):
             _print_help(main)
@@ -116,6 +119,12 @@ def _config_problem(error: Exception, config: str) -> str:
         key = key.strip("\"'")
         return f"got the unknown config key {key!r}; expected a key of {config}. {hint}"
     return f"got {type(error).__name__}: {message}; expected values and a file that fit {config}"
+
+
+def _is_ours_or_urgent(record: logging.LogRecord) -> bool:
+    """Keeps what JAX and Orbax tell about every small thing out of the log; warnings stay."""
+    chatty = "/orbax/" in record.pathname or "/jax/" in record.pathname
+    return record.levelno > logging.INFO or not chatty
 
 
 def _print_help(main: Callable[[list[str]], int | None]) -> None:
