@@ -1,0 +1,39 @@
+"""A procedural world of faces whose every factor is known, true swaps included."""
+
+from alrl_jax.synthetic.labels import FACE_LABELS, LANDMARKS, LEFT_RIGHT, PARSING_LABELS
+from alrl_jax.synthetic.renderer import Rendering, render
+from alrl_jax.synthetic.sampling import (
+    ATTRIBUTE_FACTORS,
+    ATTRIBUTE_GROUPS,
+    ATTRIBUTE_MIRROR_SIGNS,
+    IDENTITY_FACTORS,
+    SPLITS,
+    Attributes,
+    Identities,
+    attribute_vector,
+    identity_vector,
+    sample_attributes,
+    sample_identities,
+    split_key,
+)
+
+__all__ = [
+    "ATTRIBUTE_FACTORS",
+    "ATTRIBUTE_GROUPS",
+    "ATTRIBUTE_MIRROR_SIGNS",
+    "Attributes",
+    "FACE_LABELS",
+    "IDENTITY_FACTORS",
+    "Identities",
+    "LANDMARKS",
+    "LEFT_RIGHT",
+    "PARSING_LABELS",
+    "Rendering",
+    "SPLITS",
+    "attribute_vector",
+    "identity_vector",
+    "render",
+    "sample_attributes",
+    "sample_identities",
+    "split_key",
+]
