@@ -28,7 +28,7 @@ class DiscriminatorBlock(nn.Module):
 
     features: int
     out_features: int
-    conv_clamp: float | None = None
+    conv_clamp: ops.Number | None = None
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -69,7 +69,7 @@ class DiscriminatorEpilogue(nn.Module):
     mbstd_group_size: int | None = 4
     mbstd_num_channels: int = 1
     mbstd_blocks: int = 1
-    conv_clamp: float | None = None
+    conv_clamp: ops.Number | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "b 4 4 c"]) -> Float32[Array, "b o"]:
@@ -113,7 +113,7 @@ class Discriminator(nn.Module):
     mbstd_num_channels: int = 1
     mbstd_blocks: int = 1
     num_mapping_layers: int = 8
-    conv_clamp: float | None = None
+    conv_clamp: ops.Number | None = None
     dtype: DTypeLike = jnp.float32
 
     @nn.compact

@@ -37,8 +37,8 @@ class EqualizedDense(nn.Module):
 
     features: int
     use_bias: bool = True
-    bias_init: float = 0.0
-    lr_multiplier: float = 1.0
+    bias_init: ops.Number = 0.0
+    lr_multiplier: ops.Number = 1.0
     activate: bool = False
     dtype: DTypeLike = jnp.float32
 
@@ -75,8 +75,8 @@ class EqualizedConv(nn.Module):
     down: bool = False
     use_bias: bool = True
     activate: bool = True
-    gain: float = 1.0
-    clamp: float | None = None
+    gain: ops.Number = 1.0
+    clamp: ops.Number | None = None
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -94,7 +94,7 @@ class EqualizedConv(nn.Module):
 
 
 def demodulation(
-    weight: Float32[Array, "k k i o"], styles: Float32[Array, "b i"], gain: float
+    weight: Float32[Array, "k k i o"], styles: Float32[Array, "b i"], gain: ops.Number
 ) -> Float32[Array, "b o"]:
     """Factors that bring the channels of a modulated convolution back to unit variance.
 

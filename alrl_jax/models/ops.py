@@ -6,7 +6,7 @@ al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020).
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,8 @@ from jaxtyping import Array, Float, Float32
 
 from alrl_jax.errors import UserError
 
+Number = float | int
+
 LEAKY_SLOPE = 0.2
 LEAKY_GAIN = math.sqrt(2.0)
 """Keeps the variance of a unit normal input through a leaky ReLU, nearly."""
@@ -24,8 +26,8 @@ _CONV_LAYOUT = ("NHWC", "HWIO", "NHWC")
 
 
 def setup_filter(
-    taps: Sequence[float] | Sequence[Sequence[float]],
-    gain: float = 1.0,
+    taps: Sequence[Number] | Sequence[Sequence[Number]],
+    gain: Number = 1.0,
     normalize: bool = True,
 ) -> np.ndarray:
     """Makes a resampling filter.
@@ -62,7 +64,7 @@ def upfirdn2d(
     down: int | tuple[int, int] = 1,
     padding: tuple[int, int, int, int] = (0, 0, 0, 0),
     flip_filter: bool = False,
-    gain: float = 1.0,
+    gain: Number = 1.0,
 ) -> Float[Array, "b h2 w2 c"]:
     """Inserts zeros, pads, filters and drops pixels, in that order.
 
@@ -146,57 +148,100 @@ def conv2d(
     return lax.conv_general_dilated(x, weight, (1, 1), "SAME", dimension_numbers=_CONV_LAYOUT)
 
 
-def upsample_conv2d(
-    x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]
-) -> Float[Array, "b h2 w2 o"]:
-    """Doubles the resolution and convolves.
+@jax.custom_vjp
+def _shrink(x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]) -> Float[Array, "b m n o"]:
+    """Correlation at every second pixel, from size 2n + k - 2 to n.
 
-    The kernel is held as transposed convolutions hold it, hence the flip.
+    This, its transpose ``_grow`` and its kernel gradient ``_correlate`` form a set that is closed
+    under differentiation.  Left to itself, XLA turns the kernel gradient of a dilated convolution
+    into one that runs ten times slower on CPUs; the rules below always take the quick form.
     """
-    size = weight.shape[0]
-    if size == 1:
-        return upsample2d(conv2d(x, weight))
-    spread = lax.conv_general_dilated(
+    return lax.conv_general_dilated(x, weight, (2, 2), "VALID", dimension_numbers=_CONV_LAYOUT)
+
+
+@jax.custom_vjp
+def _grow(x: Float[Array, "b m n o"], weight: Float[Array, "k k i o"]) -> Float[Array, "b h w i"]:
+    """Transpose of ``_shrink`` in x: zeros between the pixels, then a convolution."""
+    pad = weight.shape[0] - 1
+    return lax.conv_general_dilated(
         x,
-        jnp.flip(weight, (0, 1)),
+        jnp.flip(weight, (0, 1)).swapaxes(2, 3),
         (1, 1),
-        ((size - 1, size - 1), (size - 1, size - 1)),
+        ((pad, pad), (pad, pad)),
         lhs_dilation=(2, 2),
         dimension_numbers=_CONV_LAYOUT,
     )
+
+
+@jax.custom_vjp
+def _correlate(
+    large: Float[Array, "b h w i"], small: Float[Array, "b m n o"]
+) -> Float[Array, "k k i o"]:
+    """Transpose of ``_shrink`` in the kernel."""
+    size = large.shape[1] - 2 * (small.shape[1] - 1)
+    kernel = jax.ShapeDtypeStruct((size, size, large.shape[-1], small.shape[-1]), large.dtype)
+
+    def shrink(weight: Float[Array, "k k i o"]) -> Float[Array, "b m n o"]:
+        return lax.conv_general_dilated(
+            large, weight, (2, 2), "VALID", dimension_numbers=_CONV_LAYOUT
+        )
+
+    return jax.linear_transpose(shrink, kernel)(small)[0]
+
+
+def _keep_arguments(function: Callable[..., Array]) -> Callable[..., tuple[Array, tuple]]:
+    return lambda *arguments: (function(*arguments), arguments)
+
+
+_shrink.defvjp(
+    _keep_arguments(_shrink),
+    lambda kept, small: (_grow(small, kept[1]), _correlate(kept[0], small)),
+)
+_grow.defvjp(
+    _keep_arguments(_grow),
+    lambda kept, large: (_shrink(large, kept[1]), _correlate(large, kept[0])),
+)
+_correlate.defvjp(
+    _keep_arguments(_correlate),
+    lambda kept, weight: (_grow(kept[1], weight), _shrink(kept[0], weight)),
+)
+
+
+def upsample_conv2d(
+    x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]
+) -> Float[Array, "b h2 w2 o"]:
+    """Doubles the resolution and convolves; 1x1 or 3x3, held as transposed convolutions do."""
+    if weight.shape[0] == 1:
+        return upsample2d(conv2d(x, weight))
+    spread = _grow(x, weight.swapaxes(2, 3))
     return upfirdn2d(spread, FIR_FILTER, padding=(1, 1, 1, 1), gain=4.0)
 
 
 def downsample_conv2d(
     x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]
 ) -> Float[Array, "b h2 w2 o"]:
-    """Convolves and halves the resolution, low-pass filtered first."""
-    size = weight.shape[0]
-    if size == 1:
+    """Convolves and halves the resolution, low-pass filtered first; 1x1 or 3x3."""
+    if weight.shape[0] == 1:
         return conv2d(downsample2d(x), weight)
-    pad = (size + 1) // 2
-    smooth = upfirdn2d(x, FIR_FILTER, padding=(pad, pad, pad, pad))
-    return lax.conv_general_dilated(
-        smooth, weight, (2, 2), "VALID", dimension_numbers=_CONV_LAYOUT
-    )
+    return _shrink(upfirdn2d(x, FIR_FILTER, padding=(2, 2, 2, 2)), weight)
 
 
 def leaky_relu(
-    x: Float[Array, "*shape"], gain: float = 1.0, clamp: float | None = None
+    x: Float[Array, "*shape"], gain: Number = 1.0, clamp: Number | None = None
 ) -> Float[Array, "*shape"]:
     """Leaky ReLU of slope 0.2 times sqrt(2), times ``gain``, clamped to +-``clamp * gain``."""
     return clip(jax.nn.leaky_relu(x, LEAKY_SLOPE) * (LEAKY_GAIN * gain), clamp, gain)
 
 
 def clip(
-    x: Float[Array, "*shape"], clamp: float | None, gain: float = 1.0
+    x: Float[Array, "*shape"], clamp: Number | None, gain: Number = 1.0
 ) -> Float[Array, "*shape"]:
     """Clamps to +-``clamp * gain``; None leaves all as it is."""
     return x if clamp is None else jnp.clip(x, -clamp * gain, clamp * gain)
 
 
 def normalize_2nd_moment(
-    x: Float[Array, "*batch d"], epsilon: float = 1e-8
+    x: Float[Array, "*batch d"], epsilon: Number = 1e-8
 ) -> Float[Array, "*batch d"]:
     """Scales every vector to a mean square of 1."""
     return x * lax.rsqrt(jnp.mean(jnp.square(x), axis=-1, keepdims=True) + epsilon)

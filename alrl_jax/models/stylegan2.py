@@ -122,7 +122,7 @@ class SynthesisLayer(nn.Module):
     features: int
     resolution: int
     up: bool = False
-    conv_clamp: float | None = None
+    conv_clamp: ops.Number | None = None
     demod_convention: layers.DemodConvention = "unscaled"
     dtype: DTypeLike = jnp.float32
 
@@ -164,7 +164,7 @@ class ToRGB(nn.Module):
         dtype: of the convolution.
     """
 
-    conv_clamp: float | None = None
+    conv_clamp: ops.Number | None = None
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
@@ -195,7 +195,7 @@ class SynthesisBlock(nn.Module):
 
     resolution: int
     features: int
-    conv_clamp: float | None = None
+    conv_clamp: ops.Number | None = None
     demod_convention: layers.DemodConvention = "unscaled"
     dtype: DTypeLike = jnp.float32
 
@@ -243,7 +243,7 @@ class SynthesisNetwork(nn.Module):
     """
 
     channels: Channels
-    conv_clamp: float | None = None
+    conv_clamp: ops.Number | None = None
     demod_convention: layers.DemodConvention = "unscaled"
     dtype: DTypeLike = jnp.float32
 
@@ -313,7 +313,7 @@ class Generator(nn.Module):
     channel_max: int = 512
     channels: Channels | None = None
     num_mapping_layers: int = 8
-    conv_clamp: float | None = None
+    conv_clamp: ops.Number | None = None
     demod_convention: layers.DemodConvention = "unscaled"
     dtype: DTypeLike = jnp.float32
 
@@ -335,7 +335,7 @@ class Generator(nn.Module):
         self,
         z: Float32[Array, "b z"],
         label: Float32[Array, "b n"] | None = None,
-        truncation_psi: float = 1.0,
+        truncation_psi: ops.Number = 1.0,
         truncation_cutoff: int | None = None,
     ) -> Float32[Array, "b l d"]:
         """Maps normal vectors to W+ codes, the same code for all layers.

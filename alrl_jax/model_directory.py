@@ -1,0 +1,167 @@
+"""Model directories: ``model.json`` and ``weights.safetensors``, all that a trained model is."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import traverse_util
+
+from alrl_jax.errors import UserError
+
+PyTree = Any
+
+MODEL_FILE = "model.json"
+WEIGHTS_FILE = "weights.safetensors"
+EMBEDDED = Path(__file__).parent / "embedded"
+"""Where the package keeps the models it ships."""
+
+_META_TYPES = {"kind": str, "config": dict, "conventions": dict, "source": dict, "sha256": str}
+
+
+def resolve_directory(directory: str | Path) -> Path:
+    """The path that a directory argument means.
+
+    Args:
+        directory: ``embedded/NAME`` for a model that the package ships, or a path, which need
+            not exist.
+
+    Raises:
+        UserError: if the package ships no model of that name.
+    """
+    path = Path(directory).expanduser()
+    if len(path.parts) != 2 or path.parts[0] != "embedded":
+        return path
+    shipped = EMBEDDED / path.name
+    if not shipped.is_dir():
+        names = sorted(p.parent.name for p in EMBEDDED.glob(f"*/{MODEL_FILE}"))
+        raise UserError(
+            f"got {path}; expected one of embedded/{{{', '.join(names)}}}; name one of these"
+        )
+    return shipped
+
+
+def save_model(
+    directory: str | Path,
+    kind: str,
+    config: Mapping[str, Any],
+    variables: PyTree,
+    *,
+    conventions: Mapping[str, Any] | None = None,
+    source: Mapping[str, Any] | None = None,
+    half: bool = False,
+) -> None:
+    """Writes a model directory, whole or not at all.
+
+    An older model directory of that name is replaced.
+
+    Args:
+        directory: where to.
+        kind: what the model is, e.g. ``generator``.
+        config: plain values that say how to build the model's modules.
+        variables: nested dict of arrays; names joined by "/" in the file.
+        conventions: what a reader of the weights has to know beyond ``config``.
+        source: where the weights come from.
+        half: store float32 as float16.
+
+    Raises:
+        UserError: if ``directory`` is something else than a model directory, or a weight is too
+            large for float16.
+    """
+    target = Path(directory).expanduser()
+    if target.exists() and not (target / MODEL_FILE).is_file() and not _is_empty(target):
+        raise UserError(f"got {target}; expected a new or a model directory; name another one")
+    weights = safetensors.numpy.save(_flat_arrays(variables, half))
+    meta = {
+        "kind": kind,
+        "config": dict(config),
+        "conventions": dict(conventions or {}),
+        "source": dict(source or {}),
+        "sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    text = json.dumps(meta, indent=2) + "\n"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        fresh = Path(scratch) / "new"
+        fresh.mkdir()
+        (fresh / WEIGHTS_FILE).write_bytes(weights)
+        (fresh / MODEL_FILE).write_text(text)
+        if target.exists():
+            target.rename(Path(scratch) / "old")
+        fresh.rename(target)
+
+
+def read_model(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
+    """Reads a model directory.
+
+    Args:
+        directory: a path, or ``embedded/NAME``.
+
+    Returns:
+        The contents of ``model.json``, and the variables as a nested dict of host arrays
+        (float16 read as float32).
+
+    Raises:
+        UserError: if there is no model, or it is damaged.
+    """
+    path = resolve_directory(directory)
+    meta = _read_meta(path)
+    try:
+        weights = (path / WEIGHTS_FILE).read_bytes()
+    except OSError as error:
+        raise UserError(f"got {path} without readable {WEIGHTS_FILE}; copy it whole") from error
+    if hashlib.sha256(weights).hexdigest() != meta["sha256"]:
+        raise UserError(
+            f"got {path / WEIGHTS_FILE} of another content than {MODEL_FILE} says; expected its "
+            "sha256; copy the directory anew"
+        )
+    try:
+        flat = safetensors.numpy.load(weights)
+    except safetensors.SafetensorError as error:
+        raise UserError(f"got {path / WEIGHTS_FILE}, no safetensors file ({error})") from error
+    single = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in flat.items()}
+    return meta, traverse_util.unflatten_dict(single, sep="/")
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def _flat_arrays(variables: PyTree, half: bool) -> dict[str, np.ndarray]:
+    flat = traverse_util.flatten_dict(jax.device_get(variables), sep="/")
+    arrays = {name: np.ascontiguousarray(value) for name, value in flat.items()}
+    if not half:
+        return arrays
+    limit = float(np.finfo(np.float16).max)
+    for name, value in arrays.items():
+        if value.dtype != np.float32:
+            continue
+        if np.abs(value).max(initial=0) > limit:
+            raise UserError(f"got {name} beyond +-{limit:g}; expected float16; store with half=0")
+        arrays[name] = value.astype(np.float16)
+    return arrays
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    try:
+        meta = json.loads((path / MODEL_FILE).read_text())
+    except FileNotFoundError as error:
+        raise UserError(
+            f"got {path}, which holds no {MODEL_FILE}; expected a model directory; "
+            "name one that training or tools.convert_weights wrote"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"got an unreadable {path / MODEL_FILE} ({error}); copy it anew") from error
+    for name, kind in _META_TYPES.items():
+        if not isinstance(meta, dict) or not isinstance(meta.get(name), kind):
+            raise UserError(
+                f"got {path / MODEL_FILE} without a {kind.__name__} {name!r}; expected what "
+                "training or tools.convert_weights writes"
+            )
+    return meta
