@@ -135,7 +135,7 @@ def _is_empty(path: Path) -> bool:
 
 def _flat_arrays(variables: PyTree, half: bool) -> dict[str, np.ndarray]:
     flat = traverse_util.flatten_dict(jax.device_get(variables), sep="/")
-    arrays = {name: np.ascontiguousarray(value) for name, value in flat.items()}
+    arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}
     if not half:
         return arrays
     limit = float(np.finfo(np.float16).max)

@@ -1,7 +1,7 @@
 """What every task offers to the training loop."""
 
 import dataclasses
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import optax
 from jaxtyping import Array, Float, Key
@@ -39,6 +39,7 @@ class ExportedModel:
     variables: PyTree
 
 
+@runtime_checkable
 class Task(Protocol):
     """A thing to train: pure functions of state and batch, and what they need from outside."""
 
