@@ -1,0 +1,257 @@
+"""Swapping lists of pictures: outputs, failures, order, padding, provenance."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from absl import flags
+from PIL import Image
+
+from alrl_jax import infer, provenance
+from alrl_jax.data.pair_list import PairFiles, read_pairs
+from alrl_jax.errors import UserError
+from tests.conftest import RunCli
+from tests.fakes import FakeSwapper
+from tools.verify_image import verify
+
+
+def picture(path: Path, size: tuple[int, int], seed: int) -> Path:
+    rng = np.random.default_rng(seed)
+    values = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(values).save(path)
+    return path
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def pairs_in(folder: Path, count: int) -> list[PairFiles]:
+    return [
+        PairFiles(
+            picture(folder / f"s{i}.png", (20, 20), i),
+            picture(folder / f"t{i}.png", (24 + i, 30), 100 + i),
+        )
+        for i in range(count)
+    ]
+
+
+def run(
+    model: FakeSwapper, pairs: list[PairFiles], output: Path, batch_size: int = 8, **choices: Any
+) -> list[dict[str, Any]]:
+    output.mkdir(exist_ok=True)
+    settings = infer.Settings(aligned=True, **choices)
+    return infer.Swapping(model, settings, output).run(pairs, batch_size)
+
+
+def test_outputs_have_the_targets_size_and_provenance(tmp_path: Path) -> None:
+    pairs = pairs_in(tmp_path, 2)
+    results = run(FakeSwapper(), pairs, tmp_path / "out")
+    assert [r["status"] for r in results] == ["done", "done"]
+    for i, result in enumerate(results):
+        path = tmp_path / "out" / result["output"]
+        assert pixels(path).shape == (24 + i, 30, 3)
+        sidecar = json.loads(path.with_suffix(".json").read_text())
+        assert sidecar["output"]["sha256"] == provenance.file_sha256(path)
+        assert sidecar["source"]["sha256"] == provenance.file_sha256(pairs[i].source)
+        assert sidecar["settings"]["pose_from"] == "target"
+        fields = verify(path)
+        assert fields["metadata"]["digitalSourceType"] == provenance.DIGITAL_SOURCE_TYPE
+        assert fields["metadata"]["modelSHA256"] == sidecar["model"]["sha256"]
+        assert fields["marked"] is False and fields["c2pa"] is None
+        assert b"Iptc4xmpExt:DigitalSourceType" in path.read_bytes()
+
+
+def test_outside_the_crop_the_target_is_untouched(tmp_path: Path) -> None:
+    source = picture(tmp_path / "s.png", (16, 16), 0)
+    target = picture(tmp_path / "t.png", (16, 40), 1)
+    (result,) = run(FakeSwapper(), [PairFiles(source, target)], tmp_path / "out")
+    before = pixels(target)
+    after = pixels(tmp_path / "out" / result["output"])
+    np.testing.assert_array_equal(after[:, :16], before[:, :16])
+    np.testing.assert_array_equal(after[:4], before[:4])
+    swapped = pixels(source)[4:12, 4:12]
+    np.testing.assert_array_equal(after[4:12, 16:24], swapped)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8, 64])
+def test_results_do_not_depend_on_batches(tmp_path: Path, batch_size: int) -> None:
+    pairs = pairs_in(tmp_path, 11)
+    model = FakeSwapper()
+    results = run(model, pairs, tmp_path / "out", batch_size)
+    assert [r["number"] for r in results] == list(range(11))
+    assert len({r["output"] for r in results}) == 11
+    assert len({call["shape"] for call in model.calls}) == 1, "one shape, one compilation"
+    alone = run(FakeSwapper(), [pairs[10]], tmp_path / "alone")
+    one = pixels(tmp_path / "alone" / alone[0]["output"])
+    np.testing.assert_array_equal(pixels(tmp_path / "out" / results[10]["output"]), one)
+
+
+def test_batches_lie_on_all_devices(tmp_path: Path) -> None:
+    import jax
+
+    model = FakeSwapper()
+    run(model, pairs_in(tmp_path, 3), tmp_path / "out")
+    array = model.calls[0]["array"]
+    assert array.shape[0] == 8 and len(array.sharding.device_set) == jax.device_count() == 8
+
+
+def test_failures_are_told_and_the_run_goes_on(tmp_path: Path) -> None:
+    pairs = pairs_in(tmp_path, 4)
+    pairs[1].source.write_bytes(b"no picture")
+    pairs[2].target.unlink()
+    results = run(FakeSwapper(), pairs, tmp_path / "out")
+    assert [r["status"] for r in results] == ["done", "failed", "failed", "done"]
+    assert results[1]["reason"].startswith("source: ")
+    assert results[2]["reason"] == "target: No such file or directory"
+    assert results[1]["output"] is None
+    lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == results
+    assert (tmp_path / "out" / results[0]["source"]).resolve() == pairs[0].source.resolve()
+    assert not list((tmp_path / "out").glob(".*tmp"))
+
+
+def test_numbers_that_are_not_finite_fail_their_pair(tmp_path: Path) -> None:
+    class Broken(FakeSwapper):
+        def swap(self, *args: Any, **kwargs: Any) -> Any:
+            output = super().swap(*args, **kwargs)
+            return output.replace(generated=output.generated.at[1, 0, 0, 0].set(np.nan))
+
+    results = run(Broken(), pairs_in(tmp_path, 2), tmp_path / "out")
+    assert [r["status"] for r in results] == ["done", "failed"]
+    assert "finite" in results[1]["reason"]
+
+
+def test_finished_pairs_are_skipped(tmp_path: Path) -> None:
+    pairs = pairs_in(tmp_path, 3)
+    run(FakeSwapper(), pairs, tmp_path / "out")
+    picture(pairs[1].target, (25, 30), 999)
+    model = FakeSwapper()
+    results = run(model, pairs, tmp_path / "out")
+    assert [r["status"] for r in results] == ["skipped", "done", "skipped"]
+    assert all((tmp_path / "out" / r["output"]).is_file() for r in results)
+    again = run(FakeSwapper(), pairs, tmp_path / "out", pose_from="source")
+    assert [r["status"] for r in again] == ["done"] * 3
+
+
+def test_same_names_do_not_collide(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, two = (
+        picture(tmp_path / "a/x.png", (16, 16), 1),
+        picture(tmp_path / "b/x.png", (16, 16), 2),
+    )
+    results = run(FakeSwapper(), [PairFiles(one, two), PairFiles(two, one)], tmp_path / "out")
+    assert results[0]["output"] != results[1]["output"]
+    odd = infer.output_name(7, PairFiles(Path("naïve face.jpg"), Path("../b c.png")))
+    assert odd == "000007_na_ve_face_to_b_c.png"
+
+
+def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
+    source = picture(tmp_path / "s.png", (16, 16), 0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (40, 20), "red").save(tmp_path / "t.jpg", exif=exif)
+    (result,) = run(FakeSwapper(), [PairFiles(source, tmp_path / "t.jpg")], tmp_path / "out")
+    assert pixels(tmp_path / "out" / result["output"]).shape == (40, 20, 3)
+
+
+def test_csv_paths_are_relative_to_the_csv(tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    file = tmp_path / "lists" / "pairs.csv"
+    file.write_text("source,target,note\n../a.png,b.png,x\n\n/abs/c.png, d e.png ,y\n")
+    assert read_pairs(file) == [
+        PairFiles(tmp_path / "lists/../a.png", tmp_path / "lists/b.png"),
+        PairFiles(Path("/abs/c.png"), tmp_path / "lists/d e.png"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"a,b\n1,2\n", b"source,target\n", b"source,target\nx.png\n", b"\xff\xfe\x00"]
+)
+def test_bad_lists_are_the_users_mistake(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "pairs.csv").write_bytes(content)
+    with pytest.raises(UserError, match="expected|save it"):
+        read_pairs(tmp_path / "pairs.csv")
+
+
+def test_flags_name_one_way(tmp_path: Path) -> None:
+    there = str(picture(tmp_path / "a.png", (16, 16), 0))
+    for choice in ((None, None, None), (None, there, None), ("x.csv", there, None)):
+        with pytest.raises(UserError):
+            infer.list_pairs(*choice)
+    with pytest.raises(UserError, match="none.png"):
+        infer.list_pairs(None, there, str(tmp_path / "none.png"))
+    assert infer.list_pairs(None, there, there) == [PairFiles(Path(there), Path(there))]
+
+
+def test_main_ends_with_3_when_a_pair_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs_in(tmp_path, 2)
+    (tmp_path / "p.csv").write_text("source,target\ns0.png,t0.png\ns1.png,none.png\n")
+    monkeypatch.setattr(infer, "load", lambda directory: FakeSwapper())
+    values = flags.FlagValues()
+    monkeypatch.setattr(flags, "FLAGS", values)
+    for define, name, default in (
+        (flags.DEFINE_string, "model", "m"),
+        (flags.DEFINE_string, "pairs", str(tmp_path / "p.csv")),
+        (flags.DEFINE_string, "source", None),
+        (flags.DEFINE_string, "target", None),
+        (flags.DEFINE_string, "output", str(tmp_path / "out")),
+        (flags.DEFINE_string, "pose_from", "target"),
+        (flags.DEFINE_string, "identity_from", "source"),
+        (flags.DEFINE_boolean, "aligned", True),
+        (flags.DEFINE_boolean, "aligned_source", False),
+        (flags.DEFINE_integer, "batch_size", 4),
+    ):
+        define(name, default, "", flag_values=values)
+    values.mark_as_parsed()
+    assert infer.main(["infer"]) == 3
+    assert "1 done, 1 failed" in capsys.readouterr().out
+
+
+def test_missing_model_is_one_line(run_cli: RunCli, tmp_path: Path) -> None:
+    there = str(picture(tmp_path / "a.png", (16, 16), 0))
+    done = run_cli(
+        "alrl_jax.infer",
+        f"--model={tmp_path / 'none'}",
+        f"--source={there}",
+        f"--target={there}",
+        f"--output={tmp_path / 'out'}",
+    )
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_portrait_and_synthetic_face(tmp_path: Path) -> None:
+    """A real photograph goes through; nothing of it leaves the temporary folder."""
+    data = pytest.importorskip("skimage.data")
+    photo = data.astronaut()
+    Image.fromarray(photo).save(tmp_path / "target.png")
+    picture(tmp_path / "source.png", (64, 64), 3)
+    model = FakeSwapper(32)
+    (tmp_path / "out").mkdir()
+    settings = infer.Settings(aligned_source=True)
+    swapping = infer.Swapping(model, settings, tmp_path / "out")
+    pair = PairFiles(tmp_path / "source.png", tmp_path / "target.png")
+    (result,) = swapping.run([pair], 4)
+    assert result["status"] == "done"
+    after = pixels(tmp_path / "out" / result["output"])
+    assert after.shape == photo.shape
+    changed = np.argwhere((after != photo).any(-1))
+    assert 0.01 < len(changed) / photo[..., 0].size < 0.2
+    assert changed.min(0).min() > 20 and changed[:, 0].max() < 230, "only the face changes"
+
+
+def test_no_face_fails_the_pair(tmp_path: Path) -> None:
+    pytest.importorskip("skimage")
+    Image.new("RGB", (200, 200), "white").save(tmp_path / "blank.png")
+    (tmp_path / "out").mkdir()
+    swapping = infer.Swapping(FakeSwapper(), infer.Settings(), tmp_path / "out")
+    pair = PairFiles(tmp_path / "blank.png", tmp_path / "blank.png")
+    (result,) = swapping.run([pair], 4)
+    assert result["status"] == "failed" and "no face found" in result["reason"]
