@@ -1,0 +1,133 @@
+"""The counterfactual benchmark: swaps whose true result is known.
+
+Pair i shows person 2i of the split (source) and person 2i + 1 (target), each with attributes of
+its own. The truth is person 2i rendered with the target's attributes. Pair i is the same whatever
+the number of pairs.
+"""
+
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from alrl_jax import synthetic
+from alrl_jax.evaluation.image_metrics import dilate
+
+EVALUATION_SPLITS = ("test", "development")
+SKIN_TONE_EDGES = (0.25, 0.5, 0.75)
+SKIN_TONE_BINS = ("very_light", "light", "dark", "very_dark")
+"""Bins of the target's melanin, equally likely under the sampling law."""
+DILATION_AT_64 = 3
+
+
+@flax.struct.dataclass
+class PairPlan:
+    """Parameters of every pair; ``gallery`` is the source person in other circumstances."""
+
+    source_identities: Any
+    target_identities: Any
+    source_attributes: Any
+    target_attributes: Any
+    gallery_attributes: Any
+
+
+@flax.struct.dataclass
+class Counterfactuals:
+    """Rendered pairs and all that is known about them.
+
+    Attributes:
+        source: person A with attributes a.
+        target: person B with attributes b.
+        truth: person A with attributes b, the true swap.
+        gallery: person A with other attributes, for retrieval.
+        face_region: union of the true faces of target and truth.
+        background: outside the face region dilated by 3 px at 64 px.
+        pose_degrees: true pose of the target.
+        attribute_factors: standardised attributes of the target.
+        landmarks: true landmarks of the true swap, in pixels.
+        visible: whether a landmark can be seen in the true swap.
+        skin_tone: melanin of the target, from 0 (very light) to 1 (very dark).
+    """
+
+    source: Float[Array, "b h w 3"]
+    target: Float[Array, "b h w 3"]
+    truth: Float[Array, "b h w 3"]
+    gallery: Float[Array, "b h w 3"]
+    face_region: Float[Array, "b h w 1"]
+    background: Float[Array, "b h w 1"]
+    pose_degrees: Float[Array, "b 3"]
+    attribute_factors: Float[Array, "b a"]
+    landmarks: Float[Array, "b m 2"]
+    visible: Bool[Array, "b m"]
+    skin_tone: Float[Array, " b"]
+
+
+def plan_pairs(split: str, seed: int, count: int) -> PairPlan:
+    """Draws the parameters of ``count`` pairs of a held-out split.
+
+    Raises:
+        ValueError: the split is not one for evaluation.
+    """
+    if split not in EVALUATION_SPLITS:
+        raise ValueError(f"got split {split!r}; expected one of {EVALUATION_SPLITS}")
+    key = synthetic.split_key(split, seed)
+    people = synthetic.sample_identities(key, 2 * count)
+    looks = synthetic.sample_attributes(key, 3 * count)
+    return PairPlan(
+        source_identities=every(people, 0, 2),
+        target_identities=every(people, 1, 2),
+        source_attributes=every(looks, 0, 3),
+        target_attributes=every(looks, 1, 3),
+        gallery_attributes=every(looks, 2, 3),
+    )
+
+
+def every(tree: Any, start: int, step: int) -> Any:
+    """Every ``step``-th row of all arrays of a struct."""
+    return jax.tree.map(lambda leaf: leaf[start::step], tree)
+
+
+def take(tree: Any, rows: Int[np.ndarray, " b"]) -> Any:
+    """The given rows of all arrays of a struct."""
+    return jax.tree.map(lambda leaf: leaf[rows], tree)
+
+
+def face_pixels(parsing: Int[Array, "b h w"]) -> Float[Array, "b h w 1"]:
+    """1 where the parsing shows a part of the swapped face region."""
+    face = jnp.isin(parsing, jnp.asarray(synthetic.FACE_LABELS, parsing.dtype))
+    return face[..., None].astype(jnp.float32)
+
+
+def background_of(face_region: Float[Array, "b h w 1"]) -> Float[Array, "b h w 1"]:
+    """1 outside the face region grown by 3 px at 64 px."""
+    return 1 - dilate(face_region, round(DILATION_AT_64 * face_region.shape[1] / 64))
+
+
+def render_pairs(plan: PairPlan, resolution: int) -> Counterfactuals:
+    """Renders the pairs of a plan at ``resolution`` px."""
+    source = synthetic.render(plan.source_identities, plan.source_attributes, resolution)
+    target = synthetic.render(plan.target_identities, plan.target_attributes, resolution)
+    truth = synthetic.render(plan.source_identities, plan.target_attributes, resolution)
+    gallery = synthetic.render(plan.source_identities, plan.gallery_attributes, resolution)
+    face_region = jnp.maximum(face_pixels(target.parsing), face_pixels(truth.parsing))
+    return Counterfactuals(
+        source=source.image,
+        target=target.image,
+        truth=truth.image,
+        gallery=gallery.image,
+        face_region=face_region,
+        background=background_of(face_region),
+        pose_degrees=target.pose_degrees,
+        attribute_factors=synthetic.attribute_vector(plan.target_attributes),
+        landmarks=truth.landmarks,
+        visible=truth.visibility,
+        skin_tone=plan.target_attributes.skin_melanin,
+    )
+
+
+def skin_tone_bins(tones: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Index into ``SKIN_TONE_BINS`` of every melanin value."""
+    return np.digitize(tones, SKIN_TONE_EDGES)

@@ -1,0 +1,194 @@
+"""Runs the rows over a benchmark and collects one number a pair and metric."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+from tqdm import tqdm
+
+from alrl_jax import synthetic
+from alrl_jax.evaluation import image_metrics, judging
+from alrl_jax.evaluation.benchmark import Counterfactuals, PairPlan, render_pairs, take
+from alrl_jax.evaluation.metric_table import Values
+from alrl_jax.evaluation.rows import Question, Row, RowImages
+from alrl_jax.models.identity import feature_distance, unit_length
+from alrl_jax.types import AnyArray
+
+
+@dataclasses.dataclass
+class Measurement:
+    """What a benchmark found.
+
+    Attributes:
+        values: one number a pair, by row and metric.
+        tones: melanin of every target; empty where unknown.
+        pictures: first pairs, by column name, as ``n h w c`` arrays.
+        gates: gates of the adaptive row for every pair, by field name; empty without any.
+        owners: share of every attribute group in every gate; None without any.
+    """
+
+    values: dict[str, Values]
+    tones: Float[np.ndarray, " n"]
+    pictures: dict[str, Float[np.ndarray, "n h w c"]]
+    gates: dict[str, np.ndarray]
+    owners: Float[np.ndarray, "l g k"] | None
+
+
+class Collector:
+    """Gathers batches; padded rows of the last batch are dropped on the way in."""
+
+    def __init__(self) -> None:
+        self._parts: dict[tuple[str, str], list[np.ndarray]] = {}
+
+    def add(self, group: str, name: str, values: AnyArray, count: int) -> None:
+        """Keeps the first ``count`` rows of one batch."""
+        self._parts.setdefault((group, name), []).append(np.asarray(values)[:count])
+
+    def get(self, group: str) -> dict[str, np.ndarray]:
+        """Everything of a group, batches joined."""
+        return {n: np.concatenate(p) for (g, n), p in self._parts.items() if g == group}
+
+
+def batches(count: int, batch_size: int) -> Iterator[tuple[Int[np.ndarray, " b"], int]]:
+    """Row numbers of full-sized batches and how many count; the last repeats its last row."""
+    for start in range(0, count, batch_size):
+        rows = np.minimum(np.arange(start, start + batch_size), count - 1)
+        yield rows, min(batch_size, count - start)
+
+
+class Examiner:
+    """Asks one judge; embeddings of unit length, landmarks in pixels of the pictures."""
+
+    def __init__(self, judge: judging.Judge) -> None:
+        self.judge = judge
+        self.resolution = int(judge.config["resolution"])
+
+    def predict(self, images: Float[AnyArray, "b h w 3"]) -> Any:
+        """Factors that the judge reads."""
+        return self.judge.predict(judging.resize(images, self.resolution))
+
+    def embed(self, images: Float[AnyArray, "b h w 3"]) -> Float[Array, "b k"]:
+        """Unit embeddings of identity."""
+        return unit_length(self.predict(images).identity_vector)
+
+    def distance(
+        self, images: Float[AnyArray, "b h w 3"], references: Float[AnyArray, "b h w 3"]
+    ) -> Float[Array, " b"]:
+        """LPIPS-like distances over the judge's features."""
+        first, second = (judging.resize(x, self.resolution) for x in (images, references))
+        return feature_distance(self.judge.features(first), self.judge.features(second))
+
+
+def measure_row(
+    row: RowImages,
+    pair: Counterfactuals,
+    source_embedding: Float[AnyArray, "b k"],
+    examiner: Examiner,
+) -> tuple[Values, Float[np.ndarray, "b k"]]:
+    """All figures of one batch but retrieval, and the embeddings that retrieval needs."""
+    image, size = row.image, row.image.shape[1]
+    factors = examiner.predict(image)
+    embedding = unit_length(factors.identity_vector)
+    values = {
+        "face_psnr": image_metrics.psnr(image, pair.truth, pair.face_region),
+        "psnr": image_metrics.psnr(image, pair.truth),
+        "ssim": image_metrics.ssim(image, pair.truth),
+        "face_ssim": image_metrics.ssim(image, pair.truth, pair.face_region),
+        "lpips_like": examiner.distance(image, pair.truth),
+        "identity_similarity": judging.cosine(embedding, source_embedding),
+        "pose_error_degrees": judging.pose_errors(factors.pose_degrees, pair.pose_degrees),
+        "landmark_error": judging.landmark_errors(
+            np.asarray(factors.landmarks) * size, pair.landmarks, pair.visible
+        ),
+        "background_psnr": image_metrics.psnr(image, pair.target, pair.background),
+        **judging.group_errors(
+            factors.attribute_vector,
+            pair.attribute_factors,
+            synthetic.ATTRIBUTE_FACTORS,
+            synthetic.ATTRIBUTE_GROUPS,
+        ),
+    }
+    if row.mask is not None:
+        values["mask_iou"] = image_metrics.mask_iou(row.mask, pair.face_region)
+    return {name: np.asarray(v) for name, v in values.items()}, np.asarray(embedding)
+
+
+def measure_counterfactual(
+    model: Any,
+    judge: judging.Judge,
+    plan: PairPlan,
+    count: int,
+    rows: dict[str, Row],
+    resolution: int,
+    batch_size: int,
+    num_pictures: int,
+    render: Callable[[PairPlan, int], Counterfactuals] = render_pairs,
+) -> Measurement:
+    """Measures every row on all pairs of a plan.
+
+    Args:
+        model: a swapper.
+        judge: the net that measures.
+        plan: ``count`` pairs.
+        count: number of pairs.
+        rows: what to measure, by name.
+        resolution: of the rendered faces, in px.
+        batch_size: pairs rendered and swapped at a time; figures do not depend on it.
+        num_pictures: how many of the first pairs to keep pictures of.
+        render: draws a slice of the plan.
+    """
+    examiner, collector = Examiner(judge), Collector()
+    for numbers, valid in tqdm(list(batches(count, batch_size)), desc="evaluate", unit="batch"):
+        pair = render(take(plan, numbers), resolution)
+        shown = max(0, min(valid, num_pictures - int(numbers[0])))
+        _show_pair(collector, pair, shown)
+        source_embedding = examiner.embed(pair.source)
+        collector.add("people", "gallery", examiner.embed(pair.gallery), valid)
+        collector.add("people", "tone", pair.skin_tone, valid)
+        question = Question(pair.source, pair.target, pair.truth)
+        for name, row in rows.items():
+            answer = row(model, question)
+            values, embedding = measure_row(answer, pair, source_embedding, examiner)
+            for metric, numbers_of in values.items():
+                collector.add(name, metric, numbers_of, valid)
+            collector.add("embedding", name, embedding, valid)
+            keep_row(collector, name, answer, shown, valid)
+    return _finish(collector, tuple(rows))
+
+
+def _show_pair(collector: Collector, pair: Counterfactuals, shown: int) -> None:
+    for name in ("source", "target", "truth"):
+        collector.add("pictures", name, getattr(pair, name), shown)
+
+
+def keep_row(collector: Collector, name: str, row: RowImages, shown: int, valid: int) -> None:
+    """Keeps the first ``shown`` pictures of a row, and all ``valid`` gates of the adaptive one."""
+    if name == "adaptive":
+        for part in ("generated", "mask"):
+            collector.add("pictures", part, getattr(row, part), shown)
+        if row.gates is not None:
+            collector.add("gates", "pose", row.gates.pose, valid)
+            collector.add("gates", "attributes", row.gates.attributes, valid)
+            collector.add("owners", "owners", jnp.asarray(row.gates.owners)[None], 1)
+    if name not in ("target_image", "source_image", "truth"):
+        collector.add("pictures", name, row.image, shown)
+
+
+def _finish(collector: Collector, rows: tuple[str, ...]) -> Measurement:
+    people, embeddings = collector.get("people"), collector.get("embedding")
+    values = {name: collector.get(name) for name in rows}
+    for name in rows:
+        for top in (1, 5):
+            found = judging.retrieval(embeddings[name], people["gallery"], top=top)
+            values[name][f"identity_top{top}"] = found
+    owners = collector.get("owners").get("owners")
+    return Measurement(
+        values=values,
+        tones=people["tone"],
+        pictures=collector.get("pictures"),
+        gates=collector.get("gates"),
+        owners=None if owners is None else owners[0],
+    )

@@ -1,0 +1,76 @@
+"""The figures of an evaluation: name, unit, direction and meaning."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from alrl_jax.evaluation.benchmark import SKIN_TONE_BINS
+from alrl_jax.evaluation.statistics import bootstrap_interval, mean_or_none, paired_difference
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """One figure of an evaluation."""
+
+    unit: str
+    higher_is_better: bool
+    meaning: str
+
+
+METRICS: dict[str, Metric] = {
+    "face_psnr": Metric("dB", True, "PSNR to the true swap inside the face region"),
+    "psnr": Metric("dB", True, "PSNR to the true swap, whole picture"),
+    "ssim": Metric("", True, "SSIM to the true swap, whole picture (Gaussian 11x11)"),
+    "face_ssim": Metric("", True, "SSIM to the true swap over windows centred in the face region"),
+    "lpips_like": Metric(
+        "", False, "distance to the true swap in the judge's features (LPIPS form, our features)"
+    ),
+    "identity_similarity": Metric("", True, "cosine of the judge's identities, row and source"),
+    "identity_top1": Metric("share", True, "source found first among all source people"),
+    "identity_top5": Metric("share", True, "source found among the first five source people"),
+    "pose_error_degrees": Metric(
+        "degrees", False, "L2 over yaw, pitch, roll: judge's pose of the row, pose of the target"
+    ),
+    "expression_error": Metric("sd", False, "RMS error of the judged expression to the target's"),
+    "gaze_error": Metric("sd", False, "RMS error of the judged gaze to the target's"),
+    "light_error": Metric("sd", False, "RMS error of the judged light to the target's"),
+    "skin_error": Metric("sd", False, "RMS error of the judged skin to the target's"),
+    "landmark_error": Metric("px", False, "judged landmarks to the visible ones of the true swap"),
+    "mask_iou": Metric("", True, "IoU of the blending mask with the face region"),
+    "background_psnr": Metric("dB", True, "PSNR to the target outside the dilated face region"),
+}
+
+Values = dict[str, Float[np.ndarray, " n"]]
+"""One number a pair by metric; NaN or absent where it was not measured."""
+
+
+def summarise(values: Values) -> dict[str, float | list[float] | None]:
+    """Means and 95% intervals of every metric of the table; None where not measured."""
+    summary: dict[str, float | list[float] | None] = {}
+    for name in METRICS:
+        numbers = values.get(name)
+        summary[name] = None if numbers is None else mean_or_none(numbers)
+        summary[f"{name}_ci95"] = None if numbers is None else bootstrap_interval(numbers)
+    return summary
+
+
+def by_skin_tone(values: Values, bins: Int[np.ndarray, " n"]) -> dict[str, dict[str, float | None]]:
+    """Means of every metric in every skin-tone bin, with the number of pairs in it."""
+    table: dict[str, dict[str, float | None]] = {}
+    for place, bin_name in enumerate(SKIN_TONE_BINS):
+        inside = bins == place
+        means = {
+            name: mean_or_none(values[name][inside]) if name in values else None for name in METRICS
+        }
+        table[bin_name] = {"count": int(inside.sum()), **means}
+    return table
+
+
+def compare(values: Values, others: Values) -> dict[str, dict[str, float | list[float] | None]]:
+    """Paired differences of every metric that both rows have."""
+    return {
+        name: paired_difference(values[name], others[name])
+        for name in METRICS
+        if name in values and name in others
+    }

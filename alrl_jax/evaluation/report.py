@@ -1,0 +1,295 @@
+"""The report of an evaluation: one page that holds all it shows, and its pictures beside it."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from alrl_jax.evaluation import page, report_tables, svg
+from alrl_jax.evaluation.benchmark import SKIN_TONE_BINS
+from alrl_jax.evaluation.measuring import Measurement
+from alrl_jax.evaluation.metric_table import METRICS
+from alrl_jax.evaluation.pictures import data_uri, grid, png, to_bytes
+from alrl_jax.evaluation.report_tables import number
+from alrl_jax.evaluation.rows import REFERENCE_ROWS
+
+COLUMNS = {
+    "source": "source",
+    "target": "target",
+    "generated": "generated",
+    "mask": "mask",
+    "adaptive": "swap",
+    "truth": "true swap",
+    "reconstruction": "truth, re-drawn",
+}
+"""Columns of the picture grid, where they exist."""
+TONE_METRICS = (
+    "identity_similarity",
+    "face_psnr",
+    "lpips_like",
+    "pose_error_degrees",
+    "mask_iou",
+    "expression_error",
+)
+NOTICE = (
+    "Every face on this page is synthetic: drawn by a procedural renderer or a network trained "
+    "on its pictures. Swap faces only of people who agreed, say so where the result is shown, and "
+    "keep the provenance data in the files."
+)
+PHOTO_NOTICE = (
+    "This page shows photographs that its maker supplied. Swap faces only of people who agreed, "
+    "say so where the result is shown, and do not pass this page on without their consent."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Extras:
+    """What a report shows besides its own figures; all of it may be missing.
+
+    Attributes:
+        group_names: attribute groups, in the order of the gates' owners.
+        curves: lines of the training's ``metrics.jsonl``.
+        samples: picture grids of the training by title, as PNG bytes.
+        before: the ``metrics.json`` of an earlier evaluation.
+        before_pictures: swaps of that evaluation, by file name, as PNG bytes.
+    """
+
+    group_names: tuple[str, ...] = ()
+    curves: Sequence[dict[str, float]] = ()
+    samples: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    before: dict[str, Any] | None = None
+    before_pictures: dict[str, bytes] = dataclasses.field(default_factory=dict)
+
+
+def write_report(
+    directory: Path, metrics: dict[str, Any], found: Measurement, extras: Extras
+) -> Path:
+    """Writes ``index.html`` and the pictures it shows as files beside it.
+
+    Args:
+        directory: of the report; made where it is missing.
+        metrics: what ``metrics.json`` holds.
+        found: pictures and gates.
+        extras: training curves and the like.
+
+    Returns:
+        Path of the page.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    pictures = {
+        file_name(name, i): png(to_bytes(values[i]))
+        for name, values in found.pictures.items()
+        for i in range(len(values))
+    }
+    for name, content in pictures.items():
+        (directory / name).write_bytes(content)
+    shown = [name for name in COLUMNS if len(found.pictures.get(name, ()))]
+    if shown:
+        overview = grid([found.pictures[name] for name in shown])
+        (directory / "overview.png").write_bytes(png(overview))
+    path = directory / "index.html"
+    path.write_text(build_page(metrics, found, pictures, extras), encoding="utf-8")
+    return path
+
+
+def file_name(column: str, number: int) -> str:
+    """Name of one picture beside the page."""
+    return f"{column}_{number:03d}.png"
+
+
+def build_page(
+    metrics: dict[str, Any], found: Measurement, pictures: dict[str, bytes], extras: Extras
+) -> str:
+    """The HTML text of the report."""
+    protocol, rows = metrics["protocol"], metrics["rows"]
+    synthetic = protocol["benchmark"] == "counterfactual"
+    lead = (
+        f"{protocol['num_pairs']} pairs, split “{protocol['split']}”, "
+        f"{protocol['resolution']} px. Benchmark: {protocol['benchmark']}. Nobody here was seen in "
+        "training, and what measures never taught."
+        if synthetic
+        else f"{protocol['num_pairs']} pairs of own photos, {protocol['resolution']} px."
+    )
+    sections = [
+        _summary(rows),
+        _grid(pictures, extras),
+        report_tables.figures(rows),
+        report_tables.comparisons_table(metrics.get("comparisons", {})),
+        _gates(found, extras.group_names),
+        _tones(rows),
+        report_tables.before_and_after(rows, extras.before),
+        _training(extras),
+        _protocol(protocol),
+        page.section("Responsible use", NOTICE if synthetic else PHOTO_NOTICE, " "),
+    ]
+    version, revision = protocol["versions"]["alrl_jax"], protocol["git_revision"]
+    footer = f"alrl_jax {version or ''}, revision {revision or 'unknown'}"
+    return page.page("Face swapping: evaluation", lead, sections, footer)
+
+
+def _summary(rows: dict[str, Any]) -> str:
+    swap, target, source = rows["adaptive"], rows["target_image"], rows["source_image"]
+    chosen = (
+        ("identity_similarity", target, "untouched target"),
+        ("pose_error_degrees", source, "untouched source"),
+        ("face_psnr", target, "untouched target"),
+        ("background_psnr", source, "untouched source"),
+    )
+    tiles = []
+    for name, other, label in chosen:
+        if swap[name] is None:
+            continue
+        unit = METRICS[name].unit
+        better = "higher" if METRICS[name].higher_is_better else "lower"
+        remark = f"{label}: {number(other[name])} ({better} is better)"
+        tiles.append(page.tile(name.replace("_", " "), f"{number(swap[name])} {unit}", remark))
+    return page.section(
+        "At a glance",
+        "The adaptive swap beside the picture that does nothing of the job.",
+        f"<div class='tiles'>{''.join(tiles)}</div>" if tiles else "",
+    )
+
+
+def _grid(pictures: dict[str, bytes], extras: Extras) -> str:
+    shown = [name for name in COLUMNS if file_name(name, 0) in pictures]
+    others = sorted(
+        {name.rsplit("_", 1)[0] for name in pictures} - set(COLUMNS) - set(REFERENCE_ROWS)
+    )
+    parts = [_picture_table(shown, COLUMNS, pictures, extras.before_pictures)]
+    if others:
+        table = _picture_table(["source", "target", "adaptive", *others], COLUMNS, pictures, {})
+        parts.append(f"<details><summary>Other selections of codes</summary>{table}</details>")
+    return page.section(
+        "Pictures",
+        "The first pairs of the benchmark, not chosen. The swap should show the person of the "
+        "source with pose, expression, light and background of the target.",
+        *parts,
+    )
+
+
+def _picture_table(
+    columns: Sequence[str],
+    titles: dict[str, str],
+    pictures: dict[str, bytes],
+    before: dict[str, bytes],
+) -> str:
+    heads = [titles.get(name, name) for name in columns]
+    if before:
+        heads.insert(heads.index(titles["adaptive"]), "before training")
+    lines = []
+    i = 0
+    while file_name("source", i) in pictures:
+        cells = []
+        for name in columns:
+            if before and name == "adaptive":
+                cells.append(_image(before.get(file_name("adaptive", i)), "before training"))
+            cells.append(_image(pictures.get(file_name(name, i)), titles.get(name, name)))
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+        i += 1
+    head = "".join(f"<th>{page.escape(title)}</th>" for title in heads)
+    return f"<div class='scroll'><table class='grid'><tr>{head}</tr>{''.join(lines)}</table></div>"
+
+
+def _image(content: bytes | None, label: str) -> str:
+    if content is None:
+        return "<td></td>"
+    return f"<td><img src='{data_uri(content)}' alt='{page.escape(label)}'></td>"
+
+
+def gate_shares(
+    found: Measurement,
+) -> Float[np.ndarray, "n rows k"] | None:
+    """Share of the source in what every attribute group owns, by pair and W+ layer."""
+    gates = found.gates.get("attributes")
+    if gates is None or found.owners is None or found.owners.shape[1] != gates.shape[2]:
+        return None
+    total = np.einsum("nlg,lgk->nlk", gates, found.owners)
+    return total / np.maximum(found.owners.sum(axis=1)[None], 1e-8)
+
+
+def _gates(found: Measurement, group_names: tuple[str, ...]) -> str:
+    shares = gate_shares(found)
+    if shares is None:
+        return ""
+    groups = group_names or tuple(f"group {k}" for k in range(shares.shape[2]))
+    whole = found.gates["attributes"].mean(axis=2, keepdims=True)
+    table = np.concatenate([shares, whole], axis=2)
+    pose = found.gates["pose"].mean(axis=1)[:, None, None]
+    empty = np.full((len(table), 1, shares.shape[2]), np.nan)
+    table = np.concatenate([np.concatenate([empty, pose], axis=2), table], axis=1)
+    layers = [f"layer {i} · {4 * 2 ** ((i + 1) // 2)}²" for i in range(shares.shape[1])]
+    names = ["pose code 4²", *layers]
+    columns = [*groups, "all"]
+    spread = table.std(axis=0)
+    drawings = [
+        svg.heat_map("mean share taken from the source", names, columns, table.mean(axis=0)),
+        svg.heat_map("spread over pairs (standard deviation)", names, columns, spread, high=0.5),
+    ]
+    return page.section(
+        "Which codes come from which face",
+        "Gates of the adaptive module: rows are layers of W+ with their feature resolution, "
+        "columns the attribute groups weighted by their share in each code; 1 is the source, 0 the "
+        "target. A spread of 0 everywhere would mean a fixed selection.",
+        page.plots(drawings),
+    )
+
+
+def _tones(rows: dict[str, Any]) -> str:
+    tones = rows["adaptive"].get("by_skin_tone")
+    if not tones:
+        return ""
+    names = [name.replace("_", " ") for name in SKIN_TONE_BINS]
+    notes = [f"{tones[name]['count']} pairs" for name in SKIN_TONE_BINS]
+    drawings = [
+        svg.bars(
+            f"{m.replace('_', ' ')} {METRICS[m].unit}".strip(),
+            names,
+            [tones[name][m] for name in SKIN_TONE_BINS],
+            notes,
+            width=340,
+        )
+        for m in TONE_METRICS
+        if any(tones[name][m] is not None for name in SKIN_TONE_BINS)
+    ]
+    counts = ", ".join(f"{name} {note}" for name, note in zip(names, notes, strict=True))
+    return page.section(
+        "By skin tone of the target",
+        f"The adaptive swap on targets of different skin tone ({counts}). All metrics and rows are "
+        "in metrics.json.",
+        page.plots(drawings),
+    )
+
+
+def _training(extras: Extras) -> str:
+    names = sorted({name for line in extras.curves for name in line} - {"step"})
+    drawings = []
+    for name in names:
+        points = [(line["step"], line[name]) for line in extras.curves if name in line]
+        if len(points) > 1:
+            steps, values = zip(*points, strict=True)
+            drawings.append(svg.curve(name, steps, values))
+    samples = "".join(
+        f"<h3>{page.escape(title)}</h3><img class='wide' src='{data_uri(content)}' "
+        f"alt='{page.escape(title)}'>"
+        for title, content in extras.samples.items()
+    )
+    return page.section(
+        "Training", "Curves from the work directory.", page.plots(drawings), samples
+    )
+
+
+def _protocol(protocol: dict[str, Any]) -> str:
+    told = [(key, value) for key, value in protocol.items() if isinstance(value, str | int | float)]
+    notes = page.definitions(list(protocol.get("notes", {}).items()))
+    return page.section(
+        "Protocol",
+        "Figures compare only where all of this is the same.",
+        page.definitions([(key.replace("_", " "), str(value)) for key, value in told]),
+        f"<h3>How it is measured</h3>{notes}",
+        "<details><summary>All of it</summary>"
+        f"<pre>{page.escape(json.dumps(protocol, indent=2))}</pre></details>",
+    )

@@ -1,0 +1,120 @@
+"""The tables of the report: all figures, paired comparisons, before and after training."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from alrl_jax.evaluation import page
+from alrl_jax.evaluation.metric_table import METRICS
+from alrl_jax.evaluation.rows import REFERENCE_ROWS
+
+REFERENCE_NOTES = {
+    "target_image": "untouched target",
+    "source_image": "untouched source",
+    "truth": "true swap: what the judge errs by",
+    "reconstruction": "true swap, encoded and generated",
+}
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A figure as text; a dash where it was not measured."""
+    if value is None:
+        return "–"
+    return f"{value:.{1 if abs(value) >= 10 else digits if abs(value) < 1 else 2}f}"
+
+
+def figures(rows: dict[str, Any]) -> str:
+    """All rows and measured metrics; references stand apart from swaps."""
+    measured = [m for m in METRICS if any(row[m] is not None for row in rows.values())]
+    swaps = [name for name in rows if name not in REFERENCE_ROWS]
+    bounds = [name for name in rows if name in REFERENCE_ROWS]
+    best = {m: _best(rows, swaps, m) for m in measured}
+    width = len(measured) + 1
+    lines = [f"<tr class='group'><td colspan='{width}'>swaps</td></tr>"]
+    lines += [_row_line(name, name, rows[name], measured, best) for name in swaps]
+    lines.append(f"<tr class='group'><td colspan='{width}'>references, not swaps</td></tr>")
+    for name in bounds:
+        label = f"{name} ({REFERENCE_NOTES[name]})"
+        lines.append(_row_line(name, label, rows[name], measured, {}))
+    head = ["row"] + [
+        f"<span title='{page.escape(METRICS[m].meaning)}'>{page.escape(m.replace('_', ' '))}</span>"
+        f"<small>{METRICS[m].unit} {'↑' if METRICS[m].higher_is_better else '↓'}</small>"
+        for m in measured
+    ]
+    meanings = page.definitions([(m, METRICS[m].meaning) for m in measured])
+    return page.section(
+        "Figures",
+        "Means over pairs with 95% bootstrap intervals; arrows say which way is better; the best "
+        "swap of each column is bold.",
+        page.table(head, lines),
+        f"<details><summary>What the columns mean</summary>{meanings}</details>",
+    )
+
+
+def _best(rows: dict[str, Any], names: Sequence[str], metric: str) -> str | None:
+    known = [name for name in names if rows[name][metric] is not None]
+    if len(known) < 2:
+        return None
+    choose = max if METRICS[metric].higher_is_better else min
+    return choose(known, key=lambda name: rows[name][metric])
+
+
+def _row_line(
+    name: str, label: str, row: dict[str, Any], measured: Sequence[str], best: dict[str, str | None]
+) -> str:
+    cells = [f"<td>{page.escape(label)}</td>"]
+    for metric in measured:
+        value, interval = row[metric], row[f"{metric}_ci95"]
+        text = number(value)
+        text = f"<b>{text}</b>" if best.get(metric) == name else text
+        if interval is not None:
+            text += f"<i>{number(interval[0])} … {number(interval[1])}</i>"
+        cells.append(f"<td>{text}</td>")
+    mark = " class='strong'" if name == "adaptive" else ""
+    return f"<tr{mark}>{''.join(cells)}</tr>"
+
+
+def comparisons_table(comparisons: dict[str, Any]) -> str:
+    """Paired differences of the adaptive row and every other selection."""
+    if not comparisons:
+        return ""
+    chosen = [m for m in METRICS if all(c.get(m, {}).get("ci95") for c in comparisons.values())]
+    lines = []
+    for name, row in comparisons.items():
+        cells = [f"<td>{page.escape(name)}</td>"]
+        for metric in chosen:
+            low, high = row[metric]["ci95"]
+            better = low > 0 if METRICS[metric].higher_is_better else high < 0
+            text = f"{row[metric]['difference']:+.3f}"
+            text = f"<b>{text}</b>" if better else text
+            cells.append(f"<td>{text}<i>{low:+.3f} … {high:+.3f}</i></td>")
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return page.section(
+        "Adaptive against other selections",
+        "Mean difference over the same pairs, adaptive minus the other row, with 95% intervals; "
+        "bold where the adaptive selection is better beyond chance.",
+        page.table(["minus"] + [page.escape(m.replace("_", " ")) for m in chosen], lines),
+    )
+
+
+def before_and_after(rows: dict[str, Any], before: dict[str, Any] | None) -> str:
+    """The adaptive row of an earlier evaluation beside this one's."""
+    if before is None:
+        return ""
+    old, new = before["rows"]["adaptive"], rows["adaptive"]
+    lines = []
+    for metric, row in METRICS.items():
+        if old.get(metric) is None or new[metric] is None:
+            continue
+        change = new[metric] - old[metric]
+        better = change > 0 if row.higher_is_better else change < 0
+        text = f"<b>{change:+.3f}</b>" if better else f"{change:+.3f}"
+        lines.append(
+            f"<tr><td>{page.escape(metric.replace('_', ' '))} <i>{row.unit}</i></td>"
+            f"<td>{number(old[metric])}</td><td>{number(new[metric])}</td><td>{text}</td></tr>"
+        )
+    return page.section(
+        "What training did",
+        "The adaptive swap before and after this training, on the same pairs; changes for the "
+        "better are bold.",
+        page.table(["metric", "before", "after", "change"], lines),
+    )

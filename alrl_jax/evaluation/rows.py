@@ -1,0 +1,92 @@
+"""The rows of an evaluation: every way to answer "what should the swap look like?"."""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+from jaxtyping import Array, Float
+
+from alrl_jax.types import AnyArray, SwapGates
+
+
+@flax.struct.dataclass
+class RowImages:
+    """What a row answers; only swaps have a mask, a generated face and gates."""
+
+    image: Float[AnyArray, "b h w 3"]
+    mask: Float[Array, "b h w 1"] | None = None
+    generated: Float[Array, "b h w 3"] | None = None
+    gates: SwapGates | None = None
+
+
+@flax.struct.dataclass
+class Question:
+    """The faces a row may look at; ``truth`` is None where nobody knows the true swap."""
+
+    source: Float[AnyArray, "b h w 3"]
+    target: Float[AnyArray, "b h w 3"]
+    truth: Float[AnyArray, "b h w 3"] | None = None
+
+    def known_truth(self) -> Float[AnyArray, "b h w 3"]:
+        """The true swap.
+
+        Raises:
+            ValueError: nobody knows it.
+        """
+        if self.truth is None:
+            raise ValueError("this benchmark has no true swaps")
+        return self.truth
+
+
+Row = Callable[[Any, Question], RowImages]
+
+
+def target_image(model: Any, question: Question) -> RowImages:
+    """The untouched target: perfect pose and background, nothing of the source."""
+    return RowImages(question.target)
+
+
+def source_image(model: Any, question: Question) -> RowImages:
+    """The untouched source: perfect identity, nothing of the target."""
+    return RowImages(question.source)
+
+
+def truth(model: Any, question: Question) -> RowImages:
+    """The true swap: what the judges themselves err by."""
+    return RowImages(question.known_truth())
+
+
+def reconstruction(model: Any, question: Question) -> RowImages:
+    """The true swap encoded and generated again, not blended: the most that the codes carry."""
+    return RowImages(model.reconstruct(question.known_truth()))
+
+
+def swap(model: Any, question: Question, selector: str | None = None) -> RowImages:
+    """A swap by the model, its codes selected adaptively or by a rule of earlier work."""
+    output = model.swap(question.source, question.target, selector=selector)
+    return RowImages(output.image, output.mask, output.generated, output.gates)
+
+
+REFERENCE_ROWS: dict[str, Row] = {
+    "target_image": target_image,
+    "source_image": source_image,
+    "truth": truth,
+    "reconstruction": reconstruction,
+}
+"""Rows that are not swaps."""
+
+NEEDS_TRUTH = ("truth", "reconstruction")
+
+
+def rows_of(selectors: tuple[str, ...], with_truth: bool) -> dict[str, Row]:
+    """All rows to measure: the references, ``adaptive``, and every other selector by name."""
+    rows = {k: row for k, row in REFERENCE_ROWS.items() if with_truth or k not in NEEDS_TRUTH}
+    rows["adaptive"] = swap
+    for name in selectors:
+        if name != "adaptive":
+            rows[name] = _selector_row(name)
+    return rows
+
+
+def _selector_row(name: str) -> Row:
+    return lambda model, question: swap(model, question, name)
