@@ -242,8 +242,10 @@ class _Run:
         _say(f"step {step}/{self.schedule.num_steps}  {values}  {self.pace.since_last(step)}")
 
     def _sample(self, step: int, log: MetricLog) -> None:
+        begin = time.perf_counter()
         columns = self.draw_preview(self.state, self.frozen, self.preview_batch)
         log.write_samples(step, {k: v[:PREVIEW_ROWS] for k, v in jax.device_get(columns).items()})
+        self.pace.pause(time.perf_counter() - begin)
 
     def _save(self, step: int) -> None:
         self.window.collect()
@@ -262,7 +264,7 @@ class _Run:
 
 
 class _Pace:
-    """Images a second between two lines of the log, compilation left out, and the time left."""
+    """Images a second between two lines of the log, compiling and drawing left out."""
 
     def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule

@@ -3,7 +3,6 @@ knows clu."""
 
 import importlib.util
 import json
-import logging as python_logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -137,16 +136,6 @@ class MetricWindow:
             raise TrainingDiverged(f"{name} is {value} at step {step}")
         total, count = self._sums.get(name, (0.0, 0))
         self._sums[name] = (total + value, count + 1)
-
-
-def quiet_log() -> None:
-    """Keeps what Orbax and JAX tell about every small thing out of the log; warnings stay."""
-
-    def ours_or_urgent(record: python_logging.LogRecord) -> bool:
-        chatty = "/orbax/" in record.pathname or "/jax/" in record.pathname
-        return record.levelno > python_logging.INFO or not chatty
-
-    logging.get_absl_handler().addFilter(ours_or_urgent)
 
 
 def read_metrics(workdir: Path) -> list[dict[str, int | float]]:

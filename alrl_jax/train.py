@@ -19,7 +19,7 @@ from alrl_jax.config import Config
 from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.data.sources import open_source
 from alrl_jax.loop import Batches, Schedule, fit
-from alrl_jax.metrics import TrainingDiverged, quiet_log
+from alrl_jax.metrics import TrainingDiverged
 from alrl_jax.tasks import make_task
 from alrl_jax.workdir import open_workdir
 
@@ -93,7 +93,6 @@ def open_batches(config: Config, kind: str) -> Batches:
 def main(argv: Sequence[str]) -> int:
     """Reads the flags and trains; the exit status is 1 where training diverged."""
     logging.set_verbosity(logging.INFO)
-    quiet_log()
     config = Config.from_dict(flags.FLAGS.config.to_dict())
     try:
         train(config, Path(flags.FLAGS.workdir))

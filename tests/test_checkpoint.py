@@ -170,9 +170,11 @@ def test_unfinished_save_is_no_checkpoint(tmp_path: Path) -> None:
 
 def test_reads_chosen_fields_alone(tmp_path: Path) -> None:
     save_steps(tmp_path, 1, 2)
-    step, fields = read_fields(tmp_path, ["ema", "step"])
+    step, fields = read_fields(tmp_path, ["ema", "step", "moving"])
     assert step == 2 and fields["step"] == 2
-    assert set(fields) == {"ema", "step"}
+    assert set(fields) == {"ema", "step", "moving"}
+    assert fields["moving"] == {}
+    assert isinstance(fields["step"], np.ndarray)
     assert_trees_equal(fields["ema"], jax.device_get(make_state(2).ema))
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(fields["ema"]))
 

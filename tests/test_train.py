@@ -1,0 +1,120 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from alrl_jax import train as train_module
+from alrl_jax.checkpoint import newest_step
+from alrl_jax.config import Config
+from alrl_jax.errors import UserError
+from alrl_jax.train import main, schedule, train
+from tests.conftest import RunCli
+from tests.fake_task import BATCH, FakeBatches, FakeTask
+
+VALUES: dict[str, Any] = {
+    "task": "identity",
+    "num_steps": 4,
+    "batch_size": BATCH,
+    "log_every": 1,
+    "checkpoint_every": 2,
+    "sample_every": 0,
+}
+
+
+@pytest.fixture(autouse=True)
+def fake_task(monkeypatch: pytest.MonkeyPatch) -> FakeTask:
+    """The real command around a small task."""
+    task = FakeTask()
+    monkeypatch.setattr(train_module, "make_task", lambda config: task)
+    monkeypatch.setattr(train_module, "open_batches", lambda config, kind: FakeBatches())
+    return task
+
+
+def config(**changes: Any) -> Config:
+    return Config.from_dict(VALUES | changes)
+
+
+def test_trains_in_a_new_directory(tmp_path: Path) -> None:
+    workdir = tmp_path / "new" / "run"
+    assert train(config(), workdir) == 4
+    assert newest_step(workdir) == 4
+    assert json.loads((workdir / "config.json").read_text())["task"] == "identity"
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_schedule_takes_every_field_from_the_configuration() -> None:
+    values = VALUES | {"sample_every": 5, "keep_checkpoints": 7}
+    wanted = {k: v for k, v in values.items() if k != "task"}
+    assert vars(schedule(Config.from_dict(values))) == wanted
+
+
+def test_finished_run_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(config(), tmp_path)
+    monkeypatch.setattr(train_module, "make_task", lambda config: pytest.fail("began again"))
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.name != ".lock"}
+    assert train(config(), tmp_path) == 4
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_longer_schedule_goes_on(tmp_path: Path) -> None:
+    train(config(), tmp_path / "parts")
+    assert train(config(num_steps=6), tmp_path / "parts") == 6
+    train(config(num_steps=6), tmp_path / "whole")
+    parts, whole = (tmp_path / name / "metrics.jsonl" for name in ("parts", "whole"))
+    assert parts.read_bytes() == whole.read_bytes()
+    assert json.loads((tmp_path / "parts" / "config.json").read_text())["num_steps"] == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "generator"}, "task is 'generator' but this run began with 'identity'"),
+        ({"resolution": 32}, "resolution is 32 but this run began with 64"),
+        ({"seed": 1}, "seed is 1 but this run began with 0"),
+    ],
+)
+def test_directory_of_another_run(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    train(config(), tmp_path)
+    with pytest.raises(UserError, match=message):
+        train(config(**changes, num_steps=8), tmp_path)
+    assert newest_step(tmp_path) == 4
+
+
+def test_batch_that_does_not_fit_the_devices(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="batch_size is 12; .* 8 devices; set --config.batch_size="):
+        train(config(batch_size=12), tmp_path)
+
+
+def test_diverged_training_ends_with_status_1(
+    tmp_path: Path,
+    fake_task: FakeTask,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fake_task.bad_metric_at = 3
+
+    class Flags:
+        workdir = str(tmp_path)
+        config = type("Values", (), {"to_dict": lambda self: VALUES})()
+
+    monkeypatch.setattr(train_module.flags, "FLAGS", Flags())
+    assert main(["train"]) == 1
+    error = capsys.readouterr().err
+    assert "error: training diverged: loss/error is nan at step 3" in error
+    assert "checkpoint 2 is good" in error
+    assert newest_step(tmp_path) == 2
+
+
+@pytest.mark.parametrize("kind", ["file", "below a file"])
+def test_command_refuses_a_file_as_directory(tmp_path: Path, run_cli: RunCli, kind: str) -> None:
+    path = tmp_path / "file"
+    path.write_text("")
+    workdir = path if kind == "file" else path / "run"
+    done = run_cli(
+        "alrl_jax.train", "--config=configs/identity_64.py", f"--workdir={workdir}", timeout=100
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "cannot be used" in done.stderr and "--workdir" in done.stderr
