@@ -1,70 +1,68 @@
 """A user's mistake ends with exit status 2 and one line, whatever program it was made in."""
 
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from alrl_jax import command_line
-from alrl_jax.errors import UserError
-
-ROOT = Path(__file__).parent.parent
-
-PROGRAM = '''"""What the program does."""
 from absl import flags
 from ml_collections import config_flags
+
 from alrl_jax import command_line
 from alrl_jax.errors import UserError
-CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
-ACTION = flags.DEFINE_string("action", "print", "what to do")
+from tests.conftest import RunCli
+
+FILES = {
+    "config.py": (
+        "import ml_collections\n\ndef get_config():\n"
+        "    return ml_collections.ConfigDict({'seed': 1, 'data': {'path': 'here', 'count': 2}})\n"
+    ),
+    "broken.py": "def get_config():\n    return no_such_name\n",
+    "attribute.py": "def get_config():\n    return get_config.no_such_name\n",
+    "syntax.py": "def get_config(:\n",
+    "empty.py": "",
+    "value.py": "def get_config():\n    raise ValueError('odd')\n",
+}
+
+Run = Callable[..., int | str]
 
 
-def main(argv):
-    if ACTION.value == "user":
-        raise UserError("got 1\\n  expected 2\\n  do 3")
-    if ACTION.value == "path":
-        open("folder")
-    if ACTION.value == "interrupt":
+def main(argv: list[str]) -> int | None:
+    """What the program does."""
+    action = flags.FLAGS.action
+    if action == "user":
+        raise UserError("got 1\n  expected 2\n  do 3")
+    if action == "path":
+        Path("folder").read_text()
+    if action == "interrupt":
         raise KeyboardInterrupt
-    if ACTION.value == "bug":
+    if action == "bug":
         raise RuntimeError("ours")
-    if ACTION.value == "some failed":
+    if action == "some failed":
         return 3
-    print(CONFIG.value.data.path, argv[1:])
-
-
-if __name__ == "__main__":
-    command_line.run(main, positional=POSITIONAL)
-'''
-
-CONFIG = """import ml_collections
-
-def get_config():
-    return ml_collections.ConfigDict({"seed": 1, "data": {"path": "here", "count": 2}})
-"""
-
-Run = Callable[..., subprocess.CompletedProcess[str]]
+    print(flags.FLAGS.config.data.path, argv[1:])
+    return None
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    (tmp_path / "program.py").write_text(PROGRAM.replace("POSITIONAL", "False"))
-    (tmp_path / "files.py").write_text(PROGRAM.replace("POSITIONAL", "True"))
-    (tmp_path / "config.py").write_text(CONFIG)
-    (tmp_path / "broken.py").write_text("def get_config():\n    return no_such_name\n")
-    (tmp_path / "syntax.py").write_text("def get_config(:\n")
-    (tmp_path / "empty.py").write_text("")
-    (tmp_path / "value.py").write_text("def get_config():\n    raise ValueError('odd')\n")
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs ``main`` as a program with flags of its own; returns the exit status."""
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
     (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
 
-    def call(*arguments: str, program: str = "program.py") -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, program, *arguments]
-        environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
-        return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
-        )
+    def call(*arguments: str, positional: bool = False) -> int | str:
+        values = flags.FlagValues()
+        config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values)
+        flags.DEFINE_string("action", "print", "what to do", flag_values=values)
+        monkeypatch.setattr(flags, "FLAGS", values)
+        monkeypatch.setattr("sys.argv", ["program", *arguments])
+        # ml_collections loads every config file as one module, which would keep old contents.
+        monkeypatch.delitem(sys.modules, "config_config", raising=False)
+        with pytest.raises(SystemExit) as end:
+            command_line.run(main, positional=positional)
+        return end.value.code or 0
 
     return call
 
@@ -80,6 +78,7 @@ def run(tmp_path: Path) -> Run:
         (("--config=none_such.py",), ("none_such.py", "no file")),
         (("--config=folder",), ("folder", "no file")),
         (("--config=broken.py",), ("no_such_name", "broken.py:2")),
+        (("--config=attribute.py",), ("no_such_name", "attribute.py:2")),
         (("--config=syntax.py",), ("SyntaxError", "syntax.py")),
         (("--config=empty.py",), ("get_config", "empty.py")),
         (("--config=value.py",), ("ValueError: odd",)),
@@ -90,33 +89,50 @@ def run(tmp_path: Path) -> Run:
     ],
 )
 def test_mistakes_end_with_status_2_and_one_line(
-    run: Run, arguments: tuple[str, ...], words: tuple[str, ...]
+    run: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
-    result = run(*arguments)
-    assert result.returncode == 2, result.stderr
-    assert result.stderr.startswith("error: ") and result.stderr.count("\n") == 1, result.stderr
+    assert run(*arguments) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ") and told.count("\n") == 1
     for word in words:
-        assert word in result.stderr
+        assert word in told
 
 
-def test_statuses_that_are_no_mistake(run: Run) -> None:
-    fine = run("--config", "config.py", "--config.data.path=there")
-    assert (fine.returncode, fine.stdout) == (0, "there []\n")
-    assert run("--config=config.py", "--action=some failed").returncode == 3
-    assert run("--config=config.py", "--action=interrupt").returncode == 130
-    bug = run("--config=config.py", "--action=bug")
-    assert bug.returncode == 1 and "Traceback" in bug.stderr
+def test_statuses_that_are_no_mistake(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--config", "config.py", "--config.data.path=there") == 0
+    assert capsys.readouterr().out == "there []\n"
+    assert run("--config=config.py", "--action=some failed") == 3
+    assert run("--config=config.py", "--action=interrupt") == 130
 
 
-def test_positional_arguments_where_the_program_takes_them(run: Run) -> None:
-    result = run("--config=config.py", "a.png", "b.png", program="files.py")
-    assert (result.returncode, result.stdout) == (0, "here ['a.png', 'b.png']\n")
+def test_a_bug_keeps_its_traceback(run: Run) -> None:
+    with pytest.raises(RuntimeError, match="ours"):
+        run("--config=config.py", "--action=bug")
 
 
-def test_help_ends_with_status_0(run: Run) -> None:
-    result = run("--help")
-    assert result.returncode == 0
-    assert result.stdout.startswith("What the program does.") and "--action" in result.stdout
+def test_positional_arguments_where_the_program_takes_them(
+    run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--config=config.py", "a.png", "b.png", positional=True) == 0
+    assert capsys.readouterr().out == "here ['a.png', 'b.png']\n"
+
+
+def test_help_ends_with_status_0(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
+    told = capsys.readouterr().out
+    assert told.startswith("A user's mistake") and "--action" in told
+
+
+def test_a_real_program(run_cli: RunCli, tmp_path: Path) -> None:
+    result = run_cli(
+        "alrl_jax.train",
+        "--config=configs/synthetic_64.py",
+        f"--workdir={tmp_path}",
+        "--config.no_such_key=1",
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: ") and "no_such_key" in result.stderr
+    assert "Traceback" not in result.stderr and not list(tmp_path.iterdir())
 
 
 def test_configs_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
