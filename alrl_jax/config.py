@@ -195,15 +195,15 @@ def default_config(task: str, losses: Mapping[str, float]) -> ml_collections.Con
     return config
 
 
-def _positive(value: float) -> bool:
+def _positive(value: int | float) -> bool:
     return value > 0
 
 
-def _not_negative(value: float) -> bool:
+def _not_negative(value: int | float) -> bool:
     return value >= 0
 
 
-def _share(value: float) -> bool:
+def _share(value: int | float) -> bool:
     return 0 <= value <= 1
 
 

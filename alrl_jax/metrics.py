@@ -19,6 +19,8 @@ FILE_NAME = "metrics.jsonl"
 SAMPLES = "samples"
 _GAP = 2
 _HEADER = 14
+# Smaller pictures are enlarged, so that they can be seen and their names have room.
+_SMALLEST = 96
 _STEPS_IN_FLIGHT = 2
 
 Metrics = Mapping[str, Any]
@@ -158,6 +160,7 @@ def sample_grid(columns: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "h w 3"]
     """
     pictures = {name: _as_images(values) for name, values in columns.items()}
     height = max(p.shape[1] for p in pictures.values())
+    height *= -(-_SMALLEST // height)
     parts = [_column(name, _enlarge(p, height)) for name, p in pictures.items()]
     return np.concatenate(parts, axis=1)
 

@@ -85,18 +85,18 @@ def test_window_names_what_is_not_finite(bad: float) -> None:
 
 def test_grid_draws_images_masks_and_tables() -> None:
     columns = {
-        "image": np.stack([np.full((8, 8, 3), v, np.float32) for v in (-1.0, 1.0)]),
-        "mask": np.full((2, 8, 8, 1), 0.5, np.float32),
+        "image": np.stack([np.full((96, 96, 3), v, np.float32) for v in (-1.0, 1.0)]),
+        "mask": np.full((2, 32, 32, 1), 0.5, np.float32),
         "gates": np.zeros((2, 2, 3), np.float32),
     }
     grid = sample_grid(columns)
-    height, gap, header = 8, 2, 14
-    assert grid.shape == (header + 2 * (height + gap), 8 + gap + 8 + gap + 12 + gap, 3)
+    side, gap, header = 96, 2, 14
+    assert grid.shape == (header + 2 * (side + gap), 2 * (side + gap) + 3 * side // 2 + gap, 3)
     assert grid.dtype == np.uint8
     np.testing.assert_array_equal(grid[header, 0], [0, 0, 0])
-    np.testing.assert_array_equal(grid[header + height + gap, 0], [255, 255, 255])
-    np.testing.assert_array_equal(grid[header, 10], [128, 128, 128])
-    np.testing.assert_array_equal(grid[header, 20], [26, 76, 178])
+    np.testing.assert_array_equal(grid[header + side + gap, 0], [255, 255, 255])
+    np.testing.assert_array_equal(grid[header + side - 1, side + gap], [128, 128, 128])
+    np.testing.assert_array_equal(grid[header, 2 * (side + gap)], [26, 76, 178])
     assert (grid[:header] < 255).any(), "no names in the header"
 
 
@@ -105,4 +105,4 @@ def test_samples_are_pngs_named_by_step(tmp_path: Path) -> None:
         log.write_samples(12, {"a": np.zeros((2, 16, 16, 3), np.float32)})
     assert [p.name for p in (tmp_path / "samples").iterdir()] == ["00000012.png"]
     with Image.open(tmp_path / "samples" / "00000012.png") as picture:
-        assert picture.format == "PNG" and picture.size == (18, 14 + 36)
+        assert picture.format == "PNG" and picture.size == (98, 14 + 2 * 98)
