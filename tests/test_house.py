@@ -1,16 +1,15 @@
 """House rules that a reader relies on: short functions, short files, documented and annotated."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parent.parent
-FILES = sorted(
-    path for top in ("alrl_jax", "configs", "tools", "tests") for path in (ROOT / top).rglob("*.py")
+PRODUCT = sorted(
+    path for top in ("alrl_jax", "configs", "tools") for path in (ROOT / top).rglob("*.py")
 )
-PRODUCT = [path for path in FILES if path.relative_to(ROOT).parts[0] != "tests"]
+FILES = [*PRODUCT, *sorted((ROOT / "tests").rglob("*.py"))]
 
 FUNCTION_LINES = 80
 FILE_LINES = 400
@@ -18,23 +17,34 @@ FILE_LINES = 400
 # What reads better longer: "path" or "path:function" -> the reason.
 LONGER: dict[str, str] = {}
 
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
 
 def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def _functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(tree):
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+def _functions(path: Path) -> Iterator[Function]:
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
 
-def _lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    assert node.end_lineno is not None
-    return node.end_lineno - node.lineno + 1
+def _sizes() -> Iterator[tuple[str, int, int]]:
+    """Name, lines and limit of every file and function."""
+    for path in FILES:
+        yield _name(path), path.read_text().count("\n"), FILE_LINES
+        for function in _functions(path):
+            lines = (function.end_lineno or function.lineno) - function.lineno + 1
+            yield f"{_name(path)}:{function.name}", lines, FUNCTION_LINES
 
 
-def _annotated(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+def _annotated(function: Function) -> bool:
     arguments = function.args
     named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
     named += [a for a in (arguments.vararg, arguments.kwarg) if a is not None]
@@ -42,48 +52,31 @@ def _annotated(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return function.returns is not None and all(typed)
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
-def test_files_and_functions_are_short(path: Path) -> None:
-    text = path.read_text()
-    lines = text.count("\n")
-    assert lines <= FILE_LINES or _name(path) in LONGER, f"{lines} lines"
-    for function in _functions(ast.parse(text)):
-        key = f"{_name(path)}:{function.name}"
-        assert _lines(function) <= FUNCTION_LINES or key in LONGER, f"{key}: {_lines(function)}"
+def test_files_and_functions_are_short() -> None:
+    too_long = {name: lines for name, lines, limit in _sizes() if lines > limit}
+    assert not {name: lines for name, lines in too_long.items() if name not in LONGER}
+    assert set(LONGER) <= set(too_long), "short now; take it off the list"
 
 
-def test_longer_ones_are_still_longer() -> None:
-    for key in LONGER:
-        name, _, function = key.partition(":")
-        text = (ROOT / name).read_text()
-        sizes = [_lines(f) for f in _functions(ast.parse(text)) if f.name == function]
-        long = max(sizes) > FUNCTION_LINES if function else text.count("\n") > FILE_LINES
-        assert long, f"{key} is short now; take it off the list"
+def test_every_function_is_annotated() -> None:
+    functions = ((path, f) for path in FILES for f in _functions(path))
+    assert not [f"{_name(p)}:{f.lineno} {f.name}" for p, f in functions if not _annotated(f)]
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
-def test_every_function_is_annotated(path: Path) -> None:
-    functions = _functions(ast.parse(path.read_text()))
-    missing = [f"{f.name}:{f.lineno}" for f in functions if not _annotated(f)]
-    assert not missing
-
-
-@pytest.mark.parametrize("path", FILES, ids=_name)
-def test_annotations_are_not_postponed(path: Path) -> None:
+def test_annotations_are_not_postponed() -> None:
     """jaxtyping checks annotations as they stand, not strings of them."""
-    lines = path.read_text().splitlines()
-    assert not [line for line in lines if line.startswith("from __future__")]
+    imports = ((p, n) for p in FILES for n in _tree(p).body if isinstance(n, ast.ImportFrom))
+    assert not [_name(path) for path, node in imports if node.module == "__future__"]
 
 
-@pytest.mark.parametrize("path", PRODUCT, ids=_name)
-def test_public_names_are_documented(path: Path) -> None:
-    tree = ast.parse(path.read_text())
-    assert ast.get_docstring(tree) or not tree.body, "the module has no docstring"
-    public = [
-        node
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        and not node.name.startswith("_")
-    ]
-    missing = [node.name for node in public if not ast.get_docstring(node)]
-    assert not missing, "public, without a docstring"
+def test_modules_and_public_names_are_documented() -> None:
+    missing = []
+    for path in PRODUCT:
+        tree = _tree(path)
+        if tree.body and not ast.get_docstring(tree):
+            missing.append(_name(path))
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                if not node.name.startswith("_") and not ast.get_docstring(node):
+                    missing.append(f"{_name(path)}:{node.lineno} {node.name}")
+    assert not missing

@@ -1,12 +1,11 @@
 """Imports only point downwards, and the package stands on its own dependencies."""
 
 import ast
+import functools
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "alrl_jax"
@@ -111,15 +110,18 @@ def _modules() -> dict[str, Path]:
 MODULES = _modules()
 
 
-def _imports(path: Path, *, everywhere: bool) -> Iterator[str]:
-    """Full dotted names a file imports: at module level, or inside its functions too."""
-    tree = ast.parse(path.read_text())
-    nodes = list(ast.walk(tree)) if everywhere else list(_module_level(tree))
-    for node in nodes:
+@functools.cache
+def _tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text())
+
+
+def _imports(module: str, *, everywhere: bool) -> Iterator[str]:
+    """Full dotted names that a module imports: at its top, or inside its functions too."""
+    for node in ast.walk(_tree(module)) if everywhere else _module_level(_tree(module)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import; write the full name"
+            assert node.level == 0, f"{module}: relative import; write the full name"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
@@ -139,74 +141,73 @@ def _layer(module: str) -> int | None:
     return None
 
 
-def _own_imports(path: Path) -> Iterator[str]:
-    """Modules of the package that a file imports, wherever in it, by their name within it."""
-    for name in _imports(path, everywhere=True):
-        if name == "alrl_jax":
-            yield "__init__"
-        if not name.startswith("alrl_jax."):
-            continue
-        parts = name.split(".")[1:]
-        while parts and ".".join(parts) not in MODULES:
-            parts.pop()
-        yield ".".join(parts) or "__init__"
+def _own_imports(module: str) -> set[str]:
+    """Modules of the package that a module imports, wherever in it, by their name within it."""
+    found = set()
+    for name in _imports(module, everywhere=True):
+        parts = name.split(".")
+        if parts.pop(0) == "alrl_jax":
+            while parts and ".".join(parts) not in MODULES:
+                parts.pop()
+            found.add(".".join(parts) or "__init__")
+    return found
 
 
 def _starts(name: str, prefixes: tuple[str, ...]) -> bool:
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_point_downwards(module: str) -> None:
-    own = _layer(module)
-    assert own is not None, f"{module} stands on no line of LAYERS; give it its place"
-    for other in _own_imports(MODULES[module]):
-        layer = _layer(other)
-        siblings = layer == own and any(name.endswith(".*") for name in LAYERS[own])
-        assert layer is not None and (layer < own or siblings), f"{module} imports {other}"
-
-
-def test_every_layer_exists() -> None:
+def test_layers_are_those_of_the_package() -> None:
     names = [name for layer in LAYERS for name in layer]
     assert len(names) == len(set(names))
-    missing = [n for n in names if not n.endswith(".*") and n not in MODULES]
-    assert not missing, f"LAYERS names modules that do not exist: {missing}"
+    assert not [n for n in names if not n.endswith(".*") and n not in MODULES], "no such module"
+    assert not [m for m in MODULES if _layer(m) is None], "give it its place in LAYERS"
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_dependencies(module: str) -> None:
-    path = MODULES[module]
-    for name in _imports(path, everywhere=False):
-        top = name.partition(".")[0]
-        standard = top in sys.stdlib_module_names
-        known = (*DEPENDENCIES, "alrl_jax", MAY_IMPORT.get(module))
-        assert standard or top in known, f"{module} needs {name} on import"
-    for name in _imports(path, everywhere=True):
-        top = name.partition(".")[0]
-        known = (*DEPENDENCIES, *OPTIONAL, "alrl_jax")
-        assert top in known or top in sys.stdlib_module_names, f"{module}: {name}"
-        assert not _starts(name, FORBIDDEN), f"{module} imports {name}"
-        for package, homes in CONFINED.items():
-            if _starts(name, (package,)):
-                assert _starts(module, homes), f"{module} imports {name}; only {homes} may"
+def test_imports_point_downwards() -> None:
+    faults = []
+    for module in MODULES:
+        own = _layer(module)
+        siblings = own is not None and any(name.endswith(".*") for name in LAYERS[own])
+        for other in _own_imports(module):
+            layer = _layer(other)
+            allowed = own is not None and layer is not None and layer < own + siblings
+            faults += [] if allowed else [f"{module} imports {other}"]
+    assert not faults
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if not _starts(m, READS_CONFIG)])
-def test_takes_plain_values(module: str) -> None:
-    assert "config" not in set(_own_imports(MODULES[module])), f"{module} reads the config"
+def test_importing_needs_the_dependencies_alone() -> None:
+    at_top = [(m, n) for m in MODULES for n in _imports(m, everywhere=False)]
+    anywhere = [(m, n) for m in MODULES for n in _imports(m, everywhere=True)]
+    known = {"alrl_jax", *DEPENDENCIES, *sys.stdlib_module_names}
+    tops = [(m, n.partition(".")[0]) for m, n in at_top]
+    assert not [f"{m}: {n}" for m, n in tops if n not in known and MAY_IMPORT.get(m) != n]
+    tops = [(m, n.partition(".")[0]) for m, n in anywhere]
+    assert not [f"{m}: {n}" for m, n in tops if n not in {*known, *OPTIONAL}]
+    assert not [f"{m}: {n}" for m, n in anywhere if _starts(n, FORBIDDEN)]
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_uses_no_legacy_parallelism(module: str) -> None:
-    for node in ast.walk(ast.parse(MODULES[module].read_text())):
-        name = getattr(node, "attr", getattr(node, "id", ""))
-        assert name not in ("pmap", "pjit", "xmap"), f"{module} uses {name}"
+def test_some_libraries_are_known_in_one_place() -> None:
+    for library, homes in CONFINED.items():
+        users = [m for m in MODULES for n in _imports(m, everywhere=True) if _starts(n, (library,))]
+        assert not [m for m in users if not _starts(m, homes)], f"{library}: only {homes}"
+
+
+def test_modules_take_plain_values() -> None:
+    readers = [m for m in MODULES if "config" in _own_imports(m)]
+    assert not [m for m in readers if not _starts(m, READS_CONFIG)]
+
+
+def test_no_legacy_parallelism() -> None:
+    nodes = ((m, node) for m in MODULES for node in ast.walk(_tree(m)))
+    names = ((m, getattr(node, "attr", getattr(node, "id", ""))) for m, node in nodes)
+    assert not [f"{m}: {name}" for m, name in names if name in ("pmap", "pjit", "xmap")]
 
 
 def test_package_list_is_complete() -> None:
     """What pyproject.toml installs is what the package holds."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    folders = {p.parent for p in PACKAGE.rglob("*.py")}
+    folders = {path.parent for path in MODULES.values()}
     expected = {".".join(f.relative_to(ROOT).parts) for f in folders} | {"alrl_jax.configs"}
     assert set(settings["packages"]) == expected
 

@@ -29,9 +29,9 @@ from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.data.sources import open_source
 from alrl_jax.errors import UserError
 from alrl_jax.loading import load
-from alrl_jax.loop import compile_step
 from alrl_jax.models.stylegan2 import Generator
 from alrl_jax.sharding import make_mesh, replicate, replicated, shard_batch
+from alrl_jax.step import compile_step
 from alrl_jax.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
 
@@ -134,10 +134,8 @@ def inference(model: str, batch: int) -> Work:
     faces = _batch("pairs", batch, 64)
     assert isinstance(faces, PairBatch)
     source, target = faces.source.image, faces.target.image
-    function = jax.jit(swapper.swap)
-    return Work(
-        lambda: function(source, target).image, batch, _flops(function.lower(source, target))
-    )
+    flops = _flops(jax.jit(swapper.swap).lower(source, target))
+    return Work(lambda: swapper.swap(source, target).image, batch, flops)
 
 
 ROWS: dict[str, Callable[[], Work]] = {
