@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP")  # MPO: what phones write into .jpg
+FORMATS = ("JPEG", "PNG", "WEBP")  # JPEG covers MPO, what phones write into .jpg
 MIN_SIDE = 16
 """Pixels; in anything smaller there is no face to be seen."""
 
@@ -55,6 +55,7 @@ def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def _read(path: Path, decode: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+    """Opens a file and decodes it; whatever goes wrong becomes an UnreadableImageError."""
     try:
         with Image.open(path, formats=FORMATS) as image:
             _check_size(image)
@@ -67,6 +68,7 @@ def _read(path: Path, decode: Callable[[Image.Image], np.ndarray]) -> np.ndarray
 
 
 def _check_size(image: Image.Image) -> None:
+    """UnreadableImageError for what is too small."""
     width, height = image.size
     if min(width, height) < MIN_SIDE:
         raise UnreadableImageError(
@@ -75,11 +77,22 @@ def _check_size(image: Image.Image) -> None:
 
 
 def _whole(image: Image.Image) -> np.ndarray:
-    """Decodes an opened image, upright."""
+    """Decodes an opened image at its own size."""
+    image.load()  # before looking for EXIF: a PNG may hold it at its end
+    return _upright(_to_rgb(image), _orientation(image))
+
+
+def _square(image: Image.Image, resolution: int) -> np.ndarray:
+    """Decodes an opened image as a square."""
+    image.draft("RGB", (2 * resolution, 2 * resolution))  # JPEG decoders can shrink as they decode
     image.load()
-    upright = _UPRIGHT.get(_orientation(image))
-    picture = square(image, resolution)
-    return np.array(picture if upright is None else picture.transpose(upright))
+    return _upright(square(image, resolution), _orientation(image))
+
+
+def _upright(picture: Image.Image, orientation: int) -> np.ndarray:
+    """Turns a picture as its EXIF orientation asks."""
+    turn = _UPRIGHT.get(orientation)
+    return np.array(picture if turn is None else picture.transpose(turn))
 
 
 def square(image: Image.Image, resolution: int) -> Image.Image:
@@ -103,9 +116,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         picture = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert(
-            "RGB"
-        )
+        white = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(white, picture).convert("RGB")
     return image.convert("RGB")
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Int
 from alrl_jax.data.cache import cache_directory
 from alrl_jax.data.decode import SUFFIXES, UnreadableImageError, read_image
 from alrl_jax.data.records import Layout, to_dict
-from alrl_jax.data.shards import progress_bar, write_json
+from alrl_jax.data.shards import Plan, progress_bar, write_json
 from alrl_jax.errors import UserError
 
 IDENTITIES = ("image", "folder")
@@ -123,6 +123,25 @@ class FolderSource:
                 "set data.path to a tree of photographs"
             )
         return good
+
+
+def folder_plan(source: FolderSource) -> Plan:
+    """Plans a prepared data set of a folder's readable images."""
+    marks = [[name, *_mark(source.directory / name)] for name in source.names]
+    parameters = {
+        "kind": "folder",
+        "resolution": source.layout.resolution,
+        "num_images": len(source),
+        "num_identities": len(np.unique(source.identities)),
+        "files": hashlib.sha256(json.dumps(marks).encode()).hexdigest(),
+    }
+    return Plan(
+        parameters,
+        source.layout,
+        source.identities,
+        lambda start, stop: source.read(np.arange(start, stop)),
+        report=source.report,
+    )
 
 
 def list_images(directory: Path) -> list[str]:

@@ -7,7 +7,7 @@ A record is one element of a structured NumPy array. Its fields and their widths
 import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -77,6 +77,7 @@ class Layout:
         )
 
 
+@runtime_checkable
 class Source(Protocol):
     """Faces by number.
 
@@ -109,7 +110,7 @@ def to_dict(record: np.void, index: int) -> dict[str, Any]:
     Images and parsing are uint8 ``[r, r, 3]`` and ``[r, r]``; landmarks are in pixels ``[m, 2]``,
     the pose in degrees ``[3]``; ``identity`` and ``index`` are integers, ``labelled`` is a bool.
     """
-    fields = {name: np.array(record[name]) for name in record.dtype.names or ()}
+    fields: dict[str, Any] = {name: np.array(record[name]) for name in record.dtype.names or ()}
     fields["identity"] = np.int32(record["identity"])
     fields["labelled"] = bool(record["labelled"])
     return fields | {"index": np.int64(index)}

@@ -9,19 +9,24 @@ Every file gets its name only when it is whole, so a killed preparation goes on 
 it was writing. Records are pure functions of their number: who prepares them does not matter.
 """
 
+import collections
 import contextlib
 import dataclasses
 import fcntl
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import logging
-from array_record.python import array_record_data_source, array_record_module
+from array_record.python import (
+    array_record_data_source,
+    array_record_module,  # pyright: ignore[reportAttributeAccessIssue]  (a binary module)
+)
 from jaxtyping import Int
 from tqdm import tqdm
 
@@ -42,24 +47,35 @@ class Plan:
         layout: fields of the records.
         identities: person number of every record.
         make: returns the records start..stop, structured; a pure function.
-        shard_size: records in a shard, and in a call of ``make`` at most ``chunk_size``.
-        chunk_size: divides ``shard_size``, so that a chunk never depends on where work resumed.
         report: file name and reason of everything that was left out.
         progress: whether to draw a progress bar.
+        max_chunk_size: greatest number of records in a call of ``make``.
+        max_chunks_per_shard: greatest number of calls that fill a file.
     """
 
     parameters: Mapping[str, Any]
     layout: Layout
     identities: Int[np.ndarray, " n"]
     make: Callable[[int, int], np.ndarray]
-    shard_size: int = 1024
-    chunk_size: int = 64
-    report: tuple[tuple[str, str], ...] = ()
+    report: Sequence[tuple[str, str]] = ()
     progress: bool = True
+    max_chunk_size: int = 64
+    max_chunks_per_shard: int = 16
+
+    @property
+    def chunk_size(self) -> int:
+        """Records in a call of ``make``: fewer where they are large."""
+        return min(self.max_chunk_size, max(8, 2**22 // self.layout.resolution**2))
+
+    @property
+    def shard_size(self) -> int:
+        """Records in a file of some 64 MB; the last one may be shorter."""
+        chunk_bytes = self.chunk_size * self.layout.dtype.itemsize
+        return self.chunk_size * min(self.max_chunks_per_shard, max(1, 2**26 // chunk_bytes))
 
     @property
     def num_shards(self) -> int:
-        """Number of files; the last one may be shorter."""
+        """Number of files."""
         return -(-len(self.identities) // self.shard_size)
 
     def shard_names(self) -> list[str]:
@@ -195,12 +211,25 @@ def _write(directory: Path, plan: Plan) -> None:
 def _write_shard(path: Path, plan: Plan, start: int, stop: int, bar: tqdm) -> None:
     """Writes the records start..stop."""
     writer = array_record_module.ArrayRecordWriter(str(path), WRITER_OPTIONS)
-    for first in range(start, stop, plan.chunk_size):
-        records = plan.make(first, min(first + plan.chunk_size, stop))
+    for records in _chunks(plan, start, stop):
         for record in records:
             writer.write(record.tobytes())
         bar.update(len(records))
     writer.close()
+
+
+def _chunks(plan: Plan, start: int, stop: int) -> Iterator[np.ndarray]:
+    """Yields the records start..stop in order, made by one thread a core, few chunks ahead."""
+    workers = os.cpu_count() or 1
+    with futures.ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:
+        pending: collections.deque[futures.Future[np.ndarray]] = collections.deque()
+        for first in range(start, stop, plan.chunk_size):
+            last = min(first + plan.chunk_size, stop)
+            pending.append(pool.submit(plan.make, first, last))
+            if len(pending) > workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def _shard_length(path: Path) -> int:
@@ -287,7 +316,7 @@ def _damage_is_the_users(directory: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise UserError(
             f"got a damaged data set in {directory} ({error}); expected all of its files; "
             "delete the directory and prepare it again"

@@ -1,16 +1,12 @@
 """The synthetic world as a source: rendered once into shards, then read."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from alrl_jax import synthetic
 from alrl_jax.data.records import Layout, to_uint8
 from alrl_jax.data.shards import Plan
 from alrl_jax.errors import UserError
-
-CHUNK = 64
-"""Pictures between two movements of the progress bar."""
 
 RENDERER_VERSION = 1
 """To be raised when the pictures of ``alrl_jax.synthetic`` change: nobody shall read stale ones."""
@@ -45,15 +41,15 @@ def synthetic_plan(
             raise UserError(f"got data.{name}={value}; expected at least 1; raise it")
     n = num_identities * images_per_identity
     key = synthetic.split_key(split, seed)
-    people = jax.device_get(synthetic.sample_identities(key, num_identities))
-    attributes = jax.device_get(synthetic.sample_attributes(key, n))
+    people = synthetic.sample_identities(key, num_identities)
+    attributes = synthetic.sample_attributes(key, n)
     numbers = np.arange(n, dtype=np.int32) // images_per_identity
 
     def make(start: int, stop: int) -> np.ndarray:
         """Renders the records start..stop."""
         records = _render(
-            jax.tree.map(lambda x: jnp.asarray(x[numbers[start:stop]]), people),
-            jax.tree.map(lambda x: jnp.asarray(x[start:stop]), attributes),
+            jax.tree.map(lambda x: x[numbers[start:stop]], people),
+            jax.tree.map(lambda x: x[start:stop], attributes),
             resolution,
         )
         records["identity"] = numbers[start:stop]
@@ -68,14 +64,14 @@ def synthetic_plan(
         "split": split,
         "seed": seed,
     }
-    return Plan(parameters, synthetic_layout(resolution), numbers, make, chunk_size=CHUNK)
+    return Plan(parameters, synthetic_layout(resolution), numbers, make)
 
 
 def _render(
     people: synthetic.Identities, attributes: synthetic.Attributes, resolution: int
 ) -> np.ndarray:
     """Renders structured records ``[n]`` without the person numbers."""
-    rendering = jax.device_get(synthetic.render(people, attributes, resolution))
+    rendering = synthetic.render(people, attributes, resolution)
     records = synthetic_layout(resolution).empty(len(rendering.image))
     records["image"] = to_uint8(np.asarray(rendering.image))
     records["parsing"] = rendering.parsing

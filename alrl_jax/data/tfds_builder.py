@@ -17,14 +17,17 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 from PIL import Image
 
 from alrl_jax import synthetic
 from alrl_jax.data.folder import FolderSource
 from alrl_jax.data.records import Layout
-from alrl_jax.data.synthetic_faces import CHUNK, synthetic_layout, synthetic_plan
+from alrl_jax.data.synthetic_faces import synthetic_layout, synthetic_plan
 
 VERSION = "1.0.0"
+CODE_PATH = epath.Path(__file__)
+"""Said here because TFDS looks for it with a package that it does not depend on."""
 
 
 @dataclasses.dataclass(eq=False)
@@ -50,6 +53,8 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
     """Rendered faces with everything that is known about them."""
 
     VERSION = tfds.core.Version(VERSION)
+    code_path = CODE_PATH
+    builder_config: SyntheticConfig
     BUILDER_CONFIGS = [SyntheticConfig(name="64", description="64 x 64 pixels")]
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -73,8 +78,8 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
         plan = synthetic_plan(
             config.resolution, config.num_identities, config.images_per_identity, split
         )
-        for start in range(0, len(plan.identities), CHUNK):
-            records = plan.make(start, min(start + CHUNK, len(plan.identities)))
+        for start in range(0, len(plan.identities), plan.chunk_size):
+            records = plan.make(start, min(start + plan.chunk_size, len(plan.identities)))
             for index, record in enumerate(records, start):
                 yield index, _labelled_example(record)
 
@@ -83,6 +88,8 @@ class FolderFaces(tfds.core.GeneratorBasedBuilder):
     """Photographs out of a directory tree, cut square and resized."""
 
     VERSION = tfds.core.Version(VERSION)
+    code_path = CODE_PATH
+    builder_config: FolderConfig
 
     def _info(self) -> tfds.core.DatasetInfo:
         """Describes the features."""

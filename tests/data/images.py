@@ -1,0 +1,139 @@
+"""Image files of every kind that a folder of photographs may hold."""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+SIDE = 48
+
+
+def picture() -> Image.Image:
+    """Left half red, right half blue, a green stripe at the top."""
+    pixels = np.zeros((SIDE, SIDE, 3), np.uint8)
+    pixels[:, : SIDE // 2] = 255, 0, 0
+    pixels[:, SIDE // 2 :] = 0, 0, 255
+    pixels[: SIDE // 4] = 0, 255, 0
+    return Image.fromarray(pixels)
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """The bytes of a file."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def _transparent() -> bytes:
+    image = picture().convert("RGBA")
+    alpha = np.full((SIDE, SIDE), 255, np.uint8)
+    alpha[SIDE // 2 :] = 0
+    image.putalpha(Image.fromarray(alpha))
+    return encoded(image, "PNG")
+
+
+def _deep_grey() -> bytes:
+    ramp = np.linspace(0, 65535, SIDE).astype(np.uint16)
+    return encoded(Image.fromarray(np.tile(ramp, (SIDE, 1))), "PNG")
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def _deep_rgb() -> bytes:
+    """A PNG of 16 bits a channel, which Pillow reads but does not write."""
+    row = b"\0" + struct.pack(">3H", 0xFFFF, 0x8000, 0) * SIDE
+    head = struct.pack(">2I5B", SIDE, SIDE, 16, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", head)
+        + _chunk(b"IDAT", zlib.compress(row * SIDE))
+        + _chunk(b"IEND", b"")
+    )
+
+
+def _bomb() -> bytes:
+    """A small PNG that claims to be 400 million pixels."""
+    head = struct.pack(">2I5B", 20000, 20000, 8, 2, 0, 0, 0)
+    body = _chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + body + _chunk(b"IEND", b"")
+
+
+def _frames(kind: str) -> bytes:
+    rest = [Image.new("RGB", (SIDE, SIDE), color) for color in ("black", "white")]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    return encoded(picture(), kind, save_all=True, append_images=rest, duration=50, **options)
+
+
+def _oriented(kind: str) -> bytes:
+    """A picture that was taken with the camera on its side (EXIF 6)."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encoded(picture().transpose(Image.Transpose.ROTATE_90), kind, exif=exif, quality=95)
+
+
+READABLE: dict[str, Callable[[], bytes]] = {
+    "plain.png": lambda: encoded(picture(), "PNG"),
+    "plain.jpg": lambda: encoded(picture(), "JPEG", quality=95),
+    "UPPER.JPEG": lambda: encoded(picture(), "JPEG", quality=95),
+    "progressive.jpg": lambda: encoded(picture(), "JPEG", quality=95, progressive=True),
+    "plain.webp": lambda: encoded(picture(), "WEBP", lossless=True),
+    "palette.png": lambda: encoded(picture().quantize(8), "PNG"),
+    "cmyk.jpg": lambda: encoded(picture().convert("CMYK"), "JPEG", quality=95),
+    "animated.png": lambda: _frames("PNG"),
+    "animated.webp": lambda: _frames("WEBP"),
+    "png_named.jpg": lambda: encoded(picture(), "PNG"),
+    "oriented.jpg": lambda: _oriented("JPEG"),
+    "oriented.webp": lambda: _oriented("WEBP"),
+    "oriented.png": lambda: _oriented("PNG"),
+    "multi_picture.jpg": lambda: encoded(
+        picture(), "MPO", quality=95, save_all=True, append_images=[Image.new("RGB", (SIDE, SIDE))]
+    ),
+    "broken_exif.jpg": lambda: encoded(
+        picture(), "JPEG", quality=95, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\0"
+    ),
+}
+"""Files that show ``picture()``."""
+
+OTHER_READABLE: dict[str, Callable[[], bytes]] = {
+    "grey.jpg": lambda: encoded(picture().convert("L"), "JPEG", quality=95),
+    "grey_alpha.png": lambda: encoded(picture().convert("LA"), "PNG"),
+    "bilevel.png": lambda: encoded(picture().convert("1"), "PNG"),
+    "transparent.png": _transparent,
+    "palette_transparent.png": lambda: encoded(picture().quantize(8), "PNG", transparency=0),
+    "deep_grey.png": _deep_grey,
+    "deep_rgb.png": _deep_rgb,
+}
+"""Files that can be read and show something else."""
+
+BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
+    "empty.jpg": (lambda: b"", "empty file"),
+    "text.png": (lambda: b"I am not a picture", "not a JPEG, PNG or WebP file"),
+    "gif_named.jpg": (lambda: encoded(picture(), "GIF"), "not a JPEG, PNG or WebP file"),
+    "truncated.jpg": (lambda: READABLE["plain.jpg"]()[:600], "(?i)truncated"),
+    "truncated.png": (lambda: READABLE["plain.png"]()[:-40], "(?i)truncated"),
+    "truncated.webp": (lambda: READABLE["plain.webp"]()[:-20], "."),
+    "header_only.png": (lambda: READABLE["plain.png"]()[:20], "."),
+    "flipped_bits.png": (
+        lambda: bytes(b ^ (0xFF if i == 60 else 0) for i, b in enumerate(READABLE["plain.png"]())),
+        ".",
+    ),
+    "one_pixel.png": (lambda: encoded(Image.new("RGB", (1, 1)), "PNG"), "1x1 pixels"),
+    "sliver.png": (lambda: encoded(Image.new("RGB", (400, 3)), "PNG"), "400x3 pixels"),
+    "bomb.png": (_bomb, "too many pixels"),
+}
+"""Files that cannot be used, and what is said about them."""
+
+
+def write_zoo(directory: Path) -> None:
+    """Writes all of them into one folder."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, make in (READABLE | OTHER_READABLE).items():
+        (directory / name).write_bytes(make())
+    for name, (make, _) in BROKEN.items():
+        (directory / name).write_bytes(make())
