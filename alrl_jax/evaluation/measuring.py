@@ -25,14 +25,14 @@ class Measurement:
     Attributes:
         values: one number a pair, by row and metric.
         tones: melanin of every target; empty where unknown.
-        pictures: first pairs, by column name, as ``n h w c`` arrays.
+        pictures: first pairs, by column name, as ``b h w c`` arrays (masks have one channel).
         gates: gates of the adaptive row for every pair, by field name; empty without any.
         owners: share of every attribute group in every gate; None without any.
     """
 
     values: dict[str, Values]
-    tones: Float[np.ndarray, " n"]
-    pictures: dict[str, Float[np.ndarray, "n h w c"]]
+    tones: Float[np.ndarray, " t"]
+    pictures: dict[str, Float[np.ndarray, "_ _ _ _"]]
     gates: dict[str, np.ndarray]
     owners: Float[np.ndarray, "l g k"] | None
 

@@ -45,6 +45,9 @@ Values = dict[str, Float[np.ndarray, " n"]]
 """One number a pair by metric; NaN or absent where it was not measured."""
 
 
+Figure = float | int | None
+
+
 def summarise(values: Values) -> dict[str, float | list[float] | None]:
     """Means and 95% intervals of every metric of the table; None where not measured."""
     summary: dict[str, float | list[float] | None] = {}
@@ -55,9 +58,9 @@ def summarise(values: Values) -> dict[str, float | list[float] | None]:
     return summary
 
 
-def by_skin_tone(values: Values, bins: Int[np.ndarray, " n"]) -> dict[str, dict[str, float | None]]:
+def by_skin_tone(values: Values, bins: Int[np.ndarray, " n"]) -> dict[str, dict[str, Figure]]:
     """Means of every metric in every skin-tone bin, with the number of pairs in it."""
-    table: dict[str, dict[str, float | None]] = {}
+    table: dict[str, dict[str, Figure]] = {}
     for place, bin_name in enumerate(SKIN_TONE_BINS):
         inside = bins == place
         means = {

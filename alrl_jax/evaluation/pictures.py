@@ -28,7 +28,7 @@ def data_uri(content: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(content).decode()
 
 
-def grid(columns: list[Float[np.ndarray, "n h w c"]], gap: int = 2) -> UInt8[np.ndarray, "y x 3"]:
+def grid(columns: list[Float[np.ndarray, "n h w _"]], gap: int = 2) -> UInt8[np.ndarray, "y x 3"]:
     """One picture: a row for every pair, a column for every kind, white gaps between."""
     lines = []
     for i in range(len(columns[0])):

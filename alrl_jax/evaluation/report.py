@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ class Extras:
     """
 
     group_names: tuple[str, ...] = ()
-    curves: Sequence[dict[str, float]] = ()
+    curves: Sequence[Mapping[str, float | int]] = ()
     samples: dict[str, bytes] = dataclasses.field(default_factory=dict)
     before: dict[str, Any] | None = None
     before_pictures: dict[str, bytes] = dataclasses.field(default_factory=dict)
@@ -268,7 +268,7 @@ def _training(extras: Extras) -> str:
     names = sorted({name for line in extras.curves for name in line} - {"step"})
     drawings = []
     for name in names:
-        points = [(line["step"], line[name]) for line in extras.curves if name in line]
+        points = [(line["step"] + 0.0, line[name] + 0.0) for line in extras.curves if name in line]
         if len(points) > 1:
             steps, values = zip(*points, strict=True)
             drawings.append(svg.curve(name, steps, values))

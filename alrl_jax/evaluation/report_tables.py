@@ -15,7 +15,7 @@ REFERENCE_NOTES = {
 }
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: float | int | None, digits: int = 3) -> str:
     """A figure as text; a dash where it was not measured."""
     if value is None:
         return "–"

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+Number = float | int
 INK, SOFT, GRID, ACCENT, SECOND = "#1d2433", "#667085", "#e4e7ec", "#2f6fde", "#e07a3f"
 _FONT = "font-family='system-ui, sans-serif'"
 
 
 def text(
-    x: float, y: float, content: str, size: float = 11, anchor: str = "start", fill: str = SOFT
+    x: Number, y: Number, content: str, size: Number = 11, anchor: str = "start", fill: str = SOFT
 ) -> str:
     """One line of text."""
     return (
@@ -21,7 +22,7 @@ def text(
     )
 
 
-def frame(width: float, height: float, parts: Sequence[str], label: str) -> str:
+def frame(width: Number, height: Number, parts: Sequence[str], label: str) -> str:
     """A drawing of given size that tells screen readers what it is."""
     return (
         f"<svg viewBox='0 0 {width:g} {height:g}' width='{width:g}' role='img' "
@@ -29,7 +30,7 @@ def frame(width: float, height: float, parts: Sequence[str], label: str) -> str:
     )
 
 
-def short(value: float) -> str:
+def short(value: Number) -> str:
     """A number in about three figures."""
     if value == 0 or 1e-3 <= abs(value) < 1e5:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
@@ -39,9 +40,9 @@ def short(value: float) -> str:
 def bars(
     title: str,
     names: Sequence[str],
-    values: Sequence[float | None],
+    values: Sequence[Number | None],
     notes: Sequence[str],
-    width: float = 250,
+    width: Number = 250,
 ) -> str:
     """Horizontal bars from zero, one a name; None is told as "not measured"."""
     left, row, top = 78.0, 24.0, 26.0
@@ -66,7 +67,9 @@ def bars(
     return frame(width, top + row * len(names), parts, title)
 
 
-def curve(title: str, steps: Sequence[float], values: Sequence[float], width: float = 330) -> str:
+def curve(
+    title: str, steps: Sequence[Number], values: Sequence[Number], width: Number = 330
+) -> str:
     """One curve over training steps, with its range and last value; a log scale where it helps."""
     height, left, right, top, bottom = 140.0, 46.0, 12.0, 26.0, 20.0
     logarithmic = min(values) > 0 and max(values) > 30 * min(values)
@@ -106,7 +109,7 @@ def heat_map(
     rows: Sequence[str],
     columns: Sequence[str],
     values: Float[np.ndarray, "r c"],
-    high: float = 1.0,
+    high: Number = 1.0,
 ) -> str:
     """Shares as coloured cells with their numbers; NaN leaves a cell empty."""
     left, top, cell_width, cell = 96.0, 44.0, 62.0, 22.0
@@ -124,7 +127,7 @@ def heat_map(
     return frame(width, top + cell * len(rows) + 4, parts, title)
 
 
-def _cell(x: float, y: float, width: float, height: float, value: float, high: float) -> str:
+def _cell(x: Number, y: Number, width: Number, height: Number, value: Number, high: Number) -> str:
     share = min(1.0, max(0.0, value / high))
     white, deep = (247, 249, 252), (21, 72, 160)
     colour = tuple(round(a + (b - a) * share) for a, b in zip(white, deep, strict=True))

@@ -1,0 +1,226 @@
+"""Evaluations end to end with a fake model and judge: rows, nulls, bounds, report."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array
+from PIL import Image
+
+from alrl_jax import evaluate, synthetic
+from alrl_jax.errors import UserError
+from alrl_jax.evaluation import benchmark, protocol, report
+from alrl_jax.evaluation.image_metrics import PSNR_CAP
+from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
+from alrl_jax.evaluation.metric_table import METRICS
+from alrl_jax.evaluation.rows import rows_of
+from tests.conftest import RunCli
+from tests.fakes import RESOLUTION, FakeJudge, FakeSwapper
+
+COUNT = 7
+
+
+def judge() -> FakeJudge:
+    return FakeJudge(len(synthetic.ATTRIBUTE_FACTORS), len(synthetic.LANDMARKS))
+
+
+def draw(plan: benchmark.PairPlan, resolution: int) -> benchmark.Counterfactuals:
+    """Coloured noise in place of faces: quick, and a function of the pair alone."""
+
+    def noise(seeds: Array, low: float) -> Array:
+        places = jnp.arange(resolution * resolution * 3, dtype=jnp.float32)
+        values = jnp.sin(seeds[:, None] * 37 + places[None] * (1.3 + seeds[:, None])) / 2 + low
+        return values.reshape(-1, resolution, resolution, 3)
+
+    source, target = plan.source_identities.jaw_width, plan.target_identities.jaw_width
+    batch = len(source)
+    region = jnp.zeros((batch, resolution, resolution, 1)).at[:, 4:12, 4:12].set(1)
+    m = len(synthetic.LANDMARKS)
+    background = noise(target, 0.2)
+    return benchmark.Counterfactuals(
+        source=noise(source, -0.2),
+        target=background,
+        truth=region * noise(source, -0.2) + (1 - region) * background,
+        gallery=noise(source, -0.25),
+        face_region=region,
+        background=benchmark.background_of(region),
+        pose_degrees=30 * background.reshape(batch, -1)[:, :3],
+        attribute_factors=background[:, ::2, ::2].reshape(batch, -1)[
+            :, : len(synthetic.ATTRIBUTE_FACTORS)
+        ],
+        landmarks=jnp.full((batch, m, 2), resolution / 2),
+        visible=jnp.ones((batch, m), bool),
+        skin_tone=plan.target_attributes.skin_melanin,
+    )
+
+
+def measure(batch_size: int = 3) -> Measurement:
+    model = FakeSwapper()
+    rows = rows_of(model.selectors, with_truth=True)
+    plan = benchmark.plan_pairs("test", 0, COUNT)
+    return measure_counterfactual(
+        model, judge(), plan, COUNT, rows, RESOLUTION, batch_size, 4, render=draw
+    )
+
+
+@pytest.fixture(scope="module")
+def found() -> Measurement:
+    return measure()
+
+
+@pytest.fixture(scope="module")
+def metrics(found: Measurement) -> dict[str, Any]:
+    extra = {"benchmark": "counterfactual", "split": "test", "num_pairs": COUNT, "resolution": 16}
+    blocks = evaluate._blocks(found, extra)
+    blocks["protocol"] = protocol.describe(blocks["protocol"])
+    return blocks
+
+
+def test_every_row_has_every_metric(metrics: dict[str, Any]) -> None:
+    rows = metrics["rows"]
+    assert list(rows) == [
+        "target_image",
+        "source_image",
+        "truth",
+        "reconstruction",
+        "adaptive",
+        "mean",
+    ]
+    for row in rows.values():
+        for name in METRICS:
+            assert name in row and f"{name}_ci95" in row
+            if row[name] is not None:
+                low, high = row[f"{name}_ci95"]
+                assert low - 1e-6 <= row[name] <= high + 1e-6
+        assert sum(tone["count"] for tone in row["by_skin_tone"].values()) == COUNT
+    json.dumps(metrics, allow_nan=False)
+
+
+def test_bounds_are_where_they_must_be(metrics: dict[str, Any]) -> None:
+    rows = metrics["rows"]
+    assert rows["truth"]["psnr"] == PSNR_CAP and rows["truth"]["lpips_like"] == 0
+    assert rows["target_image"]["background_psnr"] == PSNR_CAP
+    assert rows["target_image"]["pose_error_degrees"] == pytest.approx(0, abs=1e-4)
+    assert rows["source_image"]["identity_similarity"] == pytest.approx(1, abs=1e-5)
+    assert rows["source_image"]["identity_top1"] == 1
+    assert rows["adaptive"]["face_psnr"] == PSNR_CAP
+    assert rows["adaptive"]["mask_iou"] == 1 and rows["target_image"]["mask_iou"] is None
+    assert rows["adaptive"]["background_psnr"] == PSNR_CAP
+    assert rows["mean"]["face_psnr"] < PSNR_CAP
+    assert metrics["comparisons"]["mean"]["face_psnr"]["difference"] > 0
+
+
+def test_figures_do_not_depend_on_the_batch(found: Measurement) -> None:
+    other = measure(batch_size=7)
+    for row, values in found.values.items():
+        for name, numbers in values.items():
+            np.testing.assert_allclose(numbers, other.values[row][name], rtol=1e-4, atol=1e-4)
+    assert {n: len(p) for n, p in found.pictures.items()} == dict.fromkeys(found.pictures, 4)
+
+
+class Links(HTMLParser):
+    """Collects what a page points to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [v or "" for k, v in attrs if k in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in ("line", "rect", "circle", "polyline")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_report_is_one_page_with_its_pictures(
+    found: Measurement, metrics: dict[str, Any], tmp_path: Path
+) -> None:
+    curves = [{"step": s, "loss/identity": 1 / s, "odd": -s} for s in range(1, 9)]
+    extras = report.Extras(FakeSwapper.attribute_groups, curves, before=metrics)
+    path = evaluate.write_outputs(tmp_path, metrics, found, extras)
+    assert path == tmp_path / "report" / "index.html"
+    text = path.read_text()
+    links = Links()
+    links.feed(text)
+    assert not links.open
+    assert links.links and all(link.startswith("data:image/png;base64,") for link in links.links)
+    assert not re.search(r"https?://(?!www\.w3\.org|cv\.iptc\.org)", text)
+    for word in (
+        "loss/identity",
+        "Responsible use",
+        "expression",
+        "What training did",
+        "very dark",
+    ):
+        assert word in text
+    with Image.open(tmp_path / "report" / "adaptive_000.png") as image:
+        expected = np.rint((found.pictures["adaptive"][0] + 1) * 127.5)
+        np.testing.assert_allclose(np.asarray(image), expected, atol=1)
+    assert (tmp_path / "report" / "overview.png").is_file()
+    assert json.loads((tmp_path / "metrics.json").read_text())["rows"] == metrics["rows"]
+    assert evaluate.read_before(tmp_path)[0]["rows"] == metrics["rows"]
+    assert len(evaluate.read_before(tmp_path)[1]) == 4
+
+
+def test_gates_are_read_by_attribute_group(found: Measurement) -> None:
+    shares = report.gate_shares(found)
+    assert shares is not None and shares.shape == (COUNT, 6, 3)
+    np.testing.assert_allclose(shares, 1, rtol=1e-5)
+
+
+def test_protocol_names_what_comparing_needs(metrics: dict[str, Any]) -> None:
+    block = metrics["protocol"]
+    assert set(block["units"]) == set(METRICS)
+    assert block["versions"]["jax"] and block["device"]["platform"] == "cpu"
+    assert block["git_revision"] is None or re.match(r"[0-9a-f]{40}", block["git_revision"])
+
+
+def test_own_photos_give_what_can_be_measured(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c"):
+        values = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+        Image.fromarray(values).save(tmp_path / f"{name}.png")
+    list_file = tmp_path / "pairs.csv"
+    list_file.write_text("source,target\na.png,b.png\nb.png,c.png\na.png,c.png\n")
+    blocks, found = evaluate.evaluate_pairs(FakeSwapper(), judge(), list_file, 2, 8, True)
+    rows = blocks["rows"]
+    assert set(rows) == {"target_image", "source_image", "adaptive", "mean"}
+    assert blocks["protocol"]["gallery_size"] == 2 and blocks["protocol"]["num_pairs"] == 3
+    assert rows["source_image"]["identity_top1"] == 1
+    assert rows["target_image"]["pose_error_degrees"] == 0
+    for name in ("psnr", "ssim", "mask_iou", "background_psnr", "expression_error"):
+        assert rows["adaptive"][name] is None and rows["adaptive"][f"{name}_ci95"] is None
+    blocks["protocol"] = protocol.describe(blocks["protocol"])
+    page = evaluate.write_outputs(tmp_path / "out", blocks, found, report.Extras())
+    assert "photographs" in page.read_text()
+
+
+def test_photo_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "pairs.csv").write_text("source,target\na.png,b.png\n")
+    with pytest.raises(UserError, match="a.png"):
+        evaluate.evaluate_pairs(FakeSwapper(), judge(), tmp_path / "pairs.csv", 2, 8, True)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"rows": {}}'])
+def test_before_must_be_an_evaluation(tmp_path: Path, content: str) -> None:
+    (tmp_path / "metrics.json").write_text(content)
+    for path in (tmp_path, tmp_path / "metrics.json", tmp_path / "none"):
+        with pytest.raises(UserError, match="--before"):
+            evaluate.read_before(path)
+
+
+def test_empty_workdir_is_one_line(run_cli: RunCli, tmp_path: Path) -> None:
+    done = run_cli("alrl_jax.evaluate", f"--workdir={tmp_path}", f"--output={tmp_path / 'out'}")
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
