@@ -104,8 +104,8 @@ class StopRequest:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        # With several processes the runtime listens itself and makes them agree on a step.
-        numbers = (signal.SIGINT,) if jax.process_count() > 1 else (signal.SIGTERM, signal.SIGINT)
+        # With several processes the runtime listens for SIGTERM and makes them agree on a step.
+        numbers = () if jax.process_count() > 1 else (signal.SIGTERM, signal.SIGINT)
         self._previous = {n: signal.signal(n, self._receive) for n in numbers}
         return self
 

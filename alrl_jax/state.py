@@ -5,12 +5,9 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 PyTree = Any
-AnyLeaf = Array | np.ndarray | jax.ShapeDtypeStruct
-"""States are also trees of host arrays, and of shapes where a checkpoint is about to be read."""
 
 
 @flax.struct.dataclass
@@ -25,7 +22,8 @@ class TrainState:
         moving: running statistics such as ``w_avg`` and the mean path length.
     """
 
-    step: Int[AnyLeaf, ""]
+    # Any array: states are also trees of host arrays, and of shapes before a checkpoint is read.
+    step: Int[Any, ""]
     params: dict[str, PyTree]
     ema: dict[str, PyTree]
     opt_state: dict[str, PyTree]

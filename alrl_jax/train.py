@@ -93,6 +93,8 @@ def open_batches(config: Config, kind: str) -> Batches:
 def main(argv: Sequence[str]) -> int:
     """Reads the flags and trains; the exit status is 1 where training diverged."""
     logging.set_verbosity(logging.INFO)
+    if flags.FLAGS.distributed:
+        jax.distributed.initialize()
     config = Config.from_dict(flags.FLAGS.config.to_dict())
     try:
         train(config, Path(flags.FLAGS.workdir))
@@ -106,6 +108,9 @@ def cli() -> NoReturn:
     """The console script; flags are defined here, as other commands have some of the same name."""
     config_flags.DEFINE_config_file("config", lock_config=True, help_string="A file of configs/.")
     flags.DEFINE_string("workdir", None, "Directory of the run.")
+    flags.DEFINE_boolean(
+        "distributed", False, "Train together with the other processes that the cluster started."
+    )
     flags.mark_flags_as_required(["config", "workdir"])
     run(main)
 

@@ -1,6 +1,7 @@
 """A linear regression with the interface of a task, and its data: small enough to train in a test.
 
-Run as a program, it trains in a directory until it is killed or done.
+Run as a program, it trains in a directory until it is killed or done, alone or as one of several
+processes.
 """
 
 import sys
@@ -86,18 +87,21 @@ class FakeTask:
 
 
 class FakeBatches:
-    """Batch t is a function of t alone."""
+    """Batch t is a function of t alone; a process gets its slice."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.position = 0
         self.seconds = seconds
+        rows = BATCH // jax.process_count()
+        self.rows = slice(jax.process_index() * rows, (jax.process_index() + 1) * rows)
 
     def __next__(self) -> dict[str, np.ndarray]:
         time.sleep(self.seconds)
         generator = np.random.default_rng(self.position)
         self.position += 1
         x = generator.normal(size=(BATCH, WIDTH)).astype(np.float32)
-        return {"x": x, "y": x @ np.array([1.0, -2.0, 3.0], np.float32)}
+        y = x @ np.array([1.0, -2.0, 3.0], np.float32)
+        return {"x": x[self.rows], "y": y[self.rows]}
 
     def get_state(self) -> dict[str, int]:
         return {"position": self.position}
@@ -120,5 +124,8 @@ def schedule(num_steps: int, **changes: int) -> Schedule:
 
 if __name__ == "__main__":
     directory, steps = Path(sys.argv[1]), int(sys.argv[2])
+    if len(sys.argv) > 3:
+        address, count, index = sys.argv[3:]
+        jax.distributed.initialize(address, int(count), int(index))
     directory.mkdir(exist_ok=True)
     print(fit(FakeTask(), FakeBatches(seconds=0.05), directory, schedule(steps), seed=0))

@@ -11,9 +11,7 @@ from alrl_jax import sharding
 from alrl_jax.checkpoint import Checkpointer, newest_step, read_fields
 from alrl_jax.errors import UserError
 from alrl_jax.state import TrainState
-
-# A load that fails leaves tasks of Orbax behind, which complain when they are collected.
-after_damage = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+from tests.damage import after_damage, damage
 
 
 def make_state(value: float, mesh: jax.sharding.Mesh | None = None) -> TrainState:
@@ -38,15 +36,6 @@ def save_steps(workdir: Path, *steps: int, keep: int = 5) -> None:
     with Checkpointer(workdir, keep) as checkpointer:
         for step in steps:
             checkpointer.save(step, make_state(step), {"iterator": {"next_index": step}})
-
-
-def damage(workdir: Path, step: int) -> None:
-    """Cuts every array file of a checkpoint short."""
-    directory = workdir / "checkpoints" / str(step)
-    files = [path for path in directory.rglob("d/*") if path.is_file()]
-    assert files
-    for path in files:
-        path.write_bytes(path.read_bytes()[:20])
 
 
 def assert_trees_equal(a: Any, b: Any) -> None:

@@ -97,6 +97,7 @@ def test_diverged_training_ends_with_status_1(
 
     class Flags:
         workdir = str(tmp_path)
+        distributed = False
         config = type("Values", (), {"to_dict": lambda self: VALUES})()
 
     monkeypatch.setattr(train_module.flags, "FLAGS", Flags())

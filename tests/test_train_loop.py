@@ -1,5 +1,6 @@
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,7 +16,8 @@ from alrl_jax.checkpoint import newest_step, read_fields
 from alrl_jax.errors import UserError
 from alrl_jax.loop import fit
 from alrl_jax.metrics import TrainingDiverged, read_metrics
-from tests.fake_task import BATCH, FakeBatches, FakeTask, schedule
+from tests.damage import after_damage, damage
+from tests.fake_task import FakeBatches, FakeTask, schedule
 
 FIELDS = ("step", "params", "ema", "opt_state")
 
@@ -91,13 +93,11 @@ def test_resumes_on_other_devices(tmp_path: Path) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), parts, whole)
 
 
-# A load that fails leaves tasks of Orbax behind, which complain when they are collected.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@after_damage
 def test_damaged_checkpoint_costs_only_its_steps(tmp_path: Path) -> None:
     train(tmp_path / "whole", 8)
     train(tmp_path / "hurt", 6)
-    for path in (tmp_path / "hurt" / "checkpoints" / "6").rglob("d/*"):
-        path.write_bytes(b"")
+    damage(tmp_path / "hurt", 6)
     train(tmp_path / "hurt", 8)
     assert_same_run(tmp_path / "whole", tmp_path / "hurt")
 
@@ -157,10 +157,10 @@ def test_signal_finishes_the_step_and_saves(tmp_path: Path, number: signal.Signa
     assert_same_run(tmp_path, tmp_path.parent / "whole")
 
 
-def start_program(workdir: Path, num_steps: int) -> subprocess.Popen[str]:
+def start_program(workdir: Path, num_steps: int, *processes: str) -> subprocess.Popen[str]:
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.fake_task", str(workdir), str(num_steps)],
+        [sys.executable, "-m", "tests.fake_task", str(workdir), str(num_steps), *processes],
         cwd=Path(__file__).parent.parent,
         env=environment,
         stdout=subprocess.PIPE,
@@ -196,4 +196,41 @@ def test_terminated_program_saves_and_ends_well(tmp_path: Path) -> None:
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert int(output) == newest_step(tmp_path / "run")
-    assert BATCH % len(jax.devices()) == 0
+
+
+def start_processes(workdir: Path, num_steps: int) -> list[subprocess.Popen[str]]:
+    """Two processes that train together."""
+    workdir.mkdir(exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    return [start_program(workdir, num_steps, address, "2", str(i)) for i in range(2)]
+
+
+def finish(processes: list[subprocess.Popen[str]]) -> list[int]:
+    """Last steps of processes that have to end well."""
+    results = [process.communicate(timeout=120) for process in processes]
+    for process, (_, errors) in zip(processes, results, strict=True):
+        assert process.returncode == 0, errors
+    return [int(output.splitlines()[-1]) for output, _ in results]
+
+
+@pytest.mark.slow
+def test_several_processes_train_as_one(tmp_path: Path) -> None:
+    assert finish(start_processes(tmp_path / "two", 5)) == [5, 5]
+    assert finish(start_processes(tmp_path / "two", 9)) == [9, 9]
+    train(tmp_path / "one", 9, mesh=sharding.make_mesh(jax.devices()[:2]))
+    one, two = final_state(tmp_path / "one")[1], final_state(tmp_path / "two")[1]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), one, two)
+    steps = [[line["step"] for line in read_metrics(tmp_path / n)] for n in ("one", "two")]
+    assert steps[0] == steps[1] == [3, 6, 9]
+
+
+@pytest.mark.slow
+def test_processes_agree_where_to_stop(tmp_path: Path) -> None:
+    processes = start_processes(tmp_path / "run", 1000)
+    wait_for_step(tmp_path / "run", 4, processes[0])
+    processes[1].terminate()
+    first, second = finish(processes)
+    assert first == second == newest_step(tmp_path / "run")
+    assert first < 1000
