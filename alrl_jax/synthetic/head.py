@@ -108,7 +108,7 @@ def mouth_curve(q: Point, who: IdentityScene, how: AttributeScene) -> tuple[Rays
     half = mouth_half_width(who, how)
     x = jnp.minimum(q.x, half)
     square = (x * x) * (1.0 / (half * half))
-    y = MOUTH_Y + (0.085 * how.smile + 0.012) * square - 0.015 * how.smile
+    y = MOUTH_Y + (0.11 * how.smile + 0.012) * square - 0.015 * how.smile
     z = 0.592 - 2.6 * x * x
     return square, y, z
 
@@ -117,8 +117,8 @@ def _skull(q: Point, who: IdentityScene, how: AttributeScene) -> Rays:
     """Skull, jaw, cheeks, chin and brow ridge."""
     wide, drop = who.face_width, how.mouth_drop
     chin_y = who.chin_y - 0.8 * drop
-    d = ellipsoid(q, Spot(0.0, 0.30, -0.15), Spot(0.55 * wide, 0.66, 0.69))
-    d = union(d, ellipsoid(q, Spot(0.0, -0.12, 0.04), Spot(0.49 * wide, 0.58, 0.50)), 0.15)
+    d = ellipsoid(q, Spot(0.0, 0.30, -0.15), Spot(0.59 * wide, 0.66, 0.69))
+    d = union(d, ellipsoid(q, Spot(0.0, -0.12, 0.04), Spot(0.53 * wide, 0.58, 0.50)), 0.15)
     jaw_start, jaw_end = Spot(0.04, chin_y + 0.17, 0.30), Spot(who.jaw_x, -0.44, -0.02)
     d = union(d, capsule(q, jaw_start, jaw_end, 0.15), 0.14)
     chin_z = 0.37
@@ -159,10 +159,11 @@ def _lips(q: Point, who: IdentityScene, how: AttributeScene) -> tuple[Rays, Rays
     beyond = jnp.maximum(q.x - half, 0.0)
     gap = open_by * (1.0 - square)
     up, low = who.upper_lip * taper, who.lower_lip * taper
-    upper = length(beyond, q.y - (y + 0.85 * up + 0.10 * gap), q.z - z + 0.030) - up
-    lower = length(beyond, q.y - (y - 0.85 * low - 0.90 * gap), q.z - z + 0.035) - low
+    z = q.z - z + 0.03 + 0.035 * square * square
+    upper = length(beyond, q.y - (y + 0.85 * up + 0.10 * gap), z) - up
+    lower = length(beyond, q.y - (y - 0.85 * low - 0.90 * gap), z + 0.005) - low
     hollow = Point(q.x, q.y - y + 0.42 * open_by, q.z)
-    radii = Spot(0.94 * half, 0.008 + 0.56 * open_by, 0.20)
+    radii = Spot(0.90 * half, 0.008 + 0.56 * open_by, 0.20)
     return upper, lower, ellipsoid(hollow, Spot(0.0, 0.0, 0.55), radii)
 
 
@@ -175,7 +176,7 @@ def eye_frame(q: Point, who: IdentityScene) -> tuple[Rays, Rays]:
 
 def eyeball_radius(who: IdentityScene) -> Scalar:
     """Radius of the eyeball."""
-    return 0.055 + 0.72 * who.eye_width
+    return 0.050 + 0.72 * who.eye_width
 
 
 def _eyes(q: Point, who: IdentityScene, how: AttributeScene) -> tuple[Rays, Rays, Rays]:
@@ -196,7 +197,7 @@ def _eyes(q: Point, who: IdentityScene, how: AttributeScene) -> tuple[Rays, Rays
 
 def _ear(q: Point, who: IdentityScene) -> Rays:
     """Ears with a hollow."""
-    scale, x = who.ear_scale, 0.545 * who.face_width + 0.02 * who.ear_scale
+    scale, x = who.ear_scale, 0.585 * who.face_width + 0.02 * who.ear_scale
     radii = Spot(0.050 * scale, 0.155 * scale, 0.095 * scale)
     tilted = Point(q.x + 0.5 * (q.z + 0.05), q.y, q.z)
     ear = ellipsoid(tilted, Spot(x, 0.0, -0.06), radii)
@@ -207,24 +208,24 @@ def _hair(q: Point, who: IdentityScene, how: AttributeScene, side: Rays) -> Rays
     """Cap, fringe and the hair that falls beside and behind the face."""
     wide = who.face_width
     ruffle = 0.012 * zigzag(6.1 * q.x + 1.4 * q.z) + 0.008 * zigzag(13.7 * q.x - 2.2 * q.y)
-    volume = 0.055 + 0.05 * how.hair_length
+    volume = 0.032 + 0.07 * how.hair_length
     cap = ellipsoid(
         q,
         Spot(0.0, 0.31, -0.17),
-        Spot(0.55 * wide + volume, 0.66 + volume, 0.69 + 0.6 * volume),
+        Spot(0.59 * wide + volume, 0.66 + volume, 0.69 + 0.6 * volume),
     )
     slope = 0.70 * (q.y - who.hairline_y + 0.35 * q.x * q.x) - 0.71 * (q.z - 0.47)
-    d = intersection(cap, 0.7 * ruffle - slope, 0.06)
-    lowest = who.hairline_y + 0.12 - 0.36 * how.hair_fringe
+    d = intersection(cap, 0.35 * ruffle - slope, 0.06)
+    lowest = who.hairline_y + 0.12 - 0.46 * how.hair_fringe
     fringe = ellipsoid(
-        q, Spot(0.0, 0.30, -0.13), Spot(0.55 * wide + 0.035, 0.70, 0.74)
+        q, Spot(0.0, 0.30, -0.13), Spot(0.59 * wide + 0.03, 0.69, 0.735)
     )
-    sweep = 0.28 * how.hair_parting * side - 0.35 * q.x * q.x
-    fringe = intersection(fringe, lowest - q.y + 1.5 * ruffle + sweep, 0.03)
+    sweep = 0.45 * how.hair_parting * side - 0.35 * q.x * q.x
+    fringe = intersection(fringe, lowest - q.y + ruffle + sweep, 0.03)
     fringe = jnp.maximum(fringe, 0.05 - q.z)
     d = union(d, fringe, 0.05)
     bottom = 0.10 - 1.15 * how.hair_length
-    across = q.x * (1.0 / (0.55 * wide + 0.13))
+    across = q.x * (1.0 / (0.62 * wide + 0.10 * how.hair_length))
     curtain = length(across, 0.0 * across, (q.z + 0.24) * (1.0 / 0.46)) - 1.0
     curtain = intersection(0.40 * curtain, bottom - q.y + 2.0 * ruffle, 0.10)
     curtain = intersection(curtain, q.y - 0.45, 0.2)
@@ -242,18 +243,18 @@ def distances(p: Point, who: IdentityScene, how: AttributeScene) -> Distances:
     upper, lower, cavity = _lips(q, who, how)
     eye, lids, opening = _eyes(q, who, how)
     ear = _ear(q, who)
-    neck = capsule(p, Spot(0.0, -0.50, -0.22), Spot(0.0, -1.3, -0.30), 0.29)
+    neck = capsule(p, Spot(0.0, -0.50, -0.22), Spot(0.0, -1.3, -0.30), 0.32)
     face = union(skull, lids, 0.04)
     skin = carve(union(face, nose, 0.06), nostrils, 0.025)
     skin = carve(skin, cavity, 0.02)
     skin = union(union(skin, upper, 0.016), lower, 0.022)
     skin = union(union(skin, ear, 0.03), neck, 0.06)
     teeth = ellipsoid(
-        Point(q.x, q.y - 0.9 * how.smile * q.x * q.x, q.z), Spot(0.0, MOUTH_Y + 0.004, 0.42), Spot(0.17, 0.048, 0.130)
+        Point(q.x, q.y - 1.6 * how.smile * q.x * q.x, q.z), Spot(0.0, MOUTH_Y + 0.002, 0.42), Spot(0.17, 0.048, 0.130)
     )
     hair = _hair(q, who, how, turned.x)
-    torso = ellipsoid(p, Spot(0.0, -1.52, -0.30), Spot(1.2, 0.62, 0.50))
-    collar = torus(p, Spot(0.0, -1.02, -0.26), 0.32, 0.075)
+    torso = ellipsoid(p, Spot(0.0, -1.47, -0.30), Spot(1.25, 0.62, 0.50))
+    collar = torus(p, Spot(0.0, -1.02, -0.26), 0.35, 0.075)
     clothes = union(torso, collar, 0.08)
     solid = jnp.minimum(jnp.minimum(skin, eye), jnp.minimum(hair, clothes))
     scene = jnp.minimum(solid, teeth)

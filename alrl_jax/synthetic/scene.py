@@ -85,8 +85,8 @@ _SKIN = (
     (0.74, 0.48, 0.36),
     (0.52, 0.30, 0.19),
     (0.28, 0.135, 0.075),
-    (0.11, 0.048, 0.028),
-    (0.05, 0.022, 0.015),
+    (0.13, 0.058, 0.034),
+    (0.065, 0.030, 0.020),
 )
 _GREY_HAIR = ((0.010, 0.009, 0.009), (0.035, 0.026, 0.020), (0.14, 0.12, 0.10), (0.60, 0.56, 0.50))
 _RED_HAIR = ((0.014, 0.007, 0.005), (0.09, 0.030, 0.012), (0.30, 0.10, 0.03), (0.72, 0.42, 0.13))
@@ -95,7 +95,7 @@ _RED_HAIR = ((0.014, 0.007, 0.005), (0.09, 0.030, 0.012), (0.30, 0.10, 0.03), (0
 def identity_scene(identities: Identities) -> IdentityScene:
     """Scene parameters that belong to the person; a function of nothing else."""
     who = identities
-    eye_width = 0.108 * who.eye_size
+    eye_width = 0.120 * who.eye_size
     redness = who.lip_redness[..., None]
     red = jnp.asarray((0.95, 0.20, 0.22), dtype=jnp.float32)
     natural = jnp.asarray((0.92, 0.66, 0.62), dtype=jnp.float32)
@@ -103,27 +103,27 @@ def identity_scene(identities: Identities) -> IdentityScene:
     return IdentityScene(
         face_width=who.face_width,
         chin_y=-0.44 - 0.42 * who.face_length**1.5,
-        jaw_x=0.33 * who.jaw_width,
+        jaw_x=0.35 * who.jaw_width,
         chin_x=0.075 * who.chin_width,
         cheekbone_radius=0.10 + 0.055 * who.cheekbones,
         cheek_radius=0.19 * who.cheek_fullness,
         hairline_y=0.12 + 0.46 * who.forehead_height,
         eye_x=0.245 * who.eye_spacing,
         eye_width=eye_width,
-        eye_height=0.5 * eye_width * who.eye_openness,
+        eye_height=0.54 * eye_width * who.eye_openness,
         eye_tilt=jnp.deg2rad(who.eye_tilt),
         iris_colour=_colour_ramp(who.iris_hue, _IRIS) * who.iris_brightness[..., None],
-        brow_y=0.06 + 0.175 * who.brow_height,
-        brow_thickness=0.030 * who.brow_thickness,
+        brow_y=0.06 + 0.185 * who.brow_height,
+        brow_thickness=0.034 * who.brow_thickness,
         brow_slope=jnp.tan(jnp.deg2rad(who.brow_tilt)),
         nose_y=0.08 - 0.27 * who.nose_length,
         nose_z=0.60 + 0.10 * who.nose_tip,
         nose_x=0.072 * who.nose_width,
         nose_tip_radius=0.066 * who.nose_tip,
         nose_bridge_z=0.40 + 0.08 * who.nose_bridge,
-        mouth_x=0.185 * who.mouth_width,
-        upper_lip=0.034 * who.upper_lip,
-        lower_lip=0.042 * who.lower_lip,
+        mouth_x=0.195 * who.mouth_width,
+        upper_lip=0.037 * who.upper_lip,
+        lower_lip=0.045 * who.lower_lip,
         lip_tint=lip_tint,
         ear_scale=who.ear_size,
         beard=who.beard,
@@ -175,7 +175,7 @@ def attribute_scene(attributes: Attributes) -> AttributeScene:
         mouth_drop=0.17 * how.mouth_open,
         mouth_gap=0.17 * how.mouth_open + 0.075 * jnp.clip(how.smile - 0.25, 0.0, 1.0),
         blink=how.blink,
-        brow_raise=0.055 * how.brow_raise,
+        brow_raise=0.075 * how.brow_raise,
         gaze=_direction(jnp.deg2rad(how.gaze_yaw), jnp.deg2rad(how.gaze_pitch)),
         skin=skin,
         light_direction=_direction(jnp.deg2rad(how.light_azimuth), jnp.deg2rad(how.light_elevation)),

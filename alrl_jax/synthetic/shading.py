@@ -130,7 +130,7 @@ def _eye_albedo(q: Point, side: Rays, who: IdentityScene, how: AttributeScene) -
     y, z = (q.y - EYE_Y) / radius, (q.z - (EYE_Z + 0.13 - radius)) / radius
     away = jnp.sqrt((x - how.gaze[0]) ** 2 + (y - how.gaze[1]) ** 2 + (z - how.gaze[2]) ** 2 + 1e-9)
     white = Colour(0.80 + 0.0 * away, 0.77 + 0.0 * away, 0.74 + 0.0 * away)
-    iris_size = 0.056 / radius
+    iris_size = (0.026 + 0.27 * who.eye_width) / radius
     rim = ramp(away, 1.02 * iris_size, 0.80 * iris_size)
     iris = _times(_constant(who.iris_colour), 0.35 + 0.9 * rim)
     colour = _blend(white, iris, ramp(away, 1.08 * iris_size, 0.98 * iris_size))
