@@ -38,8 +38,8 @@ def train(config: Config, workdir: Path) -> int:
         UserError: if the directory, the data or the devices do not fit the configuration.
         TrainingDiverged: if a metric or a parameter is no longer finite.
     """
-    with open_workdir(workdir, config.to_dict()):
-        finished = checkpoint.newest_step(workdir)
+    finished = checkpoint.newest_step(workdir)
+    with open_workdir(workdir, config.to_dict(), begun=finished is not None):
         if finished is not None and finished >= config.num_steps:
             logging.info("%s has all %d steps: nothing to do", workdir, finished)
             return finished

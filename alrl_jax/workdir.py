@@ -28,12 +28,13 @@ MAY_CHANGE = frozenset(
 
 
 @contextlib.contextmanager
-def open_workdir(workdir: Path, config: Mapping[str, Any]) -> Iterator[None]:
+def open_workdir(workdir: Path, config: Mapping[str, Any], begun: bool) -> Iterator[None]:
     """Makes a directory ready for a run and keeps other runs out of it while the context lasts.
 
     Args:
         workdir: the directory; made if need be.
         config: the resolved configuration, nested, ready for JSON; written to ``config.json``.
+        begun: whether there is a checkpoint. A run without one binds nobody to its configuration.
 
     Raises:
         UserError: if it is not a writable directory, is in use, or belongs to another
@@ -41,11 +42,11 @@ def open_workdir(workdir: Path, config: Mapping[str, Any]) -> Iterator[None]:
     """
     _make_directory(workdir)
     with _lock(workdir):
-        stored = read_config(workdir)
+        stored = read_config(workdir) if begun else None
         config = json.loads(json.dumps(config))
         if stored is not None:
             check_same_run(workdir, stored, config)
-        elif (workdir / "checkpoints").exists():
+        elif begun:
             raise UserError(
                 f"{workdir} has checkpoints but no {CONFIG_FILE}; expected the directory of one "
                 "run; use another --workdir"

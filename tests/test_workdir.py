@@ -23,17 +23,17 @@ def changed(**fields: Any) -> dict[str, Any]:
 
 def test_first_start_writes_the_configuration(tmp_path: Path) -> None:
     workdir = tmp_path / "a" / "b"
-    with open_workdir(workdir, CONFIG):
+    with open_workdir(workdir, CONFIG, begun=False):
         pass
     assert json.loads((workdir / "config.json").read_text()) == json.loads(json.dumps(CONFIG))
     assert sorted(p.name for p in workdir.iterdir()) == [".lock", "config.json"]
 
 
 def test_resumed_run_may_set_its_schedule_anew(tmp_path: Path) -> None:
-    with open_workdir(tmp_path, CONFIG):
+    with open_workdir(tmp_path, CONFIG, begun=False):
         pass
     data = {"source": "synthetic", "path": "/elsewhere"}
-    with open_workdir(tmp_path, changed(num_steps=20, data=data)):
+    with open_workdir(tmp_path, changed(num_steps=20, data=data), begun=True):
         pass
     stored = read_config(tmp_path)
     assert stored is not None
@@ -51,11 +51,11 @@ def test_resumed_run_may_set_its_schedule_anew(tmp_path: Path) -> None:
     ],
 )
 def test_other_run_is_refused(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
-    with open_workdir(tmp_path, CONFIG):
+    with open_workdir(tmp_path, CONFIG, begun=False):
         pass
     before = (tmp_path / "config.json").read_bytes()
     with pytest.raises(UserError, match=message + ".*use the old values or another --workdir"):
-        with open_workdir(tmp_path, changed(**fields)):
+        with open_workdir(tmp_path, changed(**fields), begun=True):
             pass
     assert (tmp_path / "config.json").read_bytes() == before
 
@@ -69,32 +69,44 @@ def test_file_in_place_of_the_directory(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("")
     for workdir in (path, path / "below"):
-        with pytest.raises(UserError, match="cannot be used"), open_workdir(workdir, CONFIG):
+        with (
+            pytest.raises(UserError, match="cannot be used"),
+            open_workdir(workdir, CONFIG, begun=False),
+        ):
             pass
 
 
 def test_directory_that_cannot_be_written() -> None:
     with pytest.raises(UserError, match="cannot be used"):
-        with open_workdir(Path("/proc/self/run"), CONFIG):
+        with open_workdir(Path("/proc/self/run"), CONFIG, begun=False):
             pass
+
+
+def test_run_without_a_checkpoint_may_begin_anew(tmp_path: Path) -> None:
+    for resolution in (64, 32):
+        with open_workdir(tmp_path, changed(resolution=resolution), begun=False):
+            pass
+    stored = read_config(tmp_path)
+    assert stored is not None and stored["resolution"] == 32
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", ""])
 def test_unreadable_configuration(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
-    with pytest.raises(UserError, match="config.json"), open_workdir(tmp_path, CONFIG):
-        pass
+    with pytest.raises(UserError, match="config.json"):
+        with open_workdir(tmp_path, CONFIG, begun=True):
+            pass
 
 
 def test_checkpoints_without_configuration(tmp_path: Path) -> None:
-    (tmp_path / "checkpoints").mkdir()
-    with pytest.raises(UserError, match="no config.json"), open_workdir(tmp_path, CONFIG):
-        pass
+    with pytest.raises(UserError, match="no config.json"):
+        with open_workdir(tmp_path, CONFIG, begun=True):
+            pass
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
-    with open_workdir(tmp_path, CONFIG):
-        with pytest.raises(UserError, match="in use"), open_workdir(tmp_path, CONFIG):
+    with open_workdir(tmp_path, CONFIG, begun=False):
+        with pytest.raises(UserError, match="in use"), open_workdir(tmp_path, CONFIG, begun=False):
             pass
-    with open_workdir(tmp_path, CONFIG):
+    with open_workdir(tmp_path, CONFIG, begun=False):
         pass
