@@ -88,10 +88,11 @@ class MappingNetwork(nn.Module):
         self, z: Float32[Array, "b z"] | None, label: Float32[Array, "b n"] | None = None
     ) -> Float32[Array, "b d"]:
         """Returns w; z is None where only the label counts."""
-        if (label is not None) != (self.label_dim > 0):
+        width = 0 if label is None else label.shape[-1]
+        if width != self.label_dim:
             raise UserError(
-                f"got {'a' if label is not None else 'no'} label for a network of "
-                f"{self.label_dim} classes; expected labels exactly where there are classes"
+                f"got labels of {width} classes; expected {self.label_dim}, where 0 means no "
+                "label; pass what the network was made for"
             )
         parts = [] if z is None else [ops.normalize_2nd_moment(z)]
         if label is not None:

@@ -1,0 +1,1 @@
+"""Weights of other projects in our layout: safe readers, rule tables, and the engine between."""

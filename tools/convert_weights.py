@@ -1,0 +1,52 @@
+"""Converts weights of other projects into a model directory, without running their code.
+
+    python -m tools.convert_weights --source=stylegan2.pt --kind=generator --output=models/ffhq
+
+Picks one network out of the file (a generator is the averaged one) and lists the others as
+skipped.  A missing or left-over tensor inside the picked network is an error.
+"""
+
+import functools
+from pathlib import Path
+
+from absl import flags
+from tqdm import tqdm
+
+from alrl_jax import command_line, model_directory
+from alrl_jax.convert import engine
+from alrl_jax.convert.formats import KINDS
+
+SOURCE = flags.DEFINE_string("source", None, "Checkpoint to convert.", required=True)
+KIND = flags.DEFINE_enum("kind", "auto", ("auto", *KINDS), "Which network of the file.")
+OUTPUT = flags.DEFINE_string("output", None, "Model directory to write.", required=True)
+
+
+def main(_: list[str]) -> int:
+    """Reads, converts, writes, and says what was done."""
+    source, output = Path(SOURCE.value).expanduser(), Path(OUTPUT.value).expanduser()
+    candidates, others = engine.find_networks(engine.read_checkpoint(source))
+    chosen = engine.choose(candidates, KIND.value)
+    bar = functools.partial(tqdm, desc=f"converting {source.name}", unit="tensor")
+    converted = engine.convert(chosen, bar)
+    skipped = [c.section for c in candidates if c is not chosen] + others
+    model_directory.save_model(
+        output,
+        converted.kind,
+        converted.config,
+        converted.variables,
+        conventions=converted.conventions,
+        source={
+            **converted.source,
+            "file": source.name,
+            "sha256": engine.file_sha256(source),
+            "skipped": skipped,
+        },
+    )
+    rows = [*engine.describe(converted), ("skipped", ", ".join(skipped) or "nothing")]
+    for name, value in [*rows, ("written", str(output))]:
+        print(f"{name:<12}{value}")
+    return 0
+
+
+if __name__ == "__main__":
+    command_line.run(main)
