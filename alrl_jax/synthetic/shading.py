@@ -89,8 +89,8 @@ def _skin_label(q: Point, side: Rays, d: Distances, brow: Rays) -> Int[Array, "*
     label = jnp.where(d.neck < jnp.minimum(d.face, d.ear), LABEL["neck"], label)
     in_mouth = (d.cavity < 0.012) & (q.z > 0.2)
     label = jnp.where(in_mouth, LABEL["mouth"], label)
-    on_lip = jnp.minimum(d.upper_lip, d.lower_lip) < jnp.minimum(d.face, d.nose) - 0.002
-    on_lip = on_lip | (jnp.minimum(d.upper_lip, d.lower_lip) < 0.004)
+    hollowed = jnp.maximum(jnp.minimum(d.face, d.nose), -d.cavity)
+    on_lip = jnp.minimum(d.upper_lip, d.lower_lip) < hollowed - 0.001
     lip = jnp.where(d.upper_lip < d.lower_lip, LABEL["u_lip"], LABEL["l_lip"])
     return jnp.where(on_lip & (q.z > 0.2), lip, label)
 
@@ -102,7 +102,8 @@ def _skin_albedo(
     skin, hair = _constant(how.skin), _constant(how.hair)
     cheek = jnp.exp(-28.0 * ((q.x - 0.27) ** 2 + (q.y + 0.17) ** 2))
     blush = Colour(skin.red, skin.green * 0.80, skin.blue * 0.84)
-    colour = _blend(skin, blush, jnp.clip(cheek + 0.6 * (label == LABEL["nose"]), 0.0, 1.0))
+    on_nose = (label == LABEL["nose"]).astype(jnp.float32)
+    colour = _blend(skin, blush, jnp.clip(cheek + 0.6 * on_nose, 0.0, 1.0))
     strands = 0.75 + 0.25 * jnp.sin(170.0 * q.x + 60.0 * q.y)
     beard = Colour(*(0.40 * jnp.minimum(h, s) for h, s in zip(hair, skin, strict=True)))
     colour = _blend(colour, _times(beard, strands), 0.92 * beard_cover(q, d, who))
@@ -119,7 +120,7 @@ def _skin_albedo(
     colour = _blend(colour, _times(lips, 1.0 - 0.75 * line), is_lip)
     inside = (label == LABEL["mouth"]).astype(jnp.float32)
     depth = ramp(q.z, 0.35, 0.60)
-    throat = Colour(0.03 + 0.30 * depth, 0.008 + 0.05 * depth, 0.008 + 0.05 * depth)
+    throat = Colour(0.02 + 0.15 * depth, 0.006 + 0.03 * depth, 0.006 + 0.03 * depth)
     return _blend(colour, throat, inside)
 
 
