@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
     source = prepare(Path(_OUTPUT.value).expanduser(), _plan())
     _verify(source)
     for name, reason in source.report:
-        print(f"skipped {name}: {reason}")
+        print(f"skipped {name}: {reason}".encode("utf-8", "backslashreplace").decode())
     people = len(np.unique(source.identities))
     print(
         f"{len(source)} images of {people} people at {source.layout.resolution} pixels in "

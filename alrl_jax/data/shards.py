@@ -12,11 +12,12 @@ it was writing. Records are pure functions of their number: who prepares them do
 import collections
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent import futures
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from alrl_jax.errors import UserError
 
 DESCRIPTION = "dataset.json"
 IDENTITIES = "identities.npy"
+MAX_SHARDS = 500
 WRITER_OPTIONS = "group_size:1,zstd:1"  # groups of one record: random access reads no neighbours
 
 
@@ -50,7 +52,7 @@ class Plan:
         report: file name and reason of everything that was left out.
         progress: whether to draw a progress bar.
         max_chunk_size: greatest number of records in a call of ``make``.
-        max_chunks_per_shard: greatest number of calls that fill a file.
+        chunks_per_shard: least number of calls that fill a file; what is lost when work stops.
     """
 
     parameters: Mapping[str, Any]
@@ -60,7 +62,7 @@ class Plan:
     report: Sequence[tuple[str, str]] = ()
     progress: bool = True
     max_chunk_size: int = 64
-    max_chunks_per_shard: int = 16
+    chunks_per_shard: int = 16
 
     @property
     def chunk_size(self) -> int:
@@ -69,9 +71,9 @@ class Plan:
 
     @property
     def shard_size(self) -> int:
-        """Records in a file of some 64 MB; the last one may be shorter."""
-        chunk_bytes = self.chunk_size * self.layout.dtype.itemsize
-        return self.chunk_size * min(self.max_chunks_per_shard, max(1, 2**26 // chunk_bytes))
+        """Records in a file: some chunks, and enough of them that all files can be open at once."""
+        chunks = -(-len(self.identities) // self.chunk_size)
+        return self.chunk_size * max(self.chunks_per_shard, -(-chunks // MAX_SHARDS))
 
     @property
     def num_shards(self) -> int:
@@ -94,10 +96,11 @@ class ShardSource:
         Raises:
             UserError: a file is missing, broken or of another length than described.
         """
-        self.layout = Layout.from_json(description["layout"])
-        self.parameters = dict(description["parameters"])
-        self.report = [(name, reason) for name, reason in description["report"]]
+        self.directory = directory
         with _damage_is_the_users(directory):
+            self.layout = Layout.from_json(description["layout"])
+            self.parameters = dict(description["parameters"])
+            self.report = [(name, reason) for name, reason in description["report"]]
             self.identities = np.load(directory / IDENTITIES, allow_pickle=False)
             paths = [str(directory / name) for name in description["shards"]]
             self._records = array_record_data_source.ArrayRecordDataSource(paths)
@@ -117,10 +120,15 @@ class ShardSource:
         return to_dict(self.read(np.array([index]))[0], index)
 
     def read(self, indices: Int[np.ndarray, " b"]) -> np.ndarray:
-        """The records of these images, structured, ``[b]``; the array may be written to."""
+        """The records of these images, structured, ``[b]``; the array may be written to.
+
+        Raises:
+            UserError: a record does not agree with its checksum.
+        """
         # One by one: the library's batched call starts threads, which cost more than they save.
-        data = bytearray().join(self._records[int(index)] for index in indices)
-        return np.frombuffer(data, self.layout.dtype)
+        with _damage_is_the_users(self.directory):
+            data = bytearray().join(self._records[int(index)] for index in indices)
+            return np.frombuffer(data, self.layout.dtype)
 
 
 def read_description(directory: Path) -> dict[str, Any] | None:
@@ -209,16 +217,29 @@ def _write(directory: Path, plan: Plan) -> None:
 
 
 def _write_shard(path: Path, plan: Plan, start: int, stop: int, bar: tqdm) -> None:
-    """Writes the records start..stop."""
-    writer = array_record_module.ArrayRecordWriter(str(path), WRITER_OPTIONS)
-    for records in _chunks(plan, start, stop):
-        for record in records:
-            writer.write(record.tobytes())
-        bar.update(len(records))
-    writer.close()
+    """Writes the records start..stop.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with contextlib.closing(_chunks(plan, start, stop)) as chunks:
+        writer = array_record_module.ArrayRecordWriter(str(path), WRITER_OPTIONS)
+        for records in chunks:
+            for record in records:
+                _in_os_terms(path, writer.write, record.tobytes())
+            bar.update(len(records))
+        _in_os_terms(path, writer.close)
 
 
-def _chunks(plan: Plan, start: int, stop: int) -> Iterator[np.ndarray]:
+def _in_os_terms(path: Path, call: Callable[..., Any], *arguments: Any) -> None:
+    """Calls a writer, whose RuntimeError says "disk full" and the like."""
+    try:
+        call(*arguments)
+    except RuntimeError as error:
+        raise OSError(errno.EIO, str(error).split(";")[0], str(path)) from error
+
+
+def _chunks(plan: Plan, start: int, stop: int) -> Generator[np.ndarray, None, None]:
     """Yields the records start..stop in order, made by one thread a core, few chunks ahead."""
     workers = os.cpu_count() or 1
     with futures.ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alrl_jax.data import shards
 from alrl_jax.data.records import Layout
-from alrl_jax.data.shards import Plan, open_shards, prepare
+from alrl_jax.data.shards import MAX_SHARDS, Plan, open_shards, prepare
 from alrl_jax.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -50,7 +51,7 @@ def plan(make: Maker, **parameters: int) -> Plan:
         report=[("bad.jpg", "broken")],
         progress=False,
         max_chunk_size=2,
-        max_chunks_per_shard=4,
+        chunks_per_shard=4,
     )
 
 
@@ -208,7 +209,39 @@ def test_large_pictures_make_small_chunks() -> None:
     large = dataclasses.replace(plan(Maker()), layout=Layout(1024), max_chunk_size=64)
     assert large.chunk_size * 1024**2 * 4 * 3 <= 2**27
     assert large.shard_size % large.chunk_size == 0
-    assert large.shard_size * large.layout.dtype.itemsize <= 2**26
+
+
+def test_many_pictures_make_no_more_files() -> None:
+    many = dataclasses.replace(plan(Maker()), identities=np.arange(1_000_003))
+    assert many.num_shards <= MAX_SHARDS and many.shard_size % many.chunk_size == 0
+    assert many.num_shards * many.shard_size >= 1_000_003
+
+
+def test_a_broken_record_is_told(tmp_path: Path) -> None:
+    prepare(tmp_path, plan(Maker()))
+    file = min(tmp_path.glob("*.array_record"))
+    data = bytearray(file.read_bytes())
+    place = 65536 + 60  # in the records: the first block is the file's own
+    data[place] ^= 0xFF
+    file.write_bytes(data)
+    with pytest.raises(UserError, match="damaged data set"):
+        open_shards(tmp_path).read(np.arange(8))
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an OSError with a file name, which command lines tell in one line."""
+
+    class Full:
+        def __init__(self, path: str, options: str) -> None:
+            Path(path).touch()
+
+        def write(self, record: bytes) -> None:
+            raise RuntimeError("write() failed: No space left on device; writing; at byte 0")
+
+    monkeypatch.setattr(shards.array_record_module, "ArrayRecordWriter", Full)
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        prepare(tmp_path, plan(Maker()))
+    assert str(caught.value.filename).startswith(str(tmp_path))
 
 
 def test_layout_survives_json() -> None:
