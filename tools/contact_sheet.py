@@ -23,13 +23,18 @@ _COUNT = flags.DEFINE_integer("count", 6, "People (rows) and circumstances (colu
 _RESOLUTION = flags.DEFINE_integer("resolution", 64, "Side of one picture in pixels.")
 _SEED = flags.DEFINE_integer("seed", 0, "Number of the world.", 0)
 _SWEEPS = flags.DEFINE_bool("sweeps", True, "Whether to sweep every factor as well.")
-_PARSING = flags.DEFINE_bool("parsing", False, "Draw parsing classes and landmarks beside pictures.")
+_PARSING = flags.DEFINE_bool(
+    "parsing", False, "Draw parsing classes and landmarks beside pictures."
+)
 
 _LABEL_WIDTH = 130
 
 
 def _pictures(
-    identities: synthetic.Identities, attributes: synthetic.Attributes, resolution: int, parsing: bool
+    identities: synthetic.Identities,
+    attributes: synthetic.Attributes,
+    resolution: int,
+    parsing: bool,
 ) -> list[np.ndarray]:
     """Rendered rows as bytes, with their parsing beside them on demand."""
     drawn = synthetic.render(identities, attributes, resolution)
@@ -50,7 +55,9 @@ def _average(table: dict[str, sampling.Factor], count: int) -> dict[str, jax.Arr
     values = {}
     for name, factor in table.items():
         middle = factor.low if factor.law == "rare" else (factor.low + factor.high) / 2
-        values[name] = jnp.full((count, 3) if name in ("background", "clothes") else (count,), middle)
+        values[name] = jnp.full(
+            (count, 3) if name in ("background", "clothes") else (count,), middle
+        )
     values.update({k: jnp.full_like(v, 0.25) for k, v in values.items() if k == "skin_melanin"})
     return values
 
@@ -58,7 +65,9 @@ def _average(table: dict[str, sampling.Factor], count: int) -> dict[str, jax.Arr
 def _sweep(name: str, count: int) -> tuple[synthetic.Identities, synthetic.Attributes]:
     """An average face with one factor going from its least to its greatest value."""
     who, how = _average(sampling.IDENTITY_TABLE, count), _average(sampling.ATTRIBUTE_TABLE, count)
-    values, table = (how, sampling.ATTRIBUTE_TABLE) if name in how else (who, sampling.IDENTITY_TABLE)
+    values, table = (
+        (how, sampling.ATTRIBUTE_TABLE) if name in how else (who, sampling.IDENTITY_TABLE)
+    )
     steps = jnp.linspace(table[name].low, table[name].high, count)
     values[name] = steps if values[name].ndim == 1 else values[name].at[:, 0].set(steps)
     return synthetic.Identities(**who), synthetic.Attributes(**how)
@@ -75,7 +84,10 @@ def _labelled(name: str, pictures: list[np.ndarray]) -> np.ndarray:
 def _sheet(count: int, resolution: int, seed: int, sweeps: bool, parsing: bool) -> np.ndarray:
     """The whole sheet."""
     key = synthetic.split_key("train", seed)
-    people, moments = synthetic.sample_identities(key, count), synthetic.sample_attributes(key, count)
+    people, moments = (
+        synthetic.sample_identities(key, count),
+        synthetic.sample_attributes(key, count),
+    )
     rows = []
     for i in range(count):
         one = jax.tree.map(lambda x, i=i: jnp.repeat(x[i : i + 1], count, axis=0), people)

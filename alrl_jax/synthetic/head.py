@@ -1,8 +1,8 @@
 """The head as a signed-distance field: about thirty solids, smoothly joined.
 
-Coordinates are the head's own: x to the viewer's right, y up, z out of the face, in scene units, with
-the eyes of the average face near (+-0.245, 0.06, 0.5). The head is symmetric, so every solid is given
-for x >= 0 and evaluated at |x|. The neck and the clothes stand in the scene and do not turn.
+Coordinates are the head's own: x to the viewer's right, y up, z out of the face, in scene units,
+with the eyes of the average face near (+-0.245, 0.06, 0.5). The head is symmetric, so every solid is
+given for x >= 0 and evaluated at |x|. The neck and the clothes stand in the scene and do not turn.
 """
 
 from typing import NamedTuple
@@ -109,7 +109,7 @@ def mouth_curve(q: Point, who: IdentityScene, how: AttributeScene) -> tuple[Rays
     x = jnp.minimum(q.x, half)
     square = (x * x) * (1.0 / (half * half))
     y = MOUTH_Y + (0.11 * how.smile + 0.012) * square - 0.015 * how.smile
-    z = 0.592 - 2.6 * x * x
+    z = 0.592 - 2.2 * x * x
     return square, y, z
 
 
@@ -159,11 +159,11 @@ def _lips(q: Point, who: IdentityScene, how: AttributeScene) -> tuple[Rays, Rays
     beyond = jnp.maximum(q.x - half, 0.0)
     gap = open_by * (1.0 - square)
     up, low = who.upper_lip * taper, who.lower_lip * taper
-    z = q.z - z + 0.03 + 0.035 * square * square
+    z = q.z - z + 0.03 + 0.025 * square * square * square
     upper = length(beyond, q.y - (y + 0.85 * up + 0.10 * gap), z) - up
     lower = length(beyond, q.y - (y - 0.85 * low - 0.90 * gap), z + 0.005) - low
     hollow = Point(q.x, q.y - y + 0.42 * open_by, q.z)
-    radii = Spot(0.90 * half, 0.008 + 0.56 * open_by, 0.20)
+    radii = Spot(jnp.minimum(0.92, 0.64 + 4.0 * open_by) * half, 0.008 + 0.56 * open_by, 0.20)
     return upper, lower, ellipsoid(hollow, Spot(0.0, 0.0, 0.55), radii)
 
 
@@ -217,9 +217,7 @@ def _hair(q: Point, who: IdentityScene, how: AttributeScene, side: Rays) -> Rays
     slope = 0.70 * (q.y - who.hairline_y + 0.35 * q.x * q.x) - 0.71 * (q.z - 0.47)
     d = intersection(cap, 0.35 * ruffle - slope, 0.06)
     lowest = who.hairline_y + 0.12 - 0.46 * how.hair_fringe
-    fringe = ellipsoid(
-        q, Spot(0.0, 0.30, -0.13), Spot(0.59 * wide + 0.03, 0.69, 0.735)
-    )
+    fringe = ellipsoid(q, Spot(0.0, 0.30, -0.13), Spot(0.59 * wide + 0.03, 0.69, 0.735))
     sweep = 0.45 * how.hair_parting * side - 0.35 * q.x * q.x
     fringe = intersection(fringe, lowest - q.y + ruffle + sweep, 0.03)
     fringe = jnp.maximum(fringe, 0.05 - q.z)
@@ -250,7 +248,9 @@ def distances(p: Point, who: IdentityScene, how: AttributeScene) -> Distances:
     skin = union(union(skin, upper, 0.016), lower, 0.022)
     skin = union(union(skin, ear, 0.03), neck, 0.06)
     teeth = ellipsoid(
-        Point(q.x, q.y - 1.6 * how.smile * q.x * q.x, q.z), Spot(0.0, MOUTH_Y + 0.002, 0.42), Spot(0.17, 0.048, 0.130)
+        Point(q.x, q.y - 1.6 * how.smile * q.x * q.x, q.z),
+        Spot(0.0, MOUTH_Y + 0.002, 0.42),
+        Spot(0.17, 0.048, 0.130),
     )
     hair = _hair(q, who, how, turned.x)
     torso = ellipsoid(p, Spot(0.0, -1.47, -0.30), Spot(1.25, 0.62, 0.50))
@@ -259,5 +259,19 @@ def distances(p: Point, who: IdentityScene, how: AttributeScene) -> Distances:
     solid = jnp.minimum(jnp.minimum(skin, eye), jnp.minimum(hair, clothes))
     scene = jnp.minimum(solid, teeth)
     return Distances(
-        scene, skin, skull, nose, upper, lower, cavity, teeth, lids, opening, eye, ear, neck, hair, clothes
+        scene,
+        skin,
+        skull,
+        nose,
+        upper,
+        lower,
+        cavity,
+        teeth,
+        lids,
+        opening,
+        eye,
+        ear,
+        neck,
+        hair,
+        clothes,
     )

@@ -26,7 +26,7 @@ PARSING_LABELS = (
     "cloth",
 )
 """Names of the CelebAMask-HQ classes; the class id is the place in the tuple. The world draws no
-glasses (``eye_g``), hats, ear rings (``ear_r``) or necklaces (``neck_l``); ``mouth`` is the inside."""
+glasses (``eye_g``), hats, ear rings (``ear_r``) or necklaces (``neck_l``); ``mouth`` is inside."""
 
 LABEL = {name: number for number, name in enumerate(PARSING_LABELS)}
 """Class id of every class name."""
@@ -69,9 +69,7 @@ LANDMARKS = (
 """Names of the landmarks, in the order of ``Rendering.landmarks``."""
 
 LEFT_RIGHT = {
-    "parsing": tuple(
-        (LABEL[f"l_{part}"], LABEL[f"r_{part}"]) for part in ("eye", "brow", "ear")
-    ),
+    "parsing": tuple((LABEL[f"l_{part}"], LABEL[f"r_{part}"]) for part in ("eye", "brow", "ear")),
     "landmarks": tuple(
         (LANDMARKS.index(f"l_{part}"), LANDMARKS.index(f"r_{part}"))
         for part in (

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Scalar = Float[Array, ""] | float
-Rays = Float[Array, "*m"]
+Rays = Float[Array, "*#m"]
+"""Values along rays; a single value stands for the same on all of them."""
 
 
 class Point(NamedTuple):

@@ -19,12 +19,7 @@ from alrl_jax.synthetic.labels import PARSING_LABELS
 from alrl_jax.synthetic.landmarks import landmark_points
 from alrl_jax.synthetic.primitives import Point, Rays
 from alrl_jax.synthetic.sampling import Attributes, Identities
-from alrl_jax.synthetic.scene import (
-    AttributeScene,
-    IdentityScene,
-    attribute_scene,
-    identity_scene,
-)
+from alrl_jax.synthetic.scene import AttributeScene, IdentityScene, face_scene
 from alrl_jax.synthetic.shading import Colour, Surface, backdrop, lit, surface, to_srgb
 
 CAMERA_Z = 6.0
@@ -42,7 +37,7 @@ CELL = 4
 APPROACH_STEPS = 20
 TRACE_STEPS = 11
 RELAXATION = 1.2
-"""Steps go this much farther than is safe; a distance is signed, so that a step too far is undone."""
+"""Steps go this much too far; a distance is signed, so that the next step makes up for it."""
 
 NEAR_Z = 1.0
 FAR_Z = -0.8
@@ -120,7 +115,9 @@ def _normals(p: Point, here: Rays, size: float, who: IdentityScene, how: Attribu
     return Point(n.x * scale, n.y * scale, n.z * scale)
 
 
-def _darkness(p: Point, normal: Point, who: IdentityScene, how: AttributeScene) -> tuple[Rays, Rays]:
+def _darkness(
+    p: Point, normal: Point, who: IdentityScene, how: AttributeScene
+) -> tuple[Rays, Rays]:
     """Shares of key and fill light that arrive: nearness of other surfaces along both ways."""
     light = how.light_direction
     lift = jnp.asarray((0.03, 0.03, 0.03, 0.14), dtype=jnp.float32)
@@ -129,7 +126,8 @@ def _darkness(p: Point, normal: Point, who: IdentityScene, how: AttributeScene) 
 
     def tap(i: Int[Array, ""]) -> Rays:
         x, y, z = (
-            a + lift[i] * b + reach[i] * light[axis] for axis, (a, b) in enumerate(zip(p, normal, strict=True))
+            a + lift[i] * b + reach[i] * light[axis]
+            for axis, (a, b) in enumerate(zip(p, normal, strict=True))
         )
         return jnp.clip(distances(Point(x, y, z), who, how).scene / full[i], 0.0, 1.0)
 
@@ -137,7 +135,9 @@ def _darkness(p: Point, normal: Point, who: IdentityScene, how: AttributeScene) 
     return jnp.min(taps[:3], axis=0), 0.25 + 0.75 * taps[3]
 
 
-def _grid(first: Int[Array, ""] | int, lines: int, side: int) -> tuple[Float[Array, "k s"], Float[Array, "k s"]]:
+def _grid(
+    first: Int[Array, ""] | int, lines: int, side: int
+) -> tuple[Float[Array, "k s"], Float[Array, "k s"]]:
     """Frame coordinates (x right, y up) of lines of a ``side`` by ``side`` grid over the frame."""
     v = 1.0 - ((jnp.arange(lines) + first).astype(jnp.float32) + 0.5) * (2.0 / side)
     u = (jnp.arange(side).astype(jnp.float32) + 0.5) * (2.0 / side) - 1.0
@@ -158,12 +158,17 @@ def _approach(who: IdentityScene, how: AttributeScene, resolution: int) -> Float
 
 def _majority(blocks: Int[Array, "rows k r k"]) -> Int[Array, "rows r"]:
     """The commonest class among the rays of each pixel, the lowest number on a tie."""
-    counts = [jnp.sum((blocks == c).astype(jnp.int32), axis=(1, 3)) for c in range(len(PARSING_LABELS))]
+    counts = [
+        jnp.sum((blocks == c).astype(jnp.int32), axis=(1, 3)) for c in range(len(PARSING_LABELS))
+    ]
     return jnp.argmax(jnp.stack(counts, axis=-1), axis=-1).astype(jnp.int32)
 
 
 def _band(
-    first_row: Int[Array, ""], approach: Float[Array, "cells s"], who: IdentityScene, how: AttributeScene
+    first_row: Int[Array, ""],
+    approach: Float[Array, "cells s"],
+    who: IdentityScene,
+    how: AttributeScene,
 ) -> _Pixels:
     """Renders the lines of pixels of one picture that lie below a band of cells.
 
@@ -187,9 +192,16 @@ def _band(
     hit = stage(lambda p, d: surface(p, d, who, how), p, d)
 
     def finish(
-        u: Rays, v: Rays, p: Point, nearest: Rays, normal: Point, shadow: Rays, openness: Rays, hit: Surface
+        u: Rays,
+        v: Rays,
+        p: Point,
+        nearest: Rays,
+        normal: Point,
+        shadow: Rays,
+        openness: Rays,
+        hit: Surface,
     ) -> tuple[Rays, Rays, Rays, Int[Array, "*m"], Rays]:
-        seen = (nearest < 0.04) & (p.z > FAR_Z)
+        seen = ((nearest < 0.04) | (p.z > 0.0)) & (p.z > FAR_Z)
         front, back = lit(hit, normal, _rays(u, v), shadow, openness, how), backdrop(u, v, how)
         rgb = to_srgb(Colour(*(jnp.where(seen, f, b) for f, b in zip(front, back, strict=True))))
         return *rgb, jnp.where(seen, hit.label, 0), jnp.where(seen, p.z, -10.0)
@@ -234,9 +246,12 @@ def _picture(
 
 
 @functools.partial(jax.jit, static_argnames=("resolution",))
-def _pictures(who: Identities, how: Attributes, count: Int[Array, ""], resolution: int) -> Rendering:
+def _pictures(
+    who: Identities, how: Attributes, count: Int[Array, ""], resolution: int
+) -> Rendering:
     """Renders the first ``count`` rows of a full call's worth of faces; the rest stays empty."""
-    scenes = identity_scene(who), attribute_scene(how)
+    scene = face_scene(who, how)
+    scenes = scene.identity, scene.attributes
     shapes = jax.eval_shape(
         lambda a, b: _picture(a, b, resolution), *jax.tree.map(lambda x: x[0], scenes)
     )
@@ -244,7 +259,9 @@ def _pictures(who: Identities, how: Attributes, count: Int[Array, ""], resolutio
 
     def add(i: Int[Array, ""], done: tuple[Array, ...]) -> tuple[Array, ...]:
         row = _picture(*jax.tree.map(lambda x: x[i], scenes), resolution)
-        return tuple(jax.lax.dynamic_update_index_in_dim(a, b, i, 0) for a, b in zip(done, row, strict=True))
+        return tuple(
+            jax.lax.dynamic_update_index_in_dim(a, b, i, 0) for a, b in zip(done, row, strict=True)
+        )
 
     image, parsing, landmarks, visibility = jax.lax.fori_loop(0, count, add, empty)
     pose = jnp.stack([how.yaw, how.pitch, how.roll], axis=-1)
@@ -261,8 +278,8 @@ def _check(identities: Identities, attributes: Attributes, resolution: int) -> i
     people, moments = identities.face_width.shape, attributes.yaw.shape
     if people != moments or len(people) != 1 or people[0] == 0:
         raise UserError(
-            f"got identities of shape {people} and attributes of shape {moments}; expected the same "
-            "number of rows, at least one; pair every person with one row of attributes"
+            f"got identities of shape {people} and attributes of shape {moments}; expected "
+            "the same number of rows, at least one; pair every person with one row of attributes"
         )
     return people[0]
 

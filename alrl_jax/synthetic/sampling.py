@@ -1,8 +1,8 @@
 """Who is in the picture and how: the factors of a face and the law they are drawn from.
 
 An identity is what a swap moves (bones, eyes, lips); an attribute is what stays with the target
-(pose, expression, skin tone, light, hair, background). Every factor is a row of a table: its range in
-physical units and the law of its draw, whose mean and deviation are known in closed form, so that
+(pose, expression, skin tone, light, hair, background). Every factor is a row of a table: its range
+in physical units and the law of its draw, whose mean and deviation are known in closed form, so that
 the vectors below are standardised exactly.
 """
 
@@ -17,8 +17,8 @@ from jaxtyping import Array, Float, Key
 from alrl_jax.errors import UserError
 
 SPLITS = {"train": 0, "development": 1, "test": 2, "judge": 3, "judge_test": 4}
-"""Parts of the key space. People and attributes of one part never occur in another: the split number
-is folded into the key before anything is drawn."""
+"""Parts of the key space. People and attributes of one part never occur in another: the number is
+folded into the key before anything is drawn."""
 
 _IDENTITY_STREAM = 0
 _ATTRIBUTE_STREAM = 1
@@ -138,7 +138,7 @@ ATTRIBUTE_GROUPS = {
 _MIRRORED = ("yaw", "roll", "gaze_yaw", "light_azimuth", "hair_parting", "background_gradient")
 
 ATTRIBUTE_MIRROR_SIGNS = tuple(-1.0 if name in _MIRRORED else 1.0 for name in ATTRIBUTE_FACTORS)
-"""What a mirrored picture does to ``attribute_vector``: multiply by this. Identities are symmetric."""
+"""What a mirrored picture does to ``attribute_vector``: multiply by this (faces are symmetric)."""
 
 
 @flax.struct.dataclass
@@ -176,7 +176,7 @@ class Identities:
 
 @flax.struct.dataclass
 class Attributes:
-    """Circumstances: one row a picture, a field for every row of ``ATTRIBUTE_TABLE`` (units there)."""
+    """Circumstances: one row a picture, a field a row of ``ATTRIBUTE_TABLE`` (units there)."""
 
     yaw: Float[Array, "*n"]
     pitch: Float[Array, "*n"]
@@ -282,5 +282,5 @@ def identity_vector(identities: Identities) -> Float[Array, "n k"]:
 
 
 def attribute_vector(attributes: Attributes) -> Float[Array, "n a"]:
-    """Attribute factors with mean 0 and deviation 1 over the law; columns: ``ATTRIBUTE_FACTORS``."""
+    """Attributes with mean 0 and deviation 1 over the law; columns: ``ATTRIBUTE_FACTORS``."""
     return _vector(ATTRIBUTE_TABLE, attributes)

@@ -1,8 +1,8 @@
 """From factors to scene parameters: what a person is made of, and what the moment adds.
 
 Two structs, two functions, no path from one to the other: identity parameters are made of
-``Identities`` alone and attribute parameters of ``Attributes`` alone. They meet only in ``head`` (in
-the distance field) and ``shading``. Lengths are in scene units: half the width of the frame at the
+``Identities`` alone and attribute parameters of ``Attributes`` alone. They meet only in ``head``
+(in the distance field) and ``shading``. Lengths are in scene units: half the width of the frame at the
 depth of the eyes, so that the average head is about 1.1 wide and the picture reaches from -1 to 1.
 """
 
@@ -69,6 +69,14 @@ class AttributeScene:
     clothes: Float[Array, "*n 3"]
 
 
+@flax.struct.dataclass
+class FaceScene:
+    """All parameters of a picture, split by whom they belong to."""
+
+    identity: IdentityScene
+    attributes: AttributeScene
+
+
 def _colour_ramp(
     position: Float[Array, "*n"], stops: tuple[tuple[float, float, float], ...]
 ) -> Float[Array, "*n 3"]:
@@ -79,7 +87,13 @@ def _colour_ramp(
     return jnp.stack(channels, axis=-1)
 
 
-_IRIS = ((0.16, 0.06, 0.015), (0.22, 0.16, 0.03), (0.07, 0.22, 0.08), (0.06, 0.20, 0.32), (0.05, 0.16, 0.55))
+_IRIS = (
+    (0.16, 0.06, 0.015),
+    (0.22, 0.16, 0.03),
+    (0.07, 0.22, 0.08),
+    (0.06, 0.20, 0.32),
+    (0.05, 0.16, 0.55),
+)
 _SKIN = (
     (0.86, 0.64, 0.54),
     (0.74, 0.48, 0.36),
@@ -168,7 +182,10 @@ def attribute_scene(attributes: Attributes) -> AttributeScene:
     how = attributes
     warm = _scale((0.16, 0.0, -0.24), how.light_warmth)
     skin = _colour_ramp(how.skin_melanin, _SKIN) * _scale((0.06, -0.07, -0.05), how.skin_redness)
-    grey, red = _colour_ramp(how.hair_lightness, _GREY_HAIR), _colour_ramp(how.hair_lightness, _RED_HAIR)
+    grey, red = (
+        _colour_ramp(how.hair_lightness, _GREY_HAIR),
+        _colour_ramp(how.hair_lightness, _RED_HAIR),
+    )
     return AttributeScene(
         rotation=rotation_matrix(*(jnp.deg2rad(a) for a in (how.yaw, how.pitch, how.roll))),
         smile=how.smile,
@@ -178,7 +195,9 @@ def attribute_scene(attributes: Attributes) -> AttributeScene:
         brow_raise=0.075 * how.brow_raise,
         gaze=_direction(jnp.deg2rad(how.gaze_yaw), jnp.deg2rad(how.gaze_pitch)),
         skin=skin,
-        light_direction=_direction(jnp.deg2rad(how.light_azimuth), jnp.deg2rad(how.light_elevation)),
+        light_direction=_direction(
+            jnp.deg2rad(how.light_azimuth), jnp.deg2rad(how.light_elevation)
+        ),
         light_colour=warm * how.light_intensity[..., None],
         fill_colour=_scale((-0.06, 0.0, 0.10), how.light_warmth),
         hair=grey + (red - grey) * how.hair_redness[..., None],
@@ -189,3 +208,8 @@ def attribute_scene(attributes: Attributes) -> AttributeScene:
         background_gradient=how.background_gradient,
         clothes=how.clothes**2.2,
     )
+
+
+def face_scene(identities: Identities, attributes: Attributes) -> FaceScene:
+    """Scene parameters of people under circumstances, each part made of its own struct alone."""
+    return FaceScene(identity_scene(identities), attribute_scene(attributes))

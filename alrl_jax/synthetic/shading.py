@@ -8,14 +8,13 @@ from jaxtyping import Array, Bool, Float, Int
 from alrl_jax.synthetic.head import (
     EYE_Y,
     EYE_Z,
-    MOUTH_Y,
     Distances,
     eyeball_radius,
     mouth_curve,
     to_head,
 )
 from alrl_jax.synthetic.labels import LABEL
-from alrl_jax.synthetic.primitives import Point, Rays, Scalar, mix, ramp, zigzag
+from alrl_jax.synthetic.primitives import Point, Rays, mix, ramp, zigzag
 from alrl_jax.synthetic.scene import AttributeScene, IdentityScene
 
 
@@ -96,7 +95,12 @@ def _skin_label(q: Point, side: Rays, d: Distances, brow: Rays) -> Int[Array, "*
 
 
 def _skin_albedo(
-    q: Point, d: Distances, label: Int[Array, "*m"], brow: Rays, who: IdentityScene, how: AttributeScene
+    q: Point,
+    d: Distances,
+    label: Int[Array, "*m"],
+    brow: Rays,
+    who: IdentityScene,
+    how: AttributeScene,
 ) -> Colour:
     """Skin with blush, lashes, lips, brows and beard."""
     skin, hair = _constant(how.skin), _constant(how.hair)
@@ -159,7 +163,11 @@ def surface(p: Point, d: Distances, who: IdentityScene, how: AttributeScene) -> 
     gloss = jnp.where(is_lip, 0.22, gloss)
 
     def lay(
-        mask: Bool[Array, "*m"], number: Int[Array, "*m"] | int, albedo: Colour, shine: float, power: float
+        mask: Bool[Array, "*m"],
+        number: Int[Array, "*m"] | int,
+        albedo: Colour,
+        shine: float,
+        power: float,
     ) -> None:
         nonlocal label, colour, gloss, sharpness
         label = jnp.where(mask, number, label)
@@ -205,7 +213,7 @@ def lit(
 
 
 def backdrop(u: Rays, v: Rays, how: AttributeScene) -> Colour:
-    """Background at frame coordinates in [-1, 1]: a colour with a gradient across and a soft glow."""
+    """Background at frame coordinates in [-1, 1]: a colour, a gradient and a soft glow."""
     light = 1.0 + 0.55 * how.background_gradient * u + 0.20 * v - 0.12 * (u * u + v * v)
     return _times(_constant(how.background), light)
 
@@ -215,5 +223,3 @@ def to_srgb(colour: Colour) -> Colour:
     channels = [jnp.clip(c, 0.0, 8.0) for c in colour]
     channels = [jnp.where(c > 0.6, 0.6 + 0.4 * jnp.tanh((c - 0.6) / 0.4), c) for c in channels]
     return Colour(*((c + 1e-6) ** (1.0 / 2.2) for c in channels))
-
-
