@@ -12,7 +12,7 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
-from alrl_jax import command_line, model_directory
+from alrl_jax import command_line
 from alrl_jax.convert import engine
 from alrl_jax.convert.formats import KINDS
 
@@ -24,26 +24,9 @@ OUTPUT = flags.DEFINE_string("output", None, "Model directory to write.", requir
 def main(_: list[str]) -> int:
     """Reads, converts, writes, and says what was done."""
     source, output = Path(SOURCE.value).expanduser(), Path(OUTPUT.value).expanduser()
-    candidates, others = engine.find_networks(engine.read_checkpoint(source))
-    chosen = engine.choose(candidates, KIND.value)
     bar = functools.partial(tqdm, desc=f"converting {source.name}", unit="tensor")
-    converted = engine.convert(chosen, bar)
-    skipped = [c.section for c in candidates if c is not chosen] + others
-    model_directory.save_model(
-        output,
-        converted.kind,
-        converted.config,
-        converted.variables,
-        conventions=converted.conventions,
-        source={
-            **converted.source,
-            "file": source.name,
-            "sha256": engine.file_sha256(source),
-            "skipped": skipped,
-        },
-    )
-    rows = [*engine.describe(converted), ("skipped", ", ".join(skipped) or "nothing")]
-    for name, value in [*rows, ("written", str(output))]:
+    converted = engine.convert_file(source, KIND.value, output, bar)
+    for name, value in [*engine.describe(converted), ("written", str(output))]:
         print(f"{name:<12}{value}")
     return 0
 

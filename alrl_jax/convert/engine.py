@@ -6,7 +6,6 @@ by their shapes, and every tensor of the source and every variable of ours is us
 
 import dataclasses
 import hashlib
-import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from alrl_jax.convert.formats import FORMATS, KINDS, Format, Tensors, generator_
 from alrl_jax.convert.rules import LAYOUTS, Row, expand
 from alrl_jax.convert.torch_files import read_torch_zip
 from alrl_jax.errors import UserError
+from alrl_jax.model_directory import save_model
 
 AVERAGE_SAMPLES = 10_000
 _AVERAGE = "constants/mapping/w_avg"
@@ -58,6 +58,42 @@ class Converted:
     def num_parameters(self) -> int:
         """Numbers in collection ``params``."""
         return sum(leaf.size for leaf in jax.tree.leaves(self.variables["params"]))
+
+
+def convert_file(
+    source: Path,
+    kind: str,
+    output: Path,
+    progress: Callable[[list[str]], Iterable[str]] = iter,
+) -> Converted:
+    """Converts one network of a checkpoint and writes it, whole or not at all.
+
+    Args:
+        source: the checkpoint.
+        kind: one of ``KINDS``, or ``auto`` where the file holds only one.
+        output: the model directory to write.
+        progress: wraps the loop over the tensors, e.g. in a progress bar.
+
+    Raises:
+        UserError: if anything about the file is not as it should be; nothing is written then.
+    """
+    candidates, others = find_networks(read_checkpoint(source))
+    chosen = choose(candidates, kind)
+    converted = convert(chosen, progress)
+    converted.source.update(
+        file=source.name,
+        sha256=file_sha256(source),
+        skipped=[c.section for c in candidates if c is not chosen] + others,
+    )
+    save_model(
+        output,
+        converted.kind,
+        converted.config,
+        converted.variables,
+        conventions=converted.conventions,
+        source=converted.source,
+    )
+    return converted
 
 
 def read_checkpoint(path: Path) -> Any:
@@ -241,5 +277,6 @@ def describe(converted: Converted) -> list[tuple[str, str]]:
         ("resolution", str(config["resolution"])),
         ("channels", str(widths)),
         ("parameters", f"{converted.num_parameters:,}"),
-        ("arrays", f"{len(arrays)}, {math.fsum(a.nbytes for a in arrays) / 2**20:.1f} MiB"),
+        ("arrays", f"{len(arrays)}, {sum(a.nbytes for a in arrays) / 2**20:.1f} MiB"),
+        ("skipped", ", ".join(converted.source["skipped"]) or "nothing"),
     ]
