@@ -14,7 +14,7 @@ from PIL import Image
 
 from alrl_jax import evaluate, synthetic
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation import benchmark, protocol, report
+from alrl_jax.evaluation import benchmark, protocol, report, report_tables
 from alrl_jax.evaluation.image_metrics import PSNR_CAP
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
 from alrl_jax.evaluation.metric_table import METRICS
@@ -177,6 +177,11 @@ def test_gates_are_read_by_attribute_group(found: Measurement) -> None:
     shares = report.gate_shares(found)
     assert shares is not None and shares.shape == (COUNT, 6, 3)
     np.testing.assert_allclose(shares, 1, rtol=1e-5)
+
+
+def test_every_metric_has_its_table() -> None:
+    shown = [name for names in report_tables.FAMILIES.values() for name in names]
+    assert sorted(shown) == sorted(METRICS) and set(report_tables.COMPARED) <= set(METRICS)
 
 
 def test_protocol_names_what_comparing_needs(metrics: dict[str, Any]) -> None:

@@ -41,6 +41,12 @@ METRICS: dict[str, Metric] = {
     "background_psnr": Metric("dB", True, "PSNR to the target outside the dilated face region"),
 }
 
+
+def label(name: str) -> str:
+    """A metric's name for readers; the unit stands apart."""
+    return name.removesuffix("_degrees").replace("_", " ")
+
+
 Values = dict[str, Float[np.ndarray, " n"]]
 """One number a pair by metric; NaN or absent where it was not measured."""
 

@@ -32,10 +32,11 @@ tr.group td{color:var(--soft);font-size:12px;padding-top:14px;background:#fff}
 tr.strong td{background:#eef4ff}
 td i{display:block;font-style:normal;color:var(--soft);font-size:11px}
 td b{color:#1548a0}
+td:first-child i{white-space:normal;max-width:170px}
 .grid{border-spacing:4px;border-collapse:separate;width:auto}
 .grid td,.grid th{border:0;padding:1px;text-align:center;position:static;background:none}
 .grid th{font-size:12px;color:var(--soft);font-weight:500;padding-bottom:4px}
-.grid img{width:112px;height:112px;display:block;border-radius:4px}
+.grid img{width:128px;height:128px;display:block;border-radius:4px}
 .plots{display:flex;flex-wrap:wrap;gap:22px 26px}
 .plots svg{height:auto;max-width:100%}
 img.wide{max-width:100%;image-rendering:auto;border-radius:4px}

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from alrl_jax.evaluation import page, report_tables, svg
 from alrl_jax.evaluation.benchmark import SKIN_TONE_BINS
 from alrl_jax.evaluation.measuring import Measurement
-from alrl_jax.evaluation.metric_table import METRICS
+from alrl_jax.evaluation.metric_table import METRICS, label
 from alrl_jax.evaluation.pictures import data_uri, grid, png, to_bytes
 from alrl_jax.evaluation.report_tables import number
 from alrl_jax.evaluation.rows import REFERENCE_ROWS
@@ -140,13 +140,13 @@ def _summary(rows: dict[str, Any]) -> str:
         ("background_psnr", source, "untouched source"),
     )
     tiles = []
-    for name, other, label in chosen:
+    for name, other, untouched in chosen:
         if swap[name] is None:
             continue
         unit = METRICS[name].unit
         better = "higher" if METRICS[name].higher_is_better else "lower"
-        remark = f"{label}: {number(other[name])} ({better} is better)"
-        tiles.append(page.tile(name.replace("_", " "), f"{number(swap[name])} {unit}", remark))
+        remark = f"{untouched}: {number(other[name])} ({better} is better)"
+        tiles.append(page.tile(label(name), f"{number(swap[name])} {unit}", remark))
     return page.section(
         "At a glance",
         "The adaptive swap beside the picture that does nothing of the job.",
@@ -221,7 +221,9 @@ def _gates(found: Measurement, group_names: tuple[str, ...]) -> str:
     pose = found.gates["pose"].mean(axis=1)[:, None, None]
     empty = np.full((len(table), 1, shares.shape[2]), np.nan)
     table = np.concatenate([np.concatenate([empty, pose], axis=2), table], axis=1)
-    layers = [f"layer {i} · {4 * 2 ** ((i + 1) // 2)}²" for i in range(shares.shape[1])]
+    depth = shares.shape[1]
+    sides = [4 * 2 ** min((i + 1) // 2, depth // 2 - 1) for i in range(depth)]
+    layers = [f"layer {i} · {side}²" for i, side in enumerate(sides)]
     names = ["pose code 4²", *layers]
     columns = [*groups, "all"]
     spread = table.std(axis=0)
@@ -246,7 +248,7 @@ def _tones(rows: dict[str, Any]) -> str:
     notes = [f"{tones[name]['count']} pairs" for name in SKIN_TONE_BINS]
     drawings = [
         svg.bars(
-            f"{m.replace('_', ' ')} {METRICS[m].unit}".strip(),
+            f"{label(m)} {METRICS[m].unit}".strip(),
             names,
             [tones[name][m] for name in SKIN_TONE_BINS],
             notes,

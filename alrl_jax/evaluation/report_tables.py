@@ -4,9 +4,42 @@ from collections.abc import Sequence
 from typing import Any
 
 from alrl_jax.evaluation import page
-from alrl_jax.evaluation.metric_table import METRICS
+from alrl_jax.evaluation.metric_table import METRICS, label
 from alrl_jax.evaluation.rows import REFERENCE_ROWS
 
+FAMILIES = {
+    "Against the true swap and the target": (
+        "face_psnr",
+        "psnr",
+        "face_ssim",
+        "ssim",
+        "lpips_like",
+        "background_psnr",
+        "mask_iou",
+    ),
+    "What the judge says": (
+        "identity_similarity",
+        "identity_top1",
+        "identity_top5",
+        "pose_error_degrees",
+        "expression_error",
+        "gaze_error",
+        "light_error",
+        "skin_error",
+        "landmark_error",
+    ),
+}
+"""The metrics, by the table that shows them."""
+COMPARED = (
+    "identity_similarity",
+    "identity_top1",
+    "pose_error_degrees",
+    "expression_error",
+    "face_psnr",
+    "lpips_like",
+    "mask_iou",
+)
+"""Metrics of the paired comparison."""
 REFERENCE_NOTES = {
     "target_image": "untouched target",
     "source_image": "untouched source",
@@ -25,29 +58,34 @@ def number(value: float | int | None, digits: int = 3) -> str:
 def figures(rows: dict[str, Any]) -> str:
     """All rows and measured metrics; references stand apart from swaps."""
     measured = [m for m in METRICS if any(row[m] is not None for row in rows.values())]
-    swaps = [name for name in rows if name not in REFERENCE_ROWS]
-    bounds = [name for name in rows if name in REFERENCE_ROWS]
-    best = {m: _best(rows, swaps, m) for m in measured}
-    width = len(measured) + 1
-    lines = [f"<tr class='group'><td colspan='{width}'>swaps</td></tr>"]
-    lines += [_row_line(name, name, rows[name], measured, best) for name in swaps]
-    lines.append(f"<tr class='group'><td colspan='{width}'>references, not swaps</td></tr>")
-    for name in bounds:
-        label = f"{name} ({REFERENCE_NOTES[name]})"
-        lines.append(_row_line(name, label, rows[name], measured, {}))
-    head = ["row"] + [
-        f"<span title='{page.escape(METRICS[m].meaning)}'>{page.escape(m.replace('_', ' '))}</span>"
-        f"<small>{METRICS[m].unit} {'↑' if METRICS[m].higher_is_better else '↓'}</small>"
-        for m in measured
-    ]
+    parts = []
+    for title, names in FAMILIES.items():
+        if chosen := [m for m in measured if m in names]:
+            parts += [f"<h3>{page.escape(title)}</h3>", _figures_table(rows, chosen)]
     meanings = page.definitions([(m, METRICS[m].meaning) for m in measured])
+    parts.append(f"<details><summary>What the columns mean</summary>{meanings}</details>")
     return page.section(
         "Figures",
         "Means over pairs with 95% bootstrap intervals; arrows say which way is better; the best "
         "swap of each column is bold.",
-        page.table(head, lines),
-        f"<details><summary>What the columns mean</summary>{meanings}</details>",
+        *parts,
     )
+
+
+def _figures_table(rows: dict[str, Any], chosen: Sequence[str]) -> str:
+    swaps = [name for name in rows if name not in REFERENCE_ROWS]
+    best = {m: _best(rows, swaps, m) for m in chosen}
+    rule = f"<tr class='group'><td colspan='{len(chosen) + 1}'>{{}}</td></tr>"
+    lines = [rule.format("swaps")]
+    lines += [_row_line(name, rows[name], chosen, best) for name in swaps]
+    lines.append(rule.format("references, not swaps"))
+    lines += [_row_line(name, rows[name], chosen, {}) for name in rows if name in REFERENCE_ROWS]
+    head = ["row"] + [
+        f"<span title='{page.escape(METRICS[m].meaning)}'>{page.escape(label(m))}</span>"
+        f"<small>{METRICS[m].unit} {'↑' if METRICS[m].higher_is_better else '↓'}</small>"
+        for m in chosen
+    ]
+    return page.table(head, lines)
 
 
 def _best(rows: dict[str, Any], names: Sequence[str], metric: str) -> str | None:
@@ -59,9 +97,10 @@ def _best(rows: dict[str, Any], names: Sequence[str], metric: str) -> str | None
 
 
 def _row_line(
-    name: str, label: str, row: dict[str, Any], measured: Sequence[str], best: dict[str, str | None]
+    name: str, row: dict[str, Any], measured: Sequence[str], best: dict[str, str | None]
 ) -> str:
-    cells = [f"<td>{page.escape(label)}</td>"]
+    note = REFERENCE_NOTES.get(name)
+    cells = [f"<td>{page.escape(name)}{f'<i>{page.escape(note)}</i>' if note else ''}</td>"]
     for metric in measured:
         value, interval = row[metric], row[f"{metric}_ci95"]
         text = number(value)
@@ -77,7 +116,7 @@ def comparisons_table(comparisons: dict[str, Any]) -> str:
     """Paired differences of the adaptive row and every other selection."""
     if not comparisons:
         return ""
-    chosen = [m for m in METRICS if all(c.get(m, {}).get("ci95") for c in comparisons.values())]
+    chosen = [m for m in COMPARED if all(c.get(m, {}).get("ci95") for c in comparisons.values())]
     lines = []
     for name, row in comparisons.items():
         cells = [f"<td>{page.escape(name)}</td>"]
@@ -92,7 +131,7 @@ def comparisons_table(comparisons: dict[str, Any]) -> str:
         "Adaptive against other selections",
         "Mean difference over the same pairs, adaptive minus the other row, with 95% intervals; "
         "bold where the adaptive selection is better beyond chance.",
-        page.table(["minus"] + [page.escape(m.replace("_", " ")) for m in chosen], lines),
+        page.table(["minus"] + [page.escape(label(m)) for m in chosen], lines),
     )
 
 
@@ -109,7 +148,7 @@ def before_and_after(rows: dict[str, Any], before: dict[str, Any] | None) -> str
         better = change > 0 if row.higher_is_better else change < 0
         text = f"<b>{change:+.3f}</b>" if better else f"{change:+.3f}"
         lines.append(
-            f"<tr><td>{page.escape(metric.replace('_', ' '))} <i>{row.unit}</i></td>"
+            f"<tr><td>{page.escape(label(metric))} <i>{row.unit}</i></td>"
             f"<td>{number(old[metric])}</td><td>{number(new[metric])}</td><td>{text}</td></tr>"
         )
     return page.section(
