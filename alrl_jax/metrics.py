@@ -220,7 +220,7 @@ def _truncate(path: Path, last_step: int) -> None:
 def _tensorboard_writer(workdir: Path) -> Any:
     """A clu writer, or None where TensorFlow and TensorBoard are not installed."""
     if not all(importlib.util.find_spec(name) for name in ("clu", "tensorflow", "tensorboard")):
-        logging.info("TensorFlow is not installed: no TensorBoard files, only %s", FILE_NAME)
+        logging.info("no TensorBoard files: these need clu, tensorflow and tensorboard")
         return None
     from clu import metric_writers
 

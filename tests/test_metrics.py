@@ -106,3 +106,17 @@ def test_samples_are_pngs_named_by_step(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "samples").iterdir()] == ["00000012.png"]
     with Image.open(tmp_path / "samples" / "00000012.png") as picture:
         assert picture.format == "PNG" and picture.size == (98, 14 + 2 * 98)
+
+
+def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:
+    for name in ("clu", "tensorflow", "tensorboard"):
+        pytest.importorskip(name)
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with MetricLog(tmp_path, 0) as log:
+        log.write(3, {"loss/a": 0.5})
+        log.write_samples(3, {"a": np.zeros((1, 8, 8, 3), np.float32)})
+    events = EventAccumulator(str(next(tmp_path.glob("events*"))))
+    events.Reload()
+    assert set(events.Tags()["tensors"]) == {"loss/a", "samples"}
+    assert [event.step for event in events.Tensors("loss/a")] == [3]
