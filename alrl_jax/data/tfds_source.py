@@ -86,8 +86,9 @@ def _builder(path: str) -> Any:
     try:
         if Path(path).is_dir():
             return tfds.builder_from_directory(path)
-        return tfds.builder(path)
-    except (FileNotFoundError, ValueError, tfds.core.DatasetNotFoundError) as error:
+        return tfds.builder(path, file_format="array_record")
+    # TFDS tells what is missing by any of these.
+    except (OSError, AssertionError, ValueError) as error:
         first = str(error).strip().split("\n")[0]
         raise UserError(
             f"got TFDS data set {path} ({first}); expected NAME, NAME:VERSION or the directory "
@@ -99,8 +100,8 @@ def _open_split(builder: Any, split: str, path: str, decoders: dict[str, Any] | 
     """Random access to a split."""
     try:
         return builder.as_data_source(split, decoders=decoders)
-    # TFDS tells what is missing by any of these: not prepared, no such split, not ArrayRecord.
-    except (AssertionError, FileNotFoundError, NotImplementedError, ValueError, KeyError) as error:
+    # Not prepared, no such split, not in ArrayRecord format.
+    except (OSError, AssertionError, NotImplementedError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"got split {split!r} of TFDS data set {path} ({reason}); expected a prepared split in "

@@ -74,6 +74,8 @@ def test_mistakes(faces: Path, tmp_path: Path) -> None:
         open_source("tfds", faces, 32, progress=False)
     with pytest.raises(UserError, match="split 'holdout'"):
         open_source("tfds", faces, 16, split="holdout", progress=False)
+    with pytest.raises(UserError, match="expected a prepared split"):
+        open_source("tfds", "mnist:3.0.1", 16, progress=False)
     with pytest.raises(UserError, match="expected NAME"):
         open_source("tfds", "no_such_data_set_at_all", 16, progress=False)
     with pytest.raises(UserError, match="expected NAME"):
