@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ def test_other_shapes_do_not_restore(tmp_path: Path) -> None:
     params = {"net": state.params["net"] | {"w": jnp.zeros((4, 2))}}
     with Checkpointer(tmp_path, keep=5) as checkpointer:
         with pytest.raises(UserError, match="no checkpoint that can be read"):
-            checkpointer.restore(abstract(state.replace(params=params)))
+            checkpointer.restore(abstract(dataclasses.replace(state, params=params)))
 
 
 def test_unfinished_save_is_no_checkpoint(tmp_path: Path) -> None:
