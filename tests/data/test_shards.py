@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent import futures
 from pathlib import Path
 
@@ -197,7 +198,9 @@ def test_of_two_threads_one_prepares(tmp_path: Path) -> None:
         (lambda d: (d / "dataset.json").unlink(), "expected a prepared data set"),
     ],
 )
-def test_damage_is_told_in_one_line(tmp_path: Path, damage, message: str) -> None:
+def test_damage_is_told_in_one_line(
+    tmp_path: Path, damage: Callable[[Path], object], message: str
+) -> None:
     prepare(tmp_path, plan(Maker()))
     damage(tmp_path)
     with pytest.raises(UserError, match=message) as caught:
