@@ -96,20 +96,23 @@ def test_rosinality_discriminator_is_the_same_network() -> None:
 
 def test_blocks_of_the_batch_do_not_see_each_other() -> None:
     images = jax.random.normal(jax.random.key(0), (8, 8, 8, 3))
-    variables = TINY.init(jax.random.key(1), images)
-    logits = TINY.clone(mbstd_blocks=2).apply(variables, images)
+    variables = jax.jit(TINY.init)(jax.random.key(1), images)
+    alone = jax.jit(TINY.apply)
+    logits = jax.jit(TINY.clone(mbstd_blocks=2).apply)(variables, images)
     for part in (slice(0, 4), slice(4, 8)):
-        np.testing.assert_allclose(logits[part], TINY.apply(variables, images[part]), atol=1e-6)
-    assert not np.allclose(logits, TINY.apply(variables, images), atol=1e-6)
+        np.testing.assert_allclose(logits[part], alone(variables, images[part]), atol=1e-6)
+    assert not np.allclose(logits, alone(variables, images), atol=1e-6)
 
 
 def test_labels_weigh_the_output_of_a_conditional_discriminator() -> None:
     network = TINY.clone(label_dim=2, num_mapping_layers=1)
     images = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
-    variables = network.init(jax.random.key(1), images, jnp.eye(2))
-    logits, state = network.apply(
-        variables, images, jnp.eye(2), capture_intermediates=True, mutable=["intermediates"]
-    )
+    variables = jax.jit(network.init)(jax.random.key(1), images, jnp.eye(2))
+    logits, state = jax.jit(
+        lambda v, x, y: network.apply(
+            v, x, y, capture_intermediates=True, mutable=["intermediates"]
+        )
+    )(variables, images, jnp.eye(2))
     (features,) = state["intermediates"]["b4"]["__call__"]
     (mapped,) = state["intermediates"]["mapping"]["__call__"]
     expected = np.sum(np.asarray(features) * np.asarray(mapped), 1, keepdims=True) / 2
@@ -120,7 +123,7 @@ def test_labels_weigh_the_output_of_a_conditional_discriminator() -> None:
         with pytest.raises(UserError, match="label"):
             network.apply(variables, images, label)
     with pytest.raises(UserError, match="label"):
-        TINY.apply(TINY.init(jax.random.key(1), images), images, jnp.eye(2))
+        TINY.init(jax.random.key(1), images, jnp.eye(2))
 
 
 def test_bfloat16_convolutions_stay_close() -> None:

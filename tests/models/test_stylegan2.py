@@ -121,17 +121,21 @@ def test_path_lengths_and_their_gradients() -> None:
 
 @pytest.fixture(scope="module")
 def tiny() -> dict[str, Any]:
-    variables = TINY.init(jax.random.key(0), jnp.ones((1, 6)))
+    variables = jax.jit(TINY.init)(jax.random.key(0), jnp.ones((1, 6)))
     return jax.tree.map(lambda x: x + 0.3 if x.ndim == 0 else x, variables)  # visible noise
 
 
 def _draw(variables: dict[str, Any], **options: Any) -> jax.Array:
     ws = jax.random.normal(jax.random.key(1), (2, 4, 5))
-    return TINY.apply(variables, ws, **options, method="synthesize")
+    modes = {k: v for k, v in options.items() if k == "noise_mode"}
+    arrays = {k: v for k, v in options.items() if k != "noise_mode"}
+    return jax.jit(
+        lambda v, ws, arrays: TINY.apply(v, ws, **arrays, **modes, method="synthesize")
+    )(variables, ws, arrays)
 
 
 def test_initial_variables() -> None:
-    variables = TINY.init(jax.random.key(0), jnp.ones((1, 6)))
+    variables = jax.jit(TINY.init)(jax.random.key(0), jnp.ones((1, 6)))
     layer = variables["params"]["synthesis"]["b8"]["conv0"]
     assert np.all(np.asarray(layer["affine"]["bias"]) == 1)
     assert layer["noise_strength"] == 0
@@ -190,7 +194,7 @@ def test_labels_steer_a_conditional_generator() -> None:
     generator = TINY.clone(label_dim=3, num_mapping_layers=1)
     z = jax.random.normal(jax.random.key(0), (2, 6))
     label = jnp.eye(3)[:2]
-    variables = generator.init(jax.random.key(1), z, label)
+    variables = jax.jit(generator.init)(jax.random.key(1), z, label)
     weights = jax.tree.map(np.asarray, variables["params"]["mapping"])
     embedded = (np.asarray(label) @ weights["embed"]["weight"]) / np.sqrt(3)
     parts = [np.asarray(z), embedded]
@@ -206,9 +210,9 @@ def test_labels_steer_a_conditional_generator() -> None:
 def test_bfloat16_convolutions_stay_close(tiny: dict[str, Any]) -> None:
     ws = jax.random.normal(jax.random.key(1), (2, 4, 5))
     half = TINY.clone(dtype=jnp.bfloat16)
-    images = half.apply(tiny, ws, method="synthesize")
+    images = jax.jit(lambda v, ws: half.apply(v, ws, method="synthesize"))(tiny, ws)
     assert images.dtype == jnp.float32
-    variables = half.init(jax.random.key(0), jnp.ones((1, 6)))
+    variables = jax.eval_shape(half.init, jax.random.key(0), jnp.ones((1, 6)))
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
     expected = np.asarray(_draw(tiny))
     assert 0 < np.abs(images - expected).max() / expected.std() < 0.1
