@@ -17,7 +17,7 @@ import ml_collections
 from alrl_jax.errors import UserError
 
 TASKS = ("generator", "identity", "swap")
-SOURCES = ("synthetic", "tfds", "folder")
+SOURCES = ("synthetic", "prepared", "tfds", "folder")
 POSE_SPACES = ("spatial_const", "coarse_codes", "none")
 GATE_MODES = ("hard", "soft", "pair_independent")
 ANALYSER_BLOCKS = ("residual", "plain")

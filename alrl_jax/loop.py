@@ -22,7 +22,8 @@ from tqdm import tqdm
 from alrl_jax import sharding
 from alrl_jax.checkpoint import Checkpointer
 from alrl_jax.metrics import MetricLog, MetricWindow, TrainingDiverged
-from alrl_jax.step import Task, check_finite, compile_step
+from alrl_jax.step import check_finite, compile_step
+from alrl_jax.tasks.task import Trainable
 
 PyTree = Any
 
@@ -59,7 +60,7 @@ class Schedule:
 
 
 def fit(
-    task: Task,
+    task: Trainable,
     batches: Batches,
     workdir: Path,
     schedule: Schedule,
@@ -138,7 +139,7 @@ class _Run:
 
     def __init__(
         self,
-        task: Task,
+        task: Trainable,
         batches: Batches,
         schedule: Schedule,
         mesh: jax.sharding.Mesh,

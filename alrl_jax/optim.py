@@ -1,5 +1,6 @@
 """Optimisers: Adam with warm-up, clipping and StyleGAN2's correction for lazy regularisation."""
 
+import jax
 import optax
 
 
@@ -21,7 +22,7 @@ def make_optimizer(
         beta1: decay of the first moment.
         beta2: decay of the second moment.
         num_steps: length of the run, for the cosine decay.
-        warmup_steps: steps of linear warm-up from zero.
+        warmup_steps: steps of linear warm-up from zero; a shorter run is all warm-up.
         decay: whether the rate falls to zero along a cosine.
         clip_norm: largest global norm of the gradients; 0 leaves them as they are.
         lazy_interval: steps between lazy regularisations that share this optimiser; rate and
@@ -32,11 +33,24 @@ def make_optimizer(
     """
     ratio = lazy_interval / (lazy_interval + 1) if lazy_interval else 1.0
     peak = learning_rate * ratio
+    warmup = min(warmup_steps, num_steps - 1)
+    start = 0.0 if warmup else peak
     if decay:
-        schedule = optax.warmup_cosine_decay_schedule(
-            0.0 if warmup_steps else peak, peak, max(warmup_steps, 1), max(num_steps, 2)
-        )
+        schedule = optax.warmup_cosine_decay_schedule(start, peak, warmup, max(num_steps, 1))
     else:
-        schedule = optax.linear_schedule(0.0 if warmup_steps else peak, peak, max(warmup_steps, 1))
+        schedule = optax.linear_schedule(start, peak, max(warmup, 1))
     adam = optax.adam(schedule, b1=beta1**ratio if beta1 else 0.0, b2=beta2**ratio, eps=1e-8)
-    return optax.chain(optax.clip_by_global_norm(clip_norm), adam) if clip_norm else adam
+    chain = optax.chain(optax.clip_by_global_norm(clip_norm), adam) if clip_norm else adam
+    return optax.GradientTransformation(chain.init, _promote_freely(chain.update))
+
+
+def _promote_freely(update: optax.TransformUpdateFn) -> optax.TransformUpdateFn:
+    """Lets optax mix its integer counters with floats where strict promotion is on."""
+
+    def updated(
+        gradients: optax.Updates, state: optax.OptState, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, optax.OptState]:
+        with jax.numpy_dtype_promotion("standard"):
+            return update(gradients, state, params)
+
+    return updated

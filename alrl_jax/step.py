@@ -1,53 +1,21 @@
-"""One update on the devices: what a task offers, its compilation, a look at its result."""
+"""One update on the devices: its compilation, and a look at its result."""
 
 from collections.abc import Hashable
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool
 
 from alrl_jax import sharding
 from alrl_jax.metrics import TrainingDiverged
+from alrl_jax.tasks.task import Trainable
 
 PyTree = Any
 
 
-@runtime_checkable
-class Task(Protocol):
-    """What the loop needs of a task; see ``alrl_jax.tasks``."""
-
-    def load_frozen(self) -> dict[str, PyTree]:
-        """Variables of networks that are used but not trained."""
-        ...
-
-    def load_pretrained(self) -> dict[str, PyTree]:
-        """Start values of trained networks."""
-        ...
-
-    def init(self, key: Key[Array, ""], pretrained: dict[str, PyTree]) -> PyTree:
-        """The state before the first update; pure."""
-        ...
-
-    def phase(self, step: int) -> Hashable:
-        """Static choices of the update that follows ``step`` finished ones."""
-        ...
-
-    def step(
-        self, state: PyTree, frozen: dict[str, PyTree], batch: PyTree, phase: Any
-    ) -> tuple[PyTree, dict[str, Float[Array, ""]]]:
-        """One update; pure."""
-        ...
-
-    def preview(
-        self, state: PyTree, frozen: dict[str, PyTree], batch: PyTree
-    ) -> dict[str, Float[Array, "b ..."]]:
-        """Columns of the sample pictures; pure."""
-        ...
-
-
 def compile_step(
-    task: Task,
+    task: Trainable,
     phase: Hashable,
     mesh: jax.sharding.Mesh,
     state: PyTree,

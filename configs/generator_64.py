@@ -12,7 +12,7 @@ def get_config() -> ml_collections.ConfigDict:
     """Non-saturating GAN with lazy R1, which is all the regularisation that small nets need."""
     losses = {"adversarial": 1.0, "r1": 0.5, "path_length": 0.0}
     config = default_config("generator", losses)
-    config.num_steps = 6000
+    config.num_steps = 3600
     config.batch_size = 16
     config.log_every = 50
     config.checkpoint_every = 500

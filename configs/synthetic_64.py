@@ -29,11 +29,11 @@ def get_config() -> ml_collections.ConfigDict:
         "r1": 0.5,
     }
     config = default_config("swap", losses)
-    config.num_steps = 8000
+    config.num_steps = 2400
     config.batch_size = 16
     config.log_every = 50
-    config.checkpoint_every = 500
-    config.sample_every = 500
+    config.checkpoint_every = 200
+    config.sample_every = 200
     config.data.same_identity_share = 0.5
     config.optimizer.learning_rate = 1e-3
     config.optimizer.generator_learning_rate = 1e-3

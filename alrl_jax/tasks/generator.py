@@ -1,6 +1,7 @@
 """Task ``generator``: train StyleGAN2, its constant input shifted by sampled pose codes."""
 
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -245,7 +246,7 @@ class GeneratorTask:
 
 
 def discriminator_gradient(
-    judge,
+    judge: Callable[[PyTree, Float[Array, "b h w 3"]], Float[Array, "b 1"]],
     params: PyTree,
     real: Float[Array, "b h w 3"],
     fake: Float[Array, "b h w 3"],

@@ -1,8 +1,8 @@
 """Task ``swap``: train encoder, adaptive selection and generator end to end on pairs of faces.
 
-Labels that exist are used (parsing for the face region, known factors for the names of the attribute
-groups); where a face has none, those losses leave it out. The true swap of two different people is
-never used.
+Labels that exist are used (parsing for the face region, known factors for the names of the
+attribute groups); where a face has none, those losses leave it out. The true swap of two different
+people is never used.
 """
 
 import jax
@@ -36,8 +36,8 @@ ATTRIBUTE_GROUPS = ("identity", *synthetic.ATTRIBUTE_GROUPS)
 class SwapTask:
     """End-to-end face swapping.
 
-    Trained: ``encoder``, ``swap`` and, where the config says so, ``generator``; for training only, a
-    ``discriminator`` and the ``probe`` of the attribute groups. Frozen: ``identity``.
+    Trained: ``encoder``, ``swap`` and, where the config says so, ``generator``; for training only,
+    a ``discriminator`` and the ``probe`` of the attribute groups. Frozen: ``identity``.
     """
 
     name = "swap"

@@ -1,7 +1,8 @@
 """What every task offers to the training loop."""
 
 import dataclasses
-from typing import Any, Literal, Protocol, runtime_checkable
+from collections.abc import Hashable
+from typing import Any, Protocol, runtime_checkable
 
 import optax
 from jaxtyping import Array, Float, Key
@@ -10,8 +11,7 @@ from alrl_jax.config import Config
 from alrl_jax.errors import UserError
 from alrl_jax.losses import LOSSES, REGULARISERS
 from alrl_jax.optim import make_optimizer
-from alrl_jax.state import PyTree, TrainState
-from alrl_jax.types import FaceBatch, PairBatch
+from alrl_jax.state import PyTree
 
 Metrics = dict[str, Float[Array, ""]]
 
@@ -40,11 +40,9 @@ class ExportedModel:
 
 
 @runtime_checkable
-class Task(Protocol):
-    """A thing to train: pure functions of state and batch, and what they need from outside."""
-
-    name: str
-    batch_kind: Literal["faces", "pairs"]
+@runtime_checkable
+class Trainable(Protocol):
+    """What the training loop needs: pure functions of state and batch."""
 
     def load_frozen(self) -> dict[str, PyTree]:
         """Weights that steps read but never change, from model directories."""
@@ -54,31 +52,35 @@ class Task(Protocol):
         """Weights that training starts from, from model directories."""
         ...
 
-    def init(self, key: Key[Array, ""], pretrained: dict[str, PyTree]) -> TrainState:
-        """The state before the first step; traceable."""
+    def init(self, key: Key[Array, ""], pretrained: dict[str, PyTree]) -> PyTree:
+        """The state before the first update; traceable."""
         ...
 
-    def phase(self, step: int) -> Phase:
-        """The static flags of the step that follows ``step`` finished updates."""
+    def phase(self, step: int) -> Hashable:
+        """The static choices of the update that follows ``step`` finished ones."""
         ...
 
     def step(
-        self,
-        state: TrainState,
-        frozen: dict[str, PyTree],
-        batch: FaceBatch | PairBatch,
-        phase: Phase,
-    ) -> tuple[TrainState, Metrics]:
+        self, state: PyTree, frozen: dict[str, PyTree], batch: PyTree, phase: Any
+    ) -> tuple[PyTree, Metrics]:
         """One update; pure."""
         ...
 
     def preview(
-        self, state: TrainState, frozen: dict[str, PyTree], batch: FaceBatch | PairBatch
-    ) -> dict[str, Float[Array, "b h w 3"]]:
+        self, state: PyTree, frozen: dict[str, PyTree], batch: PyTree
+    ) -> dict[str, Float[Array, "b ..."]]:
         """Columns of the sample grid; pure."""
         ...
 
-    def export(self, state: TrainState, frozen: dict[str, PyTree]) -> ExportedModel:
+
+@runtime_checkable
+class Task(Trainable, Protocol):
+    """A row of ``TASKS``: what can be trained, on what, and what comes of it."""
+
+    name: str
+    batch_kind: str
+
+    def export(self, state: PyTree, frozen: dict[str, PyTree]) -> ExportedModel:
         """The averaged networks, ready for a model directory."""
         ...
 
