@@ -1,8 +1,8 @@
 """The head as a signed-distance field: about thirty solids, smoothly joined.
 
 Coordinates are the head's own: x to the viewer's right, y up, z out of the face, in scene units,
-with the eyes of the average face near (+-0.245, 0.06, 0.5). The head is symmetric, so every solid is
-given for x >= 0 and evaluated at |x|. The neck and the clothes stand in the scene and do not turn.
+with the eyes of the average face near (+-0.245, 0.06, 0.5). The head is symmetric, so every solid
+is given for x >= 0 and evaluated at |x|. Neck and clothes stand in the scene and do not turn.
 """
 
 from typing import NamedTuple
@@ -98,7 +98,7 @@ def to_scene(p: Point, rotation: Float[Array, "3 3"]) -> Point:
     )
 
 
-def mouth_half_width(who: IdentityScene, how: AttributeScene) -> Scalar:
+def mouth_half_width(who: IdentityScene, how: AttributeScene) -> Float[Array, ""]:
     """Half the width of the mouth; smiling widens it, opening narrows it."""
     return who.mouth_x * (1.0 + 0.22 * how.smile - 0.9 * how.mouth_drop)
 

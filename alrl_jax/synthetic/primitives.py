@@ -86,7 +86,7 @@ def zigzag(values: Rays) -> Rays:
     return 4.0 * jnp.abs(values - jnp.round(values)) - 1.0
 
 
-def ramp(values: Rays, start: Scalar, end: Scalar) -> Rays:
+def ramp(values: Rays, start: Rays | float, end: Rays | float) -> Rays:
     """Smooth step from 0 at ``start`` to 1 at ``end``."""
     share = jnp.clip((values - start) / (end - start), 0.0, 1.0)
     return share * share * (3.0 - 2.0 * share)

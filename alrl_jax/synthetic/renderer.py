@@ -204,7 +204,8 @@ def _band(
         seen = ((nearest < 0.04) | (p.z > 0.0)) & (p.z > FAR_Z)
         front, back = lit(hit, normal, _rays(u, v), shadow, openness, how), backdrop(u, v, how)
         rgb = to_srgb(Colour(*(jnp.where(seen, f, b) for f, b in zip(front, back, strict=True))))
-        return *rgb, jnp.where(seen, hit.label, 0), jnp.where(seen, p.z, -10.0)
+        label, depth = jnp.where(seen, hit.label, 0), jnp.where(seen, p.z, -10.0)
+        return rgb.red, rgb.green, rgb.blue, label, depth
 
     done = stage(finish, u, v, p, d.scene, normal, shadow, openness, hit)
     *rgb, label, depth = (x.reshape(rows, s, resolution, s) for x in done)
@@ -238,7 +239,7 @@ def _picture(
     starts = jnp.arange(0, resolution, rows)
     approach = _approach(who, how, resolution)
     cells = approach.reshape(starts.shape[0], -1, approach.shape[1])
-    bands = jax.lax.map(lambda band: _band(*band, who, how), (starts, cells))
+    bands = jax.lax.map(lambda band: _band(band[0], band[1], who, how), (starts, cells))
     whole = jax.tree.map(lambda x: x.reshape(resolution, resolution, *x.shape[3:]), bands)
     points = landmark_points(who, how)
     pixels = _project(points, resolution)
@@ -258,7 +259,8 @@ def _pictures(
     empty = tuple(jnp.zeros((IMAGES_PER_CALL, *s.shape), s.dtype) for s in shapes)
 
     def add(i: Int[Array, ""], done: tuple[Array, ...]) -> tuple[Array, ...]:
-        row = _picture(*jax.tree.map(lambda x: x[i], scenes), resolution)
+        who_i, how_i = jax.tree.map(lambda x: x[i], scenes)
+        row = _picture(who_i, how_i, resolution)
         return tuple(
             jax.lax.dynamic_update_index_in_dim(a, b, i, 0) for a, b in zip(done, row, strict=True)
         )

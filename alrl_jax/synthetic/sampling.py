@@ -2,8 +2,8 @@
 
 An identity is what a swap moves (bones, eyes, lips); an attribute is what stays with the target
 (pose, expression, skin tone, light, hair, background). Every factor is a row of a table: its range
-in physical units and the law of its draw, whose mean and deviation are known in closed form, so that
-the vectors below are standardised exactly.
+in physical units and the law of its draw, whose mean and deviation are known in closed form, so
+that the vectors below are standardised exactly.
 """
 
 import math

@@ -2,8 +2,8 @@
 
 Two structs, two functions, no path from one to the other: identity parameters are made of
 ``Identities`` alone and attribute parameters of ``Attributes`` alone. They meet only in ``head``
-(in the distance field) and ``shading``. Lengths are in scene units: half the width of the frame at the
-depth of the eyes, so that the average head is about 1.1 wide and the picture reaches from -1 to 1.
+(in the distance field) and ``shading``. Lengths are in scene units: half the width of the frame at
+the depth of the eyes, so that the average head is about 1.1 wide in a picture from -1 to 1.
 """
 
 import flax.struct
@@ -181,7 +181,7 @@ def attribute_scene(attributes: Attributes) -> AttributeScene:
     """Scene parameters that belong to the moment; a function of nothing else."""
     how = attributes
     warm = _scale((0.16, 0.0, -0.24), how.light_warmth)
-    skin = _colour_ramp(how.skin_melanin, _SKIN) * _scale((0.06, -0.07, -0.05), how.skin_redness)
+    skin = _colour_ramp(how.skin_melanin, _SKIN) * _scale((0.10, -0.15, -0.12), how.skin_redness)
     grey, red = (
         _colour_ramp(how.hair_lightness, _GREY_HAIR),
         _colour_ramp(how.hair_lightness, _RED_HAIR),

@@ -115,7 +115,9 @@ def _skin_albedo(
     near_lid = ramp(d.lids, 0.012, 0.002)
     lash = near_lid * ramp(d.opening, 0.020, 0.006) * jnp.where(q.y > EYE_Y - 0.01, 1.0, 0.45)
     colour = _times(colour, 1.0 - 0.88 * lash)
-    crease = near_lid * ramp(jnp.abs(d.opening - 0.045), 0.014, 0.0) * (q.y > EYE_Y)
+    crease = (
+        near_lid * ramp(jnp.abs(d.opening - 0.045), 0.014, 0.0) * ramp(q.y, EYE_Y, EYE_Y + 0.004)
+    )
     colour = _times(colour, 1.0 - 0.35 * crease)
     is_lip = ((label == LABEL["u_lip"]) | (label == LABEL["l_lip"])).astype(jnp.float32)
     lips = Colour(*(s**0.8 * t for s, t in zip(skin, _constant(who.lip_tint), strict=True)))

@@ -79,8 +79,12 @@ def test_changing_one_struct_leaves_the_other_scene_alone(people, moments) -> No
     before = scene.face_scene(people, moments)
     new_moment = scene.face_scene(people, other_moments)
     new_person = scene.face_scene(other_people, moments)
-    jax.tree.map(np.testing.assert_array_equal, before.identity, new_moment.identity)
-    jax.tree.map(np.testing.assert_array_equal, before.attributes, new_person.attributes)
+    for one, other in (
+        (before.identity, new_moment.identity),
+        (before.attributes, new_person.attributes),
+    ):
+        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+            np.testing.assert_array_equal(a, b)
     for field in dataclasses.fields(before.identity):
         one, other = getattr(before.identity, field.name), getattr(new_person.identity, field.name)
         assert not np.array_equal(one, other), field.name
@@ -119,8 +123,8 @@ def test_rotation_follows_its_angles() -> None:
 
 
 def test_average_face_sits_where_ffhq_has_it(frontal) -> None:
-    done = synthetic.render(*frontal, 128)
-    place = dict(zip(synthetic.LANDMARKS, np.asarray(done.landmarks[0]) / 128, strict=True))
+    done = synthetic.render(*frontal, RESOLUTION)
+    place = dict(zip(synthetic.LANDMARKS, np.asarray(done.landmarks[0]) / RESOLUTION, strict=True))
     np.testing.assert_allclose(place["l_eye_centre"], (0.38, 0.47), atol=0.015)
     np.testing.assert_allclose(place["r_eye_centre"], (0.62, 0.47), atol=0.015)
     np.testing.assert_allclose(place["u_lip_top"][1], 0.70, atol=0.02)
@@ -128,7 +132,7 @@ def test_average_face_sits_where_ffhq_has_it(frontal) -> None:
     assert bool(jnp.all(done.visibility))
     parsing = np.asarray(done.parsing[0])
     for name, label in (("l_eye_centre", "l_eye"), ("r_eye_centre", "r_eye"), ("nose_tip", "nose")):
-        x, y = (int(c * 128) for c in place[name])
+        x, y = (int(c * RESOLUTION) for c in place[name])
         assert synthetic.PARSING_LABELS[parsing[y, x]] == label
 
 
@@ -142,7 +146,7 @@ def test_mirrored_attributes_mirror_the_picture(people, moments, drawn) -> None:
     mirrored = synthetic.render(_take(people, eight), flipped, RESOLUTION)
     image = np.asarray(mirrored.image)[:, :, ::-1]
     np.testing.assert_allclose(image.mean(), np.asarray(drawn.image[:8]).mean(), atol=1e-3)
-    assert np.abs(image - np.asarray(drawn.image[:8])).mean() < 2e-3
+    assert np.abs(image - np.asarray(drawn.image[:8])).mean() < 4e-3
     parsing = np.arange(len(synthetic.PARSING_LABELS))
     for a, b in synthetic.LEFT_RIGHT["parsing"]:
         parsing[[a, b]] = parsing[[b, a]]
@@ -182,7 +186,7 @@ def test_every_factor_changes_the_picture(frontal, table) -> None:
     for name, factor in rows.items():
         ends = []
         for value in (factor.low, factor.high):
-            base = how.replace(hair_fringe=how.hair_fringe + (name == "hair_parting"))
+            base = how.replace(hair_fringe=how.hair_fringe + float(name == "hair_parting"))
             new = jnp.full_like(getattr(who if table == "identity" else how, name), value)
             pair = (
                 (who.replace(**{name: new}), base)
