@@ -112,10 +112,10 @@ def heat_map(
     high: Number = 1.0,
 ) -> str:
     """Shares as coloured cells with their numbers; NaN leaves a cell empty."""
-    left, top, cell_width, cell = 92.0, 44.0, 49.0, 21.0
+    left, top, cell_width, cell = 88.0, 44.0, 46.0, 21.0
     parts = [text(0, 13, title, 12, fill=INK)]
     for j, name in enumerate(columns):
-        parts.append(text(left + (j + 0.5) * cell_width, top - 7, name, 9, "middle"))
+        parts.append(text(left + (j + 0.5) * cell_width, top - 7, name, 8.6, "middle"))
     for i, name in enumerate(rows):
         y = top + i * cell
         parts.append(text(left - 8, y + 15, name, 10.5, "end"))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int, Key
 
 from alrl_jax.types import LatentCodes, SwapGates
@@ -198,7 +199,7 @@ class FactorProbe(nn.Module):
 def _initial_bias(channel_groups: int) -> Callable[..., Array]:
     """Pose code from the target, every other code from either face by the toss of a coin."""
 
-    def draw(key: Array, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+    def draw(key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         coins = jax.random.rademacher(key, shape, dtype)
         return jnp.where(jnp.arange(shape[0]) < channel_groups, -2.0 * jnp.ones_like(coins), coins)
 
