@@ -1,7 +1,13 @@
 """Optimisers: Adam with warm-up, clipping and StyleGAN2's correction for lazy regularisation."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import optax
+
+PyTree = Any
+Update = Callable[..., tuple[PyTree, PyTree]]
 
 
 def make_optimizer(
@@ -44,12 +50,12 @@ def make_optimizer(
     return optax.GradientTransformation(chain.init, _promote_freely(chain.update))
 
 
-def _promote_freely(update: optax.TransformUpdateFn) -> optax.TransformUpdateFn:
+def _promote_freely(update: Update) -> Update:
     """Lets optax mix its integer counters with floats where strict promotion is on."""
 
     def updated(
-        gradients: optax.Updates, state: optax.OptState, params: optax.Params | None = None
-    ) -> tuple[optax.Updates, optax.OptState]:
+        gradients: PyTree, state: PyTree, params: PyTree | None = None
+    ) -> tuple[PyTree, PyTree]:
         with jax.numpy_dtype_promotion("standard"):
             return update(gradients, state, params)
 

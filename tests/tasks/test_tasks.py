@@ -1,0 +1,161 @@
+"""Every task: a step of every config, one device like eight, nothing moved that must not."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from alrl_jax import sharding
+from alrl_jax.errors import UserError
+from alrl_jax.model_directory import save_model
+from alrl_jax.step import compile_step
+from alrl_jax.tasks import Task, make_task
+from tests import tiny
+
+TASK_CONFIGS = {"generator": "generator_64", "identity": "identity_64", "swap": "synthetic_64"}
+MANY = {"discriminator__mbstd_blocks": 8, "discriminator__mbstd_group_size": 1}
+
+
+@pytest.fixture(scope="module")
+def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save_tiny_identity(tmp_path_factory.mktemp("models") / "identity")
+
+
+@pytest.fixture(scope="module")
+def tiny_task(identity: Path) -> Callable[..., Task]:
+    def make(name: str, **changes: Any) -> Task:
+        return make_task(tiny.tiny_config(name, identity, **changes))
+
+    return make
+
+
+def run(
+    task: Task, devices: int, steps: int = 1, batch_size: int = tiny.BATCH
+) -> tuple[Any, list[dict[str, float]], str]:
+    """State, metrics of every step, and the compiled text of the last step's phase."""
+    mesh = sharding.make_mesh(jax.devices()[:devices])
+    frozen = sharding.replicate(mesh, task.load_frozen())
+    state = sharding.replicate(mesh, jax.jit(task.init)(jax.random.key(0), {}))
+    structure, metrics, programs, text = jax.tree.structure(state), [], {}, ""
+    for step in range(steps):
+        batch = sharding.shard_batch(
+            mesh,
+            jax.tree.map(np.asarray, tiny.random_batch(task.batch_kind, batch_size, seed=step)),
+        )
+        phase = task.phase(step)
+        if phase not in programs:
+            programs[phase] = compile_step(task, phase, mesh, state, frozen, batch)
+        leaves, values = programs[phase](jax.tree.leaves(state), jax.tree.leaves((frozen, batch)))
+        state = jax.tree.unflatten(structure, leaves)
+        metrics.append({name: float(value) for name, value in values.items()})
+        text = programs[phase].as_text()
+    return state, metrics, text
+
+
+@pytest.mark.parametrize("name", tiny.CONFIG_NAMES)
+def test_every_config_takes_a_step(tiny_task: Callable[..., Task], name: str) -> None:
+    task = tiny_task(name)
+    state, metrics, _ = run(task, devices=1)
+    assert int(state.step) == 1
+    assert all(np.isfinite(value) for value in metrics[0].values())
+    assert "loss/total" in metrics[0] or "loss/generator" in metrics[0]
+
+
+@pytest.mark.parametrize("name", TASK_CONFIGS.values())
+def test_eight_devices_train_like_one(tiny_task: Callable[..., Task], name: str) -> None:
+    changes = {**MANY, "losses__path_length": 2.0} if name == "generator_64" else MANY
+    task = tiny_task(name, **changes)
+    _, one, _ = run(task, devices=1, steps=2, batch_size=16)
+    _, eight, text = run(task, devices=8, steps=2, batch_size=16)
+    for single, many in zip(one, eight, strict=True):
+        assert single.keys() == many.keys()
+        for key, value in single.items():
+            assert many[key] == pytest.approx(value, rel=1e-5, abs=1e-6), key
+    if name == TASK_CONFIGS["swap"]:
+        assert "all-reduce" in text
+        assert not re.search(r"all-gather|all-to-all", text)
+
+
+def test_a_swap_step_moves_what_it_trains(tiny_task: Callable[..., Task]) -> None:
+    task = tiny_task("synthetic_64")
+    before = jax.jit(task.init)(jax.random.key(0), {})
+    after, _, _ = run(task, devices=1)
+    for name in ("encoder", "swap", "probe", "generator", "discriminator"):
+        moved = [
+            bool((np.asarray(a) != np.asarray(b)).any())
+            for a, b in zip(
+                jax.tree.leaves(before.params[name]),
+                jax.tree.leaves(after.params[name]),
+                strict=True,
+            )
+        ]
+        assert np.mean(moved) > 0.5, name
+    jax.tree.map(np.testing.assert_array_equal, before.moving, after.moving)
+
+
+def test_a_frozen_generator_stays(tiny_task: Callable[..., Task]) -> None:
+    task = tiny_task("synthetic_64", generator__train=False, losses__adversarial=0.0)
+    before = jax.jit(task.init)(jax.random.key(0), {})
+    after, metrics, _ = run(task, devices=1)
+    for name in ("generator", "discriminator"):
+        jax.tree.map(np.testing.assert_array_equal, before.params[name], after.params[name])
+    assert "loss/discriminator" not in metrics[0]
+
+
+def test_the_loss_of_a_fixed_batch_falls(tiny_task: Callable[..., Task]) -> None:
+    task = tiny_task("identity_64", identity__augment=0.0, optimizer__decay=False)
+    state = jax.jit(task.init)(jax.random.key(0), {})
+    batch, step = tiny.random_batch("faces"), jax.jit(task.step, static_argnames="phase")
+    totals = []
+    for _ in range(8):
+        state, metrics = step(state, {}, batch, phase=task.phase(0))
+        totals.append(float(metrics["loss/total"]))
+    assert totals[-1] < 0.9 * totals[0]
+
+
+def test_unlabelled_faces_teach_no_labels(tiny_task: Callable[..., Task]) -> None:
+    task = tiny_task("synthetic_64")
+    state, frozen = jax.jit(task.init)(jax.random.key(0), {}), task.load_frozen()
+    batch = tiny.random_batch("pairs")
+    unknown = {"labelled": np.zeros(tiny.BATCH, bool)}
+    batch = batch.replace(
+        source=batch.source.replace(**unknown), target=batch.target.replace(**unknown)
+    )
+    _, metrics = jax.jit(task.step, static_argnames="phase")(
+        state, frozen, batch, phase=task.phase(1)
+    )
+    for name in ("region", "parsing", "attribute_groups"):
+        assert float(metrics[f"loss/{name}"]) == 0.0
+
+
+def test_no_judge_appears_in_training(tmp_path: Path) -> None:
+    config = tiny.tiny_config("judge_64")
+    judge = make_task(config)
+    model = judge.export(jax.jit(judge.init)(jax.random.key(1), {}), {})
+    assert model.kind == "judge"
+    save_model(tmp_path / "judge", model.kind, model.config, model.variables)
+    with pytest.raises(UserError, match="kind judge; expected identity"):
+        make_task(tiny.tiny_config("synthetic_64", tmp_path / "judge"))
+
+
+def test_judges_differ_from_the_nets_that_teach() -> None:
+    judge, identity = tiny.tiny_config("judge_64"), tiny.tiny_config("identity_64")
+    assert judge.data.split != identity.data.split
+    assert judge.identity.block != identity.identity.block
+    assert judge.seed != identity.seed
+
+
+def test_a_swap_without_identity_net_is_refused() -> None:
+    with pytest.raises(UserError, match=r"pretrained\.identity is not set"):
+        make_task(tiny.tiny_config("synthetic_64", pretrained__identity=""))
+
+
+def test_an_unknown_loss_is_refused(identity: Path) -> None:
+    config = tiny.tiny_config("synthetic_64", identity)
+    losses = {**config.losses, "identityy": 1.0}
+    with pytest.raises(UserError, match="identityy is not a loss of task swap"):
+        make_task(type(config).from_dict({**config.to_dict(), "losses": losses}))

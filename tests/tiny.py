@@ -1,0 +1,95 @@
+"""Every config at a size that compiles in seconds, on random faces."""
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from alrl_jax import synthetic
+from alrl_jax.config import Config
+from alrl_jax.model_directory import save_model
+from alrl_jax.tasks import make_task
+from alrl_jax.types import FaceBatch, PairBatch
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+CONFIG_NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
+RESOLUTION = 32
+BATCH = 8
+
+
+def tiny_config(name: str, identity: Path | None = None, **changes: Any) -> Config:
+    """A config of ``configs/``, narrow and at 32 px.
+
+    Args:
+        name: file name without its ending.
+        identity: model directory of the identity net, for swap configs.
+        changes: fields by dotted name, dots written as double underscores.
+    """
+    spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = module.get_config()
+    small = {
+        "resolution": RESOLUTION,
+        "batch_size": BATCH,
+        "generator.channel_base": 256,
+        "generator.channel_max": 16,
+        "generator.w_dim": 16,
+        "generator.z_dim": 16,
+        "generator.num_mapping_layers": 2,
+        "discriminator.channel_base": 256,
+        "discriminator.channel_max": 16,
+        "encoder.widths": (8, 8, 8),
+        "swap.width": 8,
+        "swap.channel_groups": 4,
+        "identity.widths": (8, 8),
+        "identity.hidden": 16,
+        "optimizer.warmup_steps": 0,
+        **{key.replace("__", "."): value for key, value in changes.items()},
+    }
+    if identity is not None:
+        for key in config.pretrained:
+            small[f"pretrained.{key}"] = ""
+        small["pretrained.identity"] = str(identity)
+    config.update_from_flattened_dict(small)
+    return Config.from_dict(config.to_dict())
+
+
+def save_tiny_identity(directory: Path) -> Path:
+    """Writes an untrained identity net for swap configs."""
+    task = make_task(tiny_config("identity_64"))
+    state = jax.jit(task.init)(jax.random.key(7), {})
+    model = task.export(state, {})
+    save_model(directory, model.kind, model.config, model.variables)
+    return directory
+
+
+def random_faces(count: int, seed: int = 0) -> FaceBatch:
+    """Noise with random labels, standardised like real ones."""
+    rng = np.random.default_rng(seed)
+    normal = lambda *shape: jnp.asarray(rng.standard_normal(shape), jnp.float32)  # noqa: E731
+    return FaceBatch(
+        image=jnp.clip(0.5 * normal(count, RESOLUTION, RESOLUTION, 3), -1.0, 1.0),
+        parsing=jnp.asarray(rng.integers(0, 19, (count, RESOLUTION, RESOLUTION)), jnp.int32),
+        identity=jnp.arange(count, dtype=jnp.int32),
+        identity_factors=normal(count, len(synthetic.IDENTITY_FACTORS)),
+        attribute_factors=normal(count, len(synthetic.ATTRIBUTE_FACTORS)),
+        pose_degrees=20.0 * normal(count, 3),
+        landmarks=jnp.asarray(
+            rng.uniform(0, RESOLUTION, (count, len(synthetic.LANDMARKS), 2)), jnp.float32
+        ),
+        labelled=jnp.ones((count,), bool),
+    )
+
+
+def random_batch(kind: str, count: int = BATCH, seed: int = 0) -> FaceBatch | PairBatch:
+    """A batch of the kind that a task wants."""
+    faces = random_faces(count, seed)
+    if kind == "faces":
+        return faces
+    same = jnp.arange(count) % 2 == 0
+    return PairBatch(source=random_faces(count, seed + 1), target=faces, same_identity=same)
