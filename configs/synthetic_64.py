@@ -19,13 +19,13 @@ def get_config() -> ml_collections.ConfigDict:
         "region": 0.5,
         "parsing": 0.1,
         "background": 1.0,
-        "pose_consistency": 0.05,
-        "attribute_consistency": 0.05,
+        "pose_consistency": 0.0,
+        "attribute_consistency": 0.0,
         "latent": 0.001,
         "gate_budget": 0.1,
         "gate_entropy": 0.01,
         "attribute_groups": 0.1,
-        "adversarial": 0.05,
+        "adversarial": 0.1,
         "r1": 0.5,
     }
     config = default_config("swap", losses)
@@ -38,7 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.learning_rate = 1e-3
     config.optimizer.generator_learning_rate = 1e-3
     config.optimizer.discriminator_learning_rate = 1e-3
-    config.optimizer.beta1 = 0.0
+    config.optimizer.beta1 = 0.5
     config.optimizer.clip_norm = 10.0
     config.optimizer.warmup_steps = 100
     config.optimizer.decay = True

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from alrl_jax.models import ops
 from alrl_jax.types import LatentCodes
 
 NUM_PARSING_CLASSES = 19
@@ -33,20 +34,20 @@ class FaceEncoding:
 
 
 class ResidualUnit(nn.Module):
-    """Pre-activated residual unit with group normalisation; the first convolution may stride."""
+    """Residual unit at the same resolution; starts as the identity function, without norms.
+
+    Colours and light are attributes that the codes must carry, so their level is not normalised
+    away.
+    """
 
     width: int
-    stride: int = 1
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 {self.width}"]:
-        y = nn.silu(_group_norm(x.shape[-1])(x))
-        y = nn.Conv(self.width, (3, 3), strides=self.stride, padding=1)(y)
-        y = nn.silu(_group_norm(self.width)(y))
-        y = nn.Conv(self.width, (3, 3), padding=1)(y)
-        if self.stride != 1 or x.shape[-1] != self.width:
-            x = nn.Conv(self.width, (1, 1), strides=self.stride, use_bias=False)(x)
-        return x + y
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        y = nn.Conv(self.width, (3, 3), padding=1)(nn.silu(x))
+        y = nn.Conv(self.width, (3, 3), padding=1)(nn.silu(y))
+        gain = self.param("gain", nn.initializers.constant(0.1), (self.width,), jnp.float32)
+        return x + gain * y
 
 
 class Backbone(nn.Module):
@@ -57,10 +58,13 @@ class Backbone(nn.Module):
     @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"]) -> list[Array]:
         """Feature maps, fine to coarse."""
-        x = nn.Conv(self.widths[0], (3, 3), strides=2, padding=1, name="stem")(images)
-        maps = [ResidualUnit(self.widths[0], name="unit0")(x)]
-        for i, width in enumerate(self.widths[1:], 1):
-            maps.append(ResidualUnit(width, stride=2, name=f"unit{i}")(maps[-1]))
+        maps = []
+        x = images
+        for i, width in enumerate(self.widths):
+            x = ops.mean_pool(x) if i else ops.space_to_depth(images)
+            x = nn.Conv(width, (3, 3), padding=1, name=f"down{i}")(x)
+            x = ResidualUnit(width, name=f"unit{i}")(x)
+            maps.append(x)
         return maps
 
 
@@ -77,9 +81,9 @@ class PoseHead(nn.Module):
     def __call__(
         self, images: Float[Array, "b h w 3"], features: list[Array]
     ) -> Float[Array, "b 4 4 {self.channels}"]:
-        x = features[-1]
+        x = nn.silu(features[-1])
         while x.shape[1] > 4:
-            x = nn.silu(nn.Conv(x.shape[-1], (3, 3), strides=2, padding=1)(x))
+            x = nn.silu(nn.Conv(x.shape[-1], (3, 3), padding=1)(ops.mean_pool(x)))
         return nn.Conv(self.channels, (3, 3), padding=1)(x)
 
 
@@ -100,8 +104,9 @@ class AttributeHead(nn.Module):
     ) -> Float[Array, "b {self.num_layers} {self.width}"]:
         codes = []
         for count, x in zip(layers_per_level(self.num_layers), features[::-1], strict=True):
+            x = nn.silu(x)
             while x.shape[1] > 4:
-                x = nn.silu(nn.Conv(features[-1].shape[-1], (3, 3), strides=2, padding=1)(x))
+                x = nn.silu(nn.Conv(features[-1].shape[-1], (3, 3), padding=1)(ops.mean_pool(x)))
             flat = nn.Dense(count * self.width)(x.reshape(x.shape[0], -1))
             codes.append(flat.reshape(-1, count, self.width))
         return jnp.concatenate(codes, axis=1)
@@ -166,14 +171,10 @@ class DualSpaceEncoder(nn.Module):
 
 
 def layers_per_level(num_layers: int) -> tuple[int, int, int]:
-    """How many W+ layers each feature level feeds: coarse (to 8x8), middle (16x16), fine (the rest)."""
+    """How many W+ layers each level feeds: coarse (to 8x8), middle (16x16), fine (the rest)."""
     coarse = min(3, num_layers - 2)
     middle = min(4, num_layers - coarse - 1)
     return coarse, middle, num_layers - coarse - middle
-
-
-def _group_norm(width: int) -> nn.GroupNorm:
-    return nn.GroupNorm(num_groups=None, group_size=min(8, width))
 
 
 def _double(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:

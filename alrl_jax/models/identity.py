@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from alrl_jax.models import ops
+
 POSE_SCALE_DEGREES = 30.0
 """The net's unit of angle, so that its raw outputs are of order one."""
 
@@ -31,39 +33,33 @@ class FaceFactors:
     landmarks: Float[Array, "b m 2"]
 
 
-class ConvNorm(nn.Module):
-    """3x3 convolution and group normalisation."""
-
-    width: int
-    stride: int = 1
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 {self.width}"]:
-        x = nn.Conv(self.width, (3, 3), strides=self.stride, padding=1, use_bias=False)(x)
-        return nn.GroupNorm(num_groups=None, group_size=min(8, self.width))(x)
-
-
 class ResidualStage(nn.Module):
-    """Halves the resolution, then refines with one residual unit."""
+    """A convolution and one residual unit.
+
+    Nothing is normalised: the level of a colour is a factor that the net has to read. The unit
+    starts as the identity function instead, which keeps activations in range.
+    """
 
     width: int
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 {self.width}"]:
-        x = nn.silu(ConvNorm(self.width, stride=2)(x))
-        refined = ConvNorm(self.width)(nn.silu(ConvNorm(self.width)(x)))
-        return nn.silu(x + refined)
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w {self.width}"]:
+        x = nn.silu(_conv(self.width, "down")(x))
+        refined = nn.silu(_conv(self.width, "refine0")(x))
+        refined = _conv(self.width, "refine1")(refined)
+        gain = self.param("gain", nn.initializers.zeros, (self.width,), jnp.float32)
+        return x + gain * refined
 
 
 class PlainStage(nn.Module):
-    """Two convolutions, the second at half the resolution: the judges' other architecture."""
+    """Two convolutions: the judges' other architecture."""
 
     width: int
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 {self.width}"]:
-        x = nn.relu(ConvNorm(self.width, stride=2)(x))
-        return nn.relu(ConvNorm(self.width)(x))
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w {self.width}"]:
+        x = nn.leaky_relu(_conv(self.width, "conv0")(x), 0.1)
+        return nn.leaky_relu(_conv(self.width, "conv1")(x), 0.1)
 
 
 STAGES = {"residual": ResidualStage, "plain": PlainStage}
@@ -74,7 +70,7 @@ class FaceAnalyser(nn.Module):
 
     Attributes:
         block: row of ``STAGES``.
-        widths: channels of the stages; each halves the resolution.
+        widths: channels of the stages, which work at 1/2, 1/4, ... of the resolution.
         hidden: width of the last hidden layer.
         identity_width: number of identity factors, which is the width of the embedding.
         attribute_width: number of attribute factors.
@@ -112,16 +108,18 @@ class FaceAnalyser(nn.Module):
 
     def features(self, images: Float[Array, "b h w 3"]) -> list[Array]:
         """Feature maps after every stage, fine to coarse, for perceptual distances."""
-        maps = []
-        x = images
-        for stage in self.stages:
-            x = stage(x)
-            maps.append(x)
+        maps = [self.stages[0](ops.space_to_depth(images))]
+        for stage in self.stages[1:]:
+            maps.append(stage(ops.mean_pool(maps[-1])))
         return maps
 
     def embed(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b i"]:
         """Unit embeddings of identity."""
         return unit_length(self(images).identity_vector)
+
+
+def _conv(width: int, name: str) -> nn.Conv:
+    return nn.Conv(width, (3, 3), padding=1, kernel_init=nn.initializers.he_normal(), name=name)
 
 
 def unit_length(vectors: Float[Array, "... d"]) -> Float[Array, "... d"]:

@@ -129,7 +129,7 @@ class AdaptiveSwap(nn.Module):
         temperature: Float[Array, ""] | None,
         noise_key: Key[Array, ""] | None,
     ) -> Float[Array, "b t"]:
-        """Binary concrete gates with a straight-through gradient; without noise, the sign decides."""
+        """Binary concrete gates, straight through; without noise, the sign decides."""
         if noise_key is not None:
             uniform = jax.random.uniform(noise_key, logits.shape, minval=1e-4, maxval=1.0 - 1e-4)
             logits = (logits + jnp.log(uniform) - jnp.log1p(-uniform)) / temperature
@@ -200,7 +200,7 @@ def _initial_bias(channel_groups: int) -> Callable[..., Array]:
     """Pose code from the target, every other code from either face by the toss of a coin."""
 
     def draw(key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
-        coins = jax.random.rademacher(key, shape, dtype)
+        coins = 0.5 * jax.random.rademacher(key, shape, dtype)
         return jnp.where(jnp.arange(shape[0]) < channel_groups, -2.0 * jnp.ones_like(coins), coins)
 
     return draw
@@ -233,8 +233,8 @@ FIXED_SELECTIONS: dict[str, Callable[[int], list[float]]] = {
 }
 """Share of the source in every W+ layer; the pose code stays the target's.
 
-``lcr4``: selection rule after MegaFS (LCR), our implementation. ``fslsd7``: after FSLSD, without its
-landmark residual, our implementation. ``psp_middle``: after pSp's layer grouping, our
+``lcr4``: selection rule after MegaFS (LCR), our implementation. ``fslsd7``: after FSLSD, without
+its landmark residual, our implementation. ``psp_middle``: after pSp's layer grouping, our
 implementation. ``mean`` averages; ``all_target`` and ``all_source`` are bounds.
 """
 

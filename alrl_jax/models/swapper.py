@@ -37,7 +37,7 @@ POSE_SPACES: dict[str, PoseSpace] = {
     "coarse_codes": PoseSpace(uses_const=False, coarse_layers=3),
     "none": PoseSpace(uses_const=False, coarse_layers=0),
 }
-"""``spatial_const``: a 4x4 code in place of the constant. ``coarse_codes``: the W+ codes up to 8x8."""
+"""``spatial_const``: a 4x4 code moves the constant. ``coarse_codes``: the W+ codes up to 8x8."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -201,8 +201,10 @@ class SwapTask:
         drawn = swapper.generate(networks, _interleave(codes, target.codes))
         generated, reconstructed = _separate(drawn)
         encoded = swapper.encode(networks, generated)
+        # The blend may not be gamed: no face is drawn wider to win a larger mask.
+        drawn_region = jax.lax.stop_gradient(encoded.region_logits)
         image, mask = swapper.finish(
-            networks, generated, batch.target.image, target.region_logits, encoded.region_logits
+            networks, generated, batch.target.image, target.region_logits, drawn_region
         )
         features = lambda x: swapper.identity.apply(  # noqa: E731
             networks["identity"], x, method="features"

@@ -1,0 +1,56 @@
+"""Losses against values worked out by hand."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from alrl_jax.losses import (
+    LOSSES,
+    REGULARISERS,
+    arcface_logits,
+    discriminator_loss,
+    path_lengths,
+    r1_penalty,
+    total_loss,
+)
+from tests import tiny
+
+
+def test_r1_of_a_linear_critic_is_half_its_squared_weight() -> None:
+    weight = jnp.asarray(np.random.default_rng(0).normal(size=(4, 4, 3)), jnp.float32)
+    critic = lambda x: jnp.sum(x * weight, axis=(1, 2, 3))[:, None]  # noqa: E731
+    penalty = r1_penalty(critic, jnp.zeros((5, 4, 4, 3)))
+    assert float(penalty) == pytest.approx(0.5 * float(jnp.sum(weight**2)), rel=1e-5)
+
+
+def test_path_length_of_a_linear_generator() -> None:
+    scale = 3.0
+    draw = lambda ws: scale * jnp.reshape(ws, (2, 2, 2, 3))  # noqa: E731
+    noise = jnp.ones((2, 2, 2, 3))
+    lengths = path_lengths(draw, jnp.zeros((2, 4, 3)), noise)
+    # The gradient is scale / sqrt(4) everywhere; squared, summed over 3 channels, mean over layers.
+    np.testing.assert_allclose(lengths, np.full(2, np.sqrt(3 * (scale / 2) ** 2)), rtol=1e-6)
+
+
+def test_arcface_widens_only_the_own_angle() -> None:
+    centres = jnp.eye(3)
+    logits = arcface_logits(0.6 * centres[:1], centres, jnp.zeros((1,), jnp.int32), 1.0, 0.3)
+    assert float(logits[0, 0]) == pytest.approx(np.cos(np.arccos(0.6) + 0.3), rel=1e-5)
+    np.testing.assert_allclose(logits[0, 1:], 0.0, atol=1e-6)
+
+
+def test_discriminator_loss_at_zero_logits() -> None:
+    zero = jnp.zeros((3, 1))
+    assert float(discriminator_loss(zero, zero)) == pytest.approx(2 * np.log(2), rel=1e-6)
+
+
+def test_a_loss_without_weight_is_not_called() -> None:
+    weights = dict.fromkeys(LOSSES["swap"], 0.0)
+    total, values = total_loss("swap", None, weights)
+    assert float(total) == 0.0 and values == {}
+
+
+@pytest.mark.parametrize("name", tiny.CONFIG_NAMES)
+def test_every_config_weighs_every_loss(name: str) -> None:
+    config = tiny.tiny_config(name)
+    assert set(config.losses) == {*LOSSES[config.task], *REGULARISERS[config.task]}
