@@ -10,6 +10,7 @@ from alrl_jax import synthetic
 from alrl_jax.data.cache import cache_directory
 from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.data.sources import SOURCES, open_source
+from alrl_jax.data.synthetic_faces import code_alone, renderer_version, synthetic_plan
 from alrl_jax.errors import UserError
 
 
@@ -59,6 +60,15 @@ def test_prepared_reads_what_synthetic_wrote(tmp_path: Path) -> None:
         open_source("prepared", tmp_path / "data", 32)
     with pytest.raises(UserError, match="num_identities=3 where it has 2"):
         open_source("synthetic", tmp_path / "data", 16, 3, 2, progress=False)
+
+
+def test_the_renderer_is_part_of_the_key() -> None:
+    plan = synthetic_plan(16, 1, 1, "train")
+    assert plan.parameters["renderer_version"] == renderer_version()
+    code = 'A = 1\n"""Of A."""\ndef f(x):\n    """Twice."""\n    return x * 2\n'
+    prose = 'A   = 1 # one\n"""Of it."""\n\ndef f(x):\n    """Doubles."""\n\n    return (x*2)\n'
+    assert code_alone(code) == code_alone(prose)
+    assert code_alone(code) != code_alone(code.replace("x * 2", "x * 3"))
 
 
 @pytest.mark.parametrize("name", ["prepared", "folder", "tfds"])
