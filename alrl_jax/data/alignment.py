@@ -19,6 +19,7 @@ FACE_BOX_UP = 0.04
 """How far the crop's centre lies above the box's, as a share of the box's side."""
 EDGE_RAMP = 0.06
 """Width of the soft edge of a crop that ends inside the photo, as a share of its side."""
+STRIP_ROWS = 256
 DETECTION_SIDE = 480
 """The detector looks at photos scaled so that their shorter side has this many pixels."""
 
@@ -138,19 +139,34 @@ def paste_face(
         mask: share of the generated face in every pixel of the crop.
     """
     left, top, right, bottom = _bounds(alignment, photo.shape[1], photo.shape[0])
-    if left >= right or top >= bottom:
-        return photo.copy()
-    x, y = np.meshgrid(np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5)
-    u, v = _apply(alignment.matrix, x, y)
-    share = _bilinear(mask * _ramp(photo, alignment), u, v)
-    inside = (u >= 0) & (u <= alignment.resolution) & (v >= 0) & (v <= alignment.resolution)
-    share = share * inside[..., None]
-    face = (_bilinear(generated, u, v) + 1) * 127.5
-    old = photo[top:bottom, left:right].astype(np.float32)
-    blended = np.clip(np.rint(old + share * (face - old)), 0, 255).astype(np.uint8)
+    share = mask * _ramp(photo, alignment)
     result = photo.copy()
-    result[top:bottom, left:right] = np.where(share > 0, blended, photo[top:bottom, left:right])
+    # In strips, so that a photo of many megapixels needs little memory.
+    for start in range(top, bottom, STRIP_ROWS):
+        rows, columns = slice(start, min(start + STRIP_ROWS, bottom)), slice(left, right)
+        result[rows, columns] = _blend(photo, alignment, generated, share, rows, columns)
     return result
+
+
+def _blend(
+    photo: Photo,
+    alignment: Alignment,
+    generated: Crop,
+    share: Float[np.ndarray, "r r 1"],
+    rows: slice,
+    columns: slice,
+) -> UInt8[np.ndarray, "y x 3"]:
+    """One part of a photo with the generated face blended in."""
+    old = photo[rows, columns]
+    x, y = np.meshgrid(
+        np.arange(columns.start, columns.stop) + 0.5, np.arange(rows.start, rows.stop) + 0.5
+    )
+    u, v = _apply(alignment.matrix, x, y)
+    inside = (u >= 0) & (u <= alignment.resolution) & (v >= 0) & (v <= alignment.resolution)
+    weight = _bilinear(share, u, v) * inside[..., None]
+    face = (_bilinear(generated, u, v) + 1) * 127.5
+    blended = np.clip(np.rint(old + weight * (face - old)), 0, 255).astype(np.uint8)
+    return np.where(weight > 0, blended, old)
 
 
 def _apply(
