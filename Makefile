@@ -7,8 +7,9 @@ PIP := $(RUN) -m pip --disable-pip-version-check
 .PHONY: demo test test-slow lint format install install-dev clean
 
 demo: $(VENV)/.runtime
+	$(RUN) -m alrl_jax.evaluate --workdir=embedded/swapper_64 --output=runs/demo/before
 	$(RUN) -m alrl_jax.train --config=configs/demo.py --workdir=runs/demo/training
-	$(RUN) -m alrl_jax.evaluate --workdir=runs/demo/training --output=runs/demo
+	$(RUN) -m alrl_jax.evaluate --workdir=runs/demo/training --before=runs/demo/before --output=runs/demo
 	@echo "The report: runs/demo/report/index.html"
 
 test: $(VENV)/.dev

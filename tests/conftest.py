@@ -23,6 +23,7 @@ CPU_DEVICES = 8
 COMPILATION_CACHE = ROOT / ".pytest_cache" / "jax"
 
 jax.config.update("jax_num_cpu_devices", CPU_DEVICES)
+# Ranks may promote (a bias added to an image is plain to read); jaxtyping watches the shapes.
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_compilation_cache_dir", str(COMPILATION_CACHE))
