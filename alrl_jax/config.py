@@ -1,8 +1,8 @@
 """The configuration: frozen dataclasses, read from an ``ml_collections.ConfigDict`` at the edge.
 
-Config files in ``configs/`` start from ``default_config(task)`` and set what differs. ``Config.from_dict`` checks
-everything at once: unknown keys, wrong types and values out of range are all named in one error.
-Modules below never see these classes: a task hands them plain values.
+Config files in ``configs/`` start from ``default_config(task)`` and set what differs.
+``Config.from_dict`` checks everything at once: unknown keys, wrong types and values out of range are
+all named in one error. Modules below never see these classes: a task hands them plain values.
 """
 
 import dataclasses
@@ -26,11 +26,15 @@ COMPUTE_DTYPES = ("float32", "bfloat16")
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Where faces come from; ``path`` None means a cache folder keyed by these values."""
+    """Where faces come from; ``path`` None means a cache folder keyed by these values.
+
+    ``identities`` says whether every ``image`` or every sub-``folder`` of a folder is a person.
+    """
 
     source: str = "synthetic"
     path: str | None = None
     split: str = "train"
+    identities: str = "image"
     num_identities: int = 4000
     images_per_identity: int = 6
     same_identity_share: float = 0.5
@@ -94,7 +98,7 @@ class IdentityConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam for every network; lazy regularisation scales rate and betas by interval/(interval+1)."""
+    """Adam for every network; lazy regularisation corrects rate and betas for its interval."""
 
     learning_rate: float = 2e-3
     discriminator_learning_rate: float = 2e-3
@@ -227,6 +231,7 @@ _RULES: tuple[_Rule, ...] = (
     ("keep_checkpoints", _positive, "a number above 0"),
     ("compute_dtype", _one_of(COMPUTE_DTYPES), f"one of {COMPUTE_DTYPES}"),
     ("data.source", _one_of(SOURCES), f"one of {SOURCES}"),
+    ("data.identities", _one_of(("image", "folder")), "one of ('image', 'folder')"),
     ("data.num_identities", lambda n: n >= 2, "2 or more"),
     ("data.images_per_identity", _positive, "a number above 0"),
     ("data.same_identity_share", _share, "a share from 0 to 1"),

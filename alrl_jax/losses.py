@@ -191,7 +191,7 @@ def gate_entropy(f: SwapForward) -> Scalar:
 def attribute_groups(f: SwapForward) -> Scalar:
     """Squared error of the known factors, read from the codes that own them."""
     truth = jnp.concatenate([f.target.identity_factors, f.target.attribute_factors], axis=-1)
-    return _mean_where(jnp.square(f.factors - truth), f.target.labelled[:, None])
+    return _factor_error(f.factors, truth, f.target)
 
 
 def swap_adversarial(f: SwapForward) -> Scalar:
@@ -212,14 +212,12 @@ def generator_adversarial(f: GeneratorForward) -> Scalar:
 
 def identity_regression(f: AnalyserForward) -> Scalar:
     """Squared error of the standardised identity factors."""
-    error = jnp.square(f.factors.identity_vector - f.truth.identity_factors)
-    return _mean_where(error, f.truth.labelled[:, None])
+    return _factor_error(f.factors.identity_vector, f.truth.identity_factors, f.truth)
 
 
 def attribute_regression(f: AnalyserForward) -> Scalar:
     """Squared error of the standardised attribute factors."""
-    error = jnp.square(f.factors.attribute_vector - f.truth.attribute_factors)
-    return _mean_where(error, f.truth.labelled[:, None])
+    return _factor_error(f.factors.attribute_vector, f.truth.attribute_factors, f.truth)
 
 
 def pose_regression(f: AnalyserForward) -> Scalar:
@@ -230,6 +228,8 @@ def pose_regression(f: AnalyserForward) -> Scalar:
 
 def landmark_regression(f: AnalyserForward) -> Scalar:
     """L1 error of landmarks in percent of the image's width."""
+    if not f.truth.landmarks.shape[1]:
+        return jnp.zeros(())
     size = f.truth.image.shape[1]
     error = 100.0 * jnp.abs(f.factors.landmarks - f.truth.landmarks / size)
     return _mean_where(error, f.truth.labelled[:, None, None])
@@ -332,6 +332,13 @@ def arcface_logits(
     widened = jnp.cos(jnp.arccos(cosines) + margin)
     own = jax.nn.one_hot(identity, centres.shape[0], dtype=bool)
     return scale * jnp.where(own, widened, cosines)
+
+
+def _factor_error(read: Float[Array, "b f"], truth: Float[Array, "b n"], face: FaceBatch) -> Scalar:
+    """Mean squared error of factors over labelled faces; 0 for data that know no factors."""
+    if not truth.shape[-1]:
+        return jnp.zeros(())
+    return _mean_where(jnp.square(read - truth), face.labelled[:, None])
 
 
 def _l1(a: Float[Array, "b h w 3"], b: Float[Array, "b h w 3"]) -> Float[Array, " b"]:

@@ -77,7 +77,12 @@ def open_batches(config: Config, kind: str) -> Batches:
         split=config.data.split,
         num_identities=config.data.num_identities,
         images_per_identity=config.data.images_per_identity,
+        identities=config.data.identities,
     )
+    for name, reason in source.report:
+        logging.warning("skipped %s: %s", name, reason)
+    if not source.layout.attribute_factors:
+        logging.warning("the data have no labels: losses that need any, the mask's too, are off")
     return make_iterator(
         source,
         kind=kind,

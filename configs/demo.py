@@ -35,6 +35,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.log_every = 5
     config.checkpoint_every = 60
     config.sample_every = 60
+    config.discriminator.mbstd_blocks = 4
     config.data.num_identities = 200
     config.data.images_per_identity = 4
     config.optimizer.learning_rate = 1e-4

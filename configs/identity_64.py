@@ -18,7 +18,7 @@ def get_config() -> ml_collections.ConfigDict:
         "arcface": 0.0,
     }
     config = default_config("identity", losses)
-    config.num_steps = 2000
+    config.num_steps = 1300
     config.batch_size = 64
     config.log_every = 50
     config.checkpoint_every = 500

@@ -9,7 +9,11 @@ from alrl_jax.config import default_config
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """Starts from the shipped generator and identity net."""
+    """End to end from scratch, guided by the shipped identity net alone.
+
+    The generator learns together with the encoder, so that it knows pose codes from the start; set
+    ``pretrained.generator`` to begin from one that was trained as a GAN.
+    """
     losses = {
         "identity": 1.0,
         "reconstruction": 4.0,
@@ -29,20 +33,21 @@ def get_config() -> ml_collections.ConfigDict:
         "r1": 0.5,
     }
     config = default_config("swap", losses)
-    config.num_steps = 2400
+    config.num_steps = 3000
     config.batch_size = 16
     config.log_every = 50
     config.checkpoint_every = 200
     config.sample_every = 200
     config.data.same_identity_share = 0.5
+    config.discriminator.mbstd_blocks = 4
     config.optimizer.learning_rate = 1e-3
-    config.optimizer.generator_learning_rate = 1e-3
-    config.optimizer.discriminator_learning_rate = 1e-3
+    config.optimizer.generator_learning_rate = 2e-3
+    config.optimizer.discriminator_learning_rate = 2e-3
     config.optimizer.beta1 = 0.5
     config.optimizer.clip_norm = 10.0
     config.optimizer.warmup_steps = 100
     config.optimizer.decay = True
     config.pretrained.identity = "embedded/identity_64"
-    config.pretrained.generator = "embedded/generator_64"
+    config.pretrained.generator = ""
     config.pretrained.swapper = ""
     return config

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.custom_derivatives import linear_call
 from jaxtyping import Array, Float, Float32
 
 from alrl_jax.errors import UserError
@@ -111,16 +112,31 @@ def _filter_axis(
     down: int,
     padding: tuple[int, int],
 ) -> Float[Array, "b h2 w2 c"]:
-    """Correlates one axis with ``taps``: a sum of shifted copies, which is quick everywhere."""
-    config = [(0, 0, 0)] * x.ndim
-    config[axis] = (padding[0], padding[1] + up - 1, up - 1)
-    padded = lax.pad(x, jnp.zeros((), x.dtype), config)
-    span = padded.shape[axis] - len(taps) + 1
-    shifted = (
-        lax.slice_in_dim(padded, start, start + span, down, axis) * np.asarray(tap, x.dtype)
-        for start, tap in enumerate(taps)
-    )
-    return functools.reduce(jnp.add, shifted)
+    """Correlates one axis with ``taps``: a sum of shifted copies, which is quick everywhere.
+
+    The transpose is again such a sum, the other way round; JAX would make one of padded copies.
+    """
+    before, after = padding
+    side = x.shape[axis]
+    result = (side * up + before + after - len(taps)) // down + 1
+    first = len(taps) - 1 - before
+    last = (side - 1) * up + len(taps) - result * down - first
+
+    def apply(_: tuple[()], x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
+        config = [(0, 0, 0)] * x.ndim
+        config[axis] = (before, after + up - 1, up - 1)
+        padded = lax.pad(x, jnp.zeros((), x.dtype), config)
+        end = (result - 1) * down + 1
+        shifted = (
+            lax.slice_in_dim(padded, start, start + end, down, axis) * np.asarray(tap, x.dtype)
+            for start, tap in enumerate(taps)
+        )
+        return functools.reduce(jnp.add, shifted)
+
+    def transpose(_: tuple[()], y: Float[Array, "b h2 w2 c"]) -> Float[Array, "b h w c"]:
+        return _filter_axis(y, np.flip(taps), axis, down, up, (first, last))
+
+    return linear_call(apply, transpose, (), x)
 
 
 def upsample2d(

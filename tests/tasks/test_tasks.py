@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -121,7 +122,12 @@ def test_unlabelled_faces_teach_no_labels(tiny_task: Callable[..., Task]) -> Non
     task = tiny_task("synthetic_64")
     state, frozen = jax.jit(task.init)(jax.random.key(0), {}), task.load_frozen()
     batch = tiny.random_batch("pairs")
-    unknown = {"labelled": np.zeros(tiny.BATCH, bool)}
+    unknown = {
+        "labelled": jnp.zeros((tiny.BATCH,), bool),
+        "identity_factors": jnp.zeros((tiny.BATCH, 0)),
+        "attribute_factors": jnp.zeros((tiny.BATCH, 0)),
+        "landmarks": jnp.zeros((tiny.BATCH, 0, 2)),
+    }
     batch = batch.replace(
         source=batch.source.replace(**unknown), target=batch.target.replace(**unknown)
     )
