@@ -1,7 +1,7 @@
 """The configuration: frozen dataclasses, read from an ``ml_collections.ConfigDict`` at the edge.
 
 Config files in ``configs/`` start from ``default_config(task)`` and set what differs.
-``Config.from_dict`` checks everything at once: unknown keys, wrong types and values out of range are
+``Config.from_dict`` checks everything at once: unknown keys, wrong types, values out of range are
 all named in one error. Modules below never see these classes: a task hands them plain values.
 """
 

@@ -19,8 +19,8 @@ from alrl_jax.models.build import (
     build_swapper,
 )
 from alrl_jax.models.identity import FaceFactors
-from alrl_jax.models.stylegan2 import NoiseMode
-from alrl_jax.models.swap import FROM_SOURCE, FROM_TARGET, SELECTORS
+from alrl_jax.models.stylegan2 import NoiseMode, num_latents
+from alrl_jax.models.swap import FIXED_SELECTIONS, FROM_SOURCE, FROM_TARGET, SELECTORS
 from alrl_jax.state import PyTree, TrainState
 from alrl_jax.tasks import ExportedModel, make_task
 from alrl_jax.types import AnyArray, SwapOutput
@@ -142,7 +142,7 @@ class SwapperModel(Model):
         self.selectors = SELECTORS
         self.attribute_groups = tuple(config["attribute_groups"])
         self._swapper = build_swapper(config)
-        self._swap = jax.jit(self._swapper.swap, static_argnames="selection")
+        self._swap = jax.jit(self._swapper.swap)
         self._reconstruct = jax.jit(
             lambda networks, images: self._swapper.generate(
                 networks, self._swapper.encode(networks, images).codes
@@ -175,20 +175,25 @@ class SwapperModel(Model):
         Raises:
             UserError: on an unknown face, group or selector.
         """
-        selection = selector or "adaptive"
-        if selection not in self.selectors:
-            raise UserError(f"selector is {selection!r}; expected one of {self.selectors}")
+        shares = self._shares(selector or "adaptive")
         wanted = {"pose": pose_from, **(groups or {})}
         origins = {name: self._origin(name, face) for name, face in wanted.items()}
         if self._origin("identity", identity_from) == FROM_TARGET:
             origins = {**dict.fromkeys(self.attribute_groups, FROM_TARGET), **origins}
-        return self._swap(
-            self._networks, source, target, self._swapper.origins(origins), selection=selection
-        )
+        return self._swap(self._networks, source, target, self._swapper.origins(origins), shares)
 
     def reconstruct(self, images: Images) -> Float[Array, "b h w 3"]:
         """Faces drawn again from their own codes."""
         return self._reconstruct(self._networks, images)
+
+    def _shares(self, selector: str) -> Float[Array, " n"] | None:
+        """Fixed shares of the source by a selector's name; None for the adaptive one."""
+        if selector not in self.selectors:
+            raise UserError(f"selector is {selector!r}; expected one of {self.selectors}")
+        if selector == "adaptive":
+            return None
+        layers = num_latents(self._swapper.generator.resolution)
+        return jnp.asarray(FIXED_SELECTIONS[selector](layers), jnp.float32)
 
     def _origin(self, group: str, face: str) -> int:
         if group not in self.attribute_groups:

@@ -1,8 +1,8 @@
 """Losses: a function and a row in ``LOSSES`` each.
 
 Every loss of a task reads one struct that holds what the forward pass made (``SwapForward``,
-``GeneratorForward``, ``AnalyserForward``) and returns a mean over the global batch. Weights are in the
-config; a loss of weight 0 is never called, and what only it needed is never computed.
+``GeneratorForward``, ``AnalyserForward``) and returns a mean over the global batch. Weights are in
+the config; a loss of weight 0 is never called, and what only it needed is never computed.
 
 None of them sees the true swap of two different people: reconstruction looks at pairs of one person
 only.

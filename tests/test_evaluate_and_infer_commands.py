@@ -1,20 +1,24 @@
-"""Both commands as a user runs them, on a small swapper and judge with random weights."""
+"""Both commands from flags to files, on a small swapper and judge with random weights."""
 
 import json
+import types
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from absl import flags
 from PIL import Image
 
-from alrl_jax import synthetic
+from alrl_jax import evaluate, infer, synthetic
+from alrl_jax.data.pair_list import PairFiles
+from alrl_jax.errors import UserError
 from alrl_jax.evaluation.metric_table import METRICS
 from alrl_jax.model_directory import save_model
 from alrl_jax.models.build import build_analyser, build_swapper
 from alrl_jax.models.swap import SELECTORS
-from tests.conftest import RunCli
+from alrl_jax.sharding import make_mesh
 
 RESOLUTION = 32
 ANALYSER = {
@@ -55,71 +59,65 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_evaluate_writes_metrics_and_report(models: Path, run_cli: RunCli, tmp_path: Path) -> None:
-    flags = (
-        f"--workdir={models / 'swapper'}",
-        f"--judge={models / 'judge'}",
-        "--split=development",
-    )
-    sizes = ("--num_pairs=6", "--batch_size=4", "--num_pictures=2")
-    done = run_cli("alrl_jax.evaluate", *flags, *sizes, f"--output={tmp_path / 'one'}")
-    assert done.returncode == 0, done.stderr
-    metrics = json.loads((tmp_path / "one" / "metrics.json").read_text())
-    assert set(metrics["rows"]) == {
-        "target_image",
-        "source_image",
-        "truth",
-        "reconstruction",
-        *SELECTORS,
+def test_evaluate_writes_metrics_and_report(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = infer.load_swapper(str(models / "swapper"))
+    assert model.selectors == SELECTORS and "mean" in SELECTORS
+    model.selectors = ("adaptive", "mean")  # every selector is a compilation
+    judge = evaluate.load(models / "judge")
+    monkeypatch.setattr(evaluate, "load", lambda path: judge if "judge" in path else model)
+    values = {
+        "workdir": str(models / "swapper"),
+        "judge": str(models / "judge"),
+        "output": str(tmp_path),
+        "benchmark": "counterfactual",
+        "split": "development",
+        "seed": 0,
+        "num_pairs": 3,
+        "batch_size": 2,
+        "num_pictures": 2,
+        "pairs": None,
+        "aligned": False,
+        "before": None,
     }
+    monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**values))
+    assert evaluate.main(["evaluate"]) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    references = {"target_image", "source_image", "truth", "reconstruction"}
+    assert set(metrics["rows"]) == {*references, "adaptive", "mean"}
     adaptive = metrics["rows"]["adaptive"]
-    assert [name for name in METRICS if adaptive[name] is None] == []
+    assert [n for n in METRICS if adaptive[n] is None] == ["identity_top5"], "of three people"
     assert metrics["protocol"]["split"] == "development"
     assert metrics["protocol"]["judge"]["name"] == "judge"
     assert str(models) not in json.dumps(metrics), "a protocol names no folders of a machine"
-    page = (tmp_path / "one" / "report" / "index.html").read_text()
+    page = (tmp_path / "report" / "index.html").read_text()
     assert "Which codes come from which face" in page and "hair" in page
-    again = run_cli(
-        "alrl_jax.evaluate",
-        *flags,
-        *sizes,
-        f"--output={tmp_path / 'two'}",
-        f"--before={tmp_path / 'one'}",
-    )
-    assert again.returncode == 0, again.stderr
-    assert json.loads((tmp_path / "two" / "metrics.json").read_text())["rows"] == metrics["rows"]
-    assert "before training" in (tmp_path / "two" / "report" / "index.html").read_text()
 
 
-def test_a_model_of_another_kind_is_told(models: Path, run_cli: RunCli, tmp_path: Path) -> None:
-    done = run_cli(
-        "alrl_jax.evaluate", f"--workdir={models / 'judge'}", f"--output={tmp_path / 'out'}"
-    )
-    assert done.returncode == 2 and "'judge'" in done.stderr
-    assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()
+def test_a_model_of_another_kind_is_told(models: Path) -> None:
+    with pytest.raises(UserError, match="'judge'.*expected 'swapper'"):
+        evaluate.load_kind(str(models / "judge"), "swapper", "take another")
+    with pytest.raises(UserError, match="'judge'.*expected a swapper"):
+        infer.load_swapper(str(models / "judge"))
 
 
 def test_infer_gives_the_same_on_1_and_8_devices(
-    models: Path, run_cli: RunCli, tmp_path: Path
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(0)
     for name, size in (("a", (24, 24)), ("b", (30, 40))):
         pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-    (tmp_path / "pairs.csv").write_text("source,target\na.png,b.png\nb.png,a.png\na.png,none.png\n")
+    a, b = tmp_path / "a.png", tmp_path / "b.png"
+    pairs = [PairFiles(a, b), PairFiles(b, a), PairFiles(a, tmp_path / "none.png")]
     outputs = []
     for devices in (1, 8):
-        output = tmp_path / f"out{devices}"
-        done = run_cli(
-            "alrl_jax.infer",
-            f"--model={models / 'swapper'}",
-            f"--pairs={tmp_path / 'pairs.csv'}",
-            f"--output={output}",
-            "--aligned",
-            devices=devices,
-        )
-        assert done.returncode == 3, done.stderr
-        results = [json.loads(x) for x in (output / "results.jsonl").read_text().splitlines()]
+        mesh = make_mesh(jax.devices()[:devices])
+        monkeypatch.setattr(infer, "make_mesh", lambda _, mesh=mesh: mesh)
+        output = infer.make_output(str(tmp_path / f"out{devices}"))
+        model = infer.load_swapper(str(models / "swapper"))
+        results = infer.Swapping(model, infer.Settings(aligned=True), output).run(pairs, 8)
         assert [r["status"] for r in results] == ["done", "done", "failed"]
         pictures = []
         for result in results[:2]:
@@ -132,9 +130,7 @@ def test_infer_gives_the_same_on_1_and_8_devices(
 
 
 def test_pose_and_identity_follow_the_flags(models: Path) -> None:
-    from alrl_jax.loading import load
-
-    model = load(models / "swapper")
+    model = infer.load_swapper(str(models / "swapper"))
     source, target = np.random.default_rng(1).uniform(-1, 1, (2, 2, 32, 32, 3)).astype(np.float32)
     usual = model.swap(source, target)
     turned = model.swap(source, target, pose_from="source")

@@ -1,6 +1,7 @@
 """Swapping lists of pictures: outputs, failures, order, padding, provenance."""
 
 import json
+import types
 from pathlib import Path
 from typing import Any
 
@@ -194,22 +195,19 @@ def test_main_ends_with_3_when_a_pair_failed(
     pairs_in(tmp_path, 2)
     (tmp_path / "p.csv").write_text("source,target\ns0.png,t0.png\ns1.png,none.png\n")
     monkeypatch.setattr(infer, "load", lambda directory: FakeSwapper())
-    values = flags.FlagValues()
-    monkeypatch.setattr(flags, "FLAGS", values)
-    for define, name, default in (
-        (flags.DEFINE_string, "model", "m"),
-        (flags.DEFINE_string, "pairs", str(tmp_path / "p.csv")),
-        (flags.DEFINE_string, "source", None),
-        (flags.DEFINE_string, "target", None),
-        (flags.DEFINE_string, "output", str(tmp_path / "out")),
-        (flags.DEFINE_string, "pose_from", "target"),
-        (flags.DEFINE_string, "identity_from", "source"),
-        (flags.DEFINE_boolean, "aligned", True),
-        (flags.DEFINE_boolean, "aligned_source", False),
-        (flags.DEFINE_integer, "batch_size", 4),
-    ):
-        define(name, default, "", flag_values=values)
-    values.mark_as_parsed()
+    values = {
+        "model": "m",
+        "pairs": str(tmp_path / "p.csv"),
+        "source": None,
+        "target": None,
+        "output": str(tmp_path / "out"),
+        "pose_from": "target",
+        "identity_from": "source",
+        "aligned": True,
+        "aligned_source": False,
+        "batch_size": 4,
+    }
+    monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**values))
     assert infer.main(["infer"]) == 3
     assert "1 done, 1 failed" in capsys.readouterr().out
 

@@ -7,12 +7,12 @@ al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020).
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.custom_derivatives import linear_call
 from jaxtyping import Array, Float, Float32
 
 from alrl_jax.errors import UserError
@@ -89,8 +89,9 @@ def upfirdn2d(
     if not flip_filter:
         taps = np.flip(taps)
     if taps.ndim == 1:
-        x = _filter_axis(x, taps, 1, up_y, down_y, (top, bottom))
-        return _filter_axis(x, taps, 2, up_x, down_x, (left, right))
+        row = tuple(taps.tolist())
+        x = _filter_axis(x, row, 1, up_y, down_y, (top, bottom))
+        return _filter_axis(x, row, 2, up_x, down_x, (left, right))
     channels = x.shape[-1]
     weights = jnp.asarray(np.tile(taps[:, :, None, None], (1, 1, 1, channels)), x.dtype)
     return lax.conv_general_dilated(
@@ -104,39 +105,50 @@ def upfirdn2d(
     )
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4, 5))
 def _filter_axis(
     x: Float[Array, "b h w c"],
-    taps: np.ndarray,
+    taps: tuple[float, ...],
     axis: int,
     up: int,
     down: int,
     padding: tuple[int, int],
 ) -> Float[Array, "b h2 w2 c"]:
-    """Correlates one axis with ``taps``: a sum of shifted copies, which is quick everywhere.
+    """Correlates one axis with ``taps``: a sum of shifted copies, which is quick everywhere."""
+    config = [(0, 0, 0)] * x.ndim
+    config[axis] = (padding[0], padding[1] + up - 1, up - 1)
+    padded = lax.pad(x, jnp.zeros((), x.dtype), config)
+    span = padded.shape[axis] - len(taps) + 1
+    shifted = (
+        lax.slice_in_dim(padded, start, start + span, down, axis) * tap
+        for start, tap in enumerate(taps)
+    )
+    return functools.reduce(jnp.add, shifted)
 
-    The transpose is again such a sum, the other way round; JAX would make one of padded copies.
-    """
-    before, after = padding
-    side = x.shape[axis]
-    result = (side * up + before + after - len(taps)) // down + 1
-    first = len(taps) - 1 - before
-    last = (side - 1) * up + len(taps) - result * down - first
 
-    def apply(_: tuple[()], x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
-        config = [(0, 0, 0)] * x.ndim
-        config[axis] = (before, after + up - 1, up - 1)
-        padded = lax.pad(x, jnp.zeros((), x.dtype), config)
-        end = (result - 1) * down + 1
-        shifted = (
-            lax.slice_in_dim(padded, start, start + end, down, axis) * np.asarray(tap, x.dtype)
-            for start, tap in enumerate(taps)
-        )
-        return functools.reduce(jnp.add, shifted)
+def _filter_axis_forward(
+    x: Float[Array, "b h w c"], *static: Any
+) -> tuple[Float[Array, "b h2 w2 c"], Float[Array, "0 h w c"]]:
+    return _filter_axis(x, *static), x[:0]
 
-    def transpose(_: tuple[()], y: Float[Array, "b h2 w2 c"]) -> Float[Array, "b h w c"]:
-        return _filter_axis(y, np.flip(taps), axis, down, up, (first, last))
 
-    return linear_call(apply, transpose, (), x)
+def _filter_axis_backward(
+    taps: tuple[float, ...],
+    axis: int,
+    up: int,
+    down: int,
+    padding: tuple[int, int],
+    empty: Float[Array, "0 h w c"],
+    y: Float[Array, "b h2 w2 c"],
+) -> tuple[Float[Array, "b h w c"]]:
+    """The same the other way round; left to itself, JAX adds up padded copies."""
+    before = len(taps) - 1 - padding[0]
+    side = (empty.shape[axis] - 1) * up + len(taps)
+    after = side - y.shape[axis] * down - before
+    return (_filter_axis(y, taps[::-1], axis, down, up, (before, after)),)
+
+
+_filter_axis.defvjp(_filter_axis_forward, _filter_axis_backward)
 
 
 def upsample2d(
@@ -170,9 +182,7 @@ def space_to_depth(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c4"]:
     return x.reshape(b, h // 2, w // 2, 4 * c)
 
 
-def conv2d(
-    x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]
-) -> Float[Array, "b h w o"]:
+def conv2d(x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]) -> Float[Array, "b h w o"]:
     """Plain correlation; odd kernels, zeros beyond the border."""
     return lax.conv_general_dilated(x, weight, (1, 1), "SAME", dimension_numbers=_CONV_LAYOUT)
 

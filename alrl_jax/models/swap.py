@@ -214,24 +214,25 @@ def _select(
     return target + wide * (source - target)
 
 
-def _layers_from_source(first: int, last: int | None) -> Callable[[int], list[float]]:
-    """Selection of a run of layers, counted from the coarsest code.
+def _from_source(first: int, last: int | None) -> Callable[[int], list[float]]:
+    """Selection of a run of layers, counted from the coarsest code; the pose code is the target's.
 
     W+ starts at 4x4 whatever the resolution, so an index names the same feature resolution in
     every generator: 0 is 4x4; 1, 2 are 8x8; 3, 4 are 16x16, and so on.
     """
-    return lambda layers: [float(i >= first and (last is None or i < last)) for i in range(layers)]
+    end = last if last is not None else 10**6
+    return lambda layers: [0.0, *(float(first <= i < end) for i in range(layers))]
 
 
 FIXED_SELECTIONS: dict[str, Callable[[int], list[float]]] = {
-    "all_target": _layers_from_source(0, 0),
-    "all_source": _layers_from_source(0, None),
-    "mean": lambda layers: [0.5] * layers,
-    "lcr4": _layers_from_source(4, None),
-    "fslsd7": _layers_from_source(0, 7),
-    "psp_middle": _layers_from_source(3, 7),
+    "all_target": _from_source(0, 0),
+    "all_source": lambda layers: [1.0] * (layers + 1),
+    "mean": lambda layers: [0.0] + [0.5] * layers,
+    "lcr4": _from_source(4, None),
+    "fslsd7": _from_source(0, 7),
+    "psp_middle": _from_source(3, 7),
 }
-"""Share of the source in every W+ layer; the pose code stays the target's.
+"""Share of the source: in the pose code first, then in every W+ layer.
 
 ``lcr4``: selection rule after MegaFS (LCR), our implementation. ``fslsd7``: after FSLSD, without
 its landmark residual, our implementation. ``psp_middle``: after pSp's layer grouping, our
@@ -239,21 +240,25 @@ implementation. ``mean`` averages; ``all_target`` and ``all_source`` are bounds.
 """
 
 SELECTORS: tuple[str, ...] = ("adaptive", *FIXED_SELECTIONS)
-"""Every rule that ``Swapper`` can select codes by."""
+"""Every rule that codes can be selected by."""
 
 
 def fixed_swap(
-    source: LatentCodes, target: LatentCodes, selection: str
+    source: LatentCodes, target: LatentCodes, shares: Float[Array, " n"]
 ) -> tuple[LatentCodes, SwapGates]:
-    """Swaps codes by one of ``FIXED_SELECTIONS``; gates have one channel group."""
+    """Swaps codes the same way for every pair; gates have one channel group.
+
+    Args:
+        source: codes of the faces that give the identity.
+        target: codes of the faces that give everything else.
+        shares: of the source in the pose code and in every layer, see ``FIXED_SELECTIONS``.
+    """
     batch, layers, _ = target.attributes.shape
-    row = jnp.asarray(FIXED_SELECTIONS[selection](layers), jnp.float32)
-    gates = jnp.broadcast_to(row[None, :, None], (batch, layers, 1))
-    from_source = selection == "all_source"
+    pose_gates = jnp.broadcast_to(shares[:1], (batch, 1))
+    gates = jnp.broadcast_to(shares[None, 1:, None], (batch, layers, 1))
     codes = LatentCodes(
-        pose=source.pose if from_source else target.pose,
+        pose=_select(pose_gates[:, None, None], source.pose, target.pose),
         attributes=_select(gates, source.attributes, target.attributes),
     )
-    pose_gates = jnp.full((batch, 1), float(from_source))
     owners = jnp.ones((layers, 1, 1))
     return codes, SwapGates(pose=pose_gates, attributes=gates, probabilities=gates, owners=owners)

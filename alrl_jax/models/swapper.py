@@ -13,7 +13,7 @@ from alrl_jax.models.encoder import DualSpaceEncoder, FaceEncoding
 from alrl_jax.models.identity import FaceAnalyser
 from alrl_jax.models.stylegan2 import Generator
 from alrl_jax.models.swap import AdaptiveSwap, fixed_swap
-from alrl_jax.types import LatentCodes, SwapOutput
+from alrl_jax.types import LatentCodes, SwapGates, SwapOutput
 
 Networks = Mapping[str, Any]
 """Variables by network: ``encoder``, ``swap``, ``generator``, ``identity``."""
@@ -103,17 +103,17 @@ class Swapper:
         target: LatentCodes,
         identity: Float[Array, "b e"],
         origins: Int[Array, " k"],
-        selection: str = "adaptive",
+        shares: Float[Array, " n"] | None = None,
         temperature: Float[Array, ""] | None = None,
         noise_key: Key[Array, ""] | None = None,
-    ) -> tuple[LatentCodes, Any]:
-        """Swapped codes and their gates, by ``adaptive`` or one of ``FIXED_SELECTIONS``."""
-        if selection == "adaptive":
+    ) -> tuple[LatentCodes, SwapGates]:
+        """Swapped codes and their gates: adaptive, or the fixed ``shares`` of the source."""
+        if shares is None:
             codes, gates = self.selector.apply(
                 networks["swap"], source, target, identity, origins, temperature, noise_key
             )
         else:
-            codes, gates = fixed_swap(source, target, selection)
+            codes, gates = fixed_swap(source, target, shares)
         coarse = POSE_SPACES[self.pose_space].coarse_layers
         if coarse:
             pose_from_source = origins[self.selector.attribute_groups.index("pose")] == 1
@@ -144,7 +144,7 @@ class Swapper:
         source: Float[Array, "b h w 3"],
         target: Float[Array, "b h w 3"],
         origins: Int[Array, " k"],
-        selection: str = "adaptive",
+        shares: Float[Array, " n"] | None = None,
     ) -> SwapOutput:
         """Swaps faces as at test time: no labels, discrete gates.
 
@@ -153,12 +153,12 @@ class Swapper:
             source: faces that give the identity.
             target: faces that give everything else.
             origins: see ``origins``.
-            selection: ``adaptive`` or one of ``FIXED_SELECTIONS``.
+            shares: fixed shares of the source, see ``FIXED_SELECTIONS``; None is adaptive.
         """
         face = self.encode(networks, target)
         identity = self.embed(networks, source)
         source_codes = self.encode(networks, source).codes
-        codes, gates = self.select(networks, source_codes, face.codes, identity, origins, selection)
+        codes, gates = self.select(networks, source_codes, face.codes, identity, origins, shares)
         generated = self.generate(networks, codes)
         drawn = self.encode(networks, generated)
         image, mask = self.finish(

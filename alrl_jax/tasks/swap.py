@@ -346,5 +346,5 @@ def _interleave(first: PyTree, second: PyTree) -> PyTree:
 
 def _separate(tree: PyTree) -> tuple[PyTree, PyTree]:
     """Undoes ``_interleave``."""
-    pairs = jax.tree.map(lambda x: x.reshape(-1, 2, *x.shape[1:]), tree)
-    return jax.tree.map(lambda x: x[:, 0], pairs), jax.tree.map(lambda x: x[:, 1], pairs)
+    rows = lambda x: x.reshape(-1, 2, *x.shape[1:])  # noqa: E731
+    return jax.tree.map(lambda x: rows(x)[:, 0], tree), jax.tree.map(lambda x: rows(x)[:, 1], tree)

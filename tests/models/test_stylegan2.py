@@ -22,17 +22,13 @@ TINY = Generator(resolution=8, z_dim=6, w_dim=5, channel_base=32, channel_max=4)
 
 
 def _synthesize(generator: Generator, ws: Any, noise_mode: str = "const") -> jax.Array:
-    run = jax.jit(
-        lambda v, ws: generator.apply(v, ws, noise_mode=noise_mode, method="synthesize")
-    )
+    run = jax.jit(lambda v, ws: generator.apply(v, ws, noise_mode=noise_mode, method="synthesize"))
     return run(VARIABLES, jnp.asarray(ws))
 
 
 def _map(psi: float, cutoff: int | None) -> jax.Array:
     z = jnp.asarray(GOLDEN.arrays["z"])
-    return GENERATOR.apply(
-        VARIABLES, z, truncation_psi=psi, truncation_cutoff=cutoff, method="map"
-    )
+    return GENERATOR.apply(VARIABLES, z, truncation_psi=psi, truncation_cutoff=cutoff, method="map")
 
 
 @pytest.mark.parametrize(
@@ -129,9 +125,9 @@ def _draw(variables: dict[str, Any], **options: Any) -> jax.Array:
     ws = jax.random.normal(jax.random.key(1), (2, 4, 5))
     modes = {k: v for k, v in options.items() if k == "noise_mode"}
     arrays = {k: v for k, v in options.items() if k != "noise_mode"}
-    return jax.jit(
-        lambda v, ws, arrays: TINY.apply(v, ws, **arrays, **modes, method="synthesize")
-    )(variables, ws, arrays)
+    return jax.jit(lambda v, ws, arrays: TINY.apply(v, ws, **arrays, **modes, method="synthesize"))(
+        variables, ws, arrays
+    )
 
 
 def test_initial_variables() -> None:
@@ -158,9 +154,7 @@ def test_every_layer_draws_noise_of_its_own(
 
     monkeypatch.setattr(stylegan2.jax.random, "normal", spy)
     ws = jnp.ones((2, 4, 5))
-    TINY.apply(
-        tiny, ws, noise_mode="random", noise_key=jax.random.key(5), method="synthesize"
-    )
+    TINY.apply(tiny, ws, noise_mode="random", noise_key=jax.random.key(5), method="synthesize")
     assert len({tuple(np.asarray(key)) for key in drawn}) == len(drawn) == 3
 
 

@@ -46,7 +46,7 @@ def test_gates_are_binary_unless_soft(module: tuple[AdaptiveSwap, dict]) -> None
     _, gates = swap.apply(variables, SOURCE, TARGET, EMBEDDING, origins())
     binary = np.isin(np.asarray(gates.attributes), (0.0, 1.0))
     assert binary.all() == (swap.gate_mode != "soft")
-    same = np.ptp(np.asarray(gates.attributes), axis=0) == 0
+    same = np.ptp(np.asarray(gates.probabilities), axis=0) == 0
     assert same.all() == (swap.gate_mode == "pair_independent")
 
 
@@ -90,16 +90,21 @@ def test_gradients_reach_the_votes(module: tuple[AdaptiveSwap, dict]) -> None:
 
 @pytest.mark.parametrize("name", FIXED_SELECTIONS)
 def test_fixed_selections_take_whole_layers(name: str) -> None:
-    swapped, gates = fixed_swap(SOURCE, TARGET, name)
-    row = np.asarray(FIXED_SELECTIONS[name](LAYERS))
-    for layer, share in enumerate(row):
+    shares = jnp.asarray(FIXED_SELECTIONS[name](LAYERS), jnp.float32)
+    swapped, gates = fixed_swap(SOURCE, TARGET, shares)
+    for layer, share in enumerate(shares[1:]):
         expected = share * SOURCE.attributes[:, layer] + (1 - share) * TARGET.attributes[:, layer]
         np.testing.assert_allclose(swapped.attributes[:, layer], expected, atol=1e-6)
-    np.testing.assert_array_equal(np.asarray(gates.attributes)[0, :, 0], row.astype(np.float32))
+    expected = shares[0] * SOURCE.pose + (1 - shares[0]) * TARGET.pose
+    np.testing.assert_allclose(swapped.pose, expected, atol=1e-6)
+    np.testing.assert_array_equal(gates.attributes[0, :, 0], shares[1:])
 
 
 def test_rules_of_earlier_work_at_18_layers() -> None:
-    taken = {n: {i for i, g in enumerate(f(18)) if g == 1.0} for n, f in FIXED_SELECTIONS.items()}
+    taken = {
+        name: {i for i, share in enumerate(rule(18)[1:]) if share == 1.0}
+        for name, rule in FIXED_SELECTIONS.items()
+    }
     assert taken["lcr4"] == set(range(4, 18))
     assert taken["fslsd7"] == set(range(7))
     assert taken["psp_middle"] == {3, 4, 5, 6}
