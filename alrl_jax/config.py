@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
+from ml_collections import config_dict
 
 from alrl_jax.errors import UserError
 
@@ -194,9 +195,8 @@ def default_config(task: str, losses: Mapping[str, float]) -> ml_collections.Con
         A ``ConfigDict`` whose fields can be overridden on the command line.
     """
     values = Config(task=task, losses=dict(losses)).to_dict()
-    config = ml_collections.ConfigDict(values)
-    config.data.path = ml_collections.config_dict.placeholder(str)
-    return config
+    values["data"]["path"] = config_dict.placeholder(str)
+    return ml_collections.ConfigDict(values)
 
 
 def _positive(value: int | float) -> bool:

@@ -5,11 +5,13 @@ a W+ code, ``c`` channels of the pose code, ``g`` channel groups of a code, ``k`
 Images are NHWC float32 in [-1, 1]; masks lie in [0, 1].
 """
 
+from typing import Any
+
 import flax.struct
 from jaxtyping import Array, Bool, Float, Int
-from numpy import ndarray
 
-AnyArray = Array | ndarray
+AnyArray = Any
+"""An array of JAX or of NumPy: shape and dtype are what counts."""
 
 UNLABELLED = 255
 """Parsing label of a pixel about which nothing is known."""

@@ -1,6 +1,6 @@
 """The demonstration: trains the shipped swapper a little further, on a few new people.
 
-    make demo
+make demo
 """
 
 import ml_collections

@@ -19,6 +19,7 @@ from alrl_jax.convert.rules import LAYOUTS, Row, expand
 from alrl_jax.convert.torch_files import read_torch_zip
 from alrl_jax.errors import UserError
 from alrl_jax.model_directory import save_model
+from alrl_jax.models.functional import apply
 
 AVERAGE_SAMPLES = 10_000
 _AVERAGE = "constants/mapping/w_avg"
@@ -192,7 +193,7 @@ def convert(
     rows = expand(row.rules, config["resolution"], depth)
     estimated = [n for n in row.beside if n in rows and n not in tensors]
     _check_names(rows.keys() - set(estimated), tensors.keys(), candidate)
-    expected = traverse_util.flatten_dict(row.shapes(config), sep="/")
+    expected: dict[str, Any] = traverse_util.flatten_dict(row.shapes(config), sep="/")
     flat: dict[str, np.ndarray] = {}
     for name in progress(sorted(tensors)):
         path, array = _place(name, tensors[name], rows[name])
@@ -245,7 +246,7 @@ def _average_code(config: dict[str, Any], flat: Mapping[str, np.ndarray]) -> np.
     module = generator_module(config)
     variables = traverse_util.unflatten_dict(dict(flat), sep="/")
     z = jax.random.normal(jax.random.key(0), (AVERAGE_SAMPLES, module.z_dim))
-    codes = jax.jit(lambda v, z: module.apply(v, z, method="map")[:, 0].mean(0))(variables, z)
+    codes = jax.jit(lambda v, z: apply(module, v, z, method="map")[:, 0].mean(0))(variables, z)
     return np.asarray(codes)
 
 

@@ -6,7 +6,7 @@ and the fixed noise maps ``noise_const``) in collection ``constants``.
 """
 
 import math
-from typing import Literal
+from typing import Literal, cast
 
 import flax.linen as nn
 import jax
@@ -147,7 +147,7 @@ class SynthesisLayer(nn.Module):
         fixed = self.variable("constants", "noise_const", self._draw_noise, shape)
         if noise_mode == "const":
             x = x + (fixed.value * strength).astype(self.dtype)
-        elif noise_mode == "random":
+        elif noise_mode == "random" and noise_key is not None:
             noise = jax.random.normal(noise_key, (x.shape[0], *shape[1:]), jnp.float32)
             x = x + (noise * strength).astype(self.dtype)
         bias = self.param("bias", constant(0.0), (self.features,))
@@ -286,7 +286,7 @@ class SynthesisNetwork(nn.Module):
                 noise_mode,
                 None if keys is None else keys[first:last],
             )
-        return image
+        return cast(Array, image)
 
 
 class Generator(nn.Module):

@@ -130,7 +130,7 @@ class AdaptiveSwap(nn.Module):
         noise_key: Key[Array, ""] | None,
     ) -> Float[Array, "b t"]:
         """Binary concrete gates, straight through; without noise, the sign decides."""
-        if noise_key is not None:
+        if noise_key is not None and temperature is not None:
             uniform = jax.random.uniform(noise_key, logits.shape, minval=1e-4, maxval=1.0 - 1e-4)
             logits = (logits + jnp.log(uniform) - jnp.log1p(-uniform)) / temperature
         soft = jax.nn.sigmoid(logits)

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from alrl_jax.models.blend import blend, blend_mask
 from alrl_jax.models.encoder import DualSpaceEncoder, FaceEncoding
+from alrl_jax.models.functional import apply
 from alrl_jax.models.identity import FaceAnalyser
 from alrl_jax.models.stylegan2 import Generator
 from alrl_jax.models.swap import AdaptiveSwap, fixed_swap
@@ -80,20 +81,20 @@ class Swapper:
 
     def encode(self, networks: Networks, images: Float[Array, "b h w 3"]) -> FaceEncoding:
         """Codes, region and parsing of faces."""
-        encoding = self.encoder.apply(networks["encoder"], images, _w_avg(networks["generator"]))
+        encoding = apply(self.encoder, networks["encoder"], images, _w_avg(networks["generator"]))
         if POSE_SPACES[self.pose_space].uses_const:
             return encoding
         pose = jnp.zeros_like(encoding.codes.pose)
-        return encoding.replace(codes=encoding.codes.replace(pose=pose))
+        return dataclasses.replace(encoding, codes=dataclasses.replace(encoding.codes, pose=pose))
 
     def embed(self, networks: Networks, images: Float[Array, "b h w 3"]) -> Float[Array, "b e"]:
         """Unit identity embeddings."""
-        return self.identity.apply(networks["identity"], images, method="embed")
+        return apply(self.identity, networks["identity"], images, method="embed")
 
     def generate(self, networks: Networks, codes: LatentCodes) -> Float[Array, "b h w 3"]:
         """Draws faces from codes."""
-        return self.generator.apply(
-            networks["generator"], codes.attributes, codes.pose, method="synthesize"
+        return apply(
+            self.generator, networks["generator"], codes.attributes, codes.pose, method="synthesize"
         )
 
     def select(
@@ -109,8 +110,15 @@ class Swapper:
     ) -> tuple[LatentCodes, SwapGates]:
         """Swapped codes and their gates: adaptive, or the fixed ``shares`` of the source."""
         if shares is None:
-            codes, gates = self.selector.apply(
-                networks["swap"], source, target, identity, origins, temperature, noise_key
+            codes, gates = apply(
+                self.selector,
+                networks["swap"],
+                source,
+                target,
+                identity,
+                origins,
+                temperature,
+                noise_key,
             )
         else:
             codes, gates = fixed_swap(source, target, shares)
@@ -119,7 +127,7 @@ class Swapper:
             pose_from_source = origins[self.selector.attribute_groups.index("pose")] == 1
             pose_face = jnp.where(pose_from_source, source.attributes, target.attributes)
             merged = jnp.concatenate([pose_face[:, :coarse], codes.attributes[:, coarse:]], axis=1)
-            codes = codes.replace(attributes=merged)
+            codes = dataclasses.replace(codes, attributes=merged)
         return codes, gates
 
     def finish(

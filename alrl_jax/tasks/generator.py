@@ -1,5 +1,6 @@
 """Task ``generator``: train StyleGAN2, its constant input shifted by sampled pose codes."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -18,6 +19,7 @@ from alrl_jax.losses import (
     total_loss,
 )
 from alrl_jax.models.build import build_discriminator, build_generator, constant_channels
+from alrl_jax.models.functional import apply
 from alrl_jax.state import PyTree, TrainState, ema_decay, update_ema
 from alrl_jax.tasks.task import ExportedModel, Metrics, Phase, check_losses, network_optimizer
 from alrl_jax.types import FaceBatch
@@ -139,7 +141,7 @@ class GeneratorTask:
         metrics |= {"loss/discriminator": loss, **d_metrics}
         moving["constants"] = _track_average(constants, ws)
         state = self._update(state, {"generator": gradient, "discriminator": d_gradient}, size)
-        return state.replace(moving=moving), metrics
+        return dataclasses.replace(state, moving=moving), metrics
 
     def preview(
         self, state: TrainState, frozen: dict[str, PyTree], batch: FaceBatch
@@ -169,9 +171,9 @@ class GeneratorTask:
         keys = jax.random.split(key, 3)
         variables = {"params": generator["synthesis"], "constants": constants}
         z = jax.random.normal(keys[0], (count, self._config.generator.z_dim))
-        ws = self._generator.apply(variables, z, method="map")
+        ws = apply(self._generator, variables, z, method="map")
         pose = self._pose_code(generator, keys[1], count)
-        images = self._generator.apply(variables, ws, pose, "random", keys[2], method="synthesize")
+        images = apply(self._generator, variables, ws, pose, "random", keys[2], method="synthesize")
         return images, ws
 
     def _pose_code(
@@ -181,10 +183,10 @@ class GeneratorTask:
         if not width:
             return None
         z = jax.random.normal(key, (count, width))
-        return self._sampler.apply({"params": generator["pose"]}, z)
+        return apply(self._sampler, {"params": generator["pose"]}, z)
 
     def _judge(self, params: PyTree, images: Float[Array, "b h w 3"]) -> Float[Array, "b 1"]:
-        return self._discriminator.apply({"params": params}, images)
+        return apply(self._discriminator, {"params": params}, images)
 
     def _path_gradient(
         self,
@@ -205,10 +207,10 @@ class GeneratorTask:
 
         def penalty(params: PyTree) -> tuple[Array, tuple[Array, Array]]:
             variables = {"params": params["synthesis"], "constants": constants}
-            ws = self._generator.apply(variables, z, method="map")
+            ws = apply(self._generator, variables, z, method="map")
             pose = self._pose_code(params, keys[1], count)
-            synthesize = lambda codes: self._generator.apply(  # noqa: E731
-                variables, codes, pose, "random", keys[2], method="synthesize"
+            synthesize = lambda codes: apply(  # noqa: E731
+                self._generator, variables, codes, pose, "random", keys[2], method="synthesize"
             )
             lengths = path_lengths(synthesize, ws, directions)
             average = mean_length + PATH_LENGTH_DECAY * (jnp.mean(lengths) - mean_length)
@@ -242,7 +244,9 @@ class GeneratorTask:
             params[name] = optax.apply_updates(state.params[name], updates)
         decay = ema_decay(state.step, batch_size, self._config.optimizer.ema_kimg)
         ema = {"generator": update_ema(state.ema["generator"], params["generator"], decay)}
-        return state.replace(step=state.step + 1, params=params, opt_state=opt_state, ema=ema)
+        return dataclasses.replace(
+            state, step=state.step + 1, params=params, opt_state=opt_state, ema=ema
+        )
 
 
 def discriminator_gradient(

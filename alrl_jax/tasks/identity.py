@@ -1,5 +1,7 @@
 """Task ``identity``: train a face analyser, either the identity net of the losses or a judge."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -9,6 +11,7 @@ from alrl_jax import synthetic
 from alrl_jax.config import Config
 from alrl_jax.losses import AnalyserForward, arcface_logits, total_loss
 from alrl_jax.models.build import build_analyser
+from alrl_jax.models.functional import apply
 from alrl_jax.models.identity import unit_length
 from alrl_jax.state import PyTree, TrainState, ema_decay, update_ema
 from alrl_jax.tasks.task import ExportedModel, Metrics, Phase, check_losses, network_optimizer
@@ -41,7 +44,7 @@ class IdentityTask:
         size = self._config.resolution
         net_key, centre_key = jax.random.split(key)
         analyser = self._analyser.init(net_key, jnp.zeros((1, size, size, 3)))
-        params = {"analyser": analyser}
+        params: dict[str, PyTree] = {"analyser": analyser}
         if self._config.losses.get("arcface", 0.0):
             shape = (self._config.data.num_identities, self._analyser.identity_width)
             params["centres"] = jax.random.normal(centre_key, shape)
@@ -65,7 +68,7 @@ class IdentityTask:
         images = augment(key, batch.image, self._config.identity.augment)
 
         def loss(params: PyTree) -> tuple[Array, Metrics]:
-            factors = self._analyser.apply(params["analyser"], images)
+            factors = apply(self._analyser, params["analyser"], images)
             logits = jnp.zeros((images.shape[0], 0))
             if "centres" in params:
                 embedding = unit_length(factors.identity_vector)
@@ -76,10 +79,11 @@ class IdentityTask:
 
         (total, values), gradient = jax.value_and_grad(loss, has_aux=True)(state.params)
         updates, opt_state = self._optimizer.update(gradient, state.opt_state["all"], state.params)
-        params = optax.apply_updates(state.params, updates)
+        params: PyTree = optax.apply_updates(state.params, updates)
         decay = ema_decay(state.step, images.shape[0], self._config.optimizer.ema_kimg)
         metrics = {f"loss/{name}": value for name, value in values.items()}
-        return state.replace(
+        return dataclasses.replace(
+            state,
             step=state.step + 1,
             params=params,
             ema={"analyser": update_ema(state.ema["analyser"], params["analyser"], decay)},

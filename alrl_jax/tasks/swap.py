@@ -5,6 +5,8 @@ attribute groups); where a face has none, those losses leave it out. The true sw
 people is never used.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -16,6 +18,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.losses import SwapForward, total_loss
 from alrl_jax.model_directory import read_model
 from alrl_jax.models.build import build_discriminator, build_swapper
+from alrl_jax.models.functional import apply
 from alrl_jax.models.swap import FactorProbe
 from alrl_jax.models.swapper import Networks
 from alrl_jax.state import PyTree, TrainState, ema_decay, update_ema
@@ -206,8 +209,8 @@ class SwapTask:
         image, mask = swapper.finish(
             networks, generated, batch.target.image, target.region_logits, drawn_region
         )
-        features = lambda x: swapper.identity.apply(  # noqa: E731
-            networks["identity"], x, method="features"
+        features = lambda x: apply(  # noqa: E731
+            swapper.identity, networks["identity"], x, method="features"
         )
         return SwapForward(
             source=batch.source,
@@ -223,7 +226,7 @@ class SwapTask:
             target_features=features(batch.target.image),
             generated_features=features(generated),
             reconstructed_features=features(reconstructed),
-            factors=self._probe.apply(params["probe"], target.codes, gates.owners),
+            factors=apply(self._probe, params["probe"], target.codes, gates.owners),
             swap_logits=self._judge(params["discriminator"], generated),
             face_labels=jnp.asarray(synthetic.FACE_LABELS),
             w_avg=state.moving["constants"]["mapping"]["w_avg"],
@@ -243,7 +246,7 @@ class SwapTask:
         }
 
     def _judge(self, params: PyTree, images: Float[Array, "b h w 3"]) -> Float[Array, "b 1"]:
-        return self._discriminator.apply({"params": params}, images)
+        return apply(self._discriminator, {"params": params}, images)
 
     def _temperature(self, step: Array) -> Float[Array, ""]:
         """Temperature of the relaxed gates: falls geometrically over the run."""
@@ -266,7 +269,9 @@ class SwapTask:
             params[name] = optax.apply_updates(state.params[name], updates)
         decay = ema_decay(state.step, batch_size, self._config.optimizer.ema_kimg)
         ema = {name: update_ema(old, params[name], decay) for name, old in state.ema.items()}
-        return state.replace(step=state.step + 1, params=params, opt_state=opt_state, ema=ema)
+        return dataclasses.replace(
+            state, step=state.step + 1, params=params, opt_state=opt_state, ema=ema
+        )
 
 
 def swapper_config(config: Config) -> dict:
