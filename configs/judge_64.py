@@ -19,7 +19,7 @@ def get_config() -> ml_collections.ConfigDict:
     }
     config = default_config("identity", losses)
     config.seed = 1000
-    config.num_steps = 1300
+    config.num_steps = 2200
     config.batch_size = 64
     config.log_every = 50
     config.checkpoint_every = 500

@@ -7,14 +7,14 @@ import pytest
 from alrl_jax.models.blend import blend, blend_mask
 
 
-def square(first: int, last: int, size: int = 16) -> jnp.ndarray:
+def square(first: int, last: int, size: int = 24) -> jnp.ndarray:
     line = (jnp.arange(size) >= first) & (jnp.arange(size) < last)
     return (line[:, None] & line[None, :]).astype(jnp.float32)[None, :, :, None]
 
 
 @pytest.mark.parametrize("feather", [0, 1, 2])
 def test_mask_stays_inside_the_union(feather: int) -> None:
-    target, generated = square(4, 10), square(6, 13)
+    target, generated = square(4, 17), square(6, 20)
     mask = np.asarray(blend_mask(target, generated, feather))
     union = np.maximum(target, generated)
     assert (mask <= union).all() and mask.max() == 1.0
@@ -24,7 +24,7 @@ def test_mask_stays_inside_the_union(feather: int) -> None:
 
 def test_background_is_untouched() -> None:
     rng = np.random.default_rng(0)
-    generated, target = (jnp.asarray(rng.normal(size=(1, 16, 16, 3)), jnp.float32) for _ in "ab")
+    generated, target = (jnp.asarray(rng.normal(size=(1, 24, 24, 3)), jnp.float32) for _ in "ab")
     mask = blend_mask(square(4, 12), square(4, 12), feather=1)
     image = np.asarray(blend(generated, target, mask))
     outside = np.asarray(mask)[..., 0] == 0

@@ -1,6 +1,7 @@
 """Pictures: determinism, disentanglement, labels, pose, landmarks, mirror, boldness."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +13,14 @@ from alrl_jax.errors import UserError
 from alrl_jax.synthetic import sampling, scene
 
 RESOLUTION = 64
+Frontal = tuple[synthetic.Identities, synthetic.Attributes]
 
 
-def _take(rows, places):
+def _take(rows: Any, places: np.ndarray | list[int]) -> Any:
     return jax.tree.map(lambda x: x[jnp.asarray(places)], rows)
 
 
-def _average(table, count):
+def _average(table: dict[str, sampling.Factor], count: int) -> dict[str, Any]:
     wide = ("background", "clothes")
     return {
         name: jnp.full((count, 3) if name in wide else (count,), (row.low + row.high) / 2)
@@ -27,27 +29,27 @@ def _average(table, count):
 
 
 @pytest.fixture(scope="module")
-def people():
+def people() -> synthetic.Identities:
     return synthetic.sample_identities(synthetic.split_key("test"), 33)
 
 
 @pytest.fixture(scope="module")
-def moments():
+def moments() -> synthetic.Attributes:
     return synthetic.sample_attributes(synthetic.split_key("test"), 33)
 
 
 @pytest.fixture(scope="module")
-def drawn(people, moments):
+def drawn(people: synthetic.Identities, moments: synthetic.Attributes) -> synthetic.Rendering:
     return synthetic.render(people, moments, RESOLUTION)
 
 
 @pytest.fixture(scope="module")
-def swapped(people, moments):
+def swapped(people: synthetic.Identities, moments: synthetic.Attributes) -> synthetic.Rendering:
     return synthetic.render(_take(people, np.roll(np.arange(33), 1)), moments, RESOLUTION)
 
 
 @pytest.fixture(scope="module")
-def frontal():
+def frontal() -> Frontal:
     """An average face, frontal, with eyes open."""
     how = _average(sampling.ATTRIBUTE_TABLE, 1)
     how = {**how, "blink": jnp.zeros(1), "mouth_open": jnp.zeros(1), "hair_fringe": jnp.zeros(1)}
@@ -55,7 +57,7 @@ def frontal():
     return synthetic.Identities(**_average(sampling.IDENTITY_TABLE, 1)), synthetic.Attributes(**how)
 
 
-def test_shapes_and_ranges(drawn) -> None:
+def test_shapes_and_ranges(drawn: synthetic.Rendering) -> None:
     n, m = 33, len(synthetic.LANDMARKS)
     assert drawn.image.shape == (n, RESOLUTION, RESOLUTION, 3)
     assert drawn.image.dtype == jnp.float32
@@ -65,14 +67,18 @@ def test_shapes_and_ranges(drawn) -> None:
     assert bool(jnp.all(jnp.isfinite(drawn.image)))
 
 
-def test_a_face_is_the_same_bit_for_bit_alone_and_in_a_crowd(people, moments, drawn) -> None:
+def test_a_face_is_the_same_bit_for_bit_alone_and_in_a_crowd(
+    people: synthetic.Identities, moments: synthetic.Attributes, drawn: synthetic.Rendering
+) -> None:
     places = [20, 3]
     again = synthetic.render(_take(people, places), _take(moments, places), RESOLUTION)
     for one, other in zip(jax.tree.leaves(again), jax.tree.leaves(drawn), strict=True):
         np.testing.assert_array_equal(one, other[np.asarray(places)])
 
 
-def test_changing_one_struct_leaves_the_other_scene_alone(people, moments) -> None:
+def test_changing_one_struct_leaves_the_other_scene_alone(
+    people: synthetic.Identities, moments: synthetic.Attributes
+) -> None:
     other_people, other_moments = (
         _take(rows, np.roll(np.arange(33), 1)) for rows in (people, moments)
     )
@@ -96,7 +102,7 @@ def test_changing_one_struct_leaves_the_other_scene_alone(people, moments) -> No
         assert not np.array_equal(one, other), field.name
 
 
-def test_labels_are_known_and_faces_have_all_parts(drawn) -> None:
+def test_labels_are_known_and_faces_have_all_parts(drawn: synthetic.Rendering) -> None:
     labels = np.asarray(drawn.parsing)
     assert labels.min() >= 0 and labels.max() < len(synthetic.PARSING_LABELS)
     share = {name: (labels == i).mean() for i, name in enumerate(synthetic.PARSING_LABELS)}
@@ -105,7 +111,9 @@ def test_labels_are_known_and_faces_have_all_parts(drawn) -> None:
     assert np.isin(labels, synthetic.FACE_LABELS).mean() > 0.22
 
 
-def test_pose_is_the_one_asked_for(moments, drawn) -> None:
+def test_pose_is_the_one_asked_for(
+    moments: synthetic.Attributes, drawn: synthetic.Rendering
+) -> None:
     asked = jnp.stack([moments.yaw, moments.pitch, moments.roll], axis=-1)
     np.testing.assert_array_equal(drawn.pose_degrees, asked)
 
@@ -122,7 +130,7 @@ def test_rotation_follows_its_angles() -> None:
     np.testing.assert_allclose(roll[:, 1], [0.5, np.sqrt(0.75), 0.0], atol=1e-6)
 
 
-def test_average_face_sits_where_ffhq_has_it(frontal) -> None:
+def test_average_face_sits_where_ffhq_has_it(frontal: Frontal) -> None:
     done = synthetic.render(*frontal, RESOLUTION)
     place = dict(zip(synthetic.LANDMARKS, np.asarray(done.landmarks[0]) / RESOLUTION, strict=True))
     np.testing.assert_allclose(place["l_eye_centre"], (0.38, 0.47), atol=0.015)
@@ -136,7 +144,9 @@ def test_average_face_sits_where_ffhq_has_it(frontal) -> None:
         assert synthetic.PARSING_LABELS[parsing[y, x]] == label
 
 
-def test_mirrored_attributes_mirror_the_picture(people, moments, drawn) -> None:
+def test_mirrored_attributes_mirror_the_picture(
+    people: synthetic.Identities, moments: synthetic.Attributes, drawn: synthetic.Rendering
+) -> None:
     signs = dict(zip(synthetic.ATTRIBUTE_FACTORS, synthetic.ATTRIBUTE_MIRROR_SIGNS, strict=True))
     eight = np.arange(8)
     flipped = _take(moments, eight)
@@ -171,7 +181,7 @@ def test_left_right_is_an_involution_of_names() -> None:
         assert {names[place] for place in flat} == sided
 
 
-def test_people_differ_plainly(drawn, swapped) -> None:
+def test_people_differ_plainly(drawn: synthetic.Rendering, swapped: synthetic.Rendering) -> None:
     masks = [np.isin(np.asarray(x.parsing), synthetic.FACE_LABELS) for x in (drawn, swapped)]
     region = masks[0] | masks[1]
     square = np.square(np.asarray(drawn.image) - np.asarray(swapped.image)).mean(axis=-1)
@@ -180,7 +190,7 @@ def test_people_differ_plainly(drawn, swapped) -> None:
 
 
 @pytest.mark.parametrize("table", ["identity", "attribute"])
-def test_every_factor_changes_the_picture(frontal, table) -> None:
+def test_every_factor_changes_the_picture(frontal: Frontal, table: str) -> None:
     rows = sampling.IDENTITY_TABLE if table == "identity" else sampling.ATTRIBUTE_TABLE
     who, how = frontal
     for name, factor in rows.items():
@@ -199,11 +209,13 @@ def test_every_factor_changes_the_picture(frontal, table) -> None:
 
 
 @pytest.mark.parametrize("resolution", [0, 8, 65, 100, 1040])
-def test_wrong_resolution_is_the_users_error(people, moments, resolution) -> None:
+def test_wrong_resolution_is_the_users_error(
+    people: synthetic.Identities, moments: synthetic.Attributes, resolution: int
+) -> None:
     with pytest.raises(UserError, match=f"got resolution {resolution}; expected a multiple of 16"):
         synthetic.render(people, moments, resolution)
 
 
-def test_rows_must_match(people, moments) -> None:
+def test_rows_must_match(people: synthetic.Identities, moments: synthetic.Attributes) -> None:
     with pytest.raises(UserError, match="same number of rows"):
         synthetic.render(_take(people, [0]), moments, RESOLUTION)

@@ -1,5 +1,8 @@
 """The law of faces: determinism, standardisation, splits."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +19,9 @@ STRUCTS = (
 
 
 @pytest.mark.parametrize(("sample", "vector", "names"), STRUCTS)
-def test_row_depends_on_key_and_place_alone(sample, vector, names) -> None:
+def test_row_depends_on_key_and_place_alone(
+    sample: Callable[..., Any], vector: Callable[..., Any], names: tuple[str, ...]
+) -> None:
     key = synthetic.split_key("train")
     few, many = vector(sample(key, 3)), vector(sample(key, 50))
     np.testing.assert_array_equal(few, many[:3])
@@ -24,14 +29,18 @@ def test_row_depends_on_key_and_place_alone(sample, vector, names) -> None:
 
 
 @pytest.mark.parametrize(("sample", "vector", "names"), STRUCTS)
-def test_vectors_are_standardised(sample, vector, names) -> None:
+def test_vectors_are_standardised(
+    sample: Callable[..., Any], vector: Callable[..., Any], names: tuple[str, ...]
+) -> None:
     values = np.asarray(vector(sample(synthetic.split_key("train"), 4000)))
     np.testing.assert_allclose(values.mean(axis=0), 0.0, atol=0.08, err_msg=str(names))
     np.testing.assert_allclose(values.std(axis=0), 1.0, atol=0.06, err_msg=str(names))
 
 
 @pytest.mark.parametrize(("sample", "vector", "names"), STRUCTS)
-def test_splits_share_nobody(sample, vector, names) -> None:
+def test_splits_share_nobody(
+    sample: Callable[..., Any], vector: Callable[..., Any], names: tuple[str, ...]
+) -> None:
     drawn = [vector(sample(synthetic.split_key(split), 20)) for split in synthetic.SPLITS]
     rows = np.concatenate([np.asarray(d) for d in drawn])
     assert len(np.unique(rows, axis=0)) == len(rows) == 20 * len(synthetic.SPLITS)
