@@ -6,9 +6,12 @@ PIP := $(RUN) -m pip --disable-pip-version-check
 
 .PHONY: demo test test-slow lint format install install-dev clean
 
+# Both evaluations run the same programs: the second one finds them compiled. On a CPU, two devices
+# train nearly twice as fast as two threads of one.
+demo: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/runs/demo/compiled
 demo: $(VENV)/.runtime
 	$(RUN) -m alrl_jax.evaluate --workdir=embedded/swapper_64 --output=runs/demo/before
-	$(RUN) -m alrl_jax.train --config=configs/demo.py --workdir=runs/demo/training
+	JAX_NUM_CPU_DEVICES=2 $(RUN) -m alrl_jax.train --config=configs/demo.py --workdir=runs/demo/training
 	$(RUN) -m alrl_jax.evaluate --workdir=runs/demo/training --before=runs/demo/before --output=runs/demo
 	@echo "The report: runs/demo/report/index.html"
 

@@ -33,7 +33,7 @@ def get_config() -> ml_collections.ConfigDict:
         "r1": 0.5,
     }
     config = default_config("swap", losses)
-    config.num_steps = 3000
+    config.num_steps = 2000
     config.batch_size = 16
     config.log_every = 50
     config.checkpoint_every = 200
@@ -47,6 +47,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.clip_norm = 10.0
     config.optimizer.warmup_steps = 100
     config.optimizer.decay = True
+    config.optimizer.ema_kimg = 1.0
     config.pretrained.identity = "embedded/identity_64"
     config.pretrained.generator = ""
     config.pretrained.swapper = ""
