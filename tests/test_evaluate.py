@@ -225,6 +225,13 @@ def test_before_must_be_an_evaluation(tmp_path: Path, content: str) -> None:
             evaluate.read_before(path)
 
 
+def test_before_must_be_of_the_same_pairs() -> None:
+    before = {"protocol": {"seed": 0, "num_pairs": 5, "judge": {"sha256": "a"}}}
+    evaluate.check_comparable(before, {"seed": 0, "num_pairs": 5})
+    with pytest.raises(UserError, match="num_pairs 5, not 6.*judge"):
+        evaluate.check_comparable(before, {"seed": 0, "num_pairs": 6, "judge": {"sha256": "b"}})
+
+
 def test_empty_workdir_is_one_line(run_cli: RunCli, tmp_path: Path) -> None:
     done = run_cli("alrl_jax.evaluate", f"--workdir={tmp_path}", f"--output={tmp_path / 'out'}")
     assert done.returncode == 2

@@ -1,0 +1,77 @@
+"""Real tasks on a real source: a directory of pictures without any label."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from alrl_jax.checkpoint import read_fields
+from alrl_jax.config import Config
+from alrl_jax.train import train
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        pixels = rng.integers(0, 256, (40 + i, 48, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(directory / f"{i:02d}.png")
+    return directory
+
+
+def on_photos(name: str, photos: Path, identity: Path | None = None, **changes: Any) -> Config:
+    common = {
+        "data__source": "folder",
+        "data__path": str(photos),
+        "log_every": 1,
+        "checkpoint_every": 2,
+        "sample_every": 0,
+    }
+    return tiny.tiny_config(name, identity, **{**common, **changes})
+
+
+def arcface(photos: Path, num_steps: int) -> Config:
+    weights = {
+        "losses__identity_regression": 0.0,
+        "losses__attribute_regression": 0.0,
+        "losses__pose_regression": 0.0,
+        "losses__landmark_regression": 0.0,
+        "losses__arcface": 1.0,
+    }
+    return on_photos(
+        "identity_64",
+        photos,
+        num_steps=num_steps,
+        optimizer__decay=False,
+        data__num_identities=12,
+        **weights,
+    )
+
+
+def test_two_and_two_steps_are_four(photos: Path, tmp_path: Path) -> None:
+    train(arcface(photos, 4), tmp_path / "four")
+    train(arcface(photos, 2), tmp_path / "two")
+    train(arcface(photos, 4), tmp_path / "two")
+    names = ("params", "ema", "opt_state")
+    _, whole = read_fields(tmp_path / "four", names)
+    _, resumed = read_fields(tmp_path / "two", names)
+    jax.tree.map(np.testing.assert_array_equal, whole, resumed)
+    lines = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("four", "two")]
+    assert lines[0] == lines[1]
+
+
+def test_the_swap_trains_without_labels(photos: Path, tmp_path: Path) -> None:
+    identity = tiny.save_tiny_identity(tmp_path / "identity")
+    few = {
+        f"losses__{name}": 0.0
+        for name in ("adversarial", "perceptual", "self_perceptual", "self_reconstruction")
+    }
+    config = on_photos(
+        "synthetic_64", photos, identity, num_steps=1, data__same_identity_share=0.25, **few
+    )
+    assert train(config, tmp_path / "run") == 1
