@@ -145,6 +145,38 @@ def read_before(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     return metrics, {picture.name: picture.read_bytes() for picture in pictures}
 
 
+def pairs_of(values: Any) -> dict[str, Any]:
+    """The fields of the protocol that say which pairs the flags name."""
+    if values.benchmark == "counterfactual":
+        names = ("benchmark", "split", "seed", "num_pairs")
+        return {name: getattr(values, name) for name in names}
+    digest = provenance.file_sha256(Path(values.pairs))
+    return {"benchmark": values.benchmark, "list_sha256": digest, "aligned": values.aligned}
+
+
+def check_comparable(before: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Makes sure that an earlier evaluation measured the same pairs with the same judge.
+
+    Args:
+        before: its ``metrics.json``.
+        wanted: fields of the protocol that must be equal.
+
+    Raises:
+        UserError: naming what differs.
+    """
+    found = before.get("protocol", {})
+    differing = [
+        f"{name} {found.get(name)!r}, not {value!r}"
+        for name, value in wanted.items()
+        if found.get(name) != value
+    ]
+    if differing:
+        raise UserError(
+            f"got --before with {'; '.join(differing)}; expected an evaluation of the same pairs "
+            "by the same judge; run it again with the flags of this one"
+        )
+
+
 def read_extras(workdir: str, model: Any, before: str | None, num_pictures: int) -> Extras:
     """What the report shows besides figures: training curves, samples, an earlier evaluation."""
     metrics, pictures = (None, {}) if before is None else read_before(Path(before))
@@ -171,6 +203,9 @@ def main(argv: list[str]) -> int:
     model = load_kind(values.workdir, "swapper", "take embedded/swapper_64 or train the task swap")
     judge = load_kind(values.judge, "judge", "take embedded/judge_64")
     extras = read_extras(values.workdir, model, values.before, values.num_pictures)
+    judge_description = describe_model(values.judge, judge)
+    if extras.before is not None:
+        check_comparable(extras.before, {**pairs_of(values), "judge": judge_description})
     if values.benchmark == "counterfactual":
         blocks, found = evaluate_counterfactual(
             model,
@@ -194,7 +229,7 @@ def main(argv: list[str]) -> int:
         {
             **blocks["protocol"],
             "model": describe_model(values.workdir, model),
-            "judge": describe_model(values.judge, judge),
+            "judge": judge_description,
         }
     )
     page = write_outputs(Path(values.output), blocks, found, extras)
