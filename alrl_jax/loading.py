@@ -20,7 +20,7 @@ from alrl_jax.models.build import (
 )
 from alrl_jax.models.identity import FaceFactors
 from alrl_jax.models.stylegan2 import NoiseMode, num_latents
-from alrl_jax.models.swap import FIXED_SELECTIONS, FROM_SOURCE, FROM_TARGET, SELECTORS
+from alrl_jax.models.swap import FROM_SOURCE, FROM_TARGET, SELECTORS
 from alrl_jax.state import PyTree, TrainState
 from alrl_jax.tasks import ExportedModel, make_task
 from alrl_jax.types import AnyArray, SwapOutput
@@ -139,7 +139,7 @@ class SwapperModel(Model):
 
     def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
         super().__init__(kind, config, variables)
-        self.selectors = SELECTORS
+        self.selectors = tuple(SELECTORS)
         self.attribute_groups = tuple(config["attribute_groups"])
         self._swapper = build_swapper(config)
         self._swap = jax.jit(self._swapper.swap)
@@ -188,12 +188,13 @@ class SwapperModel(Model):
 
     def _shares(self, selector: str) -> Float[Array, " n"] | None:
         """Fixed shares of the source by a selector's name; None for the adaptive one."""
-        if selector not in self.selectors:
+        if selector not in SELECTORS:
             raise UserError(f"selector is {selector!r}; expected one of {self.selectors}")
-        if selector == "adaptive":
+        rule = SELECTORS[selector]
+        if rule is None:
             return None
         layers = num_latents(self._swapper.generator.resolution)
-        return jnp.asarray(FIXED_SELECTIONS[selector](layers), jnp.float32)
+        return jnp.asarray(rule(layers), jnp.float32)
 
     def _origin(self, group: str, face: str) -> int:
         if group not in self.attribute_groups:

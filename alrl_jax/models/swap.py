@@ -2,7 +2,7 @@
 
 Codes are split into channel groups. A gate of 1 takes a group of a layer from the source, 0 leaves
 the target's. ``AdaptiveSwap`` decides per pair: learned attribute queries attend to the codes of
-both faces and vote on the codes they own. ``FIXED_SELECTIONS`` decide once and for all.
+both faces and vote on the codes they own. The other ``SELECTORS`` decide once and for all.
 """
 
 from collections.abc import Callable
@@ -224,7 +224,8 @@ def _from_source(first: int, last: int | None) -> Callable[[int], list[float]]:
     return lambda layers: [0.0, *(float(first <= i < end) for i in range(layers))]
 
 
-FIXED_SELECTIONS: dict[str, Callable[[int], list[float]]] = {
+SELECTORS: dict[str, Callable[[int], list[float]] | None] = {
+    "adaptive": None,
     "all_target": _from_source(0, 0),
     "all_source": lambda layers: [1.0] * (layers + 1),
     "mean": lambda layers: [0.0] + [0.5] * layers,
@@ -232,15 +233,13 @@ FIXED_SELECTIONS: dict[str, Callable[[int], list[float]]] = {
     "fslsd7": _from_source(0, 7),
     "psp_middle": _from_source(3, 7),
 }
-"""Share of the source: in the pose code first, then in every W+ layer.
+"""Rules that select codes; a fixed one gives, for a number of layers, the share of the source: in
+the pose code first, then in every W+ layer. ``adaptive`` is the learned module's.
 
 ``lcr4``: selection rule after MegaFS (LCR), our implementation. ``fslsd7``: after FSLSD, without
 its landmark residual, our implementation. ``psp_middle``: after pSp's layer grouping, our
 implementation. ``mean`` averages; ``all_target`` and ``all_source`` are bounds.
 """
-
-SELECTORS: tuple[str, ...] = ("adaptive", *FIXED_SELECTIONS)
-"""Every rule that codes can be selected by."""
 
 
 def fixed_swap(
@@ -251,7 +250,7 @@ def fixed_swap(
     Args:
         source: codes of the faces that give the identity.
         target: codes of the faces that give everything else.
-        shares: of the source in the pose code and in every layer, see ``FIXED_SELECTIONS``.
+        shares: of the source in the pose code and in every layer, see ``SELECTORS``.
     """
     batch, layers, _ = target.attributes.shape
     pose_gates = jnp.broadcast_to(shares[:1], (batch, 1))

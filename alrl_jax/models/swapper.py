@@ -161,7 +161,7 @@ class Swapper:
             source: faces that give the identity.
             target: faces that give everything else.
             origins: see ``origins``.
-            shares: fixed shares of the source, see ``FIXED_SELECTIONS``; None is adaptive.
+            shares: fixed shares of the source, see ``SELECTORS``; None is adaptive.
         """
         face = self.encode(networks, target)
         identity = self.embed(networks, source)

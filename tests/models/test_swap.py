@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from alrl_jax.models.swap import (
-    FIXED_SELECTIONS,
     FROM_SOURCE,
     FROM_TARGET,
     LEARNED,
+    SELECTORS,
     AdaptiveSwap,
     fixed_swap,
 )
@@ -88,9 +88,12 @@ def test_gradients_reach_the_votes(module: tuple[AdaptiveSwap, dict]) -> None:
     assert reached == (swap.gate_mode != "pair_independent")
 
 
-@pytest.mark.parametrize("name", FIXED_SELECTIONS)
+FIXED = {name: rule for name, rule in SELECTORS.items() if rule is not None}
+
+
+@pytest.mark.parametrize("name", FIXED)
 def test_fixed_selections_take_whole_layers(name: str) -> None:
-    shares = jnp.asarray(FIXED_SELECTIONS[name](LAYERS), jnp.float32)
+    shares = jnp.asarray(FIXED[name](LAYERS), jnp.float32)
     swapped, gates = fixed_swap(SOURCE, TARGET, shares)
     for layer, share in enumerate(shares[1:]):
         expected = share * SOURCE.attributes[:, layer] + (1 - share) * TARGET.attributes[:, layer]
@@ -103,7 +106,7 @@ def test_fixed_selections_take_whole_layers(name: str) -> None:
 def test_rules_of_earlier_work_at_18_layers() -> None:
     taken = {
         name: {i for i, share in enumerate(rule(18)[1:]) if share == 1.0}
-        for name, rule in FIXED_SELECTIONS.items()
+        for name, rule in FIXED.items()
     }
     assert taken["lcr4"] == set(range(4, 18))
     assert taken["fslsd7"] == set(range(7))
