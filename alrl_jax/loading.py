@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,8 @@ from alrl_jax.tasks import ExportedModel, make_task
 from alrl_jax.types import AnyArray, SwapOutput
 from alrl_jax.workdir import CONFIG_FILE, read_config
 
-Face = Literal["source", "target"]
+Face = str
+"""``source`` or ``target``."""
 Images = Float[AnyArray, "b h w 3"]
 
 ORIGINS: dict[str, int] = {"source": FROM_SOURCE, "target": FROM_TARGET}

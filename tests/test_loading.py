@@ -72,7 +72,7 @@ def test_unknown_wishes_are_refused(swapper: SwapperModel) -> None:
     with pytest.raises(UserError, match="attribute group is 'hat'"):
         swapper.swap(SOURCE, TARGET, groups={"hat": "source"})
     with pytest.raises(UserError, match="pose from 'both'"):
-        swapper.swap(SOURCE, TARGET, pose_from="both")  # pyright: ignore[reportArgumentType]
+        swapper.swap(SOURCE, TARGET, pose_from="both")
     with pytest.raises(UserError, match="selector is 'luck'"):
         swapper.swap(SOURCE, TARGET, selector="luck")
 
