@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import alrl_jax
 from alrl_jax.checkpoint import read_fields
 from alrl_jax.config import Config
+from alrl_jax.model_directory import read_model
 from alrl_jax.train import train
 from tests import tiny
+from tools.package_model import package
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,16 @@ def test_two_and_two_steps_are_four(photos: Path, tmp_path: Path) -> None:
     jax.tree.map(np.testing.assert_array_equal, whole, resumed)
     lines = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("four", "two")]
     assert lines[0] == lines[1]
+
+
+def test_a_run_becomes_a_model_directory(photos: Path, tmp_path: Path) -> None:
+    train(arcface(photos, 2), tmp_path / "run")
+    package(tmp_path / "run", tmp_path / "model", "make it so", half=True)
+    meta, _ = read_model(tmp_path / "model")
+    assert meta["source"]["steps"] == 2 and meta["source"]["command"] == "make it so"
+    faces = tiny.random_faces(2).image
+    packaged, live = (alrl_jax.load(tmp_path / name)(faces) for name in ("model", "run"))
+    np.testing.assert_allclose(packaged, live, atol=0.01)
 
 
 def test_the_swap_trains_without_labels(photos: Path, tmp_path: Path) -> None:

@@ -48,16 +48,34 @@ def training_record(workdir: Path, step: int, command: str) -> dict[str, Any]:
     }
 
 
+def package(
+    workdir: Path, output: Path, command: str, half: bool = False, training_networks: bool = False
+) -> str:
+    """Writes the averaged networks of a run's newest checkpoint as a model directory.
+
+    Args:
+        workdir: directory of the run.
+        output: model directory to write.
+        command: line that started the training.
+        half: store half precision.
+        training_networks: keep what only training reads.
+
+    Returns:
+        What was written, in words.
+    """
+    step, model = export_workdir(workdir)
+    dropped = () if training_networks else TRAINING_ONLY
+    kept = {name: tree for name, tree in model.variables.items() if name not in dropped}
+    source = training_record(workdir, step, command)
+    save_model(output, model.kind, model.config, kept, source=source, half=half)
+    return f"{output}: {model.kind} after {step} steps"
+
+
 def main(argv: Sequence[str]) -> None:
     """Packages the run that the flags name."""
     values = flags.FLAGS
-    workdir = Path(values.workdir)
-    step, model = export_workdir(workdir)
-    dropped = () if values.training_networks else TRAINING_ONLY
-    kept = {name: tree for name, tree in model.variables.items() if name not in dropped}
-    source = training_record(workdir, step, values.command)
-    save_model(values.output, model.kind, model.config, kept, source=source, half=values.half)
-    print(f"{values.output}: {model.kind} after {step} steps")
+    workdir, output = Path(values.workdir), Path(values.output)
+    print(package(workdir, output, values.command, values.half, values.training_networks))
 
 
 def cli() -> None:
