@@ -52,9 +52,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the model directories ``swapper`` and ``judge``."""
     folder = tmp_path_factory.mktemp("models")
     images = jnp.zeros((1, RESOLUTION, RESOLUTION, 3))
-    swapper = build_swapper(SWAPPER).init(jax.random.key(0), images)
+    swapper = jax.jit(build_swapper(SWAPPER).init)(jax.random.key(0), images)
     save_model(folder / "swapper", "swapper", SWAPPER, swapper, half=True)
-    judge = build_analyser(ANALYSER).init(jax.random.key(1), images)
+    judge = jax.jit(build_analyser(ANALYSER).init)(jax.random.key(1), images)
     save_model(folder / "judge", "judge", ANALYSER, judge)
     return folder
 
