@@ -63,7 +63,7 @@ def test_evaluate_writes_metrics_and_report(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = infer.load_swapper(str(models / "swapper"))
-    assert model.selectors == SELECTORS and "mean" in SELECTORS
+    assert model.selectors == tuple(SELECTORS) and "mean" in SELECTORS
     model.selectors = ("adaptive", "mean")  # every selector is a compilation
     judge = evaluate.load(models / "judge")
     monkeypatch.setattr(evaluate, "load", lambda path: judge if "judge" in path else model)
