@@ -110,7 +110,7 @@ def build_page(
     lead = (
         f"{protocol['num_pairs']} pairs, split “{protocol['split']}”, "
         f"{protocol['resolution']} px. Benchmark: {protocol['benchmark']}. Nobody here was seen in "
-        "training, and what measures never taught."
+        "training; the judge that measures took no part in it."
         if synthetic
         else f"{protocol['num_pairs']} pairs of own photos, {protocol['resolution']} px."
     )
