@@ -131,7 +131,7 @@ class Swapping:
         is_crop = self.settings.aligned or (name == "source" and self.settings.aligned_source)
         alignment = (centre_square if is_crop else find_face)(photo, self.resolution)
         if alignment is None:
-            raise PairFailed(f"{name}: no face found; pass --aligned for pictures that are crops")
+            raise PairFailed(f"{name}: no face found; crops need --aligned or --aligned_source")
         return Face(photo, alignment, crop_face(photo, alignment), sha256)
 
     def _finish(self, jobs: list[Job], batch_size: int) -> list[Job]:
