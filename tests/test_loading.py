@@ -14,6 +14,8 @@ from alrl_jax.models.swap import SELECTORS
 from alrl_jax.tasks import make_task
 from tests import tiny
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def save_untrained(name: str, directory: Path, identity: Path | None = None) -> Path:
     task = make_task(tiny.tiny_config(name, identity))

@@ -16,6 +16,8 @@ from alrl_jax.train import train
 from tests import tiny
 from tools.package_model import package
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
