@@ -22,6 +22,8 @@ SOURCES = ("synthetic", "prepared", "tfds", "folder")
 POSE_SPACES = ("spatial_const", "coarse_codes", "none")
 GATE_MODES = ("hard", "soft", "pair_independent")
 ANALYSER_BLOCKS = ("residual", "plain")
+SMALLEST_SWAP = 32
+"""The encoder's pose code is 4x4 at an eighth of the resolution."""
 COMPUTE_DTYPES = ("float32", "bfloat16")
 
 
@@ -176,6 +178,10 @@ class Config:
                 f"batch_size is {self.batch_size}; expected a multiple of "
                 f"discriminator.mbstd_blocks ({blocks})"
             )
+        if self.task == "swap" and self.resolution < SMALLEST_SWAP:
+            faults.append(
+                f"resolution is {self.resolution}; expected {SMALLEST_SWAP} or more for task swap"
+            )
         if self.swap.channel_groups > 0 and self.generator.w_dim % self.swap.channel_groups:
             faults.append(
                 f"swap.channel_groups is {self.swap.channel_groups}; expected a divisor of "
@@ -293,7 +299,10 @@ def _build(cls: type, values: Mapping[str, Any], prefix: str, faults: list[str])
         elif dataclasses.is_dataclass(hints[key]) and isinstance(value, Mapping):
             arguments[key] = _build(typing.cast(type, hints[key]), value, name + ".", faults)
         else:
-            arguments[key] = _plain(value, hints[key], name, faults)
+            known = len(faults)
+            plain = _plain(value, hints[key], name, faults)
+            if len(faults) == known:
+                arguments[key] = plain
     return cls(**arguments)
 
 
