@@ -118,7 +118,7 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """One training run."""
+    """One training run; ``compute_dtype`` is that of the StyleGAN2 networks' convolutions."""
 
     task: str = "swap"
     seed: int = 0

@@ -292,6 +292,7 @@ def generator_config(config: Config) -> dict:
         "channel_max": values.channel_max,
         "num_mapping_layers": values.num_mapping_layers,
         "pose_latent_dim": values.pose_latent_dim,
+        "dtype": config.compute_dtype,
         "discriminator": discriminator_config(config),
     }
 
@@ -305,6 +306,7 @@ def discriminator_config(config: Config) -> dict:
         "channel_max": values.channel_max,
         "mbstd_group_size": values.mbstd_group_size,
         "mbstd_blocks": values.mbstd_blocks,
+        "dtype": config.compute_dtype,
     }
 
 

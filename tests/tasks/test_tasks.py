@@ -178,3 +178,14 @@ def test_an_unknown_loss_is_refused(identity: Path) -> None:
     losses = {**config.losses, "identityy": 1.0}
     with pytest.raises(UserError, match="identityy is not a loss of task swap"):
         make_task(type(config).from_dict({**config.to_dict(), "losses": losses}))
+
+
+def test_compute_dtype_reaches_the_networks() -> None:
+    def computed_in(dtype: str) -> bool:
+        task = make_task(tiny.tiny_config("generator_64", compute_dtype=dtype))
+        state = jax.jit(task.init)(jax.random.key(0), {})
+        assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(state.params))
+        batch = tiny.random_batch("faces")
+        return "bf16" in str(jax.make_jaxpr(lambda s: task.preview(s, {}, batch))(state))
+
+    assert computed_in("bfloat16") and not computed_in("float32")
