@@ -18,6 +18,7 @@ from ml_collections import config_dict
 from alrl_jax.errors import UserError
 
 TASKS = ("generator", "identity", "swap")
+ALGORITHMS = ("adam", "muon")
 SOURCES = ("synthetic", "prepared", "tfds", "folder")
 POSE_SPACES = ("spatial_const", "coarse_codes", "none")
 GATE_MODES = ("hard", "soft", "pair_independent")
@@ -101,8 +102,12 @@ class IdentityConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam for every network; lazy regularisation corrects rate and betas for its interval."""
+    """Rates; lazy regularisation corrects rate and betas for its interval.
 
+    ``algorithm`` is that of analyser, encoder and swap module; StyleGAN2's networks use Adam.
+    """
+
+    algorithm: str = "adam"
     learning_rate: float = 2e-3
     discriminator_learning_rate: float = 2e-3
     generator_learning_rate: float = 1e-3
@@ -265,6 +270,7 @@ _RULES: tuple[_Rule, ...] = (
     ("identity.widths", lambda w: len(w) > 0 and min(w) > 0, "one or more positive widths"),
     ("identity.hidden", _positive, "a number above 0"),
     ("identity.augment", _not_negative, "0 (none) or more"),
+    ("optimizer.algorithm", _one_of(ALGORITHMS), f"one of {ALGORITHMS}"),
     ("optimizer.learning_rate", _positive, "a number above 0"),
     ("optimizer.discriminator_learning_rate", _positive, "a number above 0"),
     ("optimizer.generator_learning_rate", _not_negative, "0 or more"),

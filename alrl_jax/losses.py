@@ -18,10 +18,13 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from alrl_jax.models.encoder import FaceEncoding
-from alrl_jax.models.identity import FaceFactors, feature_distance
+from alrl_jax.models.identity import FaceFactors, feature_distance, unit_length
 from alrl_jax.types import FaceBatch, SwapOutput
 
 Scalar = Float[Array, ""]
+
+OUTSIDE_WEIGHT = 0.25
+"""Weight of a pixel outside the face in a reconstruction: the blend takes those from the target."""
 
 
 @flax.struct.dataclass
@@ -38,7 +41,8 @@ class SwapForward:
         swapped: the swap.
         reconstructed: what the generator draws from the target's own codes.
         source_embedding: unit identity embedding of the source.
-        swap_embedding: unit identity embedding of the swap.
+        swap_factors: what the identity net reads from the swap.
+        target_factors: what the identity net reads from the target.
         target_features: feature pyramid of the target.
         generated_features: feature pyramid of the generated face.
         reconstructed_features: feature pyramid of the reconstruction.
@@ -58,7 +62,8 @@ class SwapForward:
     swapped: SwapOutput
     reconstructed: Float[Array, "b h w 3"]
     source_embedding: Float[Array, "b e"]
-    swap_embedding: Float[Array, "b e"]
+    swap_factors: FaceFactors
+    target_factors: FaceFactors
     target_features: list[Array]
     generated_features: list[Array]
     reconstructed_features: list[Array]
@@ -113,12 +118,24 @@ def total_loss(
 
 def identity(f: SwapForward) -> Scalar:
     """1 - cosine of the identity embeddings of swap and source."""
-    return jnp.mean(1.0 - jnp.sum(f.swap_embedding * f.source_embedding, axis=-1))
+    embedding = unit_length(f.swap_factors.identity_vector)
+    return jnp.mean(1.0 - jnp.sum(embedding * f.source_embedding, axis=-1))
+
+
+def attributes(f: SwapForward) -> Scalar:
+    """The identity net should read the target's attributes and pose from the swap.
+
+    Squared error of standardised attributes, and of angles in units of 30 degrees.
+    """
+    wanted = f.target_factors
+    error = jnp.square(f.swap_factors.attribute_vector - wanted.attribute_vector)
+    turned = jnp.square((f.swap_factors.pose_degrees - wanted.pose_degrees) / 30.0)
+    return jnp.mean(error) + jnp.mean(turned)
 
 
 def reconstruction(f: SwapForward) -> Scalar:
     """Where both faces are one person's, the generated face should be the target (L1)."""
-    return _mean_where(_l1(f.swapped.generated, f.target.image), f.same_identity)
+    return _mean_where(_face_l1(f, f.swapped.generated), f.same_identity)
 
 
 def perceptual(f: SwapForward) -> Scalar:
@@ -129,7 +146,7 @@ def perceptual(f: SwapForward) -> Scalar:
 
 def self_reconstruction(f: SwapForward) -> Scalar:
     """A face's own codes should draw it again (L1)."""
-    return jnp.mean(_l1(f.reconstructed, f.target.image))
+    return jnp.mean(_face_l1(f, f.reconstructed))
 
 
 def self_perceptual(f: SwapForward) -> Scalar:
@@ -245,6 +262,7 @@ def arcface(f: AnalyserForward) -> Scalar:
 LOSSES: dict[str, dict[str, Callable[[Any], Scalar]]] = {
     "swap": {
         "identity": identity,
+        "attributes": attributes,
         "reconstruction": reconstruction,
         "perceptual": perceptual,
         "self_reconstruction": self_reconstruction,
@@ -341,8 +359,12 @@ def _factor_error(read: Float[Array, "b f"], truth: Float[Array, "b n"], face: F
     return _mean_where(jnp.square(read - truth), face.labelled[:, None])
 
 
-def _l1(a: Float[Array, "b h w 3"], b: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
-    return jnp.mean(jnp.abs(a - b), axis=(1, 2, 3))
+def _face_l1(f: SwapForward, image: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
+    """Weighted mean of the absolute difference to the target; the blend's mask weighs the face."""
+    mask = jax.lax.stop_gradient(f.swapped.mask)
+    weight = OUTSIDE_WEIGHT + (1.0 - OUTSIDE_WEIGHT) * mask
+    difference = jnp.mean(jnp.abs(image - f.target.image), axis=-1, keepdims=True)
+    return jnp.sum(weight * difference, axis=(1, 2, 3)) / jnp.sum(weight, axis=(1, 2, 3))
 
 
 def _mean_where(values: Float[Array, "b *n"], where: Bool[Array, "b *m"]) -> Scalar:

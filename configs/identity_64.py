@@ -18,12 +18,15 @@ def get_config() -> ml_collections.ConfigDict:
         "arcface": 0.0,
     }
     config = default_config("identity", losses)
-    config.num_steps = 1300
-    config.batch_size = 64
+    config.num_steps = 4000
+    config.batch_size = 48
     config.log_every = 50
-    config.checkpoint_every = 500
-    config.sample_every = 1500
-    config.optimizer.learning_rate = 1.5e-3
+    config.checkpoint_every = 1000
+    config.sample_every = 2000
+    config.identity.widths = (32, 64, 96, 96)
+    config.identity.hidden = 128
+    config.optimizer.algorithm = "muon"
+    config.optimizer.learning_rate = 0.04
     config.optimizer.beta1 = 0.9
     config.optimizer.beta2 = 0.999
     config.optimizer.warmup_steps = 100

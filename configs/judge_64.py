@@ -19,18 +19,20 @@ def get_config() -> ml_collections.ConfigDict:
     }
     config = default_config("identity", losses)
     config.seed = 1000
-    config.num_steps = 2200
-    config.batch_size = 64
+    config.num_steps = 4500
+    config.batch_size = 48
     config.log_every = 50
-    config.checkpoint_every = 500
-    config.sample_every = 1500
+    config.checkpoint_every = 1000
+    config.sample_every = 2000
     config.data.split = "judge"
     config.data.num_identities = 3000
     config.data.images_per_identity = 4
     config.identity.kind = "judge"
     config.identity.block = "plain"
-    config.identity.widths = (32, 48, 80, 128)
-    config.optimizer.learning_rate = 1.5e-3
+    config.identity.widths = (32, 64, 96, 96)
+    config.identity.hidden = 128
+    config.optimizer.algorithm = "muon"
+    config.optimizer.learning_rate = 0.02
     config.optimizer.beta1 = 0.9
     config.optimizer.beta2 = 0.999
     config.optimizer.warmup_steps = 100

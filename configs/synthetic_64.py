@@ -16,6 +16,7 @@ def get_config() -> ml_collections.ConfigDict:
     """
     losses = {
         "identity": 1.0,
+        "attributes": 0.5,
         "reconstruction": 4.0,
         "perceptual": 0.5,
         "self_reconstruction": 4.0,
@@ -27,27 +28,29 @@ def get_config() -> ml_collections.ConfigDict:
         "attribute_consistency": 0.0,
         "latent": 0.001,
         "gate_budget": 0.1,
-        "gate_entropy": 0.01,
+        "gate_entropy": 0.002,
         "attribute_groups": 0.1,
-        "adversarial": 0.1,
+        "adversarial": 0.2,
         "r1": 0.5,
     }
     config = default_config("swap", losses)
-    config.num_steps = 2000
+    config.num_steps = 4500
     config.batch_size = 16
     config.log_every = 50
-    config.checkpoint_every = 200
-    config.sample_every = 200
+    config.checkpoint_every = 250
+    config.sample_every = 250
     config.data.same_identity_share = 0.5
+    config.swap.temperature_end = 0.5
     config.discriminator.mbstd_blocks = 4
-    config.optimizer.learning_rate = 1e-3
+    config.optimizer.algorithm = "muon"
+    config.optimizer.learning_rate = 0.02
     config.optimizer.generator_learning_rate = 2e-3
     config.optimizer.discriminator_learning_rate = 2e-3
     config.optimizer.beta1 = 0.5
     config.optimizer.clip_norm = 10.0
     config.optimizer.warmup_steps = 100
     config.optimizer.decay = True
-    config.optimizer.ema_kimg = 1.0
+    config.optimizer.ema_kimg = 2.0
     config.pretrained.identity = "embedded/identity_64"
     config.pretrained.generator = ""
     config.pretrained.swapper = ""

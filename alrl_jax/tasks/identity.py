@@ -29,7 +29,10 @@ class IdentityTask:
         self._config = config
         self._model_config = analyser_config(config)
         self._analyser = build_analyser(self._model_config)
-        self._optimizer = network_optimizer(config, config.optimizer.learning_rate)
+        rates = config.optimizer
+        self._optimizer = network_optimizer(
+            config, rates.learning_rate, algorithm=rates.algorithm
+        )
 
     def load_frozen(self) -> dict[str, PyTree]:
         """Nothing is frozen."""

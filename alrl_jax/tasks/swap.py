@@ -59,7 +59,7 @@ class SwapTask:
         self._discriminator = build_discriminator(discriminator_config(config))
         rates = config.optimizer
         lazy = rates.r1_interval if self._weight("r1") else 0
-        optimizer = network_optimizer(config, rates.learning_rate)
+        optimizer = network_optimizer(config, rates.learning_rate, algorithm=rates.algorithm)
         self._optimizers = {"encoder": optimizer, "swap": optimizer, "probe": optimizer}
         if config.generator.train:
             self._optimizers["generator"] = network_optimizer(config, rates.generator_learning_rate)
@@ -209,9 +209,9 @@ class SwapTask:
         image, mask = swapper.finish(
             networks, generated, batch.target.image, target.region_logits, drawn_region
         )
-        features = lambda x: apply(  # noqa: E731
-            swapper.identity, networks["identity"], x, method="features"
-        )
+        analyser = networks["identity"]
+        read = lambda x: apply(swapper.identity, analyser, x)  # noqa: E731
+        features = lambda x: apply(swapper.identity, analyser, x, method="features")  # noqa: E731
         return SwapForward(
             source=batch.source,
             target=batch.target,
@@ -222,7 +222,8 @@ class SwapTask:
             swapped=SwapOutput(image, generated, mask, gates, codes),
             reconstructed=reconstructed,
             source_embedding=embedding,
-            swap_embedding=swapper.embed(networks, image),
+            swap_factors=read(image),
+            target_factors=read(batch.target.image),
             target_features=features(batch.target.image),
             generated_features=features(generated),
             reconstructed_features=features(reconstructed),

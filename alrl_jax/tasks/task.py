@@ -97,7 +97,7 @@ def check_losses(config: Config) -> None:
 
 
 def network_optimizer(
-    config: Config, learning_rate: float, lazy_interval: int = 0
+    config: Config, learning_rate: float, lazy_interval: int = 0, algorithm: str = "adam"
 ) -> optax.GradientTransformation:
     """The optimiser of one network by the values of a config."""
     values = config.optimizer
@@ -110,4 +110,5 @@ def network_optimizer(
         decay=values.decay,
         clip_norm=values.clip_norm,
         lazy_interval=lazy_interval,
+        algorithm=algorithm,
     )
