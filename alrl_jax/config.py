@@ -104,7 +104,8 @@ class IdentityConfig:
 class OptimizerConfig:
     """Rates; lazy regularisation corrects rate and betas for its interval.
 
-    ``algorithm`` is that of analyser, encoder and swap module; StyleGAN2's networks use Adam.
+    ``algorithm`` is that of the tasks ``identity`` and ``swap``; discriminators, and generators
+    that train as a GAN alone, use Adam.
     """
 
     algorithm: str = "adam"

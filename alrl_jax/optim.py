@@ -11,7 +11,7 @@ PyTree = Any
 Update = Callable[..., tuple[PyTree, PyTree]]
 
 MUON_ADAM_SHARE = 0.15
-"""Under Muon, Adam's rate for biases, gains and heads, as a share of the matrices' rate."""
+"""Under Muon, Adam's rate for biases, gains and output layers, as a share of the kernels' rate."""
 
 
 def make_optimizer(
@@ -25,11 +25,12 @@ def make_optimizer(
     clip_norm: float = 0.0,
     lazy_interval: int = 0,
     algorithm: str = "adam",
+    equalized: bool = False,
 ) -> optax.GradientTransformation:
     """Adam, or Muon (Jordan et al. 2024), as all tasks use them.
 
     Muon makes the update of a kernel orthogonal, so that weak directions of the gradient are
-    learned as fast as strong ones. Biases, gains and the kernels of heads stay with Adam.
+    learned as fast as strong ones. Biases, gains and output layers stay with Adam.
 
     Args:
         learning_rate: peak rate.
@@ -43,6 +44,8 @@ def make_optimizer(
             betas are corrected by interval / (interval + 1) (Karras et al. 2020, appendix B).
         algorithm: "adam" or "muon"; Muon is for networks whose kernels end in the output
             axis, as flax lays them out.
+        equalized: whether the weights are StyleGAN2's, kept at a deviation of one and scaled at
+            run time; Muon then makes their updates of size ``learning_rate`` each.
 
     Returns:
         The gradient transformation.
@@ -65,6 +68,7 @@ def make_optimizer(
             adam_b2=betas[1],
             adam_learning_rate=schedule(MUON_ADAM_SHARE * peak),
             muon_weight_dimension_numbers=_matrices,
+            consistent_rms=1.0 if equalized else None,
         )
     else:
         rule = optax.adam(schedule(peak), b1=betas[0], b2=betas[1], eps=1e-8)
@@ -76,8 +80,9 @@ def _matrices(params: PyTree) -> PyTree:
     """How Muon reads each kernel as a matrix; None for what Adam keeps."""
 
     def read(path: tuple[Any, ...], value: jax.Array) -> contrib.MuonDimensionNumbers | None:
-        names = [str(getattr(entry, "key", entry)) for entry in path]
-        if names[-1] != "kernel" or any(name.endswith("head") for name in names):
+        *modules, name = [str(getattr(entry, "key", entry)) for entry in path]
+        is_output = any(module.endswith("head") or module == "torgb" for module in modules)
+        if name not in ("kernel", "weight") or value.ndim < 2 or is_output:
             return None
         axes = tuple(range(value.ndim - 1))
         return contrib.MuonDimensionNumbers(reduction_axis=axes, output_axis=value.ndim - 1)

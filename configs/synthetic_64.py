@@ -34,7 +34,7 @@ def get_config() -> ml_collections.ConfigDict:
         "r1": 0.5,
     }
     config = default_config("swap", losses)
-    config.num_steps = 4500
+    config.num_steps = 3300
     config.batch_size = 16
     config.log_every = 50
     config.checkpoint_every = 250
@@ -44,7 +44,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.discriminator.mbstd_blocks = 4
     config.optimizer.algorithm = "muon"
     config.optimizer.learning_rate = 0.02
-    config.optimizer.generator_learning_rate = 2e-3
+    config.optimizer.generator_learning_rate = 0.01
     config.optimizer.discriminator_learning_rate = 2e-3
     config.optimizer.beta1 = 0.5
     config.optimizer.clip_norm = 10.0

@@ -62,7 +62,12 @@ class SwapTask:
         optimizer = network_optimizer(config, rates.learning_rate, algorithm=rates.algorithm)
         self._optimizers = {"encoder": optimizer, "swap": optimizer, "probe": optimizer}
         if config.generator.train:
-            self._optimizers["generator"] = network_optimizer(config, rates.generator_learning_rate)
+            self._optimizers["generator"] = network_optimizer(
+                config,
+                rates.generator_learning_rate,
+                algorithm=rates.algorithm,
+                equalized=True,
+            )
         if self._weight("adversarial"):
             self._optimizers["discriminator"] = network_optimizer(
                 config, rates.discriminator_learning_rate, lazy

@@ -97,7 +97,11 @@ def check_losses(config: Config) -> None:
 
 
 def network_optimizer(
-    config: Config, learning_rate: float, lazy_interval: int = 0, algorithm: str = "adam"
+    config: Config,
+    learning_rate: float,
+    lazy_interval: int = 0,
+    algorithm: str = "adam",
+    equalized: bool = False,
 ) -> optax.GradientTransformation:
     """The optimiser of one network by the values of a config."""
     values = config.optimizer
@@ -111,4 +115,5 @@ def network_optimizer(
         clip_norm=values.clip_norm,
         lazy_interval=lazy_interval,
         algorithm=algorithm,
+        equalized=equalized,
     )
