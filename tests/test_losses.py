@@ -1,19 +1,33 @@
 """Losses against values worked out by hand."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from alrl_jax.losses import (
     LOSSES,
+    OUTSIDE_WEIGHT,
     REGULARISERS,
+    SwapForward,
     arcface_logits,
     discriminator_loss,
     path_lengths,
     r1_penalty,
     total_loss,
 )
+from alrl_jax.models.identity import FaceFactors
 from tests import tiny
+
+
+def _forward(**fields: Any) -> SwapForward:
+    """A forward pass of which only some fields are known."""
+    forward = object.__new__(SwapForward)
+    for name, value in fields.items():
+        object.__setattr__(forward, name, value)
+    return forward
 
 
 def test_r1_of_a_linear_critic_is_half_its_squared_weight() -> None:
@@ -48,6 +62,31 @@ def test_a_loss_without_weight_is_not_called() -> None:
     weights = dict.fromkeys(LOSSES["swap"], 0.0)
     total, values = total_loss("swap", None, weights)
     assert float(total) == 0.0 and values == {}
+
+
+def test_reconstruction_looks_at_the_face_first() -> None:
+    left = jnp.zeros((1, 4, 4, 1)).at[:, :, :2].set(1.0)
+    loss = lambda drawn: LOSSES["swap"]["self_reconstruction"](  # noqa: E731
+        _forward(
+            swapped=SimpleNamespace(mask=left),
+            target=SimpleNamespace(image=jnp.zeros((1, 4, 4, 3))),
+            reconstructed=jnp.broadcast_to(drawn, (1, 4, 4, 3)),
+        )
+    )
+    inside = 1.0 / (1.0 + OUTSIDE_WEIGHT)
+    assert float(loss(left)) == pytest.approx(inside)
+    assert float(loss(1.0 - left)) == pytest.approx(1.0 - inside)
+
+
+def test_attributes_are_compared_with_the_targets() -> None:
+    read = lambda shift: FaceFactors(  # noqa: E731
+        identity_vector=jnp.zeros((2, 3)),
+        attribute_vector=jnp.full((2, 4), shift),
+        pose_degrees=jnp.full((2, 3), 30.0 * shift),
+        landmarks=jnp.zeros((2, 1, 2)),
+    )
+    forward = _forward(swap_factors=read(3.0), target_factors=read(1.0))
+    assert float(LOSSES["swap"]["attributes"](forward)) == pytest.approx(4.0 + 4.0)
 
 
 @pytest.mark.parametrize("name", tiny.CONFIG_NAMES)
