@@ -246,14 +246,81 @@ _correlate.defvjp(
 )
 
 
+@jax.custom_vjp
+def _grow_smooth(
+    x: Float[Array, "b h w i"], weight: Float[Array, "3 3 i o"]
+) -> Float[Array, "b h2 w2 o"]:
+    """A 3x3 transposed convolution of stride 2, low-pass filtered."""
+    return lax.platform_dependent(x, weight, cpu=_grow_by_parity, default=_grow_and_filter)
+
+
+def _grow_and_filter(
+    x: Float[Array, "b h w i"], weight: Float[Array, "3 3 i o"]
+) -> Float[Array, "b h2 w2 o"]:
+    spread = _grow(x, weight.swapaxes(2, 3))
+    return upfirdn2d(spread, FIR_FILTER, padding=(1, 1, 1, 1), gain=4.0)
+
+
+def _grow_by_parity(
+    x: Float[Array, "b h w i"], weight: Float[Array, "3 3 i o"]
+) -> Float[Array, "b h2 w2 o"]:
+    """The same without zeros between the pixels, which CPUs multiply like any other number.
+
+    Even rows of the spread image see the kernel's rows 0 and 2, odd rows its row 1; so do columns.
+    """
+    halo = ((1, 1), (1, 1))
+
+    def convolve(taps: Float[Array, "k m i o"]) -> Float[Array, "b h3 w3 o"]:
+        return lax.conv_general_dilated(x, taps, (1, 1), halo, dimension_numbers=_CONV_LAYOUT)
+
+    def spread_rows(taps: Float[Array, "k 3 i o"]) -> Float[Array, "b h3 w2 o"]:
+        return _filter_parities(convolve(taps[:, ::-2]), convolve(taps[:, 1:2]), axis=2)
+
+    return _filter_parities(spread_rows(weight[::-2]), spread_rows(weight[1:2]), axis=1)
+
+
+def _filter_parities(
+    even: Float[Array, "b ..."], odd: Float[Array, "b ..."], axis: int
+) -> Float[Array, "b ..."]:
+    """Filters an axis of which every second pixel is in ``even``, the others in ``odd``.
+
+    Args:
+        even: pixels 0, 2, ..., 2n.
+        odd: pixels -1, 1, ..., 2n + 1.
+        axis: the axis, of n + 1 and n + 2 pixels.
+
+    Returns:
+        The 2n pixels that lie between, in one.
+    """
+    size = even.shape[axis] - 1
+    taps = [2.0 * float(tap) for tap in FIR_FILTER]
+    pixels = (odd, 0), (even, 0), (odd, 1), (even, 1), (odd, 2)
+    views = [lax.slice_in_dim(image, at, at + size, 1, axis) for image, at in pixels]
+    filtered = [
+        sum(tap * view for tap, view in zip(taps, views[start : start + len(taps)], strict=True))
+        for start in (0, 1)
+    ]
+    woven = jnp.stack(filtered, axis + 1)
+    return woven.reshape(*woven.shape[:axis], 2 * size, *woven.shape[axis + 2 :])
+
+
+def _grow_smooth_backward(
+    kept: tuple[Array, Array], y: Float[Array, "b h2 w2 o"]
+) -> tuple[Float[Array, "b h w i"], Float[Array, "3 3 i o"]]:
+    x, weight = kept
+    spread = upfirdn2d(y, FIR_FILTER, padding=(2, 2, 2, 2), gain=4.0)
+    swapped = weight.swapaxes(2, 3)
+    return _shrink(spread, swapped), _correlate(spread, x).swapaxes(2, 3)
+
+
+_grow_smooth.defvjp(_keep_arguments(_grow_smooth), _grow_smooth_backward)
+
+
 def upsample_conv2d(
     x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]
 ) -> Float[Array, "b h2 w2 o"]:
     """Doubles the resolution and convolves; 1x1 or 3x3, held as transposed convolutions do."""
-    if weight.shape[0] == 1:
-        return upsample2d(conv2d(x, weight))
-    spread = _grow(x, weight.swapaxes(2, 3))
-    return upfirdn2d(spread, FIR_FILTER, padding=(1, 1, 1, 1), gain=4.0)
+    return upsample2d(conv2d(x, weight)) if weight.shape[0] == 1 else _grow_smooth(x, weight)
 
 
 def downsample_conv2d(
