@@ -58,10 +58,22 @@ def arcface(photos: Path, num_steps: int) -> Config:
     )
 
 
-def test_two_and_two_steps_are_four(photos: Path, tmp_path: Path) -> None:
-    train(arcface(photos, 4), tmp_path / "four")
-    train(arcface(photos, 2), tmp_path / "two")
-    train(arcface(photos, 4), tmp_path / "two")
+def of_task(task: str, photos: Path, directory: Path, num_steps: int) -> Config:
+    if task == "identity":
+        return arcface(photos, num_steps)
+    identity = tiny.save_tiny_identity(directory / "identity") if task == "swap" else None
+    config = {"generator": "generator_64", "swap": "synthetic_64"}[task]
+    return on_photos(config, photos, identity, num_steps=num_steps, optimizer__decay=False)
+
+
+@pytest.mark.parametrize(
+    "task",
+    ["identity", *(pytest.param(task, marks=pytest.mark.slow) for task in ("generator", "swap"))],
+)
+def test_two_and_two_steps_are_four(task: str, photos: Path, tmp_path: Path) -> None:
+    train(of_task(task, photos, tmp_path, 4), tmp_path / "four")
+    train(of_task(task, photos, tmp_path, 2), tmp_path / "two")
+    train(of_task(task, photos, tmp_path, 4), tmp_path / "two")
     names = ("params", "ema", "opt_state")
     _, whole = read_fields(tmp_path / "four", names)
     _, resumed = read_fields(tmp_path / "two", names)

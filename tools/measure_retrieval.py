@@ -1,0 +1,81 @@
+"""How well an analyser tells people apart: finds unseen people again from another picture.
+
+    python -m tools.measure_retrieval --model=embedded/identity_64 [--people=200] [--seed=0]
+
+Renders two pictures of every person, each with its own pose, expression, light, skin and hair, and
+looks each second picture up among the first ones by the cosine of embeddings.  Prints one JSON
+object.
+"""
+
+import json
+
+import jax
+import numpy as np
+from absl import flags
+from jaxtyping import Float
+
+from alrl_jax import synthetic
+from alrl_jax.command_line import run
+from alrl_jax.errors import UserError
+from alrl_jax.evaluation.judging import retrieval
+from alrl_jax.loading import AnalyserModel, load
+
+MODEL = flags.DEFINE_string("model", "embedded/identity_64", "Identity net or judge.")
+PEOPLE = flags.DEFINE_integer("people", 200, "Number of people.", lower_bound=2)
+SEED = flags.DEFINE_integer("seed", 0, "Which people and attributes of the split.")
+SPLIT = flags.DEFINE_enum("split", "test", tuple(synthetic.SPLITS), "Part of the key space.")
+
+BATCH = 50
+
+
+def find_people(model: AnalyserModel, split: str, seed: int, people: int) -> dict[str, float]:
+    """Share of people who are found by a second picture of theirs, among all first pictures.
+
+    Args:
+        model: identity net or judge.
+        split: key of ``synthetic.SPLITS``.
+        seed: which people of the split.
+        people: how many.
+
+    Returns:
+        ``top1`` and ``top5``.
+    """
+    key = synthetic.split_key(split, seed)
+    identities = synthetic.sample_identities(key, people)
+    attributes = synthetic.sample_attributes(key, 2 * people)
+    first, second = (
+        _embed(model, identities, jax.tree.map(lambda x, nth=nth: x[nth::2], attributes))
+        for nth in (0, 1)
+    )
+    return {f"top{n}": float(np.mean(retrieval(second, first, top=n))) for n in (1, 5)}
+
+
+def _embed(
+    model: AnalyserModel, people: synthetic.Identities, attributes: synthetic.Attributes
+) -> Float[np.ndarray, "n e"]:
+    """Unit embeddings of one rendered picture a person."""
+    resolution = model.config["resolution"]
+    parts = []
+    for start in range(0, len(people.face_width), BATCH):
+        cut = slice(start, start + BATCH)
+        who, how = jax.tree.map(lambda x, cut=cut: x[cut], (people, attributes))
+        parts.append(np.asarray(model(synthetic.render(who, how, resolution).image)))
+    return np.concatenate(parts)
+
+
+def main(_: list[str]) -> int:
+    """Measures and prints."""
+    model = load(MODEL.value)
+    if not isinstance(model, AnalyserModel):
+        raise UserError(
+            f"got --model={MODEL.value} of kind {model.kind}; expected an identity net or a judge; "
+            "name another directory"
+        )
+    found = find_people(model, SPLIT.value, SEED.value, PEOPLE.value)
+    asked = {"model": MODEL.value, "split": SPLIT.value, "seed": SEED.value}
+    print(json.dumps(asked | {"people": PEOPLE.value} | found))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
