@@ -11,23 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from alrl_jax.convert.formats import FORMATS, KINDS, Format, Tensors, generator_module
-from alrl_jax.convert.rules import LAYOUTS, Row, expand
-from alrl_jax.convert.torch_files import read_torch_zip
+from alrl_jax.convert import rules, rules_tf
+from alrl_jax.convert.containers import read_checkpoint
+from alrl_jax.convert.formats import FORMATS, KINDS, LICENCES, Format
+from alrl_jax.convert.inert_pickle import shown
+from alrl_jax.convert.networks import Network
+from alrl_jax.convert.rules import Row, expand
+from alrl_jax.convert.settings import INIT_KWARGS, float16_modules
 from alrl_jax.errors import UserError
 from alrl_jax.model_directory import save_model
+from alrl_jax.models.build import build_generator
 from alrl_jax.models.functional import apply
 
+LAYOUTS = rules.LAYOUTS | rules_tf.LAYOUTS
 AVERAGE_SAMPLES = 10_000
 _AVERAGE = "constants/mapping/w_avg"
 _NAMED = 4
 """How many names an error message lists."""
-
-READERS = {b"PK\x03\x04": read_torch_zip}
-"""Container readers by the first bytes of a file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,12 +41,12 @@ class Candidate:
     Attributes:
         format: what it is.
         section: the checkpoint's name for it, "" for the checkpoint itself.
-        tensors: its tensors by name, with what belongs to it from beside it.
+        network: its tensors, with what belongs to it from beside it, and its settings.
     """
 
     format: Format
     section: str
-    tensors: Tensors
+    network: Network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,14 +82,7 @@ def convert_file(
     Raises:
         UserError: if anything about the file is not as it should be; nothing is written then.
     """
-    candidates, others = find_networks(read_checkpoint(source))
-    chosen = choose(candidates, kind)
-    converted = convert(chosen, progress)
-    converted.source.update(
-        file=source.name,
-        sha256=file_sha256(source),
-        skipped=[c.section for c in candidates if c is not chosen] + others,
-    )
+    converted = _convert_from(source, kind, progress)
     save_model(
         output,
         converted.kind,
@@ -97,42 +94,75 @@ def convert_file(
     return converted
 
 
-def read_checkpoint(path: Path) -> Any:
-    """Reads a file of any format that is understood, without running anything in it.
-
-    Raises:
-        UserError: if there is no such file, or it is none of these formats, or damaged.
-    """
+def _convert_from(
+    source: Path, kind: str, progress: Callable[[list[str]], Iterable[str]]
+) -> Converted:
+    """Converts without writing; whatever was read and is not used is gone on return."""
+    candidates, others = find_networks(read_checkpoint(source))
     try:
-        with path.open("rb") as file:
-            head = file.read(8)
-    except OSError as error:
-        raise UserError(f"got {path}: {error.strerror}; expected a checkpoint file") from error
-    for magic, reader in READERS.items():
-        if head.startswith(magic):
-            return reader(path)
-    raise UserError(
-        f"got {path}, which is no zip archive of PyTorch; expected a .pt file of PyTorch 1.6 or "
-        "later; save it anew with a recent torch.save"
+        chosen = choose(candidates, kind)
+        skipped = [c.section for c in candidates if c is not chosen] + others
+        candidates.clear()
+        _check_size(chosen, source.stat().st_size)
+        converted = convert(chosen, progress)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    tensors = converted.source.pop("tensors")
+    converted.source.update(
+        file=source.name,
+        sha256=file_sha256(source),
+        skipped=skipped,
+        licence=LICENCES.get(source.name, chosen.format.licence),
+        tensors=tensors,
     )
+    return converted
+
+
+def _check_size(candidate: Candidate, file_bytes: int) -> None:
+    """Refuses tensors that share their numbers until they outgrow the file.
+
+    A number takes a byte at least.
+    """
+    arrays = (x for x in candidate.network.tensors.values() if isinstance(x, np.ndarray))
+    count = sum(array.size for array in arrays)
+    if count > file_bytes:
+        raise UserError(f"got {count} numbers in {file_bytes} bytes; expected no shared tensors")
 
 
 def find_networks(checkpoint: Any) -> tuple[list[Candidate], list[str]]:
     """The networks in a checkpoint, and the names of all else in it."""
+    if isinstance(checkpoint, Network):
+        checkpoint = {"": checkpoint}
     if not isinstance(checkpoint, dict):
         return [], [type(checkpoint).__name__]
     flat = {k: v for k, v in checkpoint.items() if isinstance(v, np.ndarray)}
     row = _recognise(flat)
     if row is not None:
-        return [Candidate(row, "", flat)], [str(k) for k in checkpoint if k not in flat]
+        others = [shown(str(k)) for k in checkpoint if k not in flat]
+        return [Candidate(row, "", Network(flat, _built_with(checkpoint)))], others
     found: list[Candidate] = []
     for name, section in checkpoint.items():
-        row = _recognise(section)
+        tensors = section.tensors if isinstance(section, Network) else section
+        row = _recognise(tensors)
         if row is not None:
             beside = {k: flat[k] for k in row.beside if k in flat}
-            found.append(Candidate(row, str(name), {**section, **beside}))
+            said = section.settings if isinstance(section, Network) else _built_with(checkpoint)
+            network = Network({**tensors, **beside}, said)
+            found.append(Candidate(row, shown(str(name)), network))
     used = {c.section for c in found} | {k for c in found for k in c.format.beside}
-    return found, [str(name) for name in checkpoint if name not in used]
+    return found, [shown(str(name)) for name in checkpoint if shown(str(name)) not in used]
+
+
+def _built_with(checkpoint: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
+    """The arguments of a network whose tensors stand alone, where the file has them beside."""
+    arguments = checkpoint.get(INIT_KWARGS)
+    if not isinstance(arguments, dict):
+        return {}
+    nested = [arguments.get(f"{part}_kwargs") for part in ("synthesis", "block", "epilogue")]
+    merged = dict(arguments)
+    for part in nested:
+        merged |= part if isinstance(part, dict) else {}
+    return {INIT_KWARGS: merged}
 
 
 def _recognise(section: Any) -> Format | None:
@@ -184,25 +214,27 @@ def convert(
     Raises:
         UserError: if a tensor is missing, left over, of another shape, or not finite.
     """
-    row, tensors = candidate.format, candidate.tensors
-    bad_names = [repr(name) for name in tensors if not isinstance(name, str)]
-    if bad_names:
-        raise UserError(f"got tensors named {_listed(bad_names)}; expected text; is it damaged?")
-    config = row.read_config(tensors)
-    depth = config.get("num_mapping_layers", 0)
-    rows = expand(row.rules, config["resolution"], depth)
+    row, tensors = candidate.format, candidate.network.tensors
+    _check_tensors(tensors)
+    config = row.read_config(candidate.network)
+    depth, conditional = config.get("num_mapping_layers", 0), config["label_dim"] > 0
+    rows = expand(row.rules, config["resolution"], depth, conditional)
     estimated = [n for n in row.beside if n in rows and n not in tensors]
     _check_names(rows.keys() - set(estimated), tensors.keys(), candidate)
     expected: dict[str, Any] = traverse_util.flatten_dict(row.shapes(config), sep="/")
     flat: dict[str, np.ndarray] = {}
+    report: dict[str, str] = {}
     for name in progress(sorted(tensors)):
-        path, array = _place(name, tensors[name], rows[name])
+        # Taken out, so that the source makes room for the result.
+        tensor = tensors.pop(name)
+        path, array = _place(name, tensor, rows[name])
+        report[name] = f"{path or 'checked'} {list(tensor.shape)} {rows[name][1]}"
         if path is None:
             continue
         if path not in expected or array.shape != expected[path].shape:
             shape = list(expected[path].shape) if path in expected else "no such tensor"
             raise UserError(
-                f"got {name} of shape {list(tensors[name].shape)}, for us {list(array.shape)}; "
+                f"got {name} of shape {list(tensor.shape)}, for us {list(array.shape)}; "
                 f"expected {shape}; is the file complete?"
             )
         flat[path] = array
@@ -213,8 +245,21 @@ def convert(
     source: dict[str, Any] = {"project": row.project, "section": candidate.section}
     if estimated:
         source["w_avg"] = f"mean of {AVERAGE_SAMPLES} codes: the file holds none"
+    halves = float16_modules(candidate.network)
+    if halves:
+        source["float16_modules"] = ", ".join(map(shown, halves))
+    source["tensors"] = report
     variables = traverse_util.unflatten_dict(flat, sep="/")
     return Converted(row.kind, config, variables, dict(row.conventions), source)
+
+
+def _check_tensors(tensors: Mapping[Any, Any]) -> None:
+    names = [repr(name) for name in tensors if not isinstance(name, str)]
+    if names:
+        raise UserError(f"got tensors named {_listed(names)}; expected text; is it damaged?")
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, np.ndarray):
+            raise UserError(f"got {shown(name)}, a {type(tensor).__name__}; expected a tensor")
 
 
 def file_sha256(path: Path) -> str:
@@ -226,25 +271,28 @@ def file_sha256(path: Path) -> str:
 def _place(name: str, tensor: np.ndarray, row: Row) -> tuple[str | None, np.ndarray]:
     """The target of a tensor and its value there, checked."""
     path, layout = row[0], LAYOUTS[row[1]]
-    if tensor.ndim != layout.axes or not np.issubdtype(tensor.dtype, np.number):
+    number = tensor.dtype.kind in "fiu" or tensor.dtype == jnp.bfloat16
+    if tensor.ndim != layout.axes or not number:
         raise UserError(
             f"got {name} of shape {list(tensor.shape)} and type {tensor.dtype}; expected "
             f"{layout.axes} axes of real numbers; is it damaged?"
         )
-    value = np.asarray(layout.convert(tensor), np.float32)
+    with np.errstate(over="ignore"):  # told below, with the name
+        value = np.array(layout.convert(tensor), np.float32, order="C")
     if not np.isfinite(value).all():
         raise UserError(f"got {name} with NaN or infinite values; expected numbers; is it damaged?")
     if layout.constant is not None and (
         value.shape != layout.constant.shape or not np.allclose(value, layout.constant, atol=1e-6)
     ):
         raise UserError(f"got another filter in {name}; expected [1, 3, 3, 1]; it is unsupported")
-    return path, np.ascontiguousarray(value).reshape(value.shape)
+    return path, value
 
 
 def _average_code(config: dict[str, Any], flat: Mapping[str, np.ndarray]) -> np.ndarray:
     """The mean of W, for files that do not hold it."""
-    module = generator_module(config)
-    variables = traverse_util.unflatten_dict(dict(flat), sep="/")
+    module = build_generator(config)
+    mapping = {path: array for path, array in flat.items() if "/mapping/" in path}
+    variables = traverse_util.unflatten_dict(mapping, sep="/")
     z = jax.random.normal(jax.random.key(0), (AVERAGE_SAMPLES, module.z_dim))
     codes = jax.jit(lambda v, z: apply(module, v, z, method="map")[:, 0].mean(0))(variables, z)
     return np.asarray(codes)
@@ -263,7 +311,7 @@ def _check_names(expected: Iterable[str], got: Iterable[str], candidate: Candida
 
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    return ", ".join(map(shown, names[:_NAMED])) + more
 
 
 def describe(converted: Converted) -> list[tuple[str, str]]:

@@ -5,17 +5,82 @@ looked up in the caller's table; what is not there is an error, never an import.
 """
 
 import dataclasses
-import io
+import mmap
 import pickletools
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
-MAX_INSTRUCTIONS = 20_000_000
-"""A checkpoint of many networks with optimiser states has a few hundred thousand."""
+LARGE_BYTES = 2**16
+"""From this length on, what a pickle holds is not copied out of the file."""
+
+MAX_KEY = 2**31
+"""Largest number that is a key.  (Larger ones can be chosen so that all of them hash alike.)"""
+
+MAX_INTEGER_BYTES = 16
+_SHOWN = 80
 
 
 class InertPickleError(ValueError):
     """The stream is damaged, or holds something that a weight file does not need."""
+
+
+def shown(value: object) -> str:
+    """A name out of a file, fit for a one-line message."""
+    text = value if isinstance(value, str) else str(type(value).__name__)
+    text = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
+    return text if text.isprintable() and text.isascii() else ascii(text)
+
+
+class Budget:
+    """How many more instructions a file may have interpreted.
+
+    An instruction takes a byte and an honest file has none read twice, so a file's size is its
+    budget; without one, a few bytes could have the same nested stream read over and over.
+    """
+
+    def __init__(self, instructions: int) -> None:
+        self.left = instructions
+
+    def spend(self) -> None:
+        """Takes one."""
+        self.left -= 1
+        if self.left < 0:
+            raise InertPickleError("it reads itself over and over")
+
+
+class ByteReader:
+    """A file in memory as ``pickletools`` reads it; large pieces are views, not copies.
+
+    Attributes:
+        view: the bytes.
+        position: where the next read starts.
+    """
+
+    def __init__(self, data: bytes | memoryview | mmap.mmap) -> None:
+        self.view = memoryview(data)
+        self.position = 0
+
+    def tell(self) -> int:
+        """Where the next read starts."""
+        return self.position
+
+    def read(self, count: int) -> bytes | memoryview:
+        """The next ``count`` bytes, fewer at the end."""
+        piece = self.view[self.position : self.position + count]
+        self.position += len(piece)
+        return piece if count >= LARGE_BYTES else bytes(piece)
+
+    def readline(self) -> bytes:
+        """Bytes up to and with the next line feed."""
+        reach, left = 256, len(self.view) - self.position
+        while True:
+            piece = bytes(self.view[self.position : self.position + reach])
+            end = piece.find(b"\n") + 1
+            if end or reach >= left:
+                break
+            reach *= 4
+        self.position += end or len(piece)
+        return piece[:end] if end else piece
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,41 +103,61 @@ class Opaque:
     name: str
 
 
+class Unbuilt:
+    """An object whose state is still to come: the BUILD instruction replaces it.
+
+    Attributes:
+        memo: where the pickle's memo holds it.
+    """
+
+    def __init__(self) -> None:
+        self.memo: list[int] = []
+
+    def build(self, state: Any) -> Any:
+        """What the object is, given its state."""
+        raise NotImplementedError
+
+
 def opaque(name: str) -> Global:
     """A class whose objects are not looked into."""
     return Global(name, lambda *_: Opaque(name))
 
 
 def read_pickle(
-    stream: BinaryIO | bytes,
+    stream: ByteReader | bytes,
     names: Mapping[str, Global],
     load_persistent: Callable[[Any], Any] | None = None,
+    budget: Budget | None = None,
 ) -> Any:
     """Interprets one pickle.
 
     Args:
-        stream: the pickle; a stream is left standing behind it.
+        stream: the pickle; a reader is left standing behind it.
         names: what may be named, by "module name".
         load_persistent: what a persistent id stands for.
+        budget: limit of the instructions of the whole file; None allows one a byte.
 
     Raises:
         InertPickleError: if the pickle is damaged or names something else.
     """
-    stream = io.BytesIO(stream) if isinstance(stream, bytes) else stream
+    reader = ByteReader(stream) if isinstance(stream, bytes) else stream
+    budget = budget or Budget(len(reader.view))
     machine = _Machine(names, load_persistent)
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+        for opcode, argument, _ in pickletools.genops(reader):  # pyright: ignore[reportArgumentType]
             step = _STEPS.get(opcode.name)
             if step is None:
                 raise InertPickleError(f"instruction {opcode.name} is not one of a weight file")
-            if count > MAX_INSTRUCTIONS:
-                raise InertPickleError(f"more than {MAX_INSTRUCTIONS} instructions")
+            budget.spend()
             step(machine, argument)
         return machine.result()
     except InertPickleError:
         raise
-    except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError) as error:
-        raise InertPickleError(f"damaged: {type(error).__name__}: {error}") from error
+    except _DAMAGE as error:
+        raise InertPickleError(f"damaged: {type(error).__name__}: {shown(str(error))}") from error
+
+
+_DAMAGE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError)
 
 
 class _Machine:
@@ -112,6 +197,8 @@ class _Machine:
 
     def put(self, index: int) -> None:
         self.memo[index] = self.stack[-1]
+        if isinstance(self.stack[-1], Unbuilt):
+            self.stack[-1].memo.append(index)
 
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
@@ -134,26 +221,42 @@ class _Machine:
 
     def push_global(self, name: str) -> None:
         if name not in self.names:
-            raise InertPickleError(f"it names {name!r}, which a weight file does not need")
+            raise InertPickleError(f"it names '{shown(name)}', which a weight file does not need")
         self.push(self.names[name])
 
     def push_stack_global(self, _: None) -> None:
         module, name = self.take(2)
+        if not isinstance(module, str) or not isinstance(name, str):
+            raise InertPickleError("damaged: a name that is no text")
         self.push_global(f"{module} {name}")
+
+    def push_integer(self, value: int) -> None:
+        if value.bit_length() > 8 * MAX_INTEGER_BYTES:
+            raise InertPickleError(f"a number has more than {MAX_INTEGER_BYTES} bytes")
+        self.push(value)
+
+    def make_dict(self, _: None) -> None:
+        items = self.since_mark()
+        self.push({})
+        self.set_items(items)
 
     def call(self, _: None) -> None:
         function, arguments = self.take(2)
         if not isinstance(function, Global) or function.make is None:
-            raise InertPickleError(f"it calls {getattr(function, 'name', type(function))!r}")
+            raise InertPickleError(f"it calls '{shown(getattr(function, 'name', function))}'")
         if not isinstance(arguments, tuple):
             raise InertPickleError("damaged: a call without arguments")
         self.push(function.make(*arguments))
 
     def build(self, _: None) -> None:
-        """Drops the state of an object: dicts and opaque objects have none that matters."""
-        self.take(1)
-        if not isinstance(self.stack[-1], dict | Opaque):
-            raise InertPickleError(f"it sets the state of a {type(self.stack[-1]).__name__}")
+        """Sets the state of an object; dicts and opaque objects have none that matters."""
+        (state,) = self.take(1)
+        target = self.stack[-1]
+        if isinstance(target, Unbuilt):
+            self.stack[-1] = target.build(state)
+            self.memo.update(dict.fromkeys(target.memo, self.stack[-1]))
+        elif not isinstance(target, dict | Opaque):
+            raise InertPickleError(f"it sets the state of a {type(target).__name__}")
 
     def push_persistent(self, _: None) -> None:
         (identifier,) = self.take(1)
@@ -166,6 +269,8 @@ def check_key(key: Any) -> str | int:
     """The key of a dict: text or number.  (Deeply nested tuples would exhaust the stack.)"""
     if not isinstance(key, str | int):
         raise InertPickleError(f"a dict has a key of type {type(key).__name__}")
+    if isinstance(key, int) and abs(key) > MAX_KEY:
+        raise InertPickleError(f"a dict has a key above {MAX_KEY}")
     return key
 
 
@@ -191,27 +296,39 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "BININT": _literal,
     "BININT1": _literal,
     "BININT2": _literal,
-    "LONG1": _literal,
+    "INT": _literal,
+    "LONG": _Machine.push_integer,
+    "LONG1": _Machine.push_integer,
+    "LONG4": _Machine.push_integer,
+    "FLOAT": _literal,
     "BINFLOAT": _literal,
+    "SHORT_BINSTRING": _literal,
+    "BINSTRING": _literal,
+    "UNICODE": _literal,
     "BINUNICODE": _literal,
     "SHORT_BINUNICODE": _literal,
     "BINUNICODE8": _literal,
     "BINBYTES": _literal,
     "SHORT_BINBYTES": _literal,
     "BINBYTES8": _literal,
+    "BYTEARRAY8": _literal,
     "MARK": _Machine.mark,
     "TUPLE": lambda m, a: m.push(tuple(m.since_mark())),
     "TUPLE1": lambda m, a: m.push(m.take(1)),
     "TUPLE2": lambda m, a: m.push(m.take(2)),
     "TUPLE3": lambda m, a: m.push(m.take(3)),
+    "LIST": lambda m, a: m.push(m.since_mark()),
+    "DICT": _Machine.make_dict,
     "SETITEM": lambda m, a: m.set_items(list(m.take(2))),
     "SETITEMS": lambda m, a: m.set_items(m.since_mark()),
     "APPEND": lambda m, a: m.append(list(m.take(1))),
     "APPENDS": lambda m, a: m.append(m.since_mark()),
     "ADDITEMS": lambda m, a: m.add(m.since_mark()),
+    "PUT": _Machine.put,
     "BINPUT": _Machine.put,
     "LONG_BINPUT": _Machine.put,
     "MEMOIZE": lambda m, a: m.put(len(m.memo)),
+    "GET": lambda m, a: m.push(m.memo[a]),
     "BINGET": lambda m, a: m.push(m.memo[a]),
     "LONG_BINGET": lambda m, a: m.push(m.memo[a]),
     "GLOBAL": _Machine.push_global,

@@ -20,7 +20,7 @@ _FIR = np.outer(ops.FIR_FILTER, ops.FIR_FILTER)
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How a PyTorch tensor becomes one of ours.
+    """How a tensor of others becomes one of ours.
 
     Attributes:
         axes: number of axes of the source.
@@ -41,7 +41,7 @@ def _conv(x: np.ndarray) -> np.ndarray:
     return x.transpose(2, 3, 1, 0)
 
 
-def _dense_on_maps(x: np.ndarray) -> np.ndarray:
+def dense_on_maps(x: np.ndarray) -> np.ndarray:
     """Columns that run over (channel, row, column) of 4x4 maps; ours: (row, column, channel)."""
     maps = x.reshape(x.shape[0], -1, 4, 4) if x.shape[1] % 16 == 0 else x[..., None, None]
     return _conv(maps).reshape(-1, x.shape[0])
@@ -51,7 +51,7 @@ LAYOUTS: dict[str, Layout] = {
     "same": Layout(1, _same),
     "scalar": Layout(0, _same),
     "dense": Layout(2, np.transpose),
-    "dense_on_maps": Layout(2, _dense_on_maps),
+    "dense_on_maps": Layout(2, dense_on_maps),
     "conv": Layout(4, _conv),
     "const": Layout(3, lambda x: x.transpose(1, 2, 0)[None]),
     "noise": Layout(2, lambda x: x[None, :, :, None]),

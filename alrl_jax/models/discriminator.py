@@ -100,6 +100,7 @@ class Discriminator(nn.Module):
         mbstd_num_channels: channels of that statistic, 0 without.
         mbstd_blocks: fixed blocks of the global batch in which the groups lie.
         num_mapping_layers: depth of the network that maps labels.
+        cmap_dim: width of a mapped label, None for the feature maps at 4x4.
         conv_clamp: limit of the absolute output of a layer, None without.
         dtype: of the convolutions; parameters and the last block are float32.
     """
@@ -113,6 +114,7 @@ class Discriminator(nn.Module):
     mbstd_num_channels: int = 1
     mbstd_blocks: int = 1
     num_mapping_layers: int = 8
+    cmap_dim: int | None = None
     conv_clamp: ops.Number | None = None
     dtype: DTypeLike = jnp.float32
 
@@ -147,8 +149,9 @@ class Discriminator(nn.Module):
                 table[side], table[below], self.conv_clamp, self.dtype, name=f"b{side}"
             )(x, from_rgb=side == self.resolution)
         conditional = self.label_dim > 0
+        width = table[4] if self.cmap_dim is None else self.cmap_dim
         x = DiscriminatorEpilogue(
-            table[4] if conditional else 1,
+            width if conditional else 1,
             self.mbstd_group_size,
             self.mbstd_num_channels,
             self.mbstd_blocks,
@@ -158,6 +161,6 @@ class Discriminator(nn.Module):
         if not conditional and label is None:
             return x
         mapped = stylegan2.MappingNetwork(
-            table[4], self.num_mapping_layers, self.label_dim, False, name="mapping"
+            width, self.num_mapping_layers, self.label_dim, False, name="mapping"
         )(None, label)
-        return jnp.sum(x * mapped, axis=-1, keepdims=True) / math.sqrt(table[4])
+        return jnp.sum(x * mapped, axis=-1, keepdims=True) / math.sqrt(width)

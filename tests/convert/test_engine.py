@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from alrl_jax.convert.engine import convert_file
-from alrl_jax.convert.formats import generator_module
 from alrl_jax.errors import UserError
 from alrl_jax.model_directory import read_model
+from alrl_jax.models.build import build_generator
 from alrl_jax.models.discriminator import Discriminator
 from tests.conftest import RunCli
 from tests.convert.torch_writer import save_torch
@@ -43,7 +43,7 @@ def test_generator_gives_the_same_images(checkpoint: Path, tmp_path: Path) -> No
     assert meta["kind"] == "generator"
     assert meta["source"]["section"] == "g_ema" and meta["source"]["file"] == "g.pt"
     assert meta["source"]["skipped"] == ["g", "d"]
-    generator = generator_module(meta["config"])
+    generator = build_generator(meta["config"])
     assert generator.demod_convention == "scaled"
     arrays = GOLDEN.arrays
 
