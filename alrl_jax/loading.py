@@ -17,12 +17,14 @@ from alrl_jax.models.build import (
     build_discriminator,
     build_generator,
     build_swapper,
+    constant_channels,
 )
 from alrl_jax.models.identity import FaceFactors
 from alrl_jax.models.stylegan2 import NoiseMode, num_latents
 from alrl_jax.models.swap import FROM_SOURCE, FROM_TARGET, SELECTORS
 from alrl_jax.state import PyTree, TrainState
 from alrl_jax.tasks import ExportedModel, make_task
+from alrl_jax.tasks.generator import PoseCodeSampler
 from alrl_jax.types import AnyArray, SwapOutput
 from alrl_jax.workdir import CONFIG_FILE, read_config
 
@@ -50,13 +52,21 @@ class Model:
 
 
 class GeneratorModel(Model):
-    """Kind ``generator``: latents to W+ codes to images."""
+    """Kind ``generator``: latents to W+ codes to images.
+
+    Attributes:
+        network: the module, without weights.
+        pose_latent_dim: width of the latents of its pose codes; 0 where it has none.  A generator
+            that was trained with sampled pose codes draws well only with them.
+    """
 
     def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
         super().__init__(kind, config, variables)
-        apply = build_generator(config).apply
+        self.network = build_generator(config)
+        self.pose_latent_dim = int(config.get("pose_latent_dim", 0))
         static = ("truncation_psi", "truncation_cutoff", "noise_mode", "method")
-        self._apply = jax.jit(apply, static_argnames=static)
+        self._apply = jax.jit(self.network.apply, static_argnames=static)
+        self._sample = jax.jit(PoseCodeSampler(constant_channels(self.network)).apply)
         self._networks = {name: self.variables[name] for name in ("params", "constants")}
 
     def map(
@@ -75,6 +85,19 @@ class GeneratorModel(Model):
             truncation_cutoff=truncation_cutoff,
             method="map",
         )
+
+    def pose_code(self, latents: Float[AnyArray, "b p"]) -> Float[Array, "b 4 4 c"]:
+        """Pose codes of normal latents.
+
+        Raises:
+            UserError: if the generator has none, or the latents are not ``pose_latent_dim`` wide.
+        """
+        if not self.pose_latent_dim or latents.shape[-1] != self.pose_latent_dim:
+            raise UserError(
+                f"got pose latents of width {latents.shape[-1]}; expected {self.pose_latent_dim}, "
+                "where 0 means that the generator has no pose codes; see pose_latent_dim"
+            )
+        return self._sample({"params": self.variables["pose"]}, latents)
 
     def synthesize(
         self,

@@ -1,4 +1,4 @@
-"""Where a picture comes from: file hashes, and what is written into every PNG that a swap makes.
+"""Where a picture comes from: file hashes, and what is written into every PNG that a model draws.
 
 The mark is metadata: whoever re-encodes the picture loses it. It follows IPTC's vocabulary of
 digital source types, both as PNG text and as an XMP packet.
@@ -23,6 +23,8 @@ DIGITAL_SOURCE_TYPE = (
     "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 )
 """IPTC: a composite that contains media drawn by a trained algorithm."""
+GENERATED_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+"""IPTC: drawn by a trained algorithm alone."""
 TOOL = "alrl_jax"
 FIELDS = ("digitalSourceType", "tool", "version", "modelSHA256")
 _PREFIX = "alrl_jax:"
@@ -68,9 +70,14 @@ def variables_sha256(variables: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def metadata(model_sha256: str) -> dict[str, str]:
-    """The provenance fields of a swapped picture, ``FIELDS`` by name."""
-    return dict(zip(FIELDS, (DIGITAL_SOURCE_TYPE, TOOL, tool_version(), model_sha256), strict=True))
+def metadata(model_sha256: str, source_type: str = DIGITAL_SOURCE_TYPE) -> dict[str, str]:
+    """The provenance fields of a picture, ``FIELDS`` by name.
+
+    Args:
+        model_sha256: see ``variables_sha256``.
+        source_type: IPTC's term; the default is that of a swapped picture.
+    """
+    return dict(zip(FIELDS, (source_type, TOOL, tool_version(), model_sha256), strict=True))
 
 
 def write_png(path: Path, image: UInt8[np.ndarray, "h w 3"], fields: Mapping[str, str]) -> None:
