@@ -138,7 +138,7 @@ def find_networks(checkpoint: Any) -> tuple[list[Candidate], list[str]]:
     flat = {k: v for k, v in checkpoint.items() if isinstance(v, np.ndarray)}
     row = _recognise(flat)
     if row is not None:
-        others = [shown(str(k)) for k in checkpoint if k not in flat]
+        others = [shown(k) for k in checkpoint if k not in flat]
         return [Candidate(row, "", Network(flat, _built_with(checkpoint)))], others
     found: list[Candidate] = []
     for name, section in checkpoint.items():
@@ -148,9 +148,9 @@ def find_networks(checkpoint: Any) -> tuple[list[Candidate], list[str]]:
             beside = {k: flat[k] for k in row.beside if k in flat}
             said = section.settings if isinstance(section, Network) else _built_with(checkpoint)
             network = Network({**tensors, **beside}, said)
-            found.append(Candidate(row, shown(str(name)), network))
+            found.append(Candidate(row, shown(name), network))
     used = {c.section for c in found} | {k for c in found for k in c.format.beside}
-    return found, [shown(str(name)) for name in checkpoint if shown(str(name)) not in used]
+    return found, [shown(name) for name in checkpoint if shown(name) not in used]
 
 
 def _built_with(checkpoint: Mapping[Any, Any]) -> dict[str, dict[str, Any]]:
@@ -327,5 +327,6 @@ def describe(converted: Converted) -> list[tuple[str, str]]:
         ("channels", str(widths)),
         ("parameters", f"{converted.num_parameters:,}"),
         ("arrays", f"{len(arrays)}, {sum(a.nbytes for a in arrays) / 2**20:.1f} MiB"),
+        ("licence", converted.source["licence"]),
         ("skipped", ", ".join(converted.source["skipped"]) or "nothing"),
     ]

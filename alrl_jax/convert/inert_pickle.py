@@ -25,8 +25,9 @@ class InertPickleError(ValueError):
 
 
 def shown(value: object) -> str:
-    """A name out of a file, fit for a one-line message."""
-    text = value if isinstance(value, str) else str(type(value).__name__)
+    """A name or a value out of a file, fit for a one-line message; of objects only the type."""
+    plain = isinstance(value, str | int | float | None)
+    text = str(value) if plain else f"a {type(value).__name__}"
     text = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
     return text if text.isprintable() and text.isascii() else ascii(text)
 

@@ -133,7 +133,7 @@ def check_arguments(network: Network, fixed: Mapping[str, Any]) -> None:
             _compare(name, value, fixed[name], "the network")
         elif name not in TF_READ and name not in TF_UNUSED:
             raise UserError(
-                f"got the argument {shown(name)}={shown(str(value))}; expected one that is known; "
+                f"got the argument {shown(name)}={shown(value)}; expected one that is known; "
                 "such networks are unsupported"
             )
 
@@ -143,7 +143,7 @@ def _compare(name: str, value: Any, expected: Any, where: str) -> None:
     same = math.isclose(value, expected, rel_tol=1e-5) if numbers else value == expected
     if not same:
         raise UserError(
-            f"got {name}={shown(str(value))} in {shown(where) or 'the network'}; expected "
+            f"got {name}={shown(value)} in {shown(where) or 'the network'}; expected "
             f"{expected}; such networks are unsupported"
         )
 
@@ -160,7 +160,7 @@ def conv_clamp(network: Network) -> Number | None:
         layers = (path for path in network.settings if any(is_module(p, path) for p in CLAMPED))
         found = [network.settings[path].get("conv_clamp", _ABSENT) for path in layers]
     if not found or any(value != found[0] for value in found):
-        values = ", ".join(sorted({shown(str(value)) for value in found})) or _ABSENT
+        values = ", ".join(sorted({shown(value) for value in found})) or _ABSENT
         raise UserError(f"got conv_clamp={values}; expected one value for all layers")
     return limit(found[0])
 
@@ -180,7 +180,7 @@ def limit(value: Any) -> Number | None:
         return None
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number or not 0 < value < math.inf:
-        raise UserError(f"got conv_clamp={shown(str(value))}; expected a positive number or None")
+        raise UserError(f"got conv_clamp={shown(value)}; expected a positive number or None")
     return value
 
 
@@ -193,6 +193,6 @@ def check_agrees(said: Mapping[str, Any], told: Mapping[str, Any]) -> None:
     for name, value in told.items():
         if name in said and said[name] != value:
             raise UserError(
-                f"got {name}={shown(str(said[name]))} but tensors that say {value}; expected one "
+                f"got {name}={shown(said[name])} but tensors that say {value}; expected one "
                 "network; is the file damaged?"
             )

@@ -100,10 +100,18 @@ def flatten_network(network: TFNetwork) -> Network:
     Raises:
         InertPickleError: if it is nested too deeply or its variables are none.
     """
-    flat = Network({}, {"": {**plain(network.arguments), VERSION: network.version}})
-    flat.settings[""].update({k: v for k, v in network.arguments.items() if isinstance(v, list)})
+    arguments = {name: _argument(value) for name, value in network.arguments.items()}
+    flat = Network({}, {"": {**arguments, VERSION: network.version}})
     _flatten(network, "", 0, flat)
     return flat
+
+
+def _argument(value: Any) -> Any:
+    """A plain value or a short list of numbers; of anything else only what it is."""
+    if isinstance(value, list) and len(value) <= 16:
+        if all(isinstance(item, int | float) for item in value):
+            return value
+    return plain({"": value}).get("", f"a {type(value).__name__}")
 
 
 def _flatten(network: TFNetwork, path: str, depth: int, flat: Network) -> None:

@@ -44,7 +44,8 @@ def _lying_count() -> Call:
 def _object_array() -> Call:
     dtype = Call(Named("numpy", "dtype"), ("O8", False, True), (3, "|", None, None, None, -1, -1))
     state = (1, (1,), dtype, False, [Call(Named("os", "getcwd"))])
-    return Call(Named("numpy.core.multiarray", "_reconstruct"), (Named("numpy", "ndarray"),), state)
+    arguments = (Named("numpy", "ndarray"), (0,), b"b")
+    return Call(Named("numpy.core.multiarray", "_reconstruct"), arguments, state)
 
 
 def _module(**changes: Any) -> Call:
