@@ -171,7 +171,8 @@ def _statistic(network: Network, num_channels: int) -> Config:
     """The minibatch statistic; its channels show in the convolution that reads them."""
     built = network.settings.get(settings.INIT_KWARGS)
     if built is not None:
-        said = {name: built.get(f"mbstd_{name}", 0) for name in ("group_size", "num_channels")}
+        prefix = "mbstd_"
+        said = {k.removeprefix(prefix): v for k, v in built.items() if str(k).startswith(prefix)}
     else:
         said = network.settings.get("b4.mbstd", {"group_size": None, "num_channels": 0})
     settings.check_agrees(said, {"num_channels": num_channels})
