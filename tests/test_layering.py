@@ -23,6 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("models.build",),
     ("models",),
     ("losses", "optim", "state"),
+    ("projection",),
     ("synthetic.labels", "synthetic.primitives", "synthetic.sampling"),
     ("synthetic.scene",),
     ("synthetic.head",),
