@@ -16,6 +16,7 @@ import numpy as np
 from flax import traverse_util
 
 from alrl_jax.convert import rules
+from alrl_jax.convert.settings import INIT_KWARGS
 from alrl_jax.errors import UserError
 from alrl_jax.models.build import build_discriminator, build_generator
 from alrl_jax.models.discriminator import Discriminator
@@ -145,7 +146,7 @@ def export(
     content: dict[str, Any] = {target.section: inside}
     content |= {name: tensors[name] for name in target.beside if name in tensors}
     if target.kwargs is not None:
-        content["init_kwargs"] = target.kwargs(network)
+        content[INIT_KWARGS] = target.kwargs(network)
     return Exported(content, tensors, notes)
 
 

@@ -126,6 +126,26 @@ def test_discriminator_there_and_back_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("label_dim", [0, 3])
+@pytest.mark.parametrize("channels", [None, [[4, 6], [8, 12]]])
+def test_nvidia_there_and_back_again(tmp_path: Path, label_dim: int, channels: Any) -> None:
+    """What no shape tells (clamp, statistic) included."""
+    changes = {"label_dim": label_dim, "channels": channels, "conv_clamp": 64}
+    for make, special in (
+        (_generator, {"num_mapping_layers": 2}),
+        (_discriminator, {"mbstd_group_size": None, "mbstd_num_channels": 2}),
+    ):
+        meta, variables = make(**changes, **special)
+        kind = meta["kind"]
+        save_model(tmp_path / kind, **meta, variables=variables)
+        export_file(str(tmp_path / kind), "nvidia", tmp_path / f"{kind}.pt", KEEP)
+        convert_file(tmp_path / f"{kind}.pt", "auto", tmp_path / "again")
+        again, reread = read_model(tmp_path / "again")
+        _same(variables, reread)
+        for name, value in {**changes, **special, "resolution": 8}.items():
+            assert again["config"][name] == value, name
+
+
+@pytest.mark.parametrize("label_dim", [0, 3])
 def test_nvidia_names_lead_back(tmp_path: Path, label_dim: int) -> None:
     for make, table, section in (
         (_generator, rules.NVIDIA_GENERATOR, "G_ema"),
