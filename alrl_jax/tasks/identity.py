@@ -30,9 +30,7 @@ class IdentityTask:
         self._model_config = analyser_config(config)
         self._analyser = build_analyser(self._model_config)
         rates = config.optimizer
-        self._optimizer = network_optimizer(
-            config, rates.learning_rate, algorithm=rates.algorithm
-        )
+        self._optimizer = network_optimizer(config, rates.learning_rate, algorithm=rates.algorithm)
 
     def load_frozen(self) -> dict[str, PyTree]:
         """Nothing is frozen."""
