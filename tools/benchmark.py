@@ -142,7 +142,7 @@ def inference(model: str, batch: int) -> Work:
 ROWS: dict[str, Callable[[], Work]] = {
     "renderer_64": lambda: renderer(64, batch=16),
     "synthesis_64": lambda: synthesis(64, batch=16, width=64, channel_base=1024),
-    "synthesis_256": lambda: synthesis(256, batch=2, width=512, channel_base=32768),
+    "synthesis_256": lambda: synthesis(256, batch=4, width=512, channel_base=16384),
     "input_64": lambda: input_pipeline(64, batch=16),
     "train_generator_64": lambda: training("generator_64.py"),
     "train_identity_64": lambda: training("identity_64.py"),
