@@ -68,7 +68,7 @@ def of_task(task: str, photos: Path, directory: Path, num_steps: int) -> Config:
         "swap__temperature_end": 1.0,
     }
     if task == "generator":
-        return on_photos("generator_64", photos, **still)
+        return on_photos("generator_64", photos, None, **still)
     identity = tiny.save_tiny_identity(directory / "identity")
     return on_photos("synthetic_64", photos, identity, **still)
 
