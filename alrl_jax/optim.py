@@ -11,7 +11,7 @@ PyTree = Any
 Update = Callable[..., tuple[PyTree, PyTree]]
 
 MUON_ADAM_SHARE = 0.15
-"""Under Muon, Adam's rate for biases, gains and output layers, as a share of the kernels' rate."""
+"""Under Muon, Adam's rate for what has no kernel to turn, as a share of the kernels' rate."""
 
 
 def make_optimizer(
@@ -30,7 +30,8 @@ def make_optimizer(
     """Adam, or Muon (Jordan et al. 2024), as all tasks use them.
 
     Muon makes the update of a kernel orthogonal, so that weak directions of the gradient are
-    learned as fast as strong ones. Biases, gains and output layers stay with Adam.
+    learned as fast as strong ones. Biases, gains and the layers that are named
+    ``..._head`` or ``torgb`` stay with Adam.
 
     Args:
         learning_rate: peak rate.

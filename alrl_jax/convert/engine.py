@@ -5,7 +5,6 @@ by their shapes, and every tensor of the source and every variable of ours is us
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.model_directory import save_model
 from alrl_jax.models.build import build_generator
 from alrl_jax.models.functional import apply
+from alrl_jax.provenance import file_sha256
 
 LAYOUTS = rules.LAYOUTS | rules_tf.LAYOUTS
 AVERAGE_SAMPLES = 10_000
@@ -260,12 +260,6 @@ def _check_tensors(tensors: Mapping[Any, Any]) -> None:
     for name, tensor in tensors.items():
         if not isinstance(tensor, np.ndarray):
             raise UserError(f"got {shown(name)}, a {type(tensor).__name__}; expected a tensor")
-
-
-def file_sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _place(name: str, tensor: np.ndarray, row: Row) -> tuple[str | None, np.ndarray]:

@@ -289,6 +289,7 @@ def _nvidia_discriminator_kwargs(network: Discriminator) -> dict[str, Any]:
         **_width_kwargs(network),
         "num_fp16_res": 0,
         "conv_clamp": network.conv_clamp,
+        "cmap_dim": network.cmap_dim,
         "block_kwargs": {},
         "mapping_kwargs": {"num_layers": network.num_mapping_layers},
         "epilogue_kwargs": {
