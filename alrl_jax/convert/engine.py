@@ -5,6 +5,7 @@ by their shapes, and every tensor of the source and every variable of ours is us
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from alrl_jax.convert.containers import read_checkpoint
 from alrl_jax.convert.formats import FORMATS, KINDS, LICENCES, Format
 from alrl_jax.convert.inert_pickle import shown
 from alrl_jax.convert.networks import Network
-from alrl_jax.convert.rules import Row, expand
+from alrl_jax.convert.rules import Row
 from alrl_jax.convert.settings import INIT_KWARGS, float16_modules
 from alrl_jax.errors import UserError
 from alrl_jax.model_directory import save_model
@@ -58,6 +59,7 @@ class Converted:
     variables: dict[str, Any]
     conventions: dict[str, str]
     source: dict[str, Any]
+    summary: dict[str, str]
 
     @property
     def num_parameters(self) -> int:
@@ -217,10 +219,11 @@ def convert(
     row, tensors = candidate.format, candidate.network.tensors
     _check_tensors(tensors)
     config = row.read_config(candidate.network)
-    depth, conditional = config.get("num_mapping_layers", 0), config["label_dim"] > 0
-    rows = expand(row.rules, config["resolution"], depth, conditional)
-    estimated = [n for n in row.beside if n in rows and n not in tensors]
-    _check_names(rows.keys() - set(estimated), tensors.keys(), candidate)
+    rows = row.rows(config)
+    absent = rows.keys() - tensors.keys()
+    estimated = [name for name in row.beside if name in absent]
+    missed = {n for n in absent if not (row.optional and re.fullmatch(row.optional, n))}
+    _check_names(missed - set(estimated), tensors.keys() - rows.keys(), candidate)
     expected: dict[str, Any] = traverse_util.flatten_dict(row.shapes(config), sep="/")
     flat: dict[str, np.ndarray] = {}
     report: dict[str, str] = {}
@@ -241,7 +244,7 @@ def convert(
     if estimated:
         flat[_AVERAGE] = np.zeros(expected[_AVERAGE].shape, np.float32)
         flat[_AVERAGE] = _average_code(config, flat)
-    _check_names(set(expected), flat.keys(), candidate)
+    _check_names(expected.keys() - flat.keys(), (), candidate)
     source: dict[str, Any] = {"project": row.project, "section": candidate.section}
     if estimated:
         source["w_avg"] = f"mean of {AVERAGE_SAMPLES} codes: the file holds none"
@@ -250,7 +253,8 @@ def convert(
         source["float16_modules"] = ", ".join(map(shown, halves))
     source["tensors"] = report
     variables = traverse_util.unflatten_dict(flat, sep="/")
-    return Converted(row.kind, config, variables, dict(row.conventions), source)
+    conventions, summary = dict(row.conventions), row.summary(config)
+    return Converted(row.kind, config, variables, conventions, source, summary)
 
 
 def _check_tensors(tensors: Mapping[Any, Any]) -> None:
@@ -292,15 +296,15 @@ def _average_code(config: dict[str, Any], flat: Mapping[str, np.ndarray]) -> np.
     return np.asarray(codes)
 
 
-def _check_names(expected: Iterable[str], got: Iterable[str], candidate: Candidate) -> None:
-    expected, got = set(expected), set(got)
+def _check_names(missing: Iterable[str], extra: Iterable[str], candidate: Candidate) -> None:
+    missing, extra = sorted(missing), sorted(extra)
     where = f"the {candidate.format.kind}" + (f" {candidate.section!r}" * bool(candidate.section))
-    if expected - got:
-        missing = _listed(sorted(expected - got))
-        raise UserError(f"got {where} without {missing}; expected all; is the file complete?")
-    if got - expected:
-        extra = _listed(sorted(got - expected))
-        raise UserError(f"got {where} with {extra}; expected nothing beyond its layers")
+    if missing:
+        raise UserError(
+            f"got {where} without {_listed(missing)}; expected all; is the file complete?"
+        )
+    if extra:
+        raise UserError(f"got {where} with {_listed(extra)}; expected nothing beyond its layers")
 
 
 def _listed(names: list[str]) -> str:
@@ -310,15 +314,12 @@ def _listed(names: list[str]) -> str:
 
 def describe(converted: Converted) -> list[tuple[str, str]]:
     """What a person wants to see of a converted network."""
-    config = converted.config
-    widths = config["channels"] or f"{config['channel_base']} / r, at most {config['channel_max']}"
     arrays = jax.tree.leaves(converted.variables)
     return [
         ("kind", converted.kind),
         ("project", converted.source["project"]),
         ("section", converted.source["section"] or "(the whole file)"),
-        ("resolution", str(config["resolution"])),
-        ("channels", str(widths)),
+        *converted.summary.items(),
         ("parameters", f"{converted.num_parameters:,}"),
         ("arrays", f"{len(arrays)}, {sum(a.nbytes for a in arrays) / 2**20:.1f} MiB"),
         ("licence", converted.source["licence"]),

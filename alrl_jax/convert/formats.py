@@ -31,10 +31,12 @@ class Format:
         sections: names under which checkpoints keep it, the preferred one first.
         beside: tensors that stand beside the network in the checkpoint and belong to it.
         read_config: the architecture, from shapes and settings.
-        rules: where the tensors go.
+        rows: where the tensors go, from the architecture.
         shapes: the shapes of our variables, from the architecture.
         conventions: what a reader of the weights has to know.
         licence: what is known of the terms of such files.
+        summary: what a person wants to know of the architecture, in short.
+        optional: pattern of the names of tensors that some files lack and nobody misses.
     """
 
     kind: str
@@ -43,10 +45,12 @@ class Format:
     sections: tuple[str, ...]
     beside: tuple[str, ...]
     read_config: Callable[[Network], Config]
-    rules: rules.Rules
+    rows: Callable[[Config], dict[str, rules.Row]]
     shapes: Callable[[Config], Any]
     conventions: Mapping[str, str]
     licence: str
+    summary: Callable[[Config], dict[str, str]]
+    optional: str | None = None
 
 
 @functools.lru_cache(maxsize=16)
@@ -58,6 +62,21 @@ def _shapes(build: Callable[[Config], nn.Module], text: str) -> Any:
     shapes = [first, (1, config["label_dim"])] if config["label_dim"] else [first]
     inputs = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
     return jax.eval_shape(module.init, jax.random.key(0), *inputs)
+
+
+def _stylegan_rows(table: rules.Rules) -> Callable[[Config], dict[str, rules.Row]]:
+    """The rows of ``table`` that a generator or discriminator of an architecture has."""
+
+    def rows(config: Config) -> dict[str, rules.Row]:
+        depth, conditional = config.get("num_mapping_layers", 0), config["label_dim"] > 0
+        return rules.expand(table, config["resolution"], depth, conditional)
+
+    return rows
+
+
+def _stylegan_summary(config: Config) -> dict[str, str]:
+    widths = config["channels"] or f"{config['channel_base']} / r, at most {config['channel_max']}"
+    return {"resolution": str(config["resolution"]), "channels": str(widths)}
 
 
 def _generator_shapes(config: Config) -> Any:
@@ -90,10 +109,11 @@ FORMATS: tuple[Format, ...] = (
         sections=("g_ema", "g"),
         beside=("latent_avg",),
         read_config=architecture.rosinality_generator,
-        rules=rules.ROSINALITY_GENERATOR,
+        rows=_stylegan_rows(rules.ROSINALITY_GENERATOR),
         shapes=_generator_shapes,
         conventions=_SCALED,
         licence=_DERIVED_TERMS,
+        summary=_stylegan_summary,
     ),
     Format(
         kind="discriminator",
@@ -102,10 +122,11 @@ FORMATS: tuple[Format, ...] = (
         sections=("d",),
         beside=(),
         read_config=architecture.rosinality_discriminator,
-        rules=rules.ROSINALITY_DISCRIMINATOR,
+        rows=_stylegan_rows(rules.ROSINALITY_DISCRIMINATOR),
         shapes=_discriminator_shapes,
         conventions=_LAYOUT,
         licence=_DERIVED_TERMS,
+        summary=_stylegan_summary,
     ),
     Format(
         kind="generator",
@@ -114,10 +135,11 @@ FORMATS: tuple[Format, ...] = (
         sections=("G_ema", "G"),
         beside=(),
         read_config=architecture.nvidia_generator,
-        rules=rules.NVIDIA_GENERATOR,
+        rows=_stylegan_rows(rules.NVIDIA_GENERATOR),
         shapes=_generator_shapes,
         conventions=_RAW,
         licence=_NVIDIA_TERMS,
+        summary=_stylegan_summary,
     ),
     Format(
         kind="discriminator",
@@ -126,10 +148,11 @@ FORMATS: tuple[Format, ...] = (
         sections=("D",),
         beside=(),
         read_config=architecture.nvidia_discriminator,
-        rules=rules.NVIDIA_DISCRIMINATOR,
+        rows=_stylegan_rows(rules.NVIDIA_DISCRIMINATOR),
         shapes=_discriminator_shapes,
         conventions=_LAYOUT,
         licence=_NVIDIA_TERMS,
+        summary=_stylegan_summary,
     ),
     Format(
         kind="generator",
@@ -138,10 +161,11 @@ FORMATS: tuple[Format, ...] = (
         sections=("Gs", "G"),
         beside=(),
         read_config=architecture.tf_generator,
-        rules=rules_tf.TF_GENERATOR,
+        rows=_stylegan_rows(rules_tf.TF_GENERATOR),
         shapes=_generator_shapes,
         conventions=_SCALED,
         licence=_NVIDIA_TERMS,
+        summary=_stylegan_summary,
     ),
     Format(
         kind="discriminator",
@@ -150,10 +174,11 @@ FORMATS: tuple[Format, ...] = (
         sections=("D",),
         beside=(),
         read_config=architecture.tf_discriminator,
-        rules=rules_tf.TF_DISCRIMINATOR,
+        rows=_stylegan_rows(rules_tf.TF_DISCRIMINATOR),
         shapes=_discriminator_shapes,
         conventions=_LAYOUT,
         licence=_NVIDIA_TERMS,
+        summary=_stylegan_summary,
     ),
 )
 """Every network that is understood."""
