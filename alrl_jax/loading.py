@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 from alrl_jax.checkpoint import newest_step, read_fields
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
+from alrl_jax.loaded_model import Model
 from alrl_jax.model_directory import read_model, resolve_directory
 from alrl_jax.models.build import (
     build_analyser,
@@ -34,21 +35,6 @@ Images = Float[AnyArray, "b h w 3"]
 
 ORIGINS: dict[str, int] = {"source": FROM_SOURCE, "target": FROM_TARGET}
 """Names by which callers say whose an attribute group shall be."""
-
-
-class Model:
-    """A trained model; what it can do depends on its kind.
-
-    Attributes:
-        kind: see ``MODELS``.
-        config: plain values that rebuild its networks.
-        variables: weights by network.
-    """
-
-    def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
-        self.kind = kind
-        self.config = config
-        self.variables = jax.tree.map(jnp.asarray, variables)
 
 
 class GeneratorModel(Model):

@@ -42,6 +42,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("sharding", "checkpoint", "metrics"),
     ("step",),
     ("loop",),
+    ("loaded_model",),
     ("loading",),
     ("__init__",),
     ("evaluation.*",),
