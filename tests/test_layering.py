@@ -30,6 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("synthetic.landmarks", "synthetic.shading"),
     ("synthetic.renderer",),
     ("synthetic",),
+    ("label_orders",),
     ("tasks.task",),
     ("tasks.*",),
     ("tasks",),
