@@ -1,0 +1,57 @@
+"""Resizing of maps with the sampling points of PyTorch's ``interpolate``, without antialiasing."""
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int
+
+
+def resize_bilinear(
+    x: Float[Array, "b h w c"], height: int, width: int, align_corners: bool
+) -> Float[Array, "b h2 w2 c"]:
+    """Resizes by the four nearest pixels; shrinking skips pixels.
+
+    Args:
+        x: maps.
+        height: rows of the result.
+        width: columns of the result.
+        align_corners: corner pixels lie upon each other, else the borders of the maps do.
+    """
+    return _blend(_blend(x, width, 2, align_corners), height, 1, align_corners)
+
+
+def resize_nearest(x: Float[Array, "b h w c"], height: int, width: int) -> Float[Array, "b m n c"]:
+    """Repeats pixels, or skips some: pixel i is pixel floor(i * old / new)."""
+    for axis, size in ((1, height), (2, width)):
+        old = x.shape[axis]
+        scale = np.float32(old) / np.float32(size)
+        points = np.floor(np.arange(size, dtype=np.float32) * scale).astype(np.int32)
+        x = jnp.take(x, np.minimum(points, old - 1), axis)
+    return x
+
+
+def _blend(
+    x: Float[Array, "..."], size: int, axis: int, align_corners: bool
+) -> Float[Array, "..."]:
+    """Resizes one axis."""
+    if x.shape[axis] == size:
+        return x
+    low, high, share = _neighbours(x.shape[axis], size, align_corners)
+    share = share.reshape(-1, *[1] * (x.ndim - axis - 1)).astype(x.dtype)
+    return jnp.take(x, low, axis) * (1 - share) + jnp.take(x, high, axis) * share
+
+
+def _neighbours(
+    old: int, new: int, align_corners: bool
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
+    """The two pixels around every sampling point, and the share of the second.
+
+    In float32, whose rounding of the points shows in large maps.
+    """
+    index = np.arange(new, dtype=np.float32)
+    if align_corners:
+        points = index * (np.float32(old - 1) / np.float32(max(new - 1, 1)))
+    else:
+        scale = np.float32(old) / np.float32(new)
+        points = np.maximum(scale * (index + np.float32(0.5)) - np.float32(0.5), np.float32(0))
+    low = np.minimum(points.astype(np.int32), old - 1)
+    return low, np.minimum(low + 1, old - 1), points - low.astype(np.float32)
