@@ -15,7 +15,12 @@ _NVIDIA_SIDE = r"b(\d+)\.conv0\.weight"
 _TF_SIDE = r"(\d+)x\d+/"
 
 
-def _shape(tensors: Tensors, name: str, axes: int) -> tuple[int, ...]:
+def shape_of(tensors: Tensors, name: str, axes: int) -> tuple[int, ...]:
+    """The shape of a tensor that the architecture is read from.
+
+    Raises:
+        UserError: if it is not there, or has another number of axes.
+    """
     if name not in tensors:
         raise UserError(f"got a network without {name}; expected it beside the others; see --kind")
     shape = tensors[name].shape
@@ -26,15 +31,19 @@ def _shape(tensors: Tensors, name: str, axes: int) -> tuple[int, ...]:
     return shape
 
 
-def _count(tensors: Iterable[str], pattern: str) -> int:
+def count_numbers(tensors: Iterable[str], pattern: str) -> int:
     """How many different numbers stand at the group of ``pattern``."""
     matches = (re.fullmatch(pattern, name) for name in tensors)
     return len({match.group(1) for match in matches if match})
 
 
-def _depth(tensors: Tensors, pattern: str) -> int:
-    """The number of mapping layers, with a limit that spares us absurd networks."""
-    depth = _count(tensors, pattern)
+def count_layers(tensors: Tensors, pattern: str) -> int:
+    """The number of mapping layers, with a limit that spares us absurd networks.
+
+    Raises:
+        UserError: if there are none, or too many.
+    """
+    depth = count_numbers(tensors, pattern)
     if not 1 <= depth <= MAX_MAPPING_LAYERS:
         raise UserError(
             f"got {depth} mapping layers; expected 1 to {MAX_MAPPING_LAYERS}; is it damaged?"
@@ -68,26 +77,26 @@ def _mapping(
     end, start = (1, 0) if transposed else (0, 1)
     embedded, label = 0, 0
     if embed in tensors:
-        shape = _shape(tensors, embed, 2)
+        shape = shape_of(tensors, embed, 2)
         embedded, label = shape[end], shape[start]
-    width = _shape(tensors, first, 2)[start] - embedded
+    width = shape_of(tensors, first, 2)[start] - embedded
     if width < 1:
         raise UserError(f"got {first} without room for z; expected z_dim of at least 1")
-    return width, _shape(tensors, last, 2)[end], label
+    return width, shape_of(tensors, last, 2)[end], label
 
 
 def rosinality_generator(network: Network) -> Config:
     """Architecture of a ``Generator`` of rosinality's."""
     tensors = network.tensors
-    sides = _sides(_count(tensors, r"to_rgbs\.(\d+)\.bias"))
-    table = {4: _shape(tensors, "conv1.conv.weight", 5)[1]}
+    sides = _sides(count_numbers(tensors, r"to_rgbs\.(\d+)\.bias"))
+    table = {4: shape_of(tensors, "conv1.conv.weight", 5)[1]}
     for order, side in enumerate(sides):
-        table[side] = _shape(tensors, f"convs.{2 * order}.conv.weight", 5)[1]
-    depth = _depth(tensors, r"style\.(\d+)\.weight")
+        table[side] = shape_of(tensors, f"convs.{2 * order}.conv.weight", 5)[1]
+    depth = count_layers(tensors, r"style\.(\d+)\.weight")
     return {
         "resolution": sides[-1],
-        "z_dim": _shape(tensors, "style.1.weight", 2)[1],
-        "w_dim": _shape(tensors, f"style.{depth}.weight", 2)[0],
+        "z_dim": shape_of(tensors, "style.1.weight", 2)[1],
+        "w_dim": shape_of(tensors, f"style.{depth}.weight", 2)[0],
         "label_dim": 0,
         **_channels(table),
         "num_mapping_layers": depth,
@@ -99,10 +108,10 @@ def rosinality_generator(network: Network) -> Config:
 def rosinality_discriminator(network: Network) -> Config:
     """Architecture of a ``Discriminator`` of rosinality's."""
     tensors = network.tensors
-    sides = _sides(_count(tensors, r"convs\.(\d+)\.conv1\.0\.weight"))
-    table = {4: _shape(tensors, "final_conv.0.weight", 4)[0]}
+    sides = _sides(count_numbers(tensors, r"convs\.(\d+)\.conv1\.0\.weight"))
+    table = {4: shape_of(tensors, "final_conv.0.weight", 4)[0]}
     for order, side in enumerate(reversed(sides)):
-        table[side] = _shape(tensors, f"convs.{order + 1}.conv1.0.weight", 4)[0]
+        table[side] = shape_of(tensors, f"convs.{order + 1}.conv1.0.weight", 4)[0]
     return {
         "resolution": sides[-1],
         "label_dim": 0,
@@ -118,10 +127,10 @@ def nvidia_generator(network: Network) -> Config:
     """Architecture of a ``Generator`` of NVIDIA's PyTorch code."""
     settings.check_modules(network, settings.NVIDIA_GENERATOR)
     tensors = network.tensors
-    sides = _sides(_count(tensors, rf"synthesis\.{_NVIDIA_SIDE}"))
-    table = {4: _shape(tensors, "synthesis.b4.const", 3)[0]}
-    table |= {r: _shape(tensors, f"synthesis.b{r}.conv0.weight", 4)[0] for r in sides}
-    depth = _depth(tensors, r"mapping\.fc(\d+)\.weight")
+    sides = _sides(count_numbers(tensors, rf"synthesis\.{_NVIDIA_SIDE}"))
+    table = {4: shape_of(tensors, "synthesis.b4.const", 3)[0]}
+    table |= {r: shape_of(tensors, f"synthesis.b{r}.conv0.weight", 4)[0] for r in sides}
+    depth = count_layers(tensors, r"mapping\.fc(\d+)\.weight")
     names = "mapping.fc0.weight", f"mapping.fc{depth - 1}.weight", "mapping.embed.weight"
     z_dim, w_dim, label_dim = _mapping(tensors, *names, transposed=False)
     told = {"z_dim": z_dim, "w_dim": w_dim, "c_dim": label_dim, "img_resolution": sides[-1]}
@@ -142,13 +151,13 @@ def nvidia_discriminator(network: Network) -> Config:
     """Architecture of a ``Discriminator`` of NVIDIA's PyTorch code."""
     settings.check_modules(network, settings.NVIDIA_DISCRIMINATOR)
     tensors = network.tensors
-    sides = _sides(_count(tensors, _NVIDIA_SIDE))
-    out, into = _shape(tensors, "b4.conv.weight", 4)[:2]
-    table = {4: out} | {r: _shape(tensors, f"b{r}.conv0.weight", 4)[0] for r in sides}
+    sides = _sides(count_numbers(tensors, _NVIDIA_SIDE))
+    out, into = shape_of(tensors, "b4.conv.weight", 4)[:2]
+    table = {4: out} | {r: shape_of(tensors, f"b{r}.conv0.weight", 4)[0] for r in sides}
     label: Config = {"label_dim": 0, "num_mapping_layers": 0}
     if "mapping.embed.weight" in tensors:
-        width, label_dim = _shape(tensors, "mapping.embed.weight", 2)
-        depth = _depth(tensors, r"mapping\.fc(\d+)\.weight")
+        width, label_dim = shape_of(tensors, "mapping.embed.weight", 2)
+        depth = count_layers(tensors, r"mapping\.fc(\d+)\.weight")
         label = {"label_dim": label_dim, "num_mapping_layers": depth, "cmap_dim": width}
     told = {"c_dim": label["label_dim"], "img_resolution": sides[-1]}
     settings.check_agrees(_said(network), told)
@@ -192,10 +201,10 @@ def tf_generator(network: Network) -> Config:
     settings.check_arguments(network, settings.TF_GENERATOR)
     tensors, said = network.tensors, network.settings[""]
     _check_unlabelled(said)
-    sides = _sides(_count(tensors, rf"synthesis/{_TF_SIDE}Conv0_up/weight"))
-    table = {4: _shape(tensors, "synthesis/4x4/Const/const", 4)[1]}
-    table |= {r: _shape(tensors, f"synthesis/{r}x{r}/Conv0_up/weight", 4)[3] for r in sides}
-    depth = _depth(tensors, r"mapping/Dense(\d+)/weight")
+    sides = _sides(count_numbers(tensors, rf"synthesis/{_TF_SIDE}Conv0_up/weight"))
+    table = {4: shape_of(tensors, "synthesis/4x4/Const/const", 4)[1]}
+    table |= {r: shape_of(tensors, f"synthesis/{r}x{r}/Conv0_up/weight", 4)[3] for r in sides}
+    depth = count_layers(tensors, r"mapping/Dense(\d+)/weight")
     names = "mapping/Dense0/weight", f"mapping/Dense{depth - 1}/weight", "mapping/LabelEmbed/weight"
     z_dim, w_dim, label_dim = _mapping(tensors, *names, transposed=True)
     told = {"latent_size": z_dim, "dlatent_size": w_dim, "mapping_layers": depth}
@@ -230,13 +239,13 @@ def tf_discriminator(network: Network) -> Config:
     settings.check_arguments(network, settings.TF_DISCRIMINATOR)
     tensors, said = network.tensors, network.settings[""]
     _check_unlabelled(said)
-    sides = _sides(_count(tensors, rf"{_TF_SIDE}Conv0/weight"))
-    into, out = _shape(tensors, "4x4/Conv/weight", 4)[2:]
-    table = {4: out} | {r: _shape(tensors, f"{r}x{r}/Conv0/weight", 4)[3] for r in sides}
+    sides = _sides(count_numbers(tensors, rf"{_TF_SIDE}Conv0/weight"))
+    into, out = shape_of(tensors, "4x4/Conv/weight", 4)[2:]
+    table = {4: out} | {r: shape_of(tensors, f"{r}x{r}/Conv0/weight", 4)[3] for r in sides}
     label: Config = {"label_dim": 0, "num_mapping_layers": 0}
     if "LabelEmbed/weight" in tensors:
-        label_dim, width = _shape(tensors, "LabelEmbed/weight", 2)
-        depth = _depth(tensors, r"Mapping(\d+)/weight")
+        label_dim, width = shape_of(tensors, "LabelEmbed/weight", 2)
+        depth = count_layers(tensors, r"Mapping(\d+)/weight")
         label = {"label_dim": label_dim, "num_mapping_layers": depth, "cmap_dim": width}
     told = {"label_size": label["label_dim"], "resolution": sides[-1]}
     settings.check_agrees(said, told | {"mbstd_num_features": into - out})

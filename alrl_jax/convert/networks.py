@@ -14,6 +14,9 @@ MAX_NAME = 200
 MAX_ITEMS = 1000
 """Entries of a dict inside a network; a module may be met many times over."""
 
+OPTIONS = "opts"
+"""Where a checkpoint keeps the options that its networks were trained with."""
+
 Tensors = dict[str, np.ndarray]
 Settings = dict[str, dict[str, Any]]
 """Plain values by module, "" for the network itself, and name."""

@@ -238,18 +238,19 @@ def expand(
     Placeholders of a block: {up}, {up1}, {up2} number its up-convolution, its convolution and the
     noise after it; {rgb} its colours; {down} a discriminator's block, from the largest on.
     """
-    rows = _fill(rules.once, {"top": resolution})
+    rows = fill(rules.once, {"top": resolution})
     for i in range(num_mapping_layers):
-        rows |= _fill(rules.mapping, {"i": i, "i1": i + 1})
+        rows |= fill(rules.mapping, {"i": i, "i1": i + 1})
     blocks = stylegan2.block_resolutions(resolution)
     for order, side in enumerate(blocks[1:]):
         up = 2 * order
         numbers = {"r": side, "up": up, "up1": up + 1, "up2": up + 2, "rgb": order}
-        rows |= _fill(rules.block, numbers | {"down": len(blocks) - 1 - order})
-    return rows | (_fill(rules.conditional, {}) if conditional else {})
+        rows |= fill(rules.block, numbers | {"down": len(blocks) - 1 - order})
+    return rows | (fill(rules.conditional, {}) if conditional else {})
 
 
-def _fill(table: Table, numbers: Mapping[str, int]) -> dict[str, Row]:
+def fill(table: Table, numbers: Mapping[str, int]) -> dict[str, Row]:
+    """The rows of a table with numbers for its placeholders."""
     return {
         source.format(**numbers): (None if path is None else path.format(**numbers), layout)
         for source, (path, layout) in table.items()

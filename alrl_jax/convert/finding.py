@@ -1,0 +1,172 @@
+"""Which networks a checkpoint holds, and which of them is meant."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from alrl_jax.convert.format import Format
+from alrl_jax.convert.formats import FORMATS, KINDS
+from alrl_jax.convert.inert_pickle import shown
+from alrl_jax.convert.networks import OPTIONS, Network, Settings, join_names
+from alrl_jax.convert.settings import INIT_KWARGS
+from alrl_jax.errors import UserError
+
+PARALLEL = "module."
+"""Stands before every name where a network was saved inside its data-parallel wrapper."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A network found in a checkpoint.
+
+    Attributes:
+        format: what it is.
+        section: the checkpoint's name for it, "" for the checkpoint itself.
+        network: its tensors, with what belongs to it from beside it, and its settings.
+    """
+
+    format: Format
+    section: str
+    network: Network
+
+
+def find_networks(checkpoint: Any) -> tuple[list[Candidate], list[str]]:
+    """The networks in a checkpoint, and the names of all else in it.
+
+    A network stands alone in the file, under a name of it, or one name deeper; several may share
+    a name and be told apart by the prefixes of their tensors.  Where the file leaves open which
+    network some tensors are, each that they may be is a candidate.
+    """
+    if isinstance(checkpoint, Network):
+        checkpoint = {"": checkpoint}
+    if not isinstance(checkpoint, dict):
+        return [], [type(checkpoint).__name__]
+    alone = {k: v for k, v in checkpoint.items() if isinstance(v, np.ndarray)}
+    said = _said_beside(checkpoint)
+    found, others = _in_section("", alone, said, alone)
+    if found:
+        return found, others + [shown(k) for k in checkpoint if k not in {*alone, OPTIONS}]
+    others, seen = [], {id(checkpoint)}
+    for name, content in checkpoint.items():
+        section, rest = _below(shown(name), content, alone, said, seen)
+        found += section
+        others += rest if section else [shown(name)]
+    used = {k for candidate in found for k in (*candidate.format.beside, OPTIONS)}
+    return found, [name for name in others if name not in used]
+
+
+def _below(
+    name: str, content: Any, beside: Mapping[Any, Any], said: Settings, seen: set[int]
+) -> tuple[list[Candidate], list[str]]:
+    """What stands under a name of the checkpoint, or one name deeper.
+
+    Args:
+        name: the name.
+        content: what it stands for.
+        beside: the tensors of the checkpoint.
+        said: what the checkpoint says of networks whose tensors stand alone.
+        seen: contents that were looked into; a file may name one a million times.
+    """
+    if id(content) in seen or not isinstance(content, Network | Mapping):
+        return [], []
+    seen.add(id(content))
+    if isinstance(content, Network):
+        return _in_section(name, content.tensors, content.settings, beside)
+    found, others = _in_section(name, content, said, beside)
+    if found:
+        return found, others
+    others = []
+    for key, inner in content.items():
+        if isinstance(inner, Mapping) and id(inner) not in seen:
+            seen.add(id(inner))
+            deeper = f"{name}/{shown(key)}"
+            section, rest = _in_section(deeper, inner, said, beside)
+            found += section
+            others += rest if section else [deeper]
+        else:
+            others.append(f"{name}/{shown(key)}")
+    return found, others
+
+
+def _in_section(
+    name: str, tensors: Mapping[Any, Any], said: Settings, beside: Mapping[Any, Any]
+) -> tuple[list[Candidate], list[str]]:
+    """The networks whose tensors stand together under a name, and all else there."""
+    if tensors and all(isinstance(k, str) and k.startswith(PARALLEL) for k in tensors):
+        tensors = {k.removeprefix(PARALLEL): v for k, v in tensors.items()}
+    found: list[Candidate] = []
+    used: set[Any] = set()
+    for row, prefix, part in _recognised(tensors):
+        near = {k: v for k, v in {**beside, **tensors}.items() if k in row.beside}
+        network = Network(part | near, said)
+        if row.applies(network):
+            found.append(Candidate(row, join_names("/", name, prefix.rstrip(".")), network))
+            used |= {prefix + k for k in part} if prefix else tensors.keys()
+            used |= near.keys()
+    parts = (shown(k).partition(".")[0] for k in tensors if k not in used)
+    return found, [join_names("/", name, part) for part in dict.fromkeys(parts)]
+
+
+def _recognised(tensors: Mapping[Any, Any]) -> Iterator[tuple[Format, str, dict[Any, Any]]]:
+    """Rows whose signature is there, with the prefix of the names and what follows it."""
+    for row in FORMATS:
+        for prefix in row.prefixes:
+            if all(isinstance(tensors.get(prefix + n), np.ndarray) for n in row.signature):
+                texts = (k for k in tensors if isinstance(k, str) and k.startswith(prefix))
+                part = {k.removeprefix(prefix): tensors[k] for k in texts}
+                yield row, prefix, part if prefix else dict(tensors)
+
+
+def _said_beside(checkpoint: Mapping[Any, Any]) -> Settings:
+    """The arguments and options of networks whose tensors stand alone, where the file has them."""
+    said: Settings = {}
+    options = checkpoint.get(OPTIONS)
+    if isinstance(options, dict):
+        said[OPTIONS] = options
+    arguments = checkpoint.get(INIT_KWARGS)
+    if not isinstance(arguments, dict):
+        return said
+    nested = [arguments.get(f"{part}_kwargs") for part in ("synthesis", "block", "epilogue")]
+    merged = dict(arguments)
+    for part in nested:
+        merged |= part if isinstance(part, dict) else {}
+    return said | {INIT_KWARGS: merged}
+
+
+def choose(candidates: list[Candidate], kind: str) -> Candidate:
+    """The one network of that kind.
+
+    Args:
+        candidates: what was found.
+        kind: one of ``KINDS``, or ``auto`` where there is only one kind.
+
+    Raises:
+        UserError: if there is none, or more than one to choose from.
+    """
+    kinds = sorted({candidate.format.kind for candidate in candidates})
+    if not candidates:
+        raise UserError(f"got no network that is known; expected one of {', '.join(KINDS)}")
+    if kind == "auto" and len(kinds) > 1:
+        raise UserError(
+            f"got several networks, or one of several kinds; expected --kind to choose one: "
+            f"{', '.join(kinds)}"
+        )
+    if kind != "auto" and kind not in kinds:
+        raise UserError(f"got --kind={kind}; expected what the file holds: {', '.join(kinds)}")
+    rest = [c for c in candidates if kind in ("auto", c.format.kind)]
+    for section in rest[0].format.sections:
+        for candidate in rest:
+            if candidate.section == section:
+                return candidate
+    if len(rest) > 1:
+        names = ", ".join(c.section for c in rest)
+        raise UserError(f"got several networks of one kind: {names}; expected one; save it alone")
+    return rest[0]
+
+
+def skipped(candidates: list[Candidate], chosen: Candidate, others: list[str]) -> list[str]:
+    """Names of what a file holds beside the chosen network, each once."""
+    sections = [c.section for c in candidates if c.section != chosen.section]
+    return list(dict.fromkeys([*sections, *others]))

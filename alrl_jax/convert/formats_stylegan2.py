@@ -1,0 +1,150 @@
+"""StyleGAN2 as NVIDIA's and rosinality's code saves it."""
+
+import functools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from alrl_jax.convert import architecture, centres, rules, rules_tf
+from alrl_jax.convert.architecture import Config
+from alrl_jax.convert.centres import LATENT_AVERAGE
+from alrl_jax.convert.format import UNKNOWN_TERMS, Format
+from alrl_jax.models.build import build_discriminator, build_generator
+from alrl_jax.models.stylegan2 import Generator
+
+
+@functools.lru_cache(maxsize=16)
+def _shapes(build: Callable[[Config], nn.Module], text: str) -> Any:
+    config = json.loads(text)
+    module = build(config)
+    side = config["resolution"]
+    first = (1, module.z_dim) if isinstance(module, Generator) else (1, side, side, 3)
+    shapes = [first, (1, config["label_dim"])] if config["label_dim"] else [first]
+    inputs = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
+    return jax.eval_shape(module.init, jax.random.key(0), *inputs)
+
+
+def _stylegan_rows(table: rules.Rules) -> Callable[[Config], dict[str, rules.Row]]:
+    """The rows of ``table`` that a generator or discriminator of an architecture has."""
+
+    def rows(config: Config) -> dict[str, rules.Row]:
+        depth, conditional = config.get("num_mapping_layers", 0), config["label_dim"] > 0
+        return rules.expand(table, config["resolution"], depth, conditional)
+
+    return rows
+
+
+def _stylegan_summary(config: Config) -> dict[str, str]:
+    widths = config["channels"] or f"{config['channel_base']} / r, at most {config['channel_max']}"
+    return {"resolution": str(config["resolution"]), "channels": str(widths)}
+
+
+def _generator_shapes(config: Config) -> Any:
+    return _shapes(build_generator, json.dumps(config))
+
+
+def _discriminator_shapes(config: Config) -> Any:
+    return _shapes(build_discriminator, json.dumps(config))
+
+
+_LAYOUT = {
+    "image": "NHWC in [-1, 1]",
+    "kernel": "HWIO, dense [in, out]",
+    "gain": "raw weights, gains applied at run time",
+}
+_RAW = _LAYOUT | {"demodulation": "epsilon on raw weights"}
+_SCALED = _LAYOUT | {"demodulation": "epsilon on weights times 1/sqrt(fan in)"}
+
+_NVIDIA_TERMS = (
+    f"{UNKNOWN_TERMS}. What NVIDIA published is under the NVIDIA Source Code License "
+    "(non-commercial)"
+)
+_DERIVED_TERMS = f"{UNKNOWN_TERMS}. If converted from NVIDIA's weights, NVIDIA's terms hold"
+
+STYLEGAN2: tuple[Format, ...] = (
+    Format(
+        kind="generator",
+        project="rosinality",
+        signature=("input.input", "conv1.conv.modulation.weight", "style.1.weight"),
+        prefixes=("", "decoder."),
+        sections=("g_ema", "g"),
+        beside=(LATENT_AVERAGE,),
+        prepare=centres.generator_centre,
+        read_config=architecture.rosinality_generator,
+        rows=_stylegan_rows(rules.ROSINALITY_GENERATOR),
+        shapes=_generator_shapes,
+        conventions=_SCALED,
+        licence=_DERIVED_TERMS,
+        summary=_stylegan_summary,
+    ),
+    Format(
+        kind="discriminator",
+        project="rosinality",
+        signature=("convs.0.0.weight", "final_conv.0.weight", "final_linear.1.weight"),
+        sections=("d",),
+        beside=(),
+        read_config=architecture.rosinality_discriminator,
+        rows=_stylegan_rows(rules.ROSINALITY_DISCRIMINATOR),
+        shapes=_discriminator_shapes,
+        conventions=_LAYOUT,
+        licence=_DERIVED_TERMS,
+        summary=_stylegan_summary,
+    ),
+    Format(
+        kind="generator",
+        project="nvidia",
+        signature=("synthesis.b4.const", "mapping.fc0.weight"),
+        sections=("G_ema", "G"),
+        beside=(),
+        read_config=architecture.nvidia_generator,
+        rows=_stylegan_rows(rules.NVIDIA_GENERATOR),
+        shapes=_generator_shapes,
+        conventions=_RAW,
+        licence=_NVIDIA_TERMS,
+        summary=_stylegan_summary,
+    ),
+    Format(
+        kind="discriminator",
+        project="nvidia",
+        signature=("b4.conv.weight", "b4.fc.weight", "b4.out.weight"),
+        sections=("D",),
+        beside=(),
+        read_config=architecture.nvidia_discriminator,
+        rows=_stylegan_rows(rules.NVIDIA_DISCRIMINATOR),
+        shapes=_discriminator_shapes,
+        conventions=_LAYOUT,
+        licence=_NVIDIA_TERMS,
+        summary=_stylegan_summary,
+    ),
+    Format(
+        kind="generator",
+        project="nvidia-tensorflow",
+        signature=("synthesis/4x4/Const/const", "mapping/Dense0/weight"),
+        sections=("Gs", "G"),
+        beside=(),
+        read_config=architecture.tf_generator,
+        rows=_stylegan_rows(rules_tf.TF_GENERATOR),
+        shapes=_generator_shapes,
+        conventions=_SCALED,
+        licence=_NVIDIA_TERMS,
+        summary=_stylegan_summary,
+    ),
+    Format(
+        kind="discriminator",
+        project="nvidia-tensorflow",
+        signature=("4x4/Conv/weight", "4x4/Dense0/weight", "Output/weight"),
+        sections=("D",),
+        beside=(),
+        read_config=architecture.tf_discriminator,
+        rows=_stylegan_rows(rules_tf.TF_DISCRIMINATOR),
+        shapes=_discriminator_shapes,
+        conventions=_LAYOUT,
+        licence=_NVIDIA_TERMS,
+        summary=_stylegan_summary,
+    ),
+)
+"""Generators and discriminators."""
