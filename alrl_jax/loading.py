@@ -12,6 +12,12 @@ from alrl_jax.checkpoint import newest_step, read_fields
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
 from alrl_jax.loaded_model import Model
+from alrl_jax.measuring_models import (
+    FaceParserModel,
+    HopenetModel,
+    InceptionModel,
+    LPIPSModel,
+)
 from alrl_jax.model_directory import read_model, resolve_directory
 from alrl_jax.models.build import (
     build_analyser,
@@ -222,6 +228,10 @@ MODELS: dict[str, type[Model]] = {
     "identity": AnalyserModel,
     "judge": AnalyserModel,
     "swapper": SwapperModel,
+    "lpips": LPIPSModel,
+    "face_parser": FaceParserModel,
+    "hopenet": HopenetModel,
+    "inception": InceptionModel,
 }
 """What ``load`` makes of a kind."""
 

@@ -7,7 +7,11 @@ import jax.numpy as jnp
 
 from alrl_jax.models.discriminator import Discriminator
 from alrl_jax.models.encoder import DualSpaceEncoder
+from alrl_jax.models.face_parser import FaceParser
+from alrl_jax.models.hopenet import Hopenet
 from alrl_jax.models.identity import FaceAnalyser
+from alrl_jax.models.inception import Inception
+from alrl_jax.models.lpips import LPIPS
 from alrl_jax.models.stylegan2 import Generator, channel_table, num_latents
 from alrl_jax.models.swap import AdaptiveSwap
 from alrl_jax.models.swapper import Swapper
@@ -77,3 +81,23 @@ def constant_channels(generator: Generator) -> int:
         generator.resolution, generator.channel_base, generator.channel_max, generator.channels
     )
     return table[4]
+
+
+def build_lpips(values: Values) -> LPIPS:
+    """LPIPS on the backbone that ``backbone`` names."""
+    return LPIPS(values["backbone"])
+
+
+def build_face_parser(values: Values) -> FaceParser:
+    """A face parser of ``num_classes`` classes."""
+    return FaceParser(values["num_classes"])
+
+
+def build_hopenet(values: Values) -> Hopenet:
+    """A Hopenet with stages of ``depths`` blocks."""
+    return Hopenet(tuple(values["depths"]))
+
+
+def build_inception(_: Values) -> Inception:
+    """FID's Inception, of which there is one."""
+    return Inception()
