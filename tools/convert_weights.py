@@ -15,17 +15,20 @@ from tqdm import tqdm
 from alrl_jax import command_line
 from alrl_jax.convert import engine
 from alrl_jax.convert.formats import KINDS
+from alrl_jax.convert.joining import split_sources
 
-SOURCE = flags.DEFINE_string("source", None, "Checkpoint to convert.", required=True)
+SOURCE = flags.DEFINE_string(
+    "source", None, "Checkpoint to convert; of LPIPS: BACKBONE,LIN.", required=True
+)
 KIND = flags.DEFINE_enum("kind", "auto", ("auto", *KINDS), "Which network of the file.")
 OUTPUT = flags.DEFINE_string("output", None, "Model directory to write.", required=True)
 
 
 def main(_: list[str]) -> int:
     """Reads, converts, writes, and says what was done."""
-    source, output = Path(SOURCE.value).expanduser(), Path(OUTPUT.value).expanduser()
-    bar = functools.partial(tqdm, desc=f"converting {source.name}", unit="tensor")
-    converted = engine.convert_file(source, KIND.value, output, bar)
+    sources, output = split_sources(SOURCE.value), Path(OUTPUT.value).expanduser()
+    bar = functools.partial(tqdm, desc=f"converting {sources[0].name}", unit="tensor")
+    converted = engine.convert_file(sources, KIND.value, output, bar)
     for name, value in [*engine.describe(converted), ("written", str(output))]:
         print(f"{name:<12}{value}")
     return 0

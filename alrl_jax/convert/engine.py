@@ -6,7 +6,7 @@ by their shapes, and every tensor of the source and every variable of ours is us
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,10 @@ import numpy as np
 from flax import traverse_util
 
 from alrl_jax.convert import rules, rules_tf
-from alrl_jax.convert.containers import read_checkpoint
 from alrl_jax.convert.finding import Candidate, choose, find_networks, skipped
 from alrl_jax.convert.formats import LICENCES
 from alrl_jax.convert.inert_pickle import shown
+from alrl_jax.convert.joining import read_sources
 from alrl_jax.convert.rules import Row
 from alrl_jax.convert.settings import float16_modules
 from alrl_jax.errors import UserError
@@ -49,7 +49,7 @@ class Converted:
 
 
 def convert_file(
-    source: Path,
+    source: Path | Sequence[Path],
     kind: str,
     output: Path,
     progress: Callable[[list[str]], Iterable[str]] = iter,
@@ -57,7 +57,7 @@ def convert_file(
     """Converts one network of a checkpoint and writes it, whole or not at all.
 
     Args:
-        source: the checkpoint.
+        source: the checkpoint; the files of a network that its project divides into several.
         kind: one of ``KINDS``, or ``auto`` where the file holds only one.
         output: the model directory to write.
         progress: wraps the loop over the tensors, e.g. in a progress bar.
@@ -65,7 +65,8 @@ def convert_file(
     Raises:
         UserError: if anything about the file is not as it should be; nothing is written then.
     """
-    converted = _convert_from(source, kind, progress)
+    sources = (source,) if isinstance(source, Path) else tuple(source)
+    converted = _convert_from(sources, kind, progress)
     save_model(
         output,
         converted.kind,
@@ -78,27 +79,36 @@ def convert_file(
 
 
 def _convert_from(
-    source: Path, kind: str, progress: Callable[[list[str]], Iterable[str]]
+    sources: tuple[Path, ...], kind: str, progress: Callable[[list[str]], Iterable[str]]
 ) -> Converted:
     """Converts without writing; whatever was read and is not used is gone on return."""
-    candidates, others = find_networks(read_checkpoint(source))
+    candidates, others = find_networks(read_sources(sources))
     try:
         chosen = choose(candidates, kind)
         rest = skipped(candidates, chosen, others)
         candidates.clear()
-        _check_size(chosen, source.stat().st_size)
+        _check_files(chosen, len(sources))
+        _check_size(chosen, sum(source.stat().st_size for source in sources))
         converted = convert(chosen, progress)
     except UserError as error:
-        raise UserError(f"{source}: {error}") from error
+        raise UserError(f"{', '.join(map(str, sources))}: {error}") from error
+    names, hashes = [source.name for source in sources], [file_sha256(s) for s in sources]
     tensors = converted.source.pop("tensors")
     converted.source.update(
-        file=source.name,
-        sha256=file_sha256(source),
+        file=names if len(names) > 1 else names[0],
+        sha256=hashes if len(names) > 1 else hashes[0],
         skipped=rest,
-        licence=LICENCES.get(source.name, chosen.format.licence),
+        licence=LICENCES.get(names[0], chosen.format.licence),
         tensors=tensors,
     )
     return converted
+
+
+def _check_files(candidate: Candidate, count: int) -> None:
+    row = candidate.format
+    if count not in (1, row.num_files):
+        expected = "one" if row.num_files == 1 else f"one or {row.num_files}"
+        raise UserError(f"got {count} files with {row.kind}; expected {expected}; name that alone")
 
 
 def _check_size(candidate: Candidate, file_bytes: int) -> None:

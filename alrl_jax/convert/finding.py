@@ -1,6 +1,7 @@
 """Which networks a checkpoint holds, and which of them is meant."""
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -94,8 +95,7 @@ def _in_section(
     name: str, tensors: Mapping[Any, Any], said: Settings, beside: Mapping[Any, Any]
 ) -> tuple[list[Candidate], list[str]]:
     """The networks whose tensors stand together under a name, and all else there."""
-    if tensors and all(isinstance(k, str) and k.startswith(PARALLEL) for k in tensors):
-        tensors = {k.removeprefix(PARALLEL): v for k, v in tensors.items()}
+    tensors = without_wrapper(tensors)
     found: list[Candidate] = []
     used: set[Any] = set()
     for row, prefix, part in _recognised(tensors):
@@ -103,10 +103,17 @@ def _in_section(
         network = Network(part | near, said)
         if row.applies(network):
             found.append(Candidate(row, join_names("/", name, prefix.rstrip(".")), network))
-            used |= {prefix + k for k in part} if prefix else tensors.keys()
+            used |= {prefix + k for k in part} if prefix else part.keys()
             used |= near.keys()
     parts = (shown(k).partition(".")[0] for k in tensors if k not in used)
     return found, [join_names("/", name, part) for part in dict.fromkeys(parts)]
+
+
+def without_wrapper(tensors: Mapping[Any, Any]) -> Mapping[Any, Any]:
+    """Tensors by the names that they had before their network was wrapped."""
+    if tensors and all(isinstance(k, str) and k.startswith(PARALLEL) for k in tensors):
+        return {k.removeprefix(PARALLEL): v for k, v in tensors.items()}
+    return tensors
 
 
 def _recognised(tensors: Mapping[Any, Any]) -> Iterator[tuple[Format, str, dict[Any, Any]]]:
@@ -116,7 +123,12 @@ def _recognised(tensors: Mapping[Any, Any]) -> Iterator[tuple[Format, str, dict[
             if all(isinstance(tensors.get(prefix + n), np.ndarray) for n in row.signature):
                 texts = (k for k in tensors if isinstance(k, str) and k.startswith(prefix))
                 part = {k.removeprefix(prefix): tensors[k] for k in texts}
-                yield row, prefix, part if prefix else dict(tensors)
+                part = part if prefix else dict(tensors)
+                yield row, prefix, {k: v for k, v in part.items() if not _is_apart(row, k)}
+
+
+def _is_apart(row: Format, name: Any) -> bool:
+    return row.apart is not None and re.fullmatch(row.apart, str(name)) is not None
 
 
 def _said_beside(checkpoint: Mapping[Any, Any]) -> Settings:
@@ -147,7 +159,10 @@ def choose(candidates: list[Candidate], kind: str) -> Candidate:
     """
     kinds = sorted({candidate.format.kind for candidate in candidates})
     if not candidates:
-        raise UserError(f"got no network that is known; expected one of {', '.join(KINDS)}")
+        raise UserError(
+            f"got no network that is known; expected one of {', '.join(KINDS)} (lpips as "
+            "--source=BACKBONE,LIN)"
+        )
     if kind == "auto" and len(kinds) > 1:
         raise UserError(
             f"got several networks, or one of several kinds; expected --kind to choose one: "

@@ -36,12 +36,15 @@ class Format:
         licence: what is known of the terms of such files.
         summary: what a person wants to know of the architecture, in short.
         optional: pattern of the names of tensors that some files lack and nobody misses.
+        apart: pattern of the names of tensors that stand among those of the network and belong to
+            another one.
         prefixes: what stands before the names of its tensors, where a file holds more than one
             network under one name.
         applies: whether what else is known of a network that has the signature speaks for this
             row; where a file says too little, several rows apply and the user has to choose.
         prepare: brings what stands beside the network into the one form that ``rows`` knows, in
             place; what it returns is noted in the result.
+        num_files: into how many files projects divide it.
     """
 
     kind: str
@@ -56,6 +59,8 @@ class Format:
     licence: str
     summary: Callable[[Config], dict[str, str]]
     optional: str | None = None
+    apart: str | None = None
     prefixes: tuple[str, ...] = ("",)
     applies: Callable[[Network], bool] = _always
     prepare: Callable[[Network], dict[str, str]] = _nothing
+    num_files: int = 1
