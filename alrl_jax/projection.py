@@ -21,7 +21,8 @@ from alrl_jax.optim import make_optimizer
 from alrl_jax.types import AnyArray
 
 PyTree = Any
-Distance = Callable[[Float[Array, "b h w 3"], Float[Array, "b h w 3"]], Float[Array, " b"]]
+Distance = Callable[[PyTree, Float[Array, "b h w 3"], Float[Array, "b h w 3"]], Float[Array, " b"]]
+"""Of weights, images and targets."""
 
 COARSEST = 4
 """Side of the last level of a pyramid, in pixels, where halving leads there."""
@@ -113,7 +114,7 @@ class Projector:
 
     Attributes:
         synthesize: ``(networks, codes) -> images``.
-        distance: what is made small, a number an image.
+        distance: what is made small, ``(networks, images, targets)`` to a number an image.
         num_steps: length of the search.
         learning_rate: peak rate, in standard deviations of the codes.
     """
@@ -157,14 +158,15 @@ class Projector:
         """The codes, what is drawn from them, and how far that is from the targets."""
         codes = self.codes(prior, state)
         images = self.synthesize(networks, codes)
-        return codes, images, self.distance(images, targets)
+        return codes, images, self.distance(networks, images, targets)
 
     def _step(
         self, networks: PyTree, prior: Prior, state: ProjectionState, targets: Array
     ) -> ProjectionState:
         def loss(offsets: Codes) -> Array:
             codes = self.codes(prior, dataclasses.replace(state, offsets=offsets))
-            return jnp.sum(self.distance(self.synthesize(networks, codes), targets))
+            images = self.synthesize(networks, codes)
+            return jnp.sum(self.distance(networks, images, targets))
 
         gradient = jax.grad(loss)(state.offsets)
         updates, opt_state = self._optimizer().update(gradient, state.opt_state)

@@ -17,7 +17,8 @@ from alrl_jax.errors import UserError
 from alrl_jax.evaluation.pictures import to_bytes
 from alrl_jax.loading import GeneratorModel
 from alrl_jax.model_directory import save_model
-from alrl_jax.models.build import build_generator
+from alrl_jax.models import ops
+from alrl_jax.models.build import build_generator, build_lpips
 from tests.conftest import RunCli
 from tools import project
 
@@ -60,10 +61,10 @@ def _photos(model: GeneratorModel, folder: Path, count: int) -> list[project.Pho
 
 
 def _projecting(
-    model: GeneratorModel, output: Path, distance: Any = projection.pyramid_distance, **changes: Any
+    model: GeneratorModel, output: Path, measure: project.Measure = project.PIXELS, **changes: Any
 ) -> project.Projecting:
     output.mkdir(exist_ok=True)
-    return project.Projecting(model, distance, project.Settings(**changes), output)
+    return project.Projecting(model, measure, project.Settings(**changes), output)
 
 
 def test_images_of_the_generator_are_found(tmp_path: Path) -> None:
@@ -171,8 +172,30 @@ def test_lpips_of_another_kind_is_refused(tmp_path: Path) -> None:
     model = _model(SMALL)
     save_model(tmp_path / "g", "generator", SMALL, model.variables)
     with pytest.raises(UserError, match="kind 'generator'.*expected LPIPS"):
-        project.load_distance(str(tmp_path / "g"))
-    assert project.load_distance(None) == (projection.pyramid_distance, None)
+        project.load_measure(str(tmp_path / "g"))
+    assert project.load_measure(None) is project.PIXELS
+
+
+def test_lpips_joins_the_loss(tmp_path: Path) -> None:
+    network = build_lpips({"backbone": "alex"})
+    pixels = jnp.zeros((1, 32, 32, 3))
+    # Positive, so that no distance is below 0.
+    variables = jax.tree.map(jnp.abs, network.init(jax.random.key(0), pixels, pixels))
+    save_model(tmp_path / "lpips", "lpips", {"backbone": "alex"}, variables)
+    measure = project.load_measure(str(tmp_path / "lpips"))
+    assert measure.lpips_sha256 is not None
+    images = jax.random.uniform(jax.random.key(1), (2, 512, 512, 3), minval=-1)
+    half, whole = ops.mean_pool(images), projection.pyramid_distance(images[:1], images[1:])
+    expected = jax.jit(network.apply)(variables, half[:1], half[1:]) + whole
+    distance = jax.jit(measure.distance)
+    found = distance(measure.variables, images[:1], images[1:])
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    run = _projecting(_model(CONFIG), tmp_path / "out", measure)
+    state, targets = run.projector.init(run.prior, 1), jnp.zeros((1, 32, 32, 3))
+    _, drawn, losses = run._result(run.networks, run.prior, state, targets)
+    expected = distance(measure.variables, drawn, targets)
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    assert losses > 1.1 * projection.pyramid_distance(drawn, targets)
 
 
 def test_command_line(tmp_path: Path, run_cli: RunCli) -> None:

@@ -31,6 +31,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.evaluation.image_metrics import psnr
 from alrl_jax.evaluation.pictures import to_bytes
 from alrl_jax.loading import GeneratorModel, load
+from alrl_jax.measuring_models import LPIPSModel
 from alrl_jax.models import ops
 from alrl_jax.models.functional import apply
 from alrl_jax.projection import (
@@ -95,28 +96,53 @@ def list_photos(path: Path) -> list[Photo]:
     return [Photo(path / name, stem) for name, stem in zip(names, unique, strict=True)]
 
 
-def load_distance(directory: str | None) -> tuple[Distance, str | None]:
-    """What a search makes small: LPIPS where there is one, with the pixels; and its hash.
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """What a search makes small.
+
+    Attributes:
+        distance: of weights of LPIPS, images and targets.
+        variables: the weights, None without LPIPS.
+    """
+
+    distance: Distance
+    variables: Any = None
+
+    @property
+    def lpips_sha256(self) -> str | None:
+        """Hash of the weights, None without LPIPS."""
+        return None if self.variables is None else provenance.variables_sha256(self.variables)
+
+
+def _pixels(_: Any, images: Array, targets: Array) -> Float[Array, " b"]:
+    return pyramid_distance(images, targets)
+
+
+PIXELS = Measure(_pixels)
+
+
+def load_measure(directory: str | None) -> Measure:
+    """Pixels, and LPIPS where there is one.
 
     Raises:
         UserError: nothing there, or a model of another kind.
     """
     if directory is None:
-        return pyramid_distance, None
+        return PIXELS
     model = load(directory)
-    if model.kind != "lpips":
+    if not isinstance(model, LPIPSModel):
         raise UserError(
             f"got a model of kind {model.kind!r} in {directory}; expected LPIPS; take what "
             "tools.convert_weights --kind=lpips makes"
         )
 
-    def distance(images: Array, targets: Array) -> Float[Array, " b"]:
+    def distance(variables: Any, images: Array, targets: Array) -> Float[Array, " b"]:
         pixels = pyramid_distance(images, targets)
         while images.shape[1] > LPIPS_SIDE:
             images, targets = ops.mean_pool(images), ops.mean_pool(targets)
-        return model(images, targets) + pixels
+        return model.distances(variables, images, targets) + pixels
 
-    return distance, provenance.variables_sha256(model.variables)
+    return Measure(distance, model.variables)
 
 
 def sample_prior(model: GeneratorModel) -> Prior:
@@ -139,23 +165,29 @@ class Projecting:
 
     Args:
         model: the generator.
-        distance: what is made small.
+        measure: what is made small.
         settings: length and rate of the search.
         output: directory of the outputs; must exist.
     """
 
     def __init__(
-        self, model: GeneratorModel, distance: Distance, settings: Settings, output: Path
+        self, model: GeneratorModel, measure: Measure, settings: Settings, output: Path
     ) -> None:
         self.settings, self.output = settings, output
         self.resolution = model.network.resolution
         self.model_sha256 = provenance.variables_sha256(model.variables)
         self.prior = sample_prior(model)
-        self.networks = {name: model.variables[name] for name in ("params", "constants")}
+        generator = {name: model.variables[name] for name in ("params", "constants")}
+        self.networks = {"generator": generator, "lpips": measure.variables}
         network, mode = model.network, settings.noise_mode
 
         def synthesize(networks: Any, codes: Codes) -> Float[Array, "b h w 3"]:
-            return apply(network, networks, codes.ws, codes.pose, mode, method="synthesize")
+            return apply(
+                network, networks["generator"], codes.ws, codes.pose, mode, method="synthesize"
+            )
+
+        def distance(networks: Any, images: Array, targets: Array) -> Float[Array, " b"]:
+            return measure.distance(networks["lpips"], images, targets)
 
         self.projector = Projector(synthesize, distance, settings.steps, settings.learning_rate)
         self._advance = jax.jit(self.projector.advance)
@@ -222,7 +254,7 @@ class Projecting:
     ) -> None:
         """Writes codes and picture, and last the sidecar that vouches for them."""
         npz, png, sidecar = self._paths(photo)
-        _write_arrays(npz, {**codes, **figures})
+        provenance.write_arrays(npz, {**codes, **figures})
         fields = provenance.metadata(self.model_sha256, provenance.GENERATED_SOURCE_TYPE)
         provenance.write_png(png, drawn, fields)
         outputs = {path.name: provenance.file_sha256(path) for path in (npz, png)}
@@ -255,7 +287,7 @@ class Projecting:
     def _save(self, batch: list[Photo], state: ProjectionState) -> None:
         leaves = {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
         recipe = json.dumps(self._recipe(batch))
-        _write_arrays(self.output / STATE_FILE, {"recipe": np.asarray(recipe), **leaves})
+        provenance.write_arrays(self.output / STATE_FILE, {"recipe": np.asarray(recipe), **leaves})
 
     def _restore(self, batch: list[Photo], start: ProjectionState) -> ProjectionState:
         """The state of an earlier run of this very batch, or the start where there is none."""
@@ -288,27 +320,16 @@ class Projecting:
         }
 
 
-def _write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Writes an ``.npz`` file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def main(_: list[str]) -> int:
     """Projects what the flags say; gives the exit status."""
     values = flags.FLAGS
     photos = list_photos(Path(values.images).expanduser())
     model = load_generator(values.model)
-    distance, digest = load_distance(values.lpips)
-    settings = Settings(values.steps, values.learning_rate, values.noise_mode, digest)
+    measure = load_measure(values.lpips)
+    settings = Settings(values.steps, values.learning_rate, values.noise_mode, measure.lpips_sha256)
     output = Path(values.output).expanduser()
     output.mkdir(parents=True, exist_ok=True)
-    results = Projecting(model, distance, settings, output).run(photos, values.batch_size)
+    results = Projecting(model, measure, settings, output).run(photos, values.batch_size)
     counts = collections.Counter(result["status"] for result in results)
     known = [result["psnr"] for result in results if result["psnr"] is not None]
     told = ", ".join(f"{count} {status}" for status, count in counts.items())
