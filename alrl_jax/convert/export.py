@@ -31,31 +31,6 @@ SAMPLER = "pose"
 """Collection of the sampler that draws the pose codes of our own GANs."""
 
 
-def _unconv(x: np.ndarray) -> np.ndarray:
-    return x.transpose(3, 2, 0, 1)
-
-
-def _undense_on_maps(x: np.ndarray) -> np.ndarray:
-    maps = x.reshape(4, 4, -1, x.shape[1])
-    return _unconv(maps).reshape(x.shape[1], -1)
-
-
-INVERSES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "same": lambda x: x,
-    "scalar": lambda x: x,
-    "dense": np.transpose,
-    "dense_on_maps": _undense_on_maps,
-    "conv": _unconv,
-    "const": lambda x: x[0].transpose(2, 0, 1),
-    "noise": lambda x: x[0, :, :, 0],
-    "vector1_scalar": lambda x: x.reshape(1),
-    "batch_const": lambda x: x.transpose(0, 3, 1, 2),
-    "batch_conv": lambda x: _unconv(x)[None],
-    "batch_bias": lambda x: x.reshape(1, -1, 1, 1),
-}
-"""What undoes each of ``rules.LAYOUTS`` that is no constant."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Permissions:
     """Differences that the caller accepts where a layout cannot hold what a network does.
@@ -245,10 +220,13 @@ def _rearrange(flat: Arrays, table: rules.Rules, network: Any) -> Arrays:
             "expected those of the config; copy the model directory anew"
         )
     tensors: Arrays = {}
-    for name, (path, layout) in rows.items():
-        constant = rules.LAYOUTS[layout].constant
-        value = constant if path is None else INVERSES[layout](flat[path])
-        tensors[name] = np.asarray(value, np.float32, order="C")
+    for name, (path, key) in rows.items():
+        layout = rules.LAYOUTS[key]
+        if path is None:
+            tensors[name] = np.asarray(layout.constant, np.float32)
+            continue
+        assert layout.invert is not None, f"{key}: a layout that is read, never written"
+        tensors[name] = np.asarray(layout.invert(flat[path]), np.float32, order="C")
     return tensors
 
 

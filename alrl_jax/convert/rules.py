@@ -25,11 +25,13 @@ class Layout:
     Attributes:
         axes: number of axes of the source.
         convert: rearranges the source.
+        invert: undoes ``convert``; None where nothing is exported in this layout.
         constant: what the source must be, where it is only checked.
     """
 
     axes: int
     convert: Callable[[np.ndarray], np.ndarray]
+    invert: Callable[[np.ndarray], np.ndarray] | None = None
     constant: np.ndarray | None = None
 
 
@@ -41,26 +43,38 @@ def _conv(x: np.ndarray) -> np.ndarray:
     return x.transpose(2, 3, 1, 0)
 
 
+def _unconv(x: np.ndarray) -> np.ndarray:
+    return x.transpose(3, 2, 0, 1)
+
+
 def dense_on_maps(x: np.ndarray) -> np.ndarray:
     """Columns that run over (channel, row, column) of 4x4 maps; ours: (row, column, channel)."""
     maps = x.reshape(x.shape[0], -1, 4, 4) if x.shape[1] % 16 == 0 else x[..., None, None]
     return _conv(maps).reshape(-1, x.shape[0])
 
 
+def _undense_on_maps(x: np.ndarray) -> np.ndarray:
+    return _unconv(x.reshape(4, 4, -1, x.shape[1])).reshape(x.shape[1], -1)
+
+
 LAYOUTS: dict[str, Layout] = {
-    "same": Layout(1, _same),
-    "scalar": Layout(0, _same),
-    "dense": Layout(2, np.transpose),
-    "dense_on_maps": Layout(2, dense_on_maps),
-    "conv": Layout(4, _conv),
-    "const": Layout(3, lambda x: x.transpose(1, 2, 0)[None]),
-    "noise": Layout(2, lambda x: x[None, :, :, None]),
-    "vector1_scalar": Layout(1, lambda x: x.reshape(()) if x.size == 1 else x),
-    "batch_const": Layout(4, lambda x: x.transpose(0, 2, 3, 1)),
-    "batch_conv": Layout(5, lambda x: _conv(x[0]) if len(x) == 1 else x),
-    "batch_bias": Layout(4, lambda x: x.reshape(-1)),
-    "fir": Layout(2, _same, _FIR),
-    "fir_times_4": Layout(2, _same, _FIR * np.float32(4)),
+    "same": Layout(1, _same, _same),
+    "scalar": Layout(0, _same, _same),
+    "dense": Layout(2, np.transpose, np.transpose),
+    "dense_on_maps": Layout(2, dense_on_maps, _undense_on_maps),
+    "conv": Layout(4, _conv, _unconv),
+    "const": Layout(3, lambda x: x.transpose(1, 2, 0)[None], lambda x: x[0].transpose(2, 0, 1)),
+    "noise": Layout(2, lambda x: x[None, :, :, None], lambda x: x[0, :, :, 0]),
+    "vector1_scalar": Layout(
+        1, lambda x: x.reshape(()) if x.size == 1 else x, lambda x: x.reshape(1)
+    ),
+    "batch_const": Layout(4, lambda x: x.transpose(0, 2, 3, 1), lambda x: x.transpose(0, 3, 1, 2)),
+    "batch_conv": Layout(
+        5, lambda x: _conv(x[0]) if len(x) == 1 else x, lambda x: _unconv(x)[None]
+    ),
+    "batch_bias": Layout(4, lambda x: x.reshape(-1), lambda x: x.reshape(1, -1, 1, 1)),
+    "fir": Layout(2, _same, constant=_FIR),
+    "fir_times_4": Layout(2, _same, constant=_FIR * np.float32(4)),
 }
 """Ours: kernels HWIO, dense [in, out], maps NHWC."""
 
@@ -252,6 +266,9 @@ def expand(
 def fill(table: Table, numbers: Mapping[str, int]) -> dict[str, Row]:
     """The rows of a table with numbers for its placeholders."""
     return {
-        source.format(**numbers): (None if path is None else path.format(**numbers), layout)
+        source.format(**numbers): (
+            None if path is None else path.format(**numbers),
+            layout.format(**numbers),
+        )
         for source, (path, layout) in table.items()
     }
