@@ -238,9 +238,11 @@ def attribute_regression(f: AnalyserForward) -> Scalar:
 
 
 def pose_regression(f: AnalyserForward) -> Scalar:
-    """Squared error of yaw, pitch and roll in units of 30 degrees."""
-    error = jnp.square((f.factors.pose_degrees - f.truth.pose_degrees) / 30.0)
-    return _mean_where(error, f.truth.labelled[:, None])
+    """Squared error of yaw, pitch and roll in units of 30 degrees, where they are known."""
+    truth = f.truth.pose_degrees
+    known = f.truth.labelled[:, None] & jnp.isfinite(truth)
+    error = jnp.square((f.factors.pose_degrees - jnp.where(known, truth, 0.0)) / 30.0)
+    return _mean_where(error, known)
 
 
 def landmark_regression(f: AnalyserForward) -> Scalar:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import jax
+import numpy as np
 from absl import flags, logging
 from ml_collections import config_flags
 
@@ -18,6 +19,7 @@ from alrl_jax.command_line import run
 from alrl_jax.config import Config
 from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.data.sources import open_source
+from alrl_jax.errors import UserError
 from alrl_jax.loop import Batches, Schedule, fit
 from alrl_jax.metrics import TrainingDiverged
 from alrl_jax.tasks import make_task
@@ -82,7 +84,19 @@ def open_batches(config: Config, kind: str) -> Batches:
     for name, reason in source.report:
         logging.warning("skipped %s: %s", name, reason)
     if not source.layout.attribute_factors:
-        logging.warning("the data have no labels: losses that need any, the mask's too, are off")
+        few = np.linspace(0, len(source) - 1, 16).astype(np.int64)
+        masked = source.read(few)["labelled"].any()
+        known = (
+            "masks alone: losses that need more" if masked else "no labels: losses that need any"
+        )
+        logging.warning("the data have %s are off", known)
+    people = int(source.identities.max()) + 1
+    if config.losses.get("arcface") and people > config.data.num_identities:
+        raise UserError(
+            f"got people up to number {people - 1} in the data; expected at most "
+            f"{config.data.num_identities} of them (data.num_identities), as ArcFace has a class "
+            f"for each; set it to {people}"
+        )
     return make_iterator(
         source,
         kind=kind,

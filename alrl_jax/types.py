@@ -27,9 +27,10 @@ class FaceBatch:
         identity: number of the person; equal numbers are the same person.
         identity_factors: standardised factors that make the person (no columns where unknown).
         attribute_factors: standardised factors of pose, expression, light and so on.
-        pose_degrees: yaw, pitch, roll.
+        pose_degrees: yaw, pitch, roll; NaN where a labelled face's are unknown.
         landmarks: x, y in pixels.
-        labelled: whether the parsing, factors, pose and landmarks of this face are known.
+        labelled: whether the parsing, factors, pose and landmarks of this face are known, so far as
+            the data set has them.
     """
 
     image: Float[AnyArray, "b h w 3"]

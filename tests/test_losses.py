@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from alrl_jax.losses import (
     LOSSES,
     OUTSIDE_WEIGHT,
     REGULARISERS,
+    AnalyserForward,
     SwapForward,
     arcface_logits,
     discriminator_loss,
@@ -87,6 +89,23 @@ def test_attributes_are_compared_with_the_targets() -> None:
     )
     forward = _forward(swap_factors=read(3.0), target_factors=read(1.0))
     assert float(LOSSES["swap"]["attributes"](forward)) == pytest.approx(4.0 + 4.0)
+
+
+def test_poses_that_are_not_known_teach_nothing() -> None:
+    """Neither of faces without labels nor of faces of which only the mask is known (NaN)."""
+    unknown = np.full(3, np.nan, np.float32)
+    truth = np.stack([np.float32([30, 0, 0]), unknown, np.zeros(3, np.float32)])
+
+    def loss(read: jnp.ndarray) -> jnp.ndarray:
+        forward = object.__new__(AnalyserForward)
+        faces = SimpleNamespace(pose_degrees=truth, labelled=np.array([True, True, False]))
+        for name, value in {"factors": SimpleNamespace(pose_degrees=read), "truth": faces}.items():
+            object.__setattr__(forward, name, value)
+        return LOSSES["identity"]["pose_regression"](forward)
+
+    value, slope = jax.value_and_grad(loss)(jnp.full((3, 3), 60.0))
+    assert float(value) == pytest.approx((1 + 4 + 4) / 3)
+    assert np.isfinite(slope).all() and not np.asarray(slope)[1:].any()
 
 
 @pytest.mark.parametrize("name", tiny.CONFIG_NAMES)

@@ -6,11 +6,12 @@ honoured. Embedded colour profiles are not applied. The file's content decides w
 name. Pillow's own limits guard against decompression bombs.
 """
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -34,15 +35,35 @@ class UnreadableImageError(ValueError):
     """A file that cannot be used; the message is the reason, in a few words."""
 
 
-def read_image(path: Path, resolution: int) -> UInt8[np.ndarray, "r r 3"]:
-    """Reads a photograph of any size as a square of ``resolution`` pixels.
+def read_image(
+    photo: Path | bytes, resolution: int, *, cut: bool = True
+) -> UInt8[np.ndarray, "r r 3"]:
+    """Reads a photograph of any size, or the content of its file, as ``resolution`` pixels square.
 
     The centre square is cut out and resized with antialiasing (Lanczos), then turned upright.
+    Without ``cut`` only square pictures will do: those that come with masks.
 
     Raises:
         UnreadableImageError: for whatever reason the file gives no picture; it says which.
     """
-    return _read(path, lambda image: _square(image, resolution))
+
+    def decode(image: Image.Image) -> np.ndarray:
+        if not cut:
+            _expect_square(image)
+        return _square(image, resolution)
+
+    return _read(photo, decode)
+
+
+def read_mask(mask: Path | bytes, resolution: int) -> Bool[np.ndarray, "r r"]:
+    """Reads a square black and white picture of any size: True where it is not black.
+
+    Resized without interpolation (the nearest pixel), so that no new values come up.
+
+    Raises:
+        UnreadableImageError: for whatever reason the file gives no mask; it says which.
+    """
+    return _read(mask, lambda image: _mask(image, resolution))
 
 
 def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -54,17 +75,18 @@ def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     return _read(path, _whole)
 
 
-def _read(path: Path, decode: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
+def _read(file: Path | bytes, decode: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
     """Opens a file and decodes it; whatever goes wrong becomes an UnreadableImageError."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        opened = io.BytesIO(file) if isinstance(file, bytes) else file
+        with Image.open(opened, formats=FORMATS) as image:
             _check_size(image)
             return decode(image)
     except UnreadableImageError:
         raise
     # Broken files make decoders raise nearly anything (struct.error, IndexError, SyntaxError, ...).
     except Exception as error:
-        raise UnreadableImageError(_reason(error, path)) from error
+        raise UnreadableImageError(_reason(error, file)) from error
 
 
 def _check_size(image: Image.Image) -> None:
@@ -74,6 +96,12 @@ def _check_size(image: Image.Image) -> None:
         raise UnreadableImageError(
             f"{width}x{height} pixels; expected at least {MIN_SIDE}x{MIN_SIDE}"
         )
+
+
+def _expect_square(image: Image.Image) -> None:
+    """UnreadableImageError for anything else: masks fit the whole picture alone."""
+    if image.width != image.height:
+        raise UnreadableImageError(f"{image.width}x{image.height} pixels; expected a square")
 
 
 def _whole(image: Image.Image) -> np.ndarray:
@@ -87,6 +115,21 @@ def _square(image: Image.Image, resolution: int) -> np.ndarray:
     image.draft("RGB", (2 * resolution, 2 * resolution))  # JPEG decoders can shrink as they decode
     image.load()
     return _upright(square(image, resolution), _orientation(image))
+
+
+def _mask(image: Image.Image, resolution: int) -> np.ndarray:
+    """Decodes an opened image as a mask."""
+    _expect_square(image)
+    image.load()
+    # Grey keeps its depth: what turns 16 bits into 8 would lose the darkest values.
+    picture = image if image.mode in ("1", "L") or image.mode.startswith("I") else _colours(image)
+    picture = picture.resize((resolution, resolution), Image.Resampling.NEAREST)
+    return np.asarray(picture).reshape(resolution, resolution, -1).any(axis=-1)
+
+
+def _colours(image: Image.Image) -> Image.Image:
+    """The colours alone: what a transparent pixel hides counts."""
+    return image.convert("RGBA").convert("RGB")
 
 
 def _upright(picture: Image.Image, orientation: int) -> np.ndarray:
@@ -129,10 +172,11 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _reason(error: Exception, path: Path) -> str:
+def _reason(error: Exception, file: Path | bytes) -> str:
     """One line without the path, which the report names already."""
     if isinstance(error, Image.UnidentifiedImageError):
-        return "not a JPEG, PNG or WebP file" if path.stat().st_size else "empty file"
+        size = len(file) if isinstance(file, bytes) else file.stat().st_size
+        return "not a JPEG, PNG or WebP file" if size else "empty file"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"too many pixels: {error}"
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]

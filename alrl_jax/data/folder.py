@@ -17,7 +17,8 @@ from jaxtyping import Int
 from alrl_jax.data.cache import cache_directory
 from alrl_jax.data.decode import SUFFIXES, UnreadableImageError, read_image
 from alrl_jax.data.records import Layout, to_dict
-from alrl_jax.data.shards import Plan, progress_bar, write_json
+from alrl_jax.data.shards import progress_bar, write_json
+from alrl_jax.data.trees import DirectoryFile, walk
 from alrl_jax.errors import UserError
 
 IDENTITIES = ("image", "folder")
@@ -62,7 +63,7 @@ class FolderSource:
         self.layout = Layout(resolution)
         self.report: list[tuple[str, str]] = []
         self.names = self._readable(list_images(directory), progress)
-        people = [_person(name) if identities == "folder" else name for name in self.names]
+        people = [person(name) if identities == "folder" else name for name in self.names]
         self.identities = np.unique(np.array(people), return_inverse=True)[1].astype(np.int32)
         self._lock = threading.Lock()
         self._pool = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="photos")
@@ -125,35 +126,9 @@ class FolderSource:
         return good
 
 
-def folder_plan(source: FolderSource) -> Plan:
-    """Plans a prepared data set of a folder's readable images."""
-    marks = [[name, *_mark(source.directory / name)] for name in source.names]
-    parameters = {
-        "kind": "folder",
-        "resolution": source.layout.resolution,
-        "num_images": len(source),
-        "num_identities": len(np.unique(source.identities)),
-        "files": hashlib.sha256(json.dumps(marks).encode()).hexdigest(),
-    }
-    return Plan(
-        parameters,
-        source.layout,
-        source.identities,
-        lambda start, stop: source.read(np.arange(start, stop)),
-        report=source.report,
-    )
-
-
 def list_images(directory: Path) -> list[str]:
     """Returns the sorted relative paths, with "/", of all files that are named like images."""
-    names = []
-    for root, folders, files in os.walk(directory):
-        folders[:] = [folder for folder in folders if not folder.startswith(".")]
-        for file in files:
-            path = Path(root, file)
-            if not file.startswith(".") and path.suffix.lower() in SUFFIXES:
-                names.append(path.relative_to(directory).as_posix())
-    return sorted(names)
+    return sorted(name for name in walk(directory) if Path(name).suffix.lower() in SUFFIXES)
 
 
 def check_images(
@@ -167,7 +142,7 @@ def check_images(
     key = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:16]
     index_path = cache_directory() / "checked" / f"{key}.json"
     index = _read_index(index_path)
-    marks = {name: _mark(directory / name) for name in names}
+    marks = {name: list(DirectoryFile(str(directory), name).mark) for name in names}
     reasons = {
         name: index[name][1] for name in names if name in index and index[name][0] == marks[name]
     }
@@ -195,15 +170,6 @@ def _check_image(path: Path) -> str | None:
     return None
 
 
-def _mark(path: Path) -> list[int]:
-    """Size and time of a file; equal marks mean the same content."""
-    try:
-        status = path.stat()
-    except OSError:  # a dangling link; the check says so
-        return [-1, -1]
-    return [status.st_size, status.st_mtime_ns]
-
-
 def _read_index(path: Path) -> dict[str, Any]:
     """Earlier results; none where the file is missing or broken, as it only saves time."""
     try:
@@ -212,7 +178,7 @@ def _read_index(path: Path) -> dict[str, Any]:
         return {}
 
 
-def _person(name: str) -> str:
+def person(name: str) -> str:
     """What names the person of a picture: its folder, or the picture itself at the root."""
     folder = name.rpartition("/")[0]
     return folder or name

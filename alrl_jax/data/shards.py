@@ -9,35 +9,39 @@ Every file gets its name only when it is whole, so a killed preparation goes on 
 it was writing. Records are pure functions of their number: who prepares them does not matter.
 """
 
-import collections
 import contextlib
 import dataclasses
-import errno
 import fcntl
 import json
 import os
-import sys
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent import futures
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from absl import logging
-from array_record.python import (
-    array_record_data_source,
-    array_record_module,  # pyright: ignore[reportAttributeAccessIssue]  (a binary module)
-)
+from array_record.python import array_record_data_source
 from jaxtyping import Int
-from tqdm import tqdm
 
 from alrl_jax.data.records import FORMAT_VERSION, Layout, to_dict
+from alrl_jax.data.shard_files import (
+    FAULTS_SUFFIX,
+    Job,
+    Made,
+    forget_faults,
+    named_when_whole,
+    progress_bar,
+    write_json,
+    write_shard,
+)
+from alrl_jax.data.shard_workers import write_in_processes
 from alrl_jax.errors import UserError
 
 DESCRIPTION = "dataset.json"
 IDENTITIES = "identities.npy"
 MAX_SHARDS = 500
-WRITER_OPTIONS = "group_size:1,zstd:1"  # groups of one record: random access reads no neighbours
+TABLES = ("records.csv", "report.json")
+"""What tools.prepare_dataset writes beside a data set for people to read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,21 +52,26 @@ class Plan:
         parameters: JSON values that say what the records are; a directory serves one set of them.
         layout: fields of the records.
         identities: person number of every record.
-        make: returns the records start..stop, structured; a pure function.
+        make: returns the records start..stop, structured; a pure function. It may leave some
+            out and say why.
         report: file name and reason of everything that was left out.
         progress: whether to draw a progress bar.
         max_chunk_size: greatest number of records in a call of ``make``.
         chunks_per_shard: least number of calls that fill a file; what is lost when work stops.
+        workers: processes that make records, where ``make`` can be sent to them (see
+            ``write_in_processes``); 0 and 1 stand for threads of this one, as many as there are
+            cores, or one.
     """
 
     parameters: Mapping[str, Any]
     layout: Layout
     identities: Int[np.ndarray, " n"]
-    make: Callable[[int, int], np.ndarray]
+    make: Callable[[int, int], Made]
     report: Sequence[tuple[str, str]] = ()
     progress: bool = True
     max_chunk_size: int = 64
     chunks_per_shard: int = 16
+    workers: int = 0
 
     @property
     def chunk_size(self) -> int:
@@ -84,6 +93,21 @@ class Plan:
         """File names in the order of the records."""
         return [
             f"faces-{i:05d}-of-{self.num_shards:05d}.array_record" for i in range(self.num_shards)
+        ]
+
+    def jobs(self, directory: Path) -> list[Job]:
+        """What fills these files."""
+        size, threads = self.shard_size, self.workers or os.cpu_count() or 1
+        return [
+            Job(
+                directory / name,
+                self.make,
+                start=i * size,
+                stop=min((i + 1) * size, len(self.identities)),
+                chunk_size=self.chunk_size,
+                threads=threads,
+            )
+            for i, name in enumerate(self.shard_names())
         ]
 
 
@@ -194,76 +218,30 @@ def _write(directory: Path, plan: Plan) -> None:
     for leftover in directory.glob(".partial-*"):
         leftover.unlink()
     _pin_parameters(directory, plan)
-    names = plan.shard_names()
+    jobs = plan.jobs(directory)
     with progress_bar(len(plan.identities), f"preparing {directory}", plan.progress) as bar:
-        for i, name in enumerate(names):
-            start, stop = i * plan.shard_size, min((i + 1) * plan.shard_size, len(plan.identities))
-            if _shard_length(directory / name) == stop - start:
-                bar.update(stop - start)
-            else:
-                with _named_when_whole(directory / name) as path:
-                    _write_shard(path, plan, start, stop, bar)
-    with _named_when_whole(directory / IDENTITIES) as path, path.open("wb") as file:
-        np.save(file, plan.identities.astype(np.int32))
+        missing = [job for job in jobs if not job.is_done()]
+        bar.update(len(plan.identities) - sum(job.stop - job.start for job in missing))
+        if min(plan.workers, len(missing)) > 1:
+            write_in_processes(missing, plan.workers, bar.update)
+        else:
+            for job in missing:
+                write_shard(job, bar.update)
+    faults = [fault for job in jobs for fault in job.faults]
+    left_out = [fault.record for fault in faults if fault.record is not None]
+    identities = np.delete(plan.identities, left_out).astype(np.int32)
+    with named_when_whole(directory / IDENTITIES) as path, path.open("wb") as file:
+        np.save(file, identities)
     description = {
         "format": FORMAT_VERSION,
         "parameters": dict(plan.parameters),
         "layout": plan.layout.to_json(),
-        "num_records": len(plan.identities),
-        "shards": names,
-        "report": [list(entry) for entry in plan.report],
+        "num_records": len(identities),
+        "shards": [job.path.name for job in jobs if job.length],
+        "report": [*map(list, plan.report), *([f.name, f.reason] for f in faults)],
     }
     write_json(directory / DESCRIPTION, description)
-
-
-def _write_shard(path: Path, plan: Plan, start: int, stop: int, bar: tqdm) -> None:
-    """Writes the records start..stop.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    with contextlib.closing(_chunks(plan, start, stop)) as chunks:
-        writer = array_record_module.ArrayRecordWriter(str(path), WRITER_OPTIONS)
-        for records in chunks:
-            for record in records:
-                _in_os_terms(path, writer.write, record.tobytes())
-            bar.update(len(records))
-        _in_os_terms(path, writer.close)
-
-
-def _in_os_terms(path: Path, call: Callable[..., Any], *arguments: Any) -> None:
-    """Calls a writer, whose RuntimeError says "disk full" and the like."""
-    try:
-        call(*arguments)
-    except RuntimeError as error:
-        raise OSError(errno.EIO, str(error).split(";")[0], str(path)) from error
-
-
-def _chunks(plan: Plan, start: int, stop: int) -> Generator[np.ndarray, None, None]:
-    """Yields the records start..stop in order, made by one thread a core, few chunks ahead."""
-    workers = os.cpu_count() or 1
-    with futures.ThreadPoolExecutor(workers, thread_name_prefix="prepare") as pool:
-        pending: collections.deque[futures.Future[np.ndarray]] = collections.deque()
-        for first in range(start, stop, plan.chunk_size):
-            last = min(first + plan.chunk_size, stop)
-            pending.append(pool.submit(plan.make, first, last))
-            if len(pending) > workers:
-                yield pending.popleft().result()
-        while pending:
-            yield pending.popleft().result()
-
-
-def _shard_length(path: Path) -> int:
-    """Number of records in a file, -1 where there is no readable one."""
-    if not path.is_file():
-        return -1
-    try:
-        reader = array_record_module.ArrayRecordReader(str(path))
-        length = reader.num_records()
-        reader.close()
-    except (RuntimeError, ValueError):
-        return -1
-    return length
+    forget_faults(directory)
 
 
 PINNED = ".parameters.json"
@@ -276,7 +254,9 @@ def _pin_parameters(directory: Path, plan: Plan) -> None:
 
 def _refuse_foreign_files(directory: Path, plan: Plan) -> None:
     """UserError where an unfinished directory is somebody else's."""
-    known = {DESCRIPTION, IDENTITIES, PINNED, ".lock", *plan.shard_names()}
+    known = {DESCRIPTION, IDENTITIES, PINNED, ".lock", *TABLES}
+    for name in plan.shard_names():
+        known |= {name, Path(name).with_suffix(FAULTS_SUFFIX).name}
     names = {p.name for p in directory.iterdir() if not p.name.startswith(".partial-")}
     foreign = sorted(names - known)
     pinned = directory / PINNED
@@ -315,22 +295,6 @@ def _lock(directory: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _named_when_whole(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside ``path``; renames the file when the block has ended well."""
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    yield partial
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes a JSON file at once."""
-    with _named_when_whole(path) as partial:
-        partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-
-
-@contextlib.contextmanager
 def _damage_is_the_users(directory: Path) -> Iterator[None]:
     """Turns what readers raise about missing or broken files into a UserError."""
     try:
@@ -342,16 +306,3 @@ def _damage_is_the_users(directory: Path) -> Iterator[None]:
             f"got a damaged data set in {directory} ({error}); expected all of its files; "
             "delete the directory and prepare it again"
         ) from error
-
-
-def progress_bar(total: int, title: str, enabled: bool = True) -> tqdm:
-    """A bar on standard error; slow to repeat itself where nobody watches."""
-    interval = 0.5 if sys.stderr.isatty() else 10.0
-    return tqdm(
-        total=total,
-        desc=title,
-        unit=" images",
-        mininterval=interval,
-        dynamic_ncols=True,
-        disable=not enabled,
-    )

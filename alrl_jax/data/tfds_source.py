@@ -1,8 +1,9 @@
 """TensorFlow data sets as a source, read without TensorFlow.
 
 Any prepared data set with an image feature will do. Features that are named like the fields of
-``records.Layout`` are used (those of ``alrl_jax.data.tfds_builder`` are); their column names
-stand in the documentation of the feature, separated by commas.
+``records.Layout`` are used (those of ``alrl_jax.data.tfds_builder`` are); the names of columns
+stand in the documentation of the feature, separated by commas. With a ``parsing`` feature faces are
+labelled, but for those whose ``labelled`` feature says otherwise.
 """
 
 from pathlib import Path
@@ -18,8 +19,7 @@ from alrl_jax.data.shards import progress_bar
 from alrl_jax.errors import UserError
 
 COLUMNS = ("identity_factors", "attribute_factors", "landmarks")
-LABELS = ("parsing", *COLUMNS, "pose_degrees")
-"""Features without which a face is unlabelled."""
+"""Features whose columns have names."""
 
 
 class TfdsSource:
@@ -45,7 +45,8 @@ class TfdsSource:
                 f"got TFDS data set {path} with features {', '.join(sorted(features))}; "
                 "expected one called image; use another data set"
             )
-        self._labelled = all(name in features for name in LABELS)
+        self._labelled = "parsing" in features
+        self._known = [name for name in (*COLUMNS, "pose_degrees") if name in features]
         self.layout = _layout(features, resolution, self._labelled, path)
         self.report: list[tuple[str, str]] = []
         self._data = _open_split(builder, split, path, None)
@@ -69,7 +70,8 @@ class TfdsSource:
             if self._labelled and element.get("labelled", True):
                 records["labelled"][row] = True
                 records["parsing"][row] = np.asarray(element["parsing"])[..., 0]
-                for name in (*COLUMNS, "pose_degrees"):
+                records["pose_degrees"][row] = np.nan  # unless it is known
+                for name in self._known:
                     records[name][row] = element[name]
         return records
 
@@ -119,7 +121,8 @@ def _layout(features: dict[str, Any], resolution: int, labelled: bool, path: str
             f"got resolution {resolution} for TFDS data set {path}; expected {side}, the size of "
             "its parsing; set resolution to it, or build the data set anew"
         )
-    columns = {name: tuple(features[name].doc.desc.split(", ")) for name in COLUMNS}
+    known = [name for name in COLUMNS if name in features]
+    columns = {name: tuple(features[name].doc.desc.split(", ")) for name in known}
     for name, titles in columns.items():
         if features[name].shape[0] != len(titles):
             raise UserError(

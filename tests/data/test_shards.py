@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alrl_jax.data import shards
+from alrl_jax.data import shard_files
 from alrl_jax.data.records import Layout
 from alrl_jax.data.shards import MAX_SHARDS, Plan, open_shards, prepare
 from alrl_jax.errors import UserError
@@ -241,7 +241,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         def write(self, record: bytes) -> None:
             raise RuntimeError("write() failed: No space left on device; writing; at byte 0")
 
-    monkeypatch.setattr(shards.array_record_module, "ArrayRecordWriter", Full)
+    monkeypatch.setattr(shard_files.array_record_module, "ArrayRecordWriter", Full)
     with pytest.raises(OSError, match="No space left on device") as caught:
         prepare(tmp_path, plan(Maker()))
     assert str(caught.value.filename).startswith(str(tmp_path))
