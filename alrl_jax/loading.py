@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 from alrl_jax.checkpoint import newest_step, read_fields
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
+from alrl_jax.face_models import FaceEmbedderModel, StyleEncoderModel
 from alrl_jax.loaded_model import Model
 from alrl_jax.measuring_models import (
     FaceParserModel,
@@ -228,6 +229,10 @@ MODELS: dict[str, type[Model]] = {
     "identity": AnalyserModel,
     "judge": AnalyserModel,
     "swapper": SwapperModel,
+    "psp": StyleEncoderModel,
+    "e4e": StyleEncoderModel,
+    "arcface": FaceEmbedderModel,
+    "iresnet": FaceEmbedderModel,
     "lpips": LPIPSModel,
     "face_parser": FaceParserModel,
     "hopenet": HopenetModel,

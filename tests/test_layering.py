@@ -44,7 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("step",),
     ("loop",),
     ("loaded_model",),
-    ("measuring_models",),
+    ("face_models", "measuring_models"),
     ("loading",),
     ("__init__",),
     ("evaluation.*",),

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from alrl_jax.convert import rules, rules_tf
+from alrl_jax.convert import rules, rules_faces, rules_tf
 from alrl_jax.convert.finding import Candidate, choose, find_networks, skipped
 from alrl_jax.convert.formats import LICENCES
 from alrl_jax.convert.inert_pickle import shown
@@ -26,7 +26,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.model_directory import save_model
 from alrl_jax.provenance import file_sha256
 
-LAYOUTS = rules.LAYOUTS | rules_tf.LAYOUTS
+LAYOUTS = rules.LAYOUTS | rules_faces.LAYOUTS | rules_tf.LAYOUTS
 _NAMED = 4
 """How many names an error message lists."""
 

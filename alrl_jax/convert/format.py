@@ -1,8 +1,14 @@
 """What has to be known of a foreign network to find it in a file and to convert it."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 
 from alrl_jax.convert import rules
 from alrl_jax.convert.architecture import Config
@@ -64,3 +70,22 @@ class Format:
     applies: Callable[[Network], bool] = _always
     prepare: Callable[[Network], dict[str, str]] = _nothing
     num_files: int = 1
+
+
+def shapes_by(
+    build: Callable[[Config], nn.Module], inputs: Callable[[Config], Sequence[tuple[int, ...]]]
+) -> Callable[[Config], Any]:
+    """What tells the shapes of a network's variables, from its architecture.
+
+    Args:
+        build: makes the network.
+        inputs: shapes of what it is called with.
+    """
+
+    @functools.lru_cache(maxsize=8)
+    def compute(text: str) -> Any:
+        config = json.loads(text)
+        arguments = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in inputs(config))
+        return jax.eval_shape(build(config).init, jax.random.key(0), *arguments)
+
+    return lambda config: compute(json.dumps(config))

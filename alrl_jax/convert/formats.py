@@ -6,10 +6,11 @@ One row a network and project, in a file a family; a new format is a new row, wi
 from collections.abc import Mapping
 
 from alrl_jax.convert.format import Format
+from alrl_jax.convert.formats_faces import FACES
 from alrl_jax.convert.formats_judges import JUDGES
 from alrl_jax.convert.formats_stylegan2 import STYLEGAN2
 
-FORMATS: tuple[Format, ...] = (*STYLEGAN2, *JUDGES)
+FORMATS: tuple[Format, ...] = (*STYLEGAN2, *FACES, *JUDGES)
 """Every network that is understood."""
 
 LICENCES: Mapping[str, str] = dict.fromkeys(

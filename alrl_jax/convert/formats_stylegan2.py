@@ -1,31 +1,28 @@
 """StyleGAN2 as NVIDIA's and rosinality's code saves it."""
 
-import functools
-import json
 from collections.abc import Callable
-from typing import Any
-
-import flax.linen as nn
-import jax
-import jax.numpy as jnp
 
 from alrl_jax.convert import architecture, centres, rules, rules_tf
 from alrl_jax.convert.architecture import Config
 from alrl_jax.convert.centres import LATENT_AVERAGE
-from alrl_jax.convert.format import UNKNOWN_TERMS, Format
+from alrl_jax.convert.format import UNKNOWN_TERMS, Format, shapes_by
 from alrl_jax.models.build import build_discriminator, build_generator
-from alrl_jax.models.stylegan2 import Generator
 
 
-@functools.lru_cache(maxsize=16)
-def _shapes(build: Callable[[Config], nn.Module], text: str) -> Any:
-    config = json.loads(text)
-    module = build(config)
-    side = config["resolution"]
-    first = (1, module.z_dim) if isinstance(module, Generator) else (1, side, side, 3)
-    shapes = [first, (1, config["label_dim"])] if config["label_dim"] else [first]
-    inputs = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
-    return jax.eval_shape(module.init, jax.random.key(0), *inputs)
+def _generator_inputs(config: Config) -> list[tuple[int, ...]]:
+    return [(1, config["z_dim"]), *_labels(config)]
+
+
+def _discriminator_inputs(config: Config) -> list[tuple[int, ...]]:
+    return [(1, config["resolution"], config["resolution"], 3), *_labels(config)]
+
+
+def _labels(config: Config) -> list[tuple[int, ...]]:
+    return [(1, config["label_dim"])] if config["label_dim"] else []
+
+
+_GENERATOR_SHAPES = shapes_by(build_generator, _generator_inputs)
+_DISCRIMINATOR_SHAPES = shapes_by(build_discriminator, _discriminator_inputs)
 
 
 def _stylegan_rows(table: rules.Rules) -> Callable[[Config], dict[str, rules.Row]]:
@@ -41,14 +38,6 @@ def _stylegan_rows(table: rules.Rules) -> Callable[[Config], dict[str, rules.Row
 def _stylegan_summary(config: Config) -> dict[str, str]:
     widths = config["channels"] or f"{config['channel_base']} / r, at most {config['channel_max']}"
     return {"resolution": str(config["resolution"]), "channels": str(widths)}
-
-
-def _generator_shapes(config: Config) -> Any:
-    return _shapes(build_generator, json.dumps(config))
-
-
-def _discriminator_shapes(config: Config) -> Any:
-    return _shapes(build_discriminator, json.dumps(config))
 
 
 _LAYOUT = {
@@ -76,7 +65,7 @@ STYLEGAN2: tuple[Format, ...] = (
         prepare=centres.generator_centre,
         read_config=architecture.rosinality_generator,
         rows=_stylegan_rows(rules.ROSINALITY_GENERATOR),
-        shapes=_generator_shapes,
+        shapes=_GENERATOR_SHAPES,
         conventions=_SCALED,
         licence=_DERIVED_TERMS,
         summary=_stylegan_summary,
@@ -89,7 +78,7 @@ STYLEGAN2: tuple[Format, ...] = (
         beside=(),
         read_config=architecture.rosinality_discriminator,
         rows=_stylegan_rows(rules.ROSINALITY_DISCRIMINATOR),
-        shapes=_discriminator_shapes,
+        shapes=_DISCRIMINATOR_SHAPES,
         conventions=_LAYOUT,
         licence=_DERIVED_TERMS,
         summary=_stylegan_summary,
@@ -102,7 +91,7 @@ STYLEGAN2: tuple[Format, ...] = (
         beside=(),
         read_config=architecture.nvidia_generator,
         rows=_stylegan_rows(rules.NVIDIA_GENERATOR),
-        shapes=_generator_shapes,
+        shapes=_GENERATOR_SHAPES,
         conventions=_RAW,
         licence=_NVIDIA_TERMS,
         summary=_stylegan_summary,
@@ -115,7 +104,7 @@ STYLEGAN2: tuple[Format, ...] = (
         beside=(),
         read_config=architecture.nvidia_discriminator,
         rows=_stylegan_rows(rules.NVIDIA_DISCRIMINATOR),
-        shapes=_discriminator_shapes,
+        shapes=_DISCRIMINATOR_SHAPES,
         conventions=_LAYOUT,
         licence=_NVIDIA_TERMS,
         summary=_stylegan_summary,
@@ -128,7 +117,7 @@ STYLEGAN2: tuple[Format, ...] = (
         beside=(),
         read_config=architecture.tf_generator,
         rows=_stylegan_rows(rules_tf.TF_GENERATOR),
-        shapes=_generator_shapes,
+        shapes=_GENERATOR_SHAPES,
         conventions=_SCALED,
         licence=_NVIDIA_TERMS,
         summary=_stylegan_summary,
@@ -141,7 +130,7 @@ STYLEGAN2: tuple[Format, ...] = (
         beside=(),
         read_config=architecture.tf_discriminator,
         rows=_stylegan_rows(rules_tf.TF_DISCRIMINATOR),
-        shapes=_discriminator_shapes,
+        shapes=_DISCRIMINATOR_SHAPES,
         conventions=_LAYOUT,
         licence=_NVIDIA_TERMS,
         summary=_stylegan_summary,

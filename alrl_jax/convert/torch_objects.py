@@ -7,7 +7,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from alrl_jax.convert.inert_pickle import Global, InertPickleError, check_key, opaque
+from alrl_jax.convert.inert_pickle import (
+    Global,
+    InertPickleError,
+    Opaque,
+    Unbuilt,
+    check_key,
+)
 
 MAX_AXES = 8
 MAX_EXTENT = 2**48
@@ -92,6 +98,13 @@ def _make_tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) 
     return np.ndarray(size, values.dtype, values.data, offset * values.itemsize, steps)
 
 
+class _Namespace(Unbuilt):
+    """An ``argparse.Namespace``: the dict of its attributes."""
+
+    def build(self, state: Any) -> Any:
+        return state if isinstance(state, dict) else Opaque("argparse Namespace")
+
+
 def _make_parameter(tensor: Any, *rest: Any) -> np.ndarray:
     if not isinstance(tensor, np.ndarray) or len(rest) > 2:
         raise InertPickleError("damaged: a parameter that is no tensor")
@@ -105,7 +118,7 @@ TORCH_NAMES: dict[str, Global] = {
     "torch._utils _rebuild_tensor": Global("torch._utils _rebuild_tensor", _make_tensor),
     "torch._utils _rebuild_tensor_v2": Global("torch._utils _rebuild_tensor_v2", _make_tensor),
     "torch._utils _rebuild_parameter": Global("torch._utils _rebuild_parameter", _make_parameter),
-    "argparse Namespace": opaque("argparse Namespace"),
+    "argparse Namespace": Global("argparse Namespace", lambda *_: _Namespace()),
     **{name: Global(name) for name in STORAGE_TYPES},
 }
 """What a checkpoint of tensors and plain values may name."""

@@ -1,10 +1,11 @@
 """Networks from the plain values that a ``model.json`` or a config holds."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
 
+from alrl_jax.models.backbones import FaceEmbedder
 from alrl_jax.models.discriminator import Discriminator
 from alrl_jax.models.encoder import DualSpaceEncoder
 from alrl_jax.models.face_parser import FaceParser
@@ -12,6 +13,7 @@ from alrl_jax.models.hopenet import Hopenet
 from alrl_jax.models.identity import FaceAnalyser
 from alrl_jax.models.inception import Inception
 from alrl_jax.models.lpips import LPIPS
+from alrl_jax.models.psp import StyleEncoder
 from alrl_jax.models.stylegan2 import Generator, channel_table, num_latents
 from alrl_jax.models.swap import AdaptiveSwap
 from alrl_jax.models.swapper import Swapper
@@ -101,3 +103,21 @@ def build_hopenet(values: Values) -> Hopenet:
 def build_inception(_: Values) -> Inception:
     """FID's Inception, of which there is one."""
     return Inception()
+
+
+def build_face_embedder(values: Values) -> FaceEmbedder:
+    """A face embedder from the fields of ``FaceEmbedder``."""
+    return FaceEmbedder(**_body_fields(values, FaceEmbedder.__dataclass_fields__))
+
+
+def build_style_encoder(values: Values) -> StyleEncoder:
+    """An encoder into W+ from the fields of ``StyleEncoder``."""
+    return StyleEncoder(**_body_fields(values, StyleEncoder.__dataclass_fields__))
+
+
+def _body_fields(values: Values, names: Iterable[str]) -> dict[str, Any]:
+    """The fields of a network with a residual body; those that others own are left out."""
+    fields = {name: values[name] for name in names if name in values}
+    if "dtype" in fields:
+        fields["dtype"] = jnp.dtype(fields["dtype"])
+    return fields | {"widths": tuple(values["widths"]), "units": tuple(values["units"])}

@@ -38,11 +38,14 @@ def test_views_with_offset_and_strides(tmp_path: Path) -> None:
     assert np.array_equal(read_torch_zip(path)["x"], [[1, 4, 7], [2, 5, 8]])
 
 
-def test_objects_of_a_trainer_stay_closed(tmp_path: Path) -> None:
+def test_the_options_of_a_trainer_are_a_dict(tmp_path: Path) -> None:
     writer = TorchWriter()
-    state = writer.emit({"batch": 16})
-    namespace = b"cargparse\nNamespace\n)\x81" + state + b"b"
-    path = writer.save(tmp_path / "a.pt", writer.pickle({"args": namespace}))
+    path = writer.save(
+        tmp_path / "a.pt", writer.pickle({"args": writer.namespace({"batch": 16, "seed": None})})
+    )
+    assert read_torch_zip(path) == {"args": {"batch": 16, "seed": None}}
+    strange = b"cargparse\nNamespace\n)\x81" + writer.emit("text") + b"b"
+    path = writer.save(tmp_path / "b.pt", writer.pickle({"args": strange}))
     assert read_torch_zip(path) == {"args": Opaque("argparse Namespace")}
 
 

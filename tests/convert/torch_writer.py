@@ -34,8 +34,16 @@ class TorchWriter:
             return b"(" + b"".join(map(self.emit, value)) + b"t"
         if isinstance(value, bytes):  # ready-made instructions
             return value
+        if value is None or isinstance(value, bool):
+            return {None: b"N", True: b"\x88", False: b"\x89"}[value]
+        if isinstance(value, float):
+            return b"G" + struct.pack(">d", value)
         assert isinstance(value, int)
         return b"J" + struct.pack("<i", value)
+
+    def namespace(self, values: dict[str, Any]) -> bytes:
+        """An ``argparse.Namespace``."""
+        return b"cargparse\nNamespace\n)\x81" + self.emit(values) + b"b"
 
     def tensor(self, value: np.ndarray, **changes: Any) -> bytes:
         """A tensor; ``changes`` replace its offset, size, stride, count or storage type."""
