@@ -125,7 +125,7 @@ def _prepare_photos(path: Path, output: Path) -> None:
         UserError: there are not as many as expected.
     """
     tree = open_tree(path)
-    identity_file = _IDENTITY_FILE.value and Path(_IDENTITY_FILE.value).expanduser()
+    identity_file = Path(_IDENTITY_FILE.value).expanduser() if _IDENTITY_FILE.value else None
     wish = Wish(path.resolve(), _SPLIT.value or "all", _IDENTITIES.value, identity_file)
     layout = photos.recognise(tree, wish) if _LAYOUT.value == AUTO else _LAYOUT.value
     _check_layout_flags(layout)

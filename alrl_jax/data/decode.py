@@ -124,7 +124,7 @@ def _mask(image: Image.Image, resolution: int) -> np.ndarray:
     # Grey keeps its depth: what turns 16 bits into 8 would lose the darkest values.
     picture = image if image.mode in ("1", "L") or image.mode.startswith("I") else _colours(image)
     picture = picture.resize((resolution, resolution), Image.Resampling.NEAREST)
-    return np.asarray(picture).reshape(resolution, resolution, -1).any(axis=-1)
+    return (np.asarray(picture).reshape(resolution, resolution, -1) != 0).max(axis=-1)
 
 
 def _colours(image: Image.Image) -> Image.Image:

@@ -77,10 +77,11 @@ def _label(record: np.ndarray, photo: Photo) -> list[Fault]:
     """Paints the masks of a photograph into its record ``[1]``; without all of them, none."""
     if not photo.masks:
         return []
-    parsing = np.zeros((1, *record["parsing"].shape[1:]), np.uint8)
+    parsing = np.zeros_like(record["parsing"])
+    side = parsing.shape[-1]
     for label, file in photo.masks:
         try:
-            parsing[0][read_mask(file.read(), parsing.shape[1])] = label
+            parsing[:, read_mask(file.read(), side)] = label
         except UnreadableImageError as error:
             return [Fault(file.name, f"{error}; so {photo.file.name} is unlabelled")]
     record["parsing"] = parsing

@@ -127,7 +127,7 @@ def open_tree(path: Path) -> Tree:
     if path.is_dir():
         return {name: DirectoryFile(str(path), name) for name in sorted(walk(path))}
     if not path.is_file():
-        raise UserError(f"got {path}, which does not exist; expected a directory or a zip; name one")
+        raise UserError(f"got {path}, which is not there; expected a directory or a zip; name one")
     try:
         with zipfile.ZipFile(path) as archive:
             infos = archive.infolist()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ NUMBERS = (3, 4, 999, 1000, 60000, 69999)
 ORIGIN = {0: 5, 1: 162770, 2: 162771, 1999: 182637, 2000: 182638, 29999: 202599}
 
 
-def found(source: Path, **wishes: str | Path) -> tuple[str, Album]:
+def found(source: Path, **wishes: Any) -> tuple[str, Album]:
     """The layout that is recognised, and its album."""
     tree, wish = open_tree(source), Wish(source, **wishes)
     layout = photos.recognise(tree, wish)

@@ -118,7 +118,7 @@ def test_mistakes_of_many_kinds(tmp_path: Path) -> None:
     fabricated.write_ffhq(tmp_path / "ffhq", [0])
     ffhq = f"--source={tmp_path / 'ffhq'}"
     cases = {
-        f"--source={tmp_path / 'none'}": "none, which does not exist",
+        f"--source={tmp_path / 'none'}": "none, which is not there",
         f"{ffhq} --split=validation": "expected all or train or test",
         f"{ffhq} --split=test": "with 0 image files, none of them readable",
         f"{ffhq} --identities=folder": "got --identities for layout ffhq",

@@ -98,7 +98,7 @@ def test_what_is_no_tree(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(b"not a zip")
     with pytest.raises(UserError, match="neither a directory nor a zip"):
         open_tree(tmp_path / "x.zip")
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="is not there"):
         open_tree(tmp_path / "missing")
     with zipfile.ZipFile(tmp_path / "twice.zip", "w") as file:
         file.writestr("a.png", b"1")
