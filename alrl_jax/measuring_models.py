@@ -21,6 +21,7 @@ from alrl_jax.models.functional import apply
 from alrl_jax.types import AnyArray
 
 Images = Float[AnyArray, "b h w 3"]
+Others = Float[AnyArray, "_ _ _ 3"]
 
 PRECISION = "highest"
 
@@ -34,7 +35,7 @@ class LPIPSModel(Model):
         self._min_side = lpips.BACKBONES[self._network.backbone].min_side
         self._distances = jax.jit(self.distances)
 
-    def __call__(self, a: Images, b: Images) -> Float[Array, " b"]:
+    def __call__(self, a: Images, b: Others) -> Float[Array, " b"]:
         """Distances, pair by pair.
 
         Args:
@@ -46,7 +47,7 @@ class LPIPSModel(Model):
         """
         return self._distances(self.variables, a, b)
 
-    def distances(self, variables: PyTree, a: Images, b: Images) -> Float[Array, " b"]:
+    def distances(self, variables: PyTree, a: Images, b: Others) -> Float[Array, " b"]:
         """``__call__`` with the weights as an argument, for other compiled functions."""
         if a.shape != b.shape or min(a.shape[1:3]) < self._min_side:
             raise UserError(

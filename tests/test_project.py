@@ -180,7 +180,8 @@ def test_lpips_joins_the_loss(tmp_path: Path) -> None:
     network = build_lpips({"backbone": "alex"})
     pixels = jnp.zeros((1, 32, 32, 3))
     # Positive, so that no distance is below 0.
-    variables = jax.tree.map(jnp.abs, network.init(jax.random.key(0), pixels, pixels))
+    variables = jax.jit(network.init)(jax.random.key(0), pixels, pixels)
+    variables = jax.tree.map(jnp.abs, variables)
     save_model(tmp_path / "lpips", "lpips", {"backbone": "alex"}, variables)
     measure = project.load_measure(str(tmp_path / "lpips"))
     assert measure.lpips_sha256 is not None

@@ -1,0 +1,219 @@
+"""FID: how far apart two sets of images are, by the features of an Inception network.
+
+Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium",
+NeurIPS 2017: the Frechet distance of two normal distributions that have the mean and covariance of
+the features.  The protocol is that of pytorch-fid: images as 8-bit files hold them, all of a set,
+features in float32, moments in float64 with the n - 1 of samples.
+"""
+
+import dataclasses
+import hashlib
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float64, UInt8
+
+from alrl_jax.data.decode import UnreadableImageError, read_photo
+from alrl_jax.errors import UserError
+from alrl_jax.evaluation.pictures import to_bytes
+from alrl_jax.measuring_models import InceptionModel
+from alrl_jax.provenance import file_sha256, variables_sha256, write_arrays
+
+PROTOCOL = "fid-1"
+"""Changes with whatever changes the statistics of a set."""
+MIN_IMAGES = 2
+
+Pixels = UInt8[np.ndarray, "b h w 3"]
+Extract = Callable[[Float[np.ndarray, "b h w 3"]], Float[np.ndarray, "b f"]]
+Progress = Callable[[Iterable[Path]], Iterable[Path]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """What is kept of a set of images.
+
+    Attributes:
+        count: number of images.
+        mean: of their features.
+        covariance: of their features, over count - 1.
+    """
+
+    count: int
+    mean: Float64[np.ndarray, " f"]
+    covariance: Float64[np.ndarray, "f f"]
+
+
+class Moments:
+    """Mean and covariance of vectors that come in parts.
+
+    Exact whatever the parts: what is added is centred first (Chan et al. 1979).
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._mean: np.ndarray = np.zeros(0)
+        self._scatter: np.ndarray = np.zeros((0, 0))
+
+    def add(self, vectors: Float[np.ndarray, "b f"]) -> None:
+        """Takes in vectors."""
+        x = np.asarray(vectors, np.float64)
+        if not self.count:
+            self._mean = np.zeros(x.shape[1])
+            self._scatter = np.zeros((x.shape[1], x.shape[1]))
+        if not len(x):
+            return
+        mean = x.mean(axis=0)
+        centred, apart = x - mean, mean - self._mean
+        total = self.count + len(x)
+        self._scatter += centred.T @ centred
+        self._scatter += np.outer(apart, apart) * (self.count * len(x) / total)
+        self._mean = self._mean + apart * (len(x) / total)
+        self.count = total
+
+    def statistics(self) -> Statistics:
+        """Mean and covariance of all.
+
+        Raises:
+            UserError: of less than two vectors.
+        """
+        if self.count < MIN_IMAGES:
+            raise UserError(
+                f"got {self.count} images; expected at least {MIN_IMAGES}, for a stable FID "
+                "thousands; name a larger set"
+            )
+        return Statistics(self.count, self._mean, self._scatter / (self.count - 1))
+
+
+def frechet_distance(a: Statistics, b: Statistics) -> float:
+    """The squared Frechet distance of two normal distributions.
+
+    |m_a - m_b|^2 + tr(C_a) + tr(C_b) - 2 tr((C_a C_b)^(1/2)).  The eigenvalues of C_a C_b are the
+    squares of the singular values of R_a^T R_b, where C = R R^T: so there is no root of a product,
+    whose small eigenvalues are lost in rounding where a set has fewer images than features.
+
+    Raises:
+        UserError: if the statistics are of different features.
+    """
+    if a.mean.shape != b.mean.shape:
+        raise UserError(
+            f"got statistics of {a.mean.size} and of {b.mean.size} features; expected the same "
+            "network for both sets"
+        )
+    singular = np.linalg.svd(_root(a.covariance).T @ _root(b.covariance), compute_uv=False)
+    apart = float(np.sum(np.square(a.mean - b.mean)))
+    spread = float(np.trace(a.covariance) + np.trace(b.covariance))
+    return max(apart + spread - 2.0 * float(np.sum(singular)), 0.0)
+
+
+def _root(covariance: Float64[np.ndarray, "f f"]) -> Float64[np.ndarray, "f r"]:
+    """R with R R^T equal to the covariance, without the directions that hold rounding alone."""
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > max(values[-1], 0.0) * len(values) * np.finfo(np.float64).eps
+    return vectors[:, kept] * np.sqrt(values[kept])
+
+
+def as_stored(images: Float[np.ndarray, "b h w 3"]) -> Pixels:
+    """Images in [-1, 1] as an 8-bit file holds them; FID sees nothing finer."""
+    return np.stack([to_bytes(image) for image in np.asarray(images)])
+
+
+def measure_images(
+    model: InceptionModel, batches: Iterable[Pixels], batch_size: int = 32
+) -> Statistics:
+    """Statistics of images that are at hand.
+
+    Args:
+        model: of kind ``inception``.
+        batches: 8-bit images, see ``as_stored``; sizes may differ between batches.
+        batch_size: images that the network sees at a time.
+
+    Raises:
+        UserError: if there are fewer than two images.
+    """
+    moments = Moments()
+    for batch in batches:
+        for start in range(0, len(batch), batch_size):
+            moments.add(_features(model, batch[start : start + batch_size], batch_size))
+    return moments.statistics()
+
+
+def measure_files(
+    model: InceptionModel,
+    paths: Sequence[Path],
+    cache: Path | None = None,
+    batch_size: int = 32,
+    progress: Progress = iter,
+) -> Statistics:
+    """Statistics of image files, each at its own size, from the cache where they are known.
+
+    Args:
+        model: of kind ``inception``.
+        paths: the files; their order does not matter, and one that is named twice counts twice.
+        cache: directory of statistics by what they are of: the contents of the files, the weights
+            and the protocol.  None computes anew.
+        batch_size: images that the network sees at a time.
+        progress: wraps the loop over the files, e.g. in a progress bar.
+
+    Raises:
+        UserError: if a file cannot be read, or there are fewer than two.
+    """
+    if cache is None:
+        return measure_images(model, _read_batches(paths, batch_size, progress), batch_size)
+    known = cache / f"{_content_key(model, paths)}.npz"
+    statistics = _read_statistics(known)
+    if statistics is None:
+        batches = _read_batches(paths, batch_size, progress)
+        statistics = measure_images(model, batches, batch_size)
+        _write_statistics(known, statistics)
+    return statistics
+
+
+def _features(model: InceptionModel, pixels: Pixels, batch_size: int) -> Float[np.ndarray, "b f"]:
+    """Features of at most ``batch_size`` images; the batch is filled up to compile it once."""
+    missing = batch_size - len(pixels)
+    filled = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
+    images = filled.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    return np.asarray(model(images))[: len(pixels)]
+
+
+def _read_batches(paths: Sequence[Path], batch_size: int, progress: Progress) -> Iterator[Pixels]:
+    """Files in batches of one size each."""
+    waiting: list[np.ndarray] = []
+    for path in progress(paths):
+        try:
+            pixels = read_photo(path)
+        except (OSError, UnreadableImageError) as error:
+            raise UserError(f"got {path} ({error}); expected a picture; leave it out") from error
+        if waiting and (len(waiting) == batch_size or waiting[0].shape != pixels.shape):
+            yield np.stack(waiting)
+            waiting = []
+        waiting.append(pixels)
+    if waiting:
+        yield np.stack(waiting)
+
+
+def _content_key(model: InceptionModel, paths: Sequence[Path]) -> str:
+    digest = hashlib.sha256(f"{PROTOCOL} {variables_sha256(model.variables)}".encode())
+    try:
+        contents = sorted(file_sha256(path) for path in paths)
+    except OSError as error:
+        raise UserError(f"got {error.filename} ({error.strerror}); expected a picture") from error
+    for content in contents:
+        digest.update(content.encode())
+    return digest.hexdigest()
+
+
+def _read_statistics(path: Path) -> Statistics | None:
+    """What was kept; None where there is nothing, or a file that was cut short."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return Statistics(int(stored["count"]), stored["mean"], stored["covariance"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _write_statistics(path: Path, statistics: Statistics) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_arrays(path, dataclasses.asdict(statistics))
