@@ -77,21 +77,23 @@ def save_model(
     target = Path(directory).expanduser()
     if target.exists() and not (target / MODEL_FILE).is_file() and not _is_empty(target):
         raise UserError(f"got {target}; expected a new or a model directory; name another one")
-    weights = safetensors.numpy.save(_flat_arrays(variables, half))
+    arrays = _flat_arrays(variables, half)
     meta = {
         "kind": kind,
         "config": dict(config),
         "conventions": dict(conventions or {}),
         "source": dict(source or {}),
-        "sha256": hashlib.sha256(weights).hexdigest(),
     }
-    text = json.dumps(meta, indent=2) + "\n"
+    json.dumps(meta)  # what cannot be written is told before anything is
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
         fresh = Path(scratch) / "new"
         fresh.mkdir()
-        (fresh / WEIGHTS_FILE).write_bytes(weights)
-        (fresh / MODEL_FILE).write_text(text)
+        # To the file, not to memory first: the weights may be most of what there is.
+        safetensors.numpy.save_file(arrays, fresh / WEIGHTS_FILE)
+        with (fresh / WEIGHTS_FILE).open("rb") as written:
+            meta["sha256"] = hashlib.file_digest(written, "sha256").hexdigest()
+        (fresh / MODEL_FILE).write_text(json.dumps(meta, indent=2) + "\n")
         if target.exists():
             target.rename(Path(scratch) / "old")
         fresh.rename(target)
