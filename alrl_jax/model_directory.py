@@ -91,6 +91,8 @@ def save_model(
         fresh.mkdir()
         # To the file, not to memory first: the weights may be most of what there is.
         safetensors.numpy.save_file(arrays, fresh / WEIGHTS_FILE)
+        # As readable as any file that is made here; safetensors' are the user's alone.
+        (fresh / WEIGHTS_FILE).chmod(fresh.stat().st_mode & 0o666)
         with (fresh / WEIGHTS_FILE).open("rb") as written:
             meta["sha256"] = hashlib.file_digest(written, "sha256").hexdigest()
         (fresh / MODEL_FILE).write_text(json.dumps(meta, indent=2) + "\n")

@@ -57,6 +57,8 @@ def test_a_model_is_replaced_whole_and_leaves_nothing_behind(tmp_path: Path) -> 
     save_model(tmp_path / "m", "judge", {"n": 2}, VARIABLES)
     assert read_model(tmp_path / "m")[0]["config"] == {"n": 2}
     assert [p.name for p in tmp_path.iterdir()] == ["m"]
+    modes = {p.stat().st_mode for p in (tmp_path / "m").iterdir()}
+    assert len(modes) == 1, "weights that others cannot read"
 
 
 def test_a_failed_write_keeps_the_old_model(tmp_path: Path) -> None:
