@@ -115,5 +115,9 @@ class InceptionModel(Model):
 
     def __call__(self, images: Images) -> Float[Array, "b 2048"]:
         """Features of images of any size in [-1, 1]."""
+        return self.features(self._resize(images))
+
+    def features(self, images: Float[AnyArray, "b 299 299 3"]) -> Float[Array, "b 2048"]:
+        """Features of images that ``resize_for_inception`` made."""
         with jax.default_matmul_precision(PRECISION):
-            return self._apply(self.variables, self._resize(images))
+            return self._apply(self.variables, images)

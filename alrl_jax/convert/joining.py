@@ -22,9 +22,9 @@ def split_sources(text: str) -> tuple[Path, ...]:
     if "," not in text or whole.exists():
         return (whole,)
     names = text.split(",")
-    if not all(names):
+    if not all(name.strip() for name in names):
         raise UserError(f"got --source={text}; expected FILE or BACKBONE,LIN; name both files")
-    return tuple(Path(name).expanduser() for name in names)
+    return tuple(Path(name.strip()).expanduser() for name in names)
 
 
 def read_sources(sources: Sequence[Path]) -> Any:

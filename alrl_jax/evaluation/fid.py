@@ -19,14 +19,15 @@ from alrl_jax.data.decode import UnreadableImageError, read_photo
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.pictures import to_bytes
 from alrl_jax.measuring_models import InceptionModel
+from alrl_jax.models.inception import SIDE, resize_for_inception
 from alrl_jax.provenance import file_sha256, variables_sha256, write_arrays
+from alrl_jax.types import AnyArray
 
 PROTOCOL = "fid-1"
 """Changes with whatever changes the statistics of a set."""
 MIN_IMAGES = 2
 
-Pixels = UInt8[np.ndarray, "b h w 3"]
-Extract = Callable[[Float[np.ndarray, "b h w 3"]], Float[np.ndarray, "b f"]]
+Picture = UInt8[np.ndarray, "h w 3"]
 Progress = Callable[[Iterable[Path]], Iterable[Path]]
 
 
@@ -114,28 +115,36 @@ def _root(covariance: Float64[np.ndarray, "f f"]) -> Float64[np.ndarray, "f r"]:
     return vectors[:, kept] * np.sqrt(values[kept])
 
 
-def as_stored(images: Float[np.ndarray, "b h w 3"]) -> Pixels:
+def as_stored(images: Float[AnyArray, "b h w 3"]) -> UInt8[np.ndarray, "b h w 3"]:
     """Images in [-1, 1] as an 8-bit file holds them; FID sees nothing finer."""
     return np.stack([to_bytes(image) for image in np.asarray(images)])
 
 
 def measure_images(
-    model: InceptionModel, batches: Iterable[Pixels], batch_size: int = 32
+    model: InceptionModel, pictures: Iterable[Picture], batch_size: int = 32
 ) -> Statistics:
-    """Statistics of images that are at hand.
+    """Statistics of pictures that are at hand.
 
     Args:
         model: of kind ``inception``.
-        batches: 8-bit images, see ``as_stored``; sizes may differ between batches.
-        batch_size: images that the network sees at a time.
+        pictures: 8-bit pictures, each of its own size; see ``as_stored``.
+        batch_size: pictures that the network sees at a time.
 
     Raises:
-        UserError: if there are fewer than two images.
+        UserError: if there are fewer than two.
     """
-    moments = Moments()
-    for batch in batches:
-        for start in range(0, len(batch), batch_size):
-            moments.add(_features(model, batch[start : start + batch_size], batch_size))
+    moments, waiting = Moments(), np.zeros((batch_size, SIDE, SIDE, 3), np.float32)
+    filled = 0
+    for picture in pictures:
+        image = picture[None].astype(np.float32) / np.float32(127.5) - np.float32(1)
+        # Here, not on the device: every size would have to be compiled anew.
+        waiting[filled] = resize_for_inception(image)[0]
+        filled += 1
+        if filled == batch_size:
+            moments.add(np.asarray(model.features(waiting)))
+            filled = 0
+    if filled:
+        moments.add(np.asarray(model.features(waiting))[:filled])
     return moments.statistics()
 
 
@@ -160,38 +169,21 @@ def measure_files(
         UserError: if a file cannot be read, or there are fewer than two.
     """
     if cache is None:
-        return measure_images(model, _read_batches(paths, batch_size, progress), batch_size)
+        return measure_images(model, _read(progress(paths)), batch_size)
     known = cache / f"{_content_key(model, paths)}.npz"
     statistics = _read_statistics(known)
     if statistics is None:
-        batches = _read_batches(paths, batch_size, progress)
-        statistics = measure_images(model, batches, batch_size)
+        statistics = measure_images(model, _read(progress(paths)), batch_size)
         _write_statistics(known, statistics)
     return statistics
 
 
-def _features(model: InceptionModel, pixels: Pixels, batch_size: int) -> Float[np.ndarray, "b f"]:
-    """Features of at most ``batch_size`` images; the batch is filled up to compile it once."""
-    missing = batch_size - len(pixels)
-    filled = np.concatenate([pixels, np.zeros((missing, *pixels.shape[1:]), np.uint8)])
-    images = filled.astype(np.float32) / np.float32(127.5) - np.float32(1)
-    return np.asarray(model(images))[: len(pixels)]
-
-
-def _read_batches(paths: Sequence[Path], batch_size: int, progress: Progress) -> Iterator[Pixels]:
-    """Files in batches of one size each."""
-    waiting: list[np.ndarray] = []
-    for path in progress(paths):
+def _read(paths: Iterable[Path]) -> Iterator[Picture]:
+    for path in paths:
         try:
-            pixels = read_photo(path)
+            yield read_photo(path)
         except (OSError, UnreadableImageError) as error:
             raise UserError(f"got {path} ({error}); expected a picture; leave it out") from error
-        if waiting and (len(waiting) == batch_size or waiting[0].shape != pixels.shape):
-            yield np.stack(waiting)
-            waiting = []
-        waiting.append(pixels)
-    if waiting:
-        yield np.stack(waiting)
 
 
 def _content_key(model: InceptionModel, paths: Sequence[Path]) -> str:

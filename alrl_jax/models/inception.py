@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from alrl_jax.models.inference_layers import ConvUnit, spatial_mean
 from alrl_jax.models.resize import resize_bilinear
+from alrl_jax.types import AnyArray
 
 SIDE = 299
 FEATURES = 2048
@@ -145,7 +146,7 @@ class BlockE(nn.Module):
         return jnp.concatenate(branches, axis=-1)
 
 
-def resize_for_inception(images: Float[Array, "b h w 3"]) -> Float[Array, "b 299 299 3"]:
+def resize_for_inception(images: Float[AnyArray, "b h w 3"]) -> Float[AnyArray, "b 299 299 3"]:
     """Images of any size at that of the network, as FID does it: bilinear, not antialiased."""
     return resize_bilinear(images, SIDE, SIDE, align_corners=False)
 

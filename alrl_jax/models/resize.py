@@ -1,17 +1,18 @@
 """Resizing of maps with the sampling points of PyTorch's ``interpolate``, without antialiasing."""
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int
 
+from alrl_jax.types import AnyArray
+
 
 def resize_bilinear(
-    x: Float[Array, "b h w c"], height: int, width: int, align_corners: bool
-) -> Float[Array, "b h2 w2 c"]:
+    x: Float[AnyArray, "b h w c"], height: int, width: int, align_corners: bool
+) -> Float[AnyArray, "b h2 w2 c"]:
     """Resizes by the four nearest pixels; shrinking skips pixels.
 
     Args:
-        x: maps.
+        x: maps, of JAX or of NumPy.
         height: rows of the result.
         width: columns of the result.
         align_corners: corner pixels lie upon each other, else the borders of the maps do.
@@ -25,19 +26,19 @@ def resize_nearest(x: Float[Array, "b h w c"], height: int, width: int) -> Float
         old = x.shape[axis]
         scale = np.float32(old) / np.float32(size)
         points = np.floor(np.arange(size, dtype=np.float32) * scale).astype(np.int32)
-        x = jnp.take(x, np.minimum(points, old - 1), axis)
+        x = x.take(np.minimum(points, old - 1), axis)
     return x
 
 
 def _blend(
-    x: Float[Array, "..."], size: int, axis: int, align_corners: bool
-) -> Float[Array, "..."]:
+    x: Float[AnyArray, "..."], size: int, axis: int, align_corners: bool
+) -> Float[AnyArray, "..."]:
     """Resizes one axis."""
     if x.shape[axis] == size:
         return x
     low, high, share = _neighbours(x.shape[axis], size, align_corners)
     share = share.reshape(-1, *[1] * (x.ndim - axis - 1)).astype(x.dtype)
-    return jnp.take(x, low, axis) * (1 - share) + jnp.take(x, high, axis) * share
+    return x.take(low, axis) * (1 - share) + x.take(high, axis) * share
 
 
 def _neighbours(

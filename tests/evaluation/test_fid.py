@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,19 +18,19 @@ from alrl_jax.evaluation.fid import (
     measure_images,
 )
 from alrl_jax.measuring_models import InceptionModel
+from alrl_jax.models.inception import resize_for_inception
 
 
 class Thumbnails(InceptionModel):
-    """In the network's place: features are the pixels of the first two rows; counts images."""
+    """In the network's place: features are some pixels; keeps what it has seen."""
 
     def __init__(self, weight: float = 1.0) -> None:
         self.variables = {"params": {"weight": np.float32(weight)}}
-        self.batches: list[tuple[int, ...]] = []
+        self.batches: list[np.ndarray] = []
 
-    def __call__(self, images: Any) -> Any:
-        self.batches.append(images.shape)
-        rows = np.asarray(images)[:, :2, :4].reshape(len(images), -1)
-        return np.resize(rows, (len(images), 2048)) if rows.shape[1] == 2048 else rows
+    def features(self, images: Any) -> Any:
+        self.batches.append(images.copy())
+        return images[:, ::75, ::75].reshape(len(images), -1)
 
 
 def _normal(mean: list[float], covariance: list[list[float]]) -> Statistics:
@@ -104,8 +105,8 @@ def test_images_are_seen_as_files_hold_them() -> None:
     stored = as_stored(np.broadcast_to(images[:, None, None, None], (6, 2, 4, 3)))
     assert stored[:, 0, 0, 0].tolist() == [0, 0, 1, 128, 255, 255]
     model = Thumbnails()
-    found = measure_images(model, [stored], batch_size=4)
-    assert model.batches == [(4, 2, 4, 3)] * 2, "the last batch is filled up"
+    found = measure_images(model, stored, batch_size=4)
+    assert [len(batch) for batch in model.batches] == [4, 4], "the last batch is filled up"
     np.testing.assert_allclose(found.mean, (stored[:, 0, 0, 0] / 127.5 - 1).mean(), rtol=1e-6)
 
 
@@ -142,10 +143,13 @@ def test_statistics_are_kept_by_what_the_files_hold(tmp_path: Path) -> None:
 
 
 def test_files_of_different_sizes_are_seen_at_their_own(tmp_path: Path) -> None:
-    paths = _files(tmp_path, 2) + _files(tmp_path, 3, size=20)
+    paths = _files(tmp_path, 2) + _files(tmp_path, 1, size=400)
     model = Thumbnails()
-    assert measure_files(model, paths, batch_size=2).count == 5
-    assert [shape[1] for shape in model.batches] == [16, 20, 20]
+    assert measure_files(model, paths, batch_size=2).count == 3
+    for path, seen in zip(paths, np.concatenate(model.batches), strict=False):
+        pixels = np.asarray(Image.open(path), np.float32)[None] / 127.5 - 1
+        expected = jax.jit(resize_for_inception)(pixels)[0]
+        np.testing.assert_allclose(seen, expected, atol=1e-5)
 
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""FID between two folders of pictures.
+
+    python -m tools.measure_fid --model=DIR --images=GENERATED --others=PHOTOS
+
+The model is a converted Inception (``tools.convert_weights --kind=inception``).  Pictures are taken
+as they are, of any size, with the protocol of pytorch-fid.  Statistics of a folder are kept in the
+cache, by what its pictures hold.  Prints one JSON object.  FID falls with the number of pictures:
+compare figures of equally many alone, thousands where you can.
+"""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from tqdm import tqdm
+
+from alrl_jax.command_line import run
+from alrl_jax.data.cache import cache_directory
+from alrl_jax.data.folder import list_images
+from alrl_jax.errors import UserError
+from alrl_jax.evaluation.fid import frechet_distance, measure_files
+from alrl_jax.loading import load
+from alrl_jax.measuring_models import InceptionModel
+
+MODEL = flags.DEFINE_string("model", None, "Converted Inception.", required=True)
+IMAGES = flags.DEFINE_string("images", None, "Directory tree of pictures.", required=True)
+OTHERS = flags.DEFINE_string("others", None, "The one to compare it with.", required=True)
+CACHE = flags.DEFINE_string("cache", None, "Where statistics are kept; default: the user's cache.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", lower_bound=1)
+
+
+def list_pictures(directory: str) -> list[Path]:
+    """The pictures of a tree.
+
+    Raises:
+        UserError: if there are none.
+    """
+    folder = Path(directory).expanduser()
+    names = list_images(folder) if folder.is_dir() else []
+    if not names:
+        raise UserError(f"got {folder}; expected a directory tree of pictures; check the path")
+    return [folder / name for name in names]
+
+
+def compare(
+    model: InceptionModel, images: list[Path], others: list[Path], cache: Path, batch_size: int
+) -> dict[str, Any]:
+    """FID of two lists of files, and how many there are in each."""
+    bar = functools.partial(tqdm, desc="inception", unit="picture")
+    a, b = (measure_files(model, paths, cache, batch_size, bar) for paths in (images, others))
+    return {"fid": frechet_distance(a, b), "images": a.count, "others": b.count}
+
+
+def main(_: list[str]) -> int:
+    """Measures what the flags say."""
+    images, others = list_pictures(IMAGES.value), list_pictures(OTHERS.value)
+    model = load(MODEL.value)
+    if not isinstance(model, InceptionModel):
+        raise UserError(
+            f"got a model of kind {model.kind!r} in {MODEL.value}; expected Inception; take what "
+            "tools.convert_weights --kind=inception makes"
+        )
+    cache = Path(CACHE.value).expanduser() if CACHE.value else cache_directory() / "fid"
+    print(json.dumps(compare(model, images, others, cache, BATCH_SIZE.value)))
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
