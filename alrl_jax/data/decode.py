@@ -6,6 +6,7 @@ honoured. Embedded colour profiles are not applied. The file's content decides w
 name. Pillow's own limits guard against decompression bombs.
 """
 
+import functools
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -121,15 +122,13 @@ def _mask(image: Image.Image, resolution: int) -> np.ndarray:
     """Decodes an opened image as a mask."""
     _expect_square(image)
     image.load()
-    # Grey keeps its depth: what turns 16 bits into 8 would lose the darkest values.
-    picture = image if image.mode in ("1", "L") or image.mode.startswith("I") else _colours(image)
+    # Grey keeps its depth: what turns 16 bits into 8 would lose the darkest values. Of what has
+    # transparency the colours count, as if they could be seen.
+    plain = image.mode in ("1", "L", "RGB") or image.mode.startswith("I")
+    picture = image if plain else image.convert("RGBA").convert("RGB")
     picture = picture.resize((resolution, resolution), Image.Resampling.NEAREST)
-    return (np.asarray(picture).reshape(resolution, resolution, -1) != 0).max(axis=-1)
-
-
-def _colours(image: Image.Image) -> Image.Image:
-    """The colours alone: what a transparent pixel hides counts."""
-    return image.convert("RGBA").convert("RGB")
+    channels = np.moveaxis(np.asarray(picture).reshape(resolution, resolution, -1), -1, 0)
+    return functools.reduce(np.maximum, channels) != 0
 
 
 def _upright(picture: Image.Image, orientation: int) -> np.ndarray:
