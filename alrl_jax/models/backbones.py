@@ -7,6 +7,7 @@ Hu et al., CVPR 2018.  Batch normalisation runs on the statistics that a checkpo
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -20,11 +21,25 @@ _AROUND = ((1, 1), (1, 1))
 """Zeros around a map: what strided convolutions of PyTorch pad, where "SAME" would not."""
 
 
-def batch_norm(dtype: DTypeLike, name: str | None = None) -> nn.BatchNorm:
-    """Normalisation by stored statistics: a scale and an offset for every channel."""
-    return nn.BatchNorm(
-        use_running_average=True, epsilon=BATCH_NORM_EPSILON, dtype=dtype, name=name
-    )
+class StoredNorm(nn.Module):
+    """Batch normalisation by stored statistics: a factor and an offset for every channel.
+
+    Scale and bias are parameters; mean and variance stand apart, in ``batch_stats``.
+    """
+
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
+        """Normalises the last axis; factor and offset are worked out in float32."""
+        shape, ones, zeros = (x.shape[-1],), nn.initializers.ones, nn.initializers.zeros
+        scale = self.param("scale", ones, shape, jnp.float32)
+        bias = self.param("bias", zeros, shape, jnp.float32)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32).value
+        variance = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32).value
+        factor = scale * lax.rsqrt(variance + BATCH_NORM_EPSILON)
+        offset = bias - mean * factor
+        return x.astype(self.dtype) * factor.astype(self.dtype) + offset.astype(self.dtype)
 
 
 def conv3x3(
@@ -92,14 +107,14 @@ class Unit(nn.Module):
         shortcut = x[:, :: self.stride, :: self.stride]
         if self.project:
             conv = nn.Conv(self.width, (1, 1), use_bias=False, dtype=self.dtype, name="shortcut")
-            shortcut = batch_norm(self.dtype, "shortcut_norm")(conv(shortcut))
-        x = batch_norm(self.dtype, "norm0")(x)
+            shortcut = StoredNorm(self.dtype, name="shortcut_norm")(conv(shortcut))
+        x = StoredNorm(self.dtype, name="norm0")(x)
         x = conv3x3(self.width, 1, self.dtype, "conv0")(x)
         if self.middle_norm:
-            x = batch_norm(self.dtype, "norm1")(x)
+            x = StoredNorm(self.dtype, name="norm1")(x)
         x = ChannelPReLU(self.dtype, name="prelu")(x)
         x = conv3x3(self.width, self.stride, self.dtype, "conv1")(x)
-        x = batch_norm(self.dtype, "norm2")(x)
+        x = StoredNorm(self.dtype, name="norm2")(x)
         if self.squeeze is not None:
             x = SqueezeExcite(self.squeeze, self.dtype, name="se")(x)
         return x + shortcut
@@ -114,7 +129,7 @@ class InputLayer(nn.Module):
     @nn.compact
     def __call__(self, images: Float[Array, "b h w i"]) -> Float[Array, "b h w {self.width}"]:
         x = conv3x3(self.width, 1, self.dtype, "conv")(images.astype(self.dtype))
-        return ChannelPReLU(self.dtype, name="prelu")(batch_norm(self.dtype, "norm")(x))
+        return ChannelPReLU(self.dtype, name="prelu")(StoredNorm(self.dtype, name="norm")(x))
 
 
 class Body(nn.Module):
@@ -163,9 +178,9 @@ class OutputLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b {self.width}"]:
-        x = batch_norm(self.dtype, "norm")(x)
+        x = StoredNorm(self.dtype, name="norm")(x)
         x = nn.Dense(self.width, dtype=self.dtype, name="dense")(x.reshape(x.shape[0], -1))
-        return batch_norm(self.dtype, "embedding_norm")(x)
+        return StoredNorm(self.dtype, name="embedding_norm")(x)
 
 
 class FaceEmbedder(nn.Module):
