@@ -52,7 +52,8 @@ _OPTIONAL = rf".*\.{_COUNTER}"
 def _rows_alike(shapes: Any) -> dict[str, Row]:
     """The rows of a network whose modules bear the names of the source."""
     rows: dict[str, Row] = {}
-    for path, leaf in traverse_util.flatten_dict(shapes, sep="/").items():
+    variables: dict[str, Any] = traverse_util.flatten_dict(shapes, sep="/")
+    for path, leaf in variables.items():
         collection, *modules, name = path.split("/")
         source, layout = ALIKE[collection, name, len(leaf.shape)]
         module = ".".join(modules)

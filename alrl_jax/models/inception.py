@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from alrl_jax.models.inference_layers import ConvUnit, spatial_mean
+from alrl_jax.models.inference_layers import AROUND, ConvUnit, spatial_mean
 from alrl_jax.models.resize import resize_bilinear
 from alrl_jax.types import AnyArray
 
@@ -42,11 +42,11 @@ def _chain(x: Maps, units: Sequence[Unit]) -> Maps:
 
 
 def _average_pool(x: Maps) -> Maps:
-    return nn.avg_pool(x, (3, 3), (1, 1), ((1, 1), (1, 1)), count_include_pad=False)
+    return nn.avg_pool(x, (3, 3), (1, 1), AROUND, count_include_pad=False)
 
 
 def _max_pool(x: Maps) -> Maps:
-    return nn.max_pool(x, (3, 3), (1, 1), ((1, 1), (1, 1)))
+    return nn.max_pool(x, (3, 3), (1, 1), AROUND)
 
 
 def _halve(x: Maps) -> Maps:

@@ -4,6 +4,8 @@ Their modules bear the names of the published weights, dots included, so that no
 stands between the two.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,9 @@ from jaxtyping import Array, Float
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 """Of pixels in [0, 1], red, green and blue, as the networks of torchvision expect them."""
+
+AROUND: Any = ((1, 1), (1, 1))
+"""A pixel of padding on every side, for Flax's pools, whose annotation knows text alone."""
 
 
 def imagenet_normalise(images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 from jaxtyping import Array, Float
 
-from alrl_jax.models.inference_layers import batch_norm
+from alrl_jax.models.inference_layers import AROUND, batch_norm
 
 STEM_WIDTH = 64
 BOTTLENECK_GAIN = 4
@@ -68,7 +68,7 @@ def resnet_stages(
         bottleneck: which form of block.
     """
     x = nn.relu(batch_norm("bn1")(_convolution(x, STEM_WIDTH, 7, 2, "conv1")))
-    x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+    x = nn.max_pool(x, (3, 3), (2, 2), AROUND)
     stages = []
     for stage, depth in enumerate(depths):
         for i in range(depth):
