@@ -1,12 +1,21 @@
 """TFDS builders of this project's data sets.
 
-    from alrl_jax.data.tfds_builder import SyntheticFaces
-    builder = SyntheticFaces(config=SyntheticConfig(name="small", resolution=64, ...), data_dir=DIR,
-                             file_format="array_record")
+``SyntheticFaces`` renders, ``FolderFaces`` reads photographs, and ``PreparedFaces`` takes what
+``tools.prepare_dataset`` wrote, so that FFHQ or CelebAMask-HQ with its masks get there, too:
+
+    python -m tools.prepare_dataset --source=CelebAMask-HQ --output=DIR --resolution=256
+
+    from alrl_jax.data.tfds_builder import PreparedConfig, PreparedFaces
+    config = PreparedConfig(name="celebamask_256", directories={"train": "DIR"})
+    builder = PreparedFaces(config=config, data_dir=DATA, file_format="array_record")
     builder.download_and_prepare()
 
-``data.source=tfds`` with ``data.path=DIR/synthetic_faces/small/1.0.0`` reads it back. Only this
-module needs TensorFlow Datasets; TensorFlow itself is not needed, as images are encoded here.
+``--config.data.source=tfds --config.data.path=DATA/prepared_faces/celebamask_256/1.0.0`` reads it
+back, with ``--config.data.split=train``. Only this module and ``data.source=tfds`` need TensorFlow
+Datasets (``pip install tensorflow-datasets``); TensorFlow itself is not needed, as images are
+encoded here and ArrayRecord files are read without it. Examples have ``image``, ``identity`` and,
+as far as they are known, the other fields of ``records.Layout``. Elsewhere, the class names of
+``parsing`` are those of ``alrl_jax.synthetic.PARSING_LABELS``; 255 is what is not labelled.
 """
 
 import dataclasses
@@ -23,6 +32,7 @@ from PIL import Image
 from alrl_jax import synthetic
 from alrl_jax.data.folder import FolderSource
 from alrl_jax.data.records import Layout
+from alrl_jax.data.shards import ShardSource, open_shards
 from alrl_jax.data.synthetic_faces import synthetic_layout, synthetic_plan
 
 VERSION = "1.0.0"
@@ -47,6 +57,13 @@ class FolderConfig(tfds.core.BuilderConfig):
     directory: str = ""
     resolution: int = 256
     identities: str = "image"
+
+
+@dataclasses.dataclass(eq=False)
+class PreparedConfig(tfds.core.BuilderConfig):
+    """Directories that ``tools.prepare_dataset`` wrote, by the split that each becomes."""
+
+    directories: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
@@ -110,6 +127,40 @@ class FolderFaces(tfds.core.GeneratorBasedBuilder):
             yield name, {"image": _png(record["image"]), "identity": record["identity"]}
 
 
+class PreparedFaces(tfds.core.GeneratorBasedBuilder):
+    """Faces that were prepared before, with what is known about them."""
+
+    VERSION = tfds.core.Version(VERSION)
+    code_path = CODE_PATH
+    builder_config: PreparedConfig
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        """Describes the features."""
+        layouts = {source.layout for source in self._sources().values()}
+        if len(layouts) != 1:
+            raise ValueError(
+                f"got directories of {len(layouts)} layouts; expected one layout; "
+                "prepare all splits with the same resolution"
+            )
+        features = _labelled_features(layouts.pop()) | {"labelled": np.bool_}
+        return _dataset_info(self, "Faces with masks where they are known.", features)
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        """One generator a directory."""
+        return {name: self._generate_examples(s) for name, s in self._sources().items()}
+
+    def _generate_examples(self, source: ShardSource) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Reads a directory, record by record."""
+        for index in range(len(source)):
+            record = source.read(np.array([index]))[0]
+            yield index, _labelled_example(record) | {"labelled": record["labelled"]}
+
+    def _sources(self) -> dict[str, ShardSource]:
+        """The directories, opened."""
+        directories = self.builder_config.directories
+        return {name: open_shards(Path(path)) for name, path in directories.items()}
+
+
 def _dataset_info(
     builder: tfds.core.DatasetBuilder, description: str, features: dict[str, Any]
 ) -> tfds.core.DatasetInfo:
@@ -120,29 +171,29 @@ def _dataset_info(
 
 
 def _labelled_features(layout: Layout) -> dict[str, Any]:
-    """Features of a layout; the names of columns are their documentation."""
+    """Features of a layout that have columns; their documentation is the columns' names."""
 
     def columns(names: tuple[str, ...], *shape: int) -> tfds.features.Tensor:
         return tfds.features.Tensor(
             shape=(len(names), *shape), dtype=np.float32, doc=", ".join(names)
         )
 
-    return {
+    features = {
         "image": _image_feature(layout.resolution, 3),
         "parsing": _image_feature(layout.resolution, 1),
         "identity": np.int32,
-        "identity_factors": columns(layout.identity_factors),
-        "attribute_factors": columns(layout.attribute_factors),
         "pose_degrees": tfds.features.Tensor(shape=(3,), dtype=np.float32),
-        "landmarks": columns(layout.landmarks, 2),
     }
+    widths = {"identity_factors": (), "attribute_factors": (), "landmarks": (2,)}
+    known = {name: getattr(layout, name) for name in widths if getattr(layout, name)}
+    return features | {name: columns(titles, *widths[name]) for name, titles in known.items()}
 
 
 def _labelled_example(record: np.void) -> dict[str, Any]:
     """One structured record in TFDS's form."""
     names = ("identity", "identity_factors", "attribute_factors", "pose_degrees", "landmarks")
     images = {name: _png(record[name]) for name in ("image", "parsing")}
-    return images | {name: record[name] for name in names}
+    return images | {name: record[name] for name in names if record[name].size}
 
 
 def _image_feature(side: int, channels: int) -> tfds.features.Image:

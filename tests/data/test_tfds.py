@@ -1,5 +1,6 @@
 """TFDS data sets: our builders write them, the source reads them, both without TensorFlow."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,9 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alrl_jax.data import photos
+from alrl_jax.data.layouts import Wish
 from alrl_jax.data.pipeline import make_iterator
+from alrl_jax.data.shards import prepare
 from alrl_jax.data.sources import open_source
+from alrl_jax.data.trees import open_tree
 from alrl_jax.errors import UserError
+from tests.data import fabricated
 
 pytest.importorskip("tensorflow_datasets")
 
@@ -67,6 +73,33 @@ def test_photographs(tmp_path: Path) -> None:
     assert record["image"].shape == (16, 16, 3) and (record["image"] == (10, 20, 30)).all()
     assert not record["labelled"]
     assert sorted(np.unique(source.identities, return_counts=True)[1]) == [1, 2]
+
+
+def test_what_was_prepared(tmp_path: Path) -> None:
+    """Masks, people and faces without labels come through, split by split."""
+    from alrl_jax.data.tfds_builder import PreparedConfig, PreparedFaces
+
+    root = tmp_path / "CelebAMask-HQ"
+    fabricated.write_celebamask(root, range(4), {n: n + 1 for n in range(4)})
+    for path in (root / "CelebAMask-HQ-mask-anno" / "0").glob("00002_*"):
+        path.unlink()
+    wish = Wish(root)
+    album = photos.LAYOUTS["celebamask"](open_tree(root), wish)
+    made = {}
+    for split, limit in (("train", 4), ("test", 2)):
+        plan = photos.photo_plan("celebamask", album, 16, wish, limit, 1)
+        made[split] = prepare(tmp_path / split, dataclasses.replace(plan, progress=False))
+    config = PreparedConfig(
+        name="tiny", directories={split: str(tmp_path / split) for split in made}
+    )
+    builder = PreparedFaces(config=config, data_dir=tmp_path / "out", file_format="array_record")
+    builder.download_and_prepare()
+    for split, expected in made.items():
+        source = open_source("tfds", builder.data_path, 16, split=split, progress=False)
+        order = np.argsort(source.identities)
+        records = source.read(order)
+        assert records.tobytes() == expected.read(np.arange(len(expected))).tobytes()
+        assert records["labelled"].tolist() == [True, True, False, True][: len(expected)]
 
 
 def test_mistakes(faces: Path, tmp_path: Path) -> None:
