@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from alrl_jax.models import ops, stylegan2
+from alrl_jax.models import stylegan2
+from alrl_jax.models.upfirdn import FIR_FILTER
 
 Row = tuple[str | None, str]
 Table = Mapping[str, Row]
 
-_FIR = np.outer(ops.FIR_FILTER, ops.FIR_FILTER)
+_FIR = np.outer(FIR_FILTER, FIR_FILTER)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,172 +1,33 @@
-"""Array operations of StyleGAN2: resampling filters, resampled convolutions, normalisation.
+"""Array operations of StyleGAN2: resampled convolutions, activations, normalisation.
 
-Images are NHWC, kernels HWIO.  Filters are host constants.  Numerics follow StyleGAN2 (Karras et
+Images are NHWC, kernels HWIO.  Numerics follow StyleGAN2 (Karras et
 al., "Analyzing and Improving the Image Quality of StyleGAN", CVPR 2020).
 """
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Float32
 
 from alrl_jax.errors import UserError
-
-Number = float | int
+from alrl_jax.models.upfirdn import (
+    FIR_FILTER,
+    Number,
+    downsample2d,
+    upfirdn2d,
+    upsample2d,
+    weave,
+)
 
 LEAKY_SLOPE = 0.2
 LEAKY_GAIN = math.sqrt(2.0)
 """Keeps the variance of a unit normal input through a leaky ReLU, nearly."""
 
 _CONV_LAYOUT = ("NHWC", "HWIO", "NHWC")
-
-
-def setup_filter(
-    taps: Sequence[Number] | Sequence[Sequence[Number]],
-    gain: Number = 1.0,
-    normalize: bool = True,
-) -> np.ndarray:
-    """Makes a resampling filter.
-
-    Args:
-        taps: one row of taps of a separable filter, or a whole table.
-        gain: factor by which the filter brightens an image.
-        normalize: scale the taps to sum to 1 first.
-
-    Returns:
-        float32 [k] (separable) or [kh, kw], as many axes as ``taps`` has.
-
-    Raises:
-        UserError: if ``taps`` is neither a row nor a table, or normalised taps sum to 0.
-    """
-    kernel = np.asarray(taps, np.float64)
-    if kernel.ndim not in (1, 2) or kernel.size == 0:
-        raise UserError(f"got filter taps {taps!r}; expected a row or a table; pass e.g. [1,3,3,1]")
-    if normalize:
-        if kernel.sum() == 0:
-            raise UserError(f"got taps {taps!r} of sum 0; expected a sum to divide by; normalize=0")
-        kernel = kernel / kernel.sum()
-    return (kernel * gain ** (kernel.ndim / 2)).astype(np.float32)
-
-
-FIR_FILTER = setup_filter([1, 3, 3, 1])
-"""The filter of every resampling in StyleGAN2."""
-
-
-def upfirdn2d(
-    x: Float[Array, "b h w c"],
-    kernel: np.ndarray | None,
-    up: int | tuple[int, int] = 1,
-    down: int | tuple[int, int] = 1,
-    padding: tuple[int, int, int, int] = (0, 0, 0, 0),
-    flip_filter: bool = False,
-    gain: Number = 1.0,
-) -> Float[Array, "b h2 w2 c"]:
-    """Inserts zeros, pads, filters and drops pixels, in that order.
-
-    Args:
-        x: images.
-        kernel: [k] (applied to columns and rows) or [kh, kw]; None is the identity.
-        up: factor of zero insertion, one or (x, y).
-        down: keep every n-th pixel, one or (x, y).
-        padding: pixels (left, right, top, bottom) put on; negative numbers crop.
-        flip_filter: correlate rather than convolve.
-        gain: factor on the result.
-
-    Returns:
-        Images of side (side * up + padding - k) // down + 1.
-    """
-    up_x, up_y = (up, up) if isinstance(up, int) else up
-    down_x, down_y = (down, down) if isinstance(down, int) else down
-    left, right, top, bottom = padding
-    taps = np.ones(1, np.float32) if kernel is None else np.asarray(kernel, np.float32)
-    taps = taps * np.float32(gain ** (taps.ndim / 2))
-    if not flip_filter:
-        taps = np.flip(taps)
-    if taps.ndim == 1:
-        row = tuple(taps.tolist())
-        x = _filter_axis(x, row, 1, up_y, down_y, (top, bottom))
-        return _filter_axis(x, row, 2, up_x, down_x, (left, right))
-    channels = x.shape[-1]
-    weights = jnp.asarray(np.tile(taps[:, :, None, None], (1, 1, 1, channels)), x.dtype)
-    return lax.conv_general_dilated(
-        x,
-        weights,
-        window_strides=(down_y, down_x),
-        padding=((top, bottom + up_y - 1), (left, right + up_x - 1)),
-        lhs_dilation=(up_y, up_x),
-        dimension_numbers=_CONV_LAYOUT,
-        feature_group_count=channels,
-    )
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3, 4, 5))
-def _filter_axis(
-    x: Float[Array, "b h w c"],
-    taps: tuple[float, ...],
-    axis: int,
-    up: int,
-    down: int,
-    padding: tuple[int, int],
-) -> Float[Array, "b h2 w2 c"]:
-    """Correlates one axis with ``taps``: a sum of shifted copies, which is quick everywhere."""
-    config = [(0, 0, 0)] * x.ndim
-    config[axis] = (padding[0], padding[1] + up - 1, up - 1)
-    padded = lax.pad(x, jnp.zeros((), x.dtype), config)
-    span = padded.shape[axis] - len(taps) + 1
-    shifted = (
-        lax.slice_in_dim(padded, start, start + span, down, axis) * tap
-        for start, tap in enumerate(taps)
-    )
-    return functools.reduce(jnp.add, shifted)
-
-
-def _filter_axis_forward(
-    x: Float[Array, "b h w c"], *static: Any
-) -> tuple[Float[Array, "b h2 w2 c"], Float[Array, "0 h w c"]]:
-    return _filter_axis(x, *static), x[:0]
-
-
-def _filter_axis_backward(
-    taps: tuple[float, ...],
-    axis: int,
-    up: int,
-    down: int,
-    padding: tuple[int, int],
-    empty: Float[Array, "0 h w c"],
-    y: Float[Array, "b h2 w2 c"],
-) -> tuple[Float[Array, "b h w c"]]:
-    """The same the other way round; left to itself, JAX adds up padded copies."""
-    before = len(taps) - 1 - padding[0]
-    side = (empty.shape[axis] - 1) * up + len(taps)
-    after = side - y.shape[axis] * down - before
-    return (_filter_axis(y, taps[::-1], axis, down, up, (before, after)),)
-
-
-_filter_axis.defvjp(_filter_axis_forward, _filter_axis_backward)
-
-
-def upsample2d(
-    x: Float[Array, "b h w c"], kernel: np.ndarray = FIR_FILTER
-) -> Float[Array, "b h2 w2 c"]:
-    """Doubles the resolution, keeping brightness."""
-    size = kernel.shape[0]
-    before, after = (size + 1) // 2, (size - 2) // 2
-    return upfirdn2d(x, kernel, up=2, padding=(before, after, before, after), gain=4.0)
-
-
-def downsample2d(
-    x: Float[Array, "b h w c"], kernel: np.ndarray = FIR_FILTER
-) -> Float[Array, "b h2 w2 c"]:
-    """Halves the resolution, keeping brightness."""
-    size = kernel.shape[0]
-    before, after = (size - 1) // 2, (size - 2) // 2
-    return upfirdn2d(x, kernel, down=2, padding=(before, after, before, after))
 
 
 def mean_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
@@ -184,6 +45,8 @@ def space_to_depth(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c4"]:
 
 def conv2d(x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]) -> Float[Array, "b h w o"]:
     """Plain correlation; odd kernels, zeros beyond the border."""
+    if weight.shape[0] == 1:
+        return x @ weight[0, 0]  # a product; CPUs take twice as long over the convolution
     return lax.conv_general_dilated(x, weight, (1, 1), "SAME", dimension_numbers=_CONV_LAYOUT)
 
 
@@ -273,14 +136,20 @@ def _grow_by_parity(
     def convolve(taps: Float[Array, "k m i o"]) -> Float[Array, "b h3 w3 o"]:
         return lax.conv_general_dilated(x, taps, (1, 1), halo, dimension_numbers=_CONV_LAYOUT)
 
-    def spread_rows(taps: Float[Array, "k 3 i o"]) -> Float[Array, "b h3 w2 o"]:
-        return _filter_parities(convolve(taps[:, ::-2]), convolve(taps[:, 1:2]), axis=2)
+    even = convolve(weight[::-2, ::-2]), convolve(weight[::-2, 1:2])
+    odd = convolve(weight[1:2, ::-2]), convolve(weight[1:2, 1:2])
 
-    return _filter_parities(spread_rows(weight[::-2]), spread_rows(weight[1:2]), axis=1)
+    def filter_pixels(row: int, column: int) -> Float[Array, "b h w o"]:
+        along_rows = (_filter_parity(*image, axis=2, parity=column) for image in (even, odd))
+        return _filter_parity(*along_rows, axis=1, parity=row)
+
+    # Both axes at once: a pass over memory costs more than sixteen products a pixel.
+    rows = (weave([filter_pixels(row, column) for column in (0, 1)], axis=2) for row in (0, 1))
+    return weave(list(rows), axis=1)
 
 
-def _filter_parities(
-    even: Float[Array, "b ..."], odd: Float[Array, "b ..."], axis: int
+def _filter_parity(
+    even: Float[Array, "b ..."], odd: Float[Array, "b ..."], axis: int, parity: int
 ) -> Float[Array, "b ..."]:
     """Filters an axis of which every second pixel is in ``even``, the others in ``odd``.
 
@@ -288,20 +157,19 @@ def _filter_parities(
         even: pixels 0, 2, ..., 2n.
         odd: pixels -1, 1, ..., 2n + 1.
         axis: the axis, of n + 1 and n + 2 pixels.
+        parity: which half of the result is wanted.
 
     Returns:
-        The 2n pixels that lie between, in one.
+        Of the 2n pixels that lie between, every second one from ``parity`` on.
     """
     size = even.shape[axis] - 1
-    taps = [2.0 * float(tap) for tap in FIR_FILTER]
     pixels = (odd, 0), (even, 0), (odd, 1), (even, 1), (odd, 2)
-    views = [lax.slice_in_dim(image, at, at + size, 1, axis) for image, at in pixels]
-    filtered = [
-        sum(tap * view for tap, view in zip(taps, views[start : start + len(taps)], strict=True))
-        for start in (0, 1)
-    ]
-    woven = jnp.stack(filtered, axis + 1)
-    return woven.reshape(*woven.shape[:axis], 2 * size, *woven.shape[axis + 2 :])
+    taps = [2.0 * float(tap) for tap in FIR_FILTER]
+    views = (
+        lax.slice_in_dim(image, at, at + size, 1, axis)
+        for image, at in pixels[parity : parity + len(taps)]
+    )
+    return functools.reduce(jnp.add, (tap * view for tap, view in zip(taps, views, strict=True)))
 
 
 def _grow_smooth_backward(

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Float32, Key
 
 from alrl_jax.errors import UserError
 from alrl_jax.models import layers, ops
+from alrl_jax.models.upfirdn import upsample2d
 
 NoiseMode = Literal["const", "none", "random"]
 Channels = tuple[tuple[int, int], ...]
@@ -230,7 +231,7 @@ class SynthesisBlock(nn.Module):
             x = SynthesisLayer(**common, up=True, name="conv0")(x, ws[:, 0], noise_mode, keys[0])
         x = SynthesisLayer(**common, name="conv1")(x, ws[:, -2], noise_mode, keys[-1])
         rgb = ToRGB(self.conv_clamp, self.dtype, name="torgb")(x, ws[:, -1])
-        return x, rgb if image is None else ops.upsample2d(image) + rgb
+        return x, rgb if image is None else upsample2d(image) + rgb
 
 
 class SynthesisNetwork(nn.Module):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from alrl_jax.errors import UserError
-from alrl_jax.models import layers, ops
+from alrl_jax.models import layers, ops, upfirdn
 from tests.goldens.golden import assert_close, nhwc, read_golden
 
 GOLDEN = read_golden("ops")
@@ -64,7 +64,7 @@ def _image(case: str) -> jax.Array:
 def test_setup_filter(name: str) -> None:
     case, expected = CASES[name], _array(name, "y")
     options = {k: v for k, v in case["options"].items() if k in ("gain", "normalize")}
-    kernel = ops.setup_filter(case["filter"], **options)
+    kernel = upfirdn.setup_filter(case["filter"], **options)
     if expected.ndim == 2 and kernel.ndim == 1:
         kernel = np.outer(kernel, kernel)
     if case["options"].get("flip_filter"):
@@ -79,7 +79,7 @@ def test_upfirdn2d(name: str) -> None:
     kernel = GOLDEN.arrays.get(f"{name}/f")
     _check(
         name,
-        lambda x: ops.upfirdn2d(x, kernel, **options),
+        lambda x: upfirdn.upfirdn2d(x, kernel, **options),
         {"x": _image(name)},
         _nchw,
         {"x": _nchw},
@@ -88,19 +88,19 @@ def test_upfirdn2d(name: str) -> None:
 
 def test_separable_and_full_filters_agree() -> None:
     x = jax.random.normal(jax.random.key(0), (2, 5, 6, 3))
-    rows = ops.setup_filter([1.0, 2.0, 4.0])
+    rows = upfirdn.setup_filter([1.0, 2.0, 4.0])
     options: dict[str, Any] = {"up": (2, 3), "down": (3, 2), "padding": (2, -1, 1, 3), "gain": 2.0}
-    full = ops.upfirdn2d(x, np.outer(rows, rows), **options)
-    assert_close(ops.upfirdn2d(x, rows, **options), np.asarray(full))
+    full = upfirdn.upfirdn2d(x, np.outer(rows, rows), **options)
+    assert_close(upfirdn.upfirdn2d(x, rows, **options), np.asarray(full))
 
 
-RESAMPLING = {"upsample2d": ops.upsample2d, "downsample2d": ops.downsample2d}
+RESAMPLING = {"upsample2d": upfirdn.upsample2d, "downsample2d": upfirdn.downsample2d}
 
 
 @pytest.mark.parametrize("name", RESAMPLING)
 def test_resampling_by_two(name: str) -> None:
     case, function = f"{name}/0", RESAMPLING[name]
-    assert_close(np.outer(ops.FIR_FILTER, ops.FIR_FILTER), _array(case, "f"))
+    assert_close(np.outer(upfirdn.FIR_FILTER, upfirdn.FIR_FILTER), _array(case, "f"))
     _check(case, lambda x: function(x), {"x": _image(case)}, _nchw, {"x": _nchw})
 
 
@@ -261,6 +261,6 @@ def test_equalized_dense(name: str) -> None:
 
 def test_setup_filter_refuses_what_is_no_filter() -> None:
     with pytest.raises(UserError):
-        ops.setup_filter([1.0, -1.0])
+        upfirdn.setup_filter([1.0, -1.0])
     with pytest.raises(UserError):
-        ops.setup_filter([])
+        upfirdn.setup_filter([])
