@@ -131,7 +131,7 @@ def _drop_known(network: Network) -> dict[str, str]:
         value, expected = network.tensors.pop(name), known[name]
         if expected is None or not np.array_equal(value.reshape(-1), expected.reshape(-1)):
             raise UserError(f"got other numbers in {name} than LPIPS has; it is unsupported")
-    return {"checked": ", ".join(found)}
+    return {"checked": ", ".join(found)} if found else {}
 
 
 def _parser_config(network: Network) -> Config:

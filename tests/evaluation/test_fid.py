@@ -56,13 +56,13 @@ def test_distance_of_distributions_across_each_other() -> None:
 
 def test_sets_smaller_than_the_features_lose_nothing_in_roots_of_noise() -> None:
     rng = np.random.default_rng(0)
-    vectors = rng.normal(0.4, 0.3, (20, 300))
+    vectors = rng.normal(0.4, 0.3, (20, 60))
     (a,) = _moments([vectors])
     assert frechet_distance(a, a) < 1e-10
     # Rotated into directions of its own, a set shares nothing with itself but what the mean says.
-    apart = np.zeros((300, 300))
-    apart[:150, 150:] = np.eye(150)
-    left = Statistics(20, a.mean, np.pad(a.covariance[:150, :150], (0, 150)))
+    apart = np.zeros((60, 60))
+    apart[:30, 30:] = np.eye(30)
+    left = Statistics(20, a.mean, np.pad(a.covariance[:30, :30], (0, 30)))
     right = Statistics(20, a.mean, apart.T @ left.covariance @ apart)
     spread = np.trace(left.covariance) + np.trace(right.covariance)
     assert np.isclose(frechet_distance(left, right), spread, rtol=1e-12)
@@ -158,3 +158,10 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="16_1.png"):
         measure_files(Thumbnails(), paths, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
+
+
+def test_pictures_that_are_all_alike_have_no_spread() -> None:
+    grey, white = np.full((3, 16, 16, 3), 128, np.uint8), np.full((2, 16, 16, 3), 255, np.uint8)
+    a, b = (measure_images(Thumbnails(), pictures) for pictures in (grey, white))
+    assert frechet_distance(a, a) == 0
+    assert np.isclose(frechet_distance(a, b), a.mean.size * (127 / 127.5) ** 2, rtol=1e-5)
