@@ -1,5 +1,7 @@
 """Real tasks on a real source: a directory of pictures without any label."""
 
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,15 @@ from PIL import Image
 import alrl_jax
 from alrl_jax.checkpoint import read_fields
 from alrl_jax.config import Config
+from alrl_jax.data.layouts import Wish
+from alrl_jax.data.photos import LAYOUTS, photo_plan
+from alrl_jax.data.shards import prepare
+from alrl_jax.data.trees import open_tree
+from alrl_jax.errors import UserError
 from alrl_jax.model_directory import read_model
-from alrl_jax.train import train
+from alrl_jax.train import open_batches, train
 from tests import tiny
+from tests.data import fabricated
 from tools.package_model import package
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -99,13 +107,48 @@ def test_a_run_becomes_a_model_directory(photos: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(packaged, live, atol=0.01)
 
 
-def test_the_swap_trains_without_labels(photos: Path, tmp_path: Path) -> None:
-    identity = tiny.save_tiny_identity(tmp_path / "identity")
+def lean_swap(photos: Path, identity: Path, **changes: Any) -> Config:
+    """One step of the swap task without what takes long to compile."""
     few = {
         f"losses__{name}": 0.0
         for name in ("adversarial", "perceptual", "self_perceptual", "self_reconstruction")
     }
-    config = on_photos(
-        "synthetic_64", photos, identity, num_steps=1, data__same_identity_share=0.25, **few
+    return on_photos(
+        "synthetic_64",
+        photos,
+        identity,
+        num_steps=1,
+        data__same_identity_share=0.25,
+        **few,
+        **changes,
     )
+
+
+def test_the_swap_trains_without_labels(photos: Path, tmp_path: Path) -> None:
+    identity = tiny.save_tiny_identity(tmp_path / "identity")
+    assert train(lean_swap(photos, identity), tmp_path / "run") == 1
+    (line,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(line)["loss/region"] == json.loads(line)["loss/parsing"] == 0.0
+
+
+def test_the_swap_learns_the_masks_of_real_faces(tmp_path: Path) -> None:
+    """Of faces whose masks are known and nothing else."""
+    root, prepared = tmp_path / "CelebAMask-HQ", tmp_path / "prepared"
+    fabricated.write_celebamask(root, range(8), {n: n + 1 for n in range(8)})
+    wish, tree = Wish(root), open_tree(root)
+    album = LAYOUTS["celebamask"](tree, wish)
+    prepare(prepared, photo_plan("celebamask", album, tiny.RESOLUTION, wish, None, 1))
+    identity = tiny.save_tiny_identity(tmp_path / "identity")
+    config = lean_swap(prepared, identity, data__source="prepared")
     assert train(config, tmp_path / "run") == 1
+    (line,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    metrics = json.loads(line)
+    assert metrics["loss/region"] > 0 and metrics["loss/parsing"] > 0
+    assert np.isfinite([value for value in metrics.values() if isinstance(value, float)]).all()
+
+
+def test_arcface_has_a_class_for_everybody(photos: Path) -> None:
+    config = arcface(photos, 1)
+    config = dataclasses.replace(config, data=dataclasses.replace(config.data, num_identities=11))
+    with pytest.raises(UserError, match="up to number 11 .*set it to 12"):
+        open_batches(config, "faces")
