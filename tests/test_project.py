@@ -178,25 +178,21 @@ def test_lpips_of_another_kind_is_refused(tmp_path: Path) -> None:
 
 def test_lpips_joins_the_loss(tmp_path: Path) -> None:
     network = build_lpips({"backbone": "alex"})
-    pixels = jnp.zeros((1, 32, 32, 3))
-    # Positive, so that no distance is below 0.
-    variables = jax.jit(network.init)(jax.random.key(0), pixels, pixels)
-    variables = jax.tree.map(jnp.abs, variables)
+    image = jax.ShapeDtypeStruct((1, 256, 256, 3), jnp.float32)
+    shapes = jax.eval_shape(network.init, jax.random.key(0), image, image)
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(lambda x: rng.uniform(0, 0.1, x.shape).astype(x.dtype), shapes)
     save_model(tmp_path / "lpips", "lpips", {"backbone": "alex"}, variables)
     measure = project.load_measure(str(tmp_path / "lpips"))
     assert measure.lpips_sha256 is not None
-    images = jax.random.uniform(jax.random.key(1), (2, 512, 512, 3), minval=-1)
-    half, whole = ops.mean_pool(images), projection.pyramid_distance(images[:1], images[1:])
-    expected = jax.jit(network.apply)(variables, half[:1], half[1:]) + whole
-    distance = jax.jit(measure.distance)
-    found = distance(measure.variables, images[:1], images[1:])
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
-    run = _projecting(_model(CONFIG), tmp_path / "out", measure)
-    state, targets = run.projector.init(run.prior, 1), jnp.zeros((1, 32, 32, 3))
-    _, drawn, losses = run._result(run.networks, run.prior, state, targets)
-    expected = distance(measure.variables, drawn, targets)
-    np.testing.assert_allclose(losses, expected, rtol=1e-4)
-    assert losses > 1.1 * projection.pyramid_distance(drawn, targets)
+    run = _projecting(_model(SMALL), tmp_path / "out", measure)
+    images = jnp.asarray(rng.uniform(-1, 1, (2, 1, 512, 512, 3)), jnp.float32)
+    losses = jax.jit(run.projector.distance)(run.networks, *images)
+    # LPIPS sees no more than 256 pixels.
+    lpips = jax.jit(network.apply)(variables, *map(ops.mean_pool, images))
+    pixels = projection.pyramid_distance(*images)
+    np.testing.assert_allclose(losses, lpips + pixels, rtol=1e-5)
+    assert lpips > 1e-3 * pixels
 
 
 def test_command_line(tmp_path: Path, run_cli: RunCli) -> None:
