@@ -1,13 +1,15 @@
 """Model directories: ``model.json`` and ``weights.safetensors``, all that a trained model is."""
 
+import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -21,6 +23,9 @@ MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
 EMBEDDED = Path(__file__).parent / "embedded"
 """Where the package keeps the models it ships."""
+
+_DTYPES = {"I32": jnp.int32, "I64": jnp.int64, "U8": jnp.uint8, "BOOL": jnp.bool_}
+"""Types of arrays by their names in a file, other than those that are read as float32."""
 
 _META_TYPES = {"kind": str, "config": dict, "conventions": dict, "source": dict, "sha256": str}
 
@@ -114,23 +119,75 @@ def read_model(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
     Raises:
         UserError: if there is no model, or it is damaged.
     """
-    path = resolve_directory(directory)
-    meta = _read_meta(path)
-    try:
-        weights = (path / WEIGHTS_FILE).read_bytes()
-    except OSError as error:
-        raise UserError(f"got {path} without readable {WEIGHTS_FILE}; copy it whole") from error
-    if hashlib.sha256(weights).hexdigest() != meta["sha256"]:
-        raise UserError(
-            f"got {path / WEIGHTS_FILE} of another content than {MODEL_FILE} says; expected its "
-            "sha256; copy the directory anew"
-        )
-    try:
-        flat = safetensors.numpy.load(weights)
-    except safetensors.SafetensorError as error:
-        raise UserError(f"got {path / WEIGHTS_FILE}, no safetensors file ({error})") from error
+    meta = read_meta(directory)
+    weights = resolve_directory(directory) / WEIGHTS_FILE
+    with _told(weights):
+        with weights.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != meta["sha256"]:
+            raise UserError(
+                f"got {weights} of another content than {MODEL_FILE} says; expected its sha256; "
+                "copy the directory anew"
+            )
+        # From the file, not from its bytes: the weights may be most of what fits into memory.
+        flat = safetensors.numpy.load_file(weights)
     single = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in flat.items()}
     return meta, traverse_util.unflatten_dict(single, sep="/")
+
+
+def read_meta(directory: str | Path) -> dict[str, Any]:
+    """Reads what a model directory says of its model: ``model.json``.
+
+    Args:
+        directory: a path, or ``embedded/NAME``.
+
+    Raises:
+        UserError: if there is no model, or the file is damaged.
+    """
+    path = resolve_directory(directory)
+    try:
+        meta = json.loads((path / MODEL_FILE).read_text())
+    except FileNotFoundError as error:
+        raise UserError(
+            f"got {path}, which holds no {MODEL_FILE}; expected a model directory; "
+            "name one that training or tools.convert_weights wrote"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"got an unreadable {path / MODEL_FILE} ({error}); copy it anew") from error
+    for name, kind in _META_TYPES.items():
+        if not isinstance(meta, dict) or not isinstance(meta.get(name), kind):
+            raise UserError(
+                f"got {path / MODEL_FILE} without a {kind.__name__} {name!r}; expected what "
+                "training or tools.convert_weights writes"
+            )
+    return meta
+
+
+def read_shapes(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
+    """Reads a model directory without its weights.
+
+    Args:
+        directory: see ``read_model``.
+
+    Returns:
+        What ``read_model`` returns, each array as a ``jax.ShapeDtypeStruct``.
+
+    Raises:
+        UserError: if there is no model. Damaged weights do not show.
+    """
+    meta = read_meta(directory)
+    weights = resolve_directory(directory) / WEIGHTS_FILE
+    with _told(weights), weights.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if length > weights.stat().st_size:
+            raise UserError(f"got {weights}, no safetensors file; copy the directory anew")
+        header = json.loads(stream.read(length))
+    header.pop("__metadata__", None)
+    flat = {
+        name: jax.ShapeDtypeStruct(tuple(row["shape"]), _DTYPES.get(row["dtype"], jnp.float32))
+        for name, row in header.items()
+    }
+    return meta, traverse_util.unflatten_dict(flat, sep="/")
 
 
 def _is_empty(path: Path) -> bool:
@@ -152,20 +209,14 @@ def _flat_arrays(variables: PyTree, half: bool) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _read_meta(path: Path) -> dict[str, Any]:
+@contextlib.contextmanager
+def _told(weights: Path) -> Iterator[None]:
+    """Tells a file that cannot be read in the words of a user."""
     try:
-        meta = json.loads((path / MODEL_FILE).read_text())
-    except FileNotFoundError as error:
+        yield
+    except (OSError, EOFError) as error:
         raise UserError(
-            f"got {path}, which holds no {MODEL_FILE}; expected a model directory; "
-            "name one that training or tools.convert_weights wrote"
+            f"got {weights.parent} without readable {weights.name}; copy it whole"
         ) from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"got an unreadable {path / MODEL_FILE} ({error}); copy it anew") from error
-    for name, kind in _META_TYPES.items():
-        if not isinstance(meta, dict) or not isinstance(meta.get(name), kind):
-            raise UserError(
-                f"got {path / MODEL_FILE} without a {kind.__name__} {name!r}; expected what "
-                "training or tools.convert_weights writes"
-            )
-    return meta
+    except (safetensors.SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"got {weights}, no safetensors file ({error})") from error

@@ -14,7 +14,6 @@ from jaxtyping import Array, Float, Key
 
 from alrl_jax import synthetic
 from alrl_jax.config import Config
-from alrl_jax.errors import UserError
 from alrl_jax.losses import SwapForward, total_loss
 from alrl_jax.model_directory import read_model
 from alrl_jax.models.build import build_discriminator, build_swapper
@@ -23,6 +22,7 @@ from alrl_jax.models.swap import FactorProbe
 from alrl_jax.models.swapper import Networks
 from alrl_jax.state import PyTree, TrainState, ema_decay, update_ema
 from alrl_jax.tasks.generator import discriminator_config, discriminator_gradient, generator_config
+from alrl_jax.tasks.pretrained import Reader, like, read_pretrained, read_pretrained_meta
 from alrl_jax.tasks.task import ExportedModel, Metrics, Phase, check_losses, network_optimizer
 from alrl_jax.types import PairBatch, SwapOutput
 
@@ -73,21 +73,21 @@ class SwapTask:
                 config, rates.discriminator_learning_rate, lazy
             )
 
-    def load_frozen(self) -> dict[str, PyTree]:
+    def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
         """The identity net."""
-        _, identity = _read_pretrained(self._config, "identity", "identity")
+        identity = read_pretrained(self._config, "identity", ("identity",), read)
         return {"identity": identity}
 
-    def load_pretrained(self) -> dict[str, PyTree]:
+    def load_pretrained(self, read: Reader = read_model) -> dict[str, PyTree]:
         """Start values: ``generator`` (with its discriminator) or a whole ``swapper``."""
         trees: dict[str, PyTree] = {}
         if self._config.pretrained.get("generator"):
-            _, variables = _read_pretrained(self._config, "generator", "generator")
+            variables = read_pretrained(self._config, "generator", ("generator",), read)
             trees["generator"] = {k: variables[k] for k in ("params", "constants")}
             if "discriminator" in variables:
                 trees["discriminator"] = variables["discriminator"]
         if self._config.pretrained.get("swapper"):
-            _, variables = _read_pretrained(self._config, "swapper", "swapper")
+            variables = read_pretrained(self._config, "swapper", ("swapper",), read)
             names = ("encoder", "swap", "generator", "probe", "discriminator")
             trees |= {name: variables[name] for name in names if name in variables}
         return trees
@@ -104,7 +104,7 @@ class SwapTask:
         fresh["probe"] = self._probe.init(keys[1], codes, jnp.ones(shape))
         discriminator = self._discriminator.init(keys[2], images)
         fresh["discriminator"] = discriminator["params"]
-        networks = {name: _like(name, fresh[name], pretrained) for name in fresh}
+        networks = {name: like(name, fresh[name], pretrained) for name in fresh}
         params = {
             "encoder": networks["encoder"],
             "swap": networks["swap"],
@@ -282,7 +282,7 @@ class SwapTask:
 
 def swapper_config(config: Config) -> dict:
     """Plain values that rebuild the swapper."""
-    identity, _ = _read_pretrained(config, "identity", "identity")
+    identity = read_pretrained_meta(config, "identity", ("identity",))
     return {
         "resolution": config.resolution,
         "generator": generator_config(config),
@@ -305,47 +305,6 @@ def gate_picture(gates: Float[Array, "b l g"], resolution: int) -> Float[Array, 
     """Gates as pictures: a row a layer, a column a channel group, white from the source."""
     picture = jnp.repeat(2.0 * gates[..., None] - 1.0, 3, axis=-1)
     return jax.image.resize(picture, (gates.shape[0], resolution, resolution, 3), "nearest")
-
-
-def _read_pretrained(config: Config, name: str, kind: str) -> tuple[dict, PyTree]:
-    """Reads the model directory that ``pretrained.NAME`` names, and checks its kind and size."""
-    directory = config.pretrained.get(name)
-    if not directory:
-        raise UserError(
-            f"pretrained.{name} is not set; expected the directory of a model of kind {kind}; "
-            f"set --config.pretrained.{name}=embedded/{name}_64 or train one"
-        )
-    meta, variables = read_model(directory)
-    if meta["kind"] != kind:
-        raise UserError(
-            f"pretrained.{name} is {directory}, a model of kind {meta['kind']}; expected {kind}; "
-            "name another directory"
-        )
-    resolution = meta["config"].get("resolution", config.resolution)
-    if resolution != config.resolution:
-        raise UserError(
-            f"pretrained.{name} is {directory} of resolution {resolution}; expected "
-            f"{config.resolution}; name another directory or change resolution"
-        )
-    return meta, variables
-
-
-def _like(name: str, fresh: PyTree, pretrained: dict[str, PyTree]) -> PyTree:
-    """The pretrained tree where there is one; it must have the fresh one's names and shapes."""
-    tree = pretrained.get(name, fresh)
-    wanted, got = _shapes(fresh), _shapes(tree)
-    if wanted != got:
-        differing = sorted(set(wanted.items()) ^ set(got.items()))[0]
-        raise UserError(
-            f"pretrained {name} differs from the configured network at {differing[0]} "
-            f"{differing[1]}; expected the same architecture; change the config to match the model"
-        )
-    return tree
-
-
-def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}
 
 
 def _interleave(first: PyTree, second: PyTree) -> PyTree:
