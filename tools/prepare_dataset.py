@@ -72,7 +72,8 @@ OWN_FLAGS = {
     False: ("layout", "limit", "expect_count", "identities", "identity_file", "workers"),
 }
 """Flags that say something about the synthetic world alone, or about photographs alone."""
-VERIFY_ROWS = 256
+VERIFY_BYTES = 2**24
+"""Read at once when all is read back: memory does not grow with the pictures."""
 PRINTED = 20
 """Faults that are printed; the report has them all."""
 
@@ -204,9 +205,10 @@ def _verify(source: ShardSource) -> np.ndarray:
         UserError: a record is damaged.
     """
     labelled = np.zeros(len(source), bool)
+    many = max(1, VERIFY_BYTES // source.layout.dtype.itemsize)
     with progress_bar(len(source), "reading back") as bar:
-        for start in range(0, len(source), VERIFY_ROWS):
-            rows = np.arange(start, min(start + VERIFY_ROWS, len(source)))
+        for start in range(0, len(source), many):
+            rows = np.arange(start, min(start + many, len(source)))
             records = source.read(rows)
             if not np.array_equal(records["identity"], source.identities[rows]):
                 raise UserError(

@@ -62,7 +62,7 @@ class _Table:
 
 def is_celebamask(tree: Tree, source: Path) -> bool:
     """Whether there is a folder of the data set's images."""
-    return any(IMAGES in PurePosixPath(source.name, name).parts[:-1] for name in images_of(tree))
+    return source.name == IMAGES or any(_in_folder(name, IMAGES) for name in images_of(tree))
 
 
 def celebamask_album(tree: Tree, wish: Wish) -> Album:
@@ -72,7 +72,7 @@ def celebamask_album(tree: Tree, wish: Wish) -> Album:
         UserError: no images, an unknown split, a file that is needed and missing or broken.
     """
     check_split(wish.split, SPLITS, "CelebAMask-HQ")
-    names = [name for name in images_of(tree) if IMAGES in PurePosixPath(name).parts[:-1]]
+    names = [name for name in images_of(tree) if _in_folder(name, IMAGES)]
     if not names:
         raise UserError(
             f"got {wish.source}, which has no folder {IMAGES}; expected it and {MASKS}; name the "
@@ -111,6 +111,11 @@ def celebamask_album(tree: Tree, wish: Wish) -> Album:
     )
 
 
+def _in_folder(name: str, folder: str) -> bool:
+    """Whether a file lies in a folder of that name, or below one; there may be very many files."""
+    return f"/{folder}/" in f"/{name}"
+
+
 def _image_number(name: str) -> int | None:
     """``CelebA-HQ-img/123.jpg`` is image 123."""
     found = re.fullmatch(r"(\d{1,5})\.\w+", PurePosixPath(name).name)
@@ -126,10 +131,9 @@ def _masks(
     orphans = 0
     ids = {part: number for number, part in enumerate(CELEBAMASK_LABELS) if number}
     for name in images_of(tree):
-        *folders, file = PurePosixPath(name).parts
-        if MASKS not in folders:
+        if not _in_folder(name, MASKS):
             continue
-        match = re.fullmatch(r"(\d{5})_(\w+)\.png", file)
+        match = re.fullmatch(r"(\d{5})_(\w+)\.png", name.rpartition("/")[2])
         if match is None or match[2] not in ids:
             faults.append((name, f"no mask of a part ({', '.join(ids)})"))
         elif int(match[1]) not in images:
@@ -232,7 +236,7 @@ def _people(
 
 def _find(tree: Tree, name: str) -> File | None:
     """The file of that name that lies highest."""
-    found = [path for path in tree if PurePosixPath(path).name == name]
+    found = [path for path in tree if f"/{path}".endswith(f"/{name}")]
     return tree[min(found, key=lambda path: path.count("/"))] if found else None
 
 

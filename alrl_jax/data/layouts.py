@@ -85,7 +85,7 @@ class Wish:
 
 def images_of(tree: Tree) -> list[str]:
     """Names of the files that are named like images, in the order of the tree."""
-    return [name for name in tree if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    return [name for name in tree if name.lower().endswith(SUFFIXES)]  # there may be very many
 
 
 def folder_album(tree: Tree, wish: Wish) -> Album:

@@ -12,7 +12,7 @@ from alrl_jax.data.celebamask import celebamask_album, is_celebamask
 from alrl_jax.data.decode import UnreadableImageError, read_image, read_mask
 from alrl_jax.data.layouts import Album, Photo, Wish, ffhq_album, folder_album, is_ffhq
 from alrl_jax.data.records import Layout
-from alrl_jax.data.shard_files import Fault
+from alrl_jax.data.shard_files import Fault, progress_bar
 from alrl_jax.data.shards import Plan
 from alrl_jax.data.trees import Tree
 from alrl_jax.errors import UserError
@@ -91,7 +91,13 @@ def _label(record: np.ndarray, photo: Photo) -> list[Fault]:
 
 
 def photo_plan(
-    layout: str, album: Album, resolution: int, wish: Wish, limit: int | None, workers: int
+    layout: str,
+    album: Album,
+    resolution: int,
+    wish: Wish,
+    limit: int | None,
+    workers: int,
+    progress: bool = True,
 ) -> Plan:
     """Plans a prepared data set of an album's first ``limit`` photographs.
 
@@ -107,7 +113,7 @@ def photo_plan(
         "split": wish.split,
         "num_images": len(photos),
         "num_identities": len(np.unique(people)),
-        "files": _fingerprint(photos, people),
+        "files": _fingerprint(photos, people, progress),
     }
     return Plan(
         parameters,
@@ -115,6 +121,7 @@ def photo_plan(
         people,
         PhotoMaker(photos, people, resolution),
         report=album.faults,
+        progress=progress,
         chunks_per_shard=4,
         workers=workers,
     )
@@ -136,11 +143,13 @@ def _expect_one_readable(photos: Sequence[Photo], album: Album, wish: Wish) -> N
     )
 
 
-def _fingerprint(photos: Sequence[Photo], people: Int[np.ndarray, " n"]) -> str:
+def _fingerprint(photos: Sequence[Photo], people: Int[np.ndarray, " n"], progress: bool) -> str:
     """Hash of names, sizes and times, or checksums, of all files, and of who is in them."""
     digest = hashlib.sha256(people.tobytes())
-    for photo in photos:
-        files = [(0, photo.file), *photo.masks]
-        marks = [[label, file.name, *file.mark] for label, file in files]
-        digest.update(json.dumps(marks).encode())
+    with progress_bar(len(photos), "looking at files", progress) as bar:
+        for photo in photos:
+            files = [(0, photo.file), *photo.masks]
+            marks = [[label, file.name, *file.mark] for label, file in files]
+            digest.update(json.dumps(marks).encode())
+            bar.update()
     return digest.hexdigest()

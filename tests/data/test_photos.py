@@ -34,8 +34,8 @@ def plan_of(source: Path, resolution: int = 16, workers: int = 0, **changes: int
     tree = open_tree(source)
     layout = photos.recognise(tree, wish)
     album = photos.LAYOUTS[layout](tree, wish)
-    plan = photos.photo_plan(layout, album, resolution, wish, None, workers)
-    small = {"progress": False, "max_chunk_size": 1, "chunks_per_shard": 2}
+    plan = photos.photo_plan(layout, album, resolution, wish, None, workers, progress=False)
+    small = {"max_chunk_size": 1, "chunks_per_shard": 2}
     return dataclasses.replace(plan, **small | changes)
 
 
@@ -205,17 +205,27 @@ def start(source: Path, output: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def running(output: Path) -> list[int]:
-    """Processes that were started for a directory and are still there."""
-    found = []
+def alive() -> dict[int, int]:
+    """Parent of every process that has not ended."""
+    found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                if f"--output={output}".encode() in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
+                state, parent = (entry / "stat").read_text().rpartition(")")[2].split()[:2]
             except OSError:  # ended meanwhile
                 continue
+            if state != "Z":
+                found[int(entry.name)] = int(parent)
     return found
+
+
+def below(process: int) -> set[int]:
+    """Processes that a process has started, and those that these have."""
+    parents = alive()
+    found = {process}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {process}
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
@@ -226,12 +236,15 @@ def test_killed_with_its_workers_and_started_again(many: Path, tmp_path: Path) -
     while not list(output.glob("faces-*.array_record")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
+    workers = below(process.pid)
+    assert len(workers) >= 3  # the two, and the server that they come from
     process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.wait()
     assert not (output / "dataset.json").exists()
-    while running(output):  # workers end by themselves
+    while workers & alive().keys():  # they end by themselves
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    process.communicate()
     before = {path: path.stat().st_mtime_ns for path in output.glob("faces-*.array_record")}
     again = start(many, output, "--workers=2")
     stdout, stderr = again.communicate(timeout=120)

@@ -1,6 +1,5 @@
 """TFDS data sets: our builders write them, the source reads them, both without TensorFlow."""
 
-import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -87,8 +86,8 @@ def test_what_was_prepared(tmp_path: Path) -> None:
     album = photos.LAYOUTS["celebamask"](open_tree(root), wish)
     made = {}
     for split, limit in (("train", 4), ("test", 2)):
-        plan = photos.photo_plan("celebamask", album, 16, wish, limit, 1)
-        made[split] = prepare(tmp_path / split, dataclasses.replace(plan, progress=False))
+        plan = photos.photo_plan("celebamask", album, 16, wish, limit, 1, progress=False)
+        made[split] = prepare(tmp_path / split, plan)
     config = PreparedConfig(
         name="tiny", directories={split: str(tmp_path / split) for split in made}
     )
