@@ -88,11 +88,11 @@ def _too_long(*_: object) -> None:
 def convert_mutants(files: list[bytes], folder: Path, count: int) -> int:
     """Converts mutants in an empty folder; returns how many were whole models still."""
     path, output, sound = folder / "mutant", folder / "out", 0
-    before = signal.signal(signal.SIGALRM, _too_long)
+    before = signal.signal(signal.SIGPROF, _too_long)
     try:
         for data in _mutants(files, count):
             path.write_bytes(data)
-            signal.setitimer(signal.ITIMER_REAL, SECONDS)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
             try:
                 convert_file(path, "auto", output)
                 sound += 1
@@ -100,11 +100,11 @@ def convert_mutants(files: list[bytes], folder: Path, count: int) -> int:
                 assert "\n" not in str(error) and "mutant" in str(error)
                 assert not output.exists()
             finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.setitimer(signal.ITIMER_PROF, 0)
             shutil.rmtree(output, ignore_errors=True)
             assert [p.name for p in folder.iterdir()] == ["mutant"]
     finally:
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGPROF, before)
     return sound
 
 

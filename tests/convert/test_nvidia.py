@@ -87,6 +87,19 @@ def test_discriminator_gives_the_same_logits(
         np.testing.assert_allclose(model(images), D.arrays["logits"], atol=2e-6)
 
 
+@pytest.mark.parametrize("name, golden", [("ada", "pkl_32"), ("stylegan3", "pkl_sg3_32")])
+def test_the_averaged_generator_is_taken(
+    snapshots: dict[str, Path], name: str, golden: str, tmp_path: Path
+) -> None:
+    """What upstream's own snapshot of these weights computes, either generator of it."""
+    convert_file(snapshots[name], "generator", tmp_path / "g")
+    model, arrays = alrl_jax.load(tmp_path / "g"), read_golden(f"nvidia_{golden}").arrays
+    ws = model.map(arrays["z"])
+    assert_close(ws, arrays["G_ema_ws"])
+    assert_close(model.synthesize(ws[:1]), nhwc(arrays["G_ema_img"]))
+    assert np.abs(np.asarray(ws) - arrays["G_ws"]).max() > 0.1
+
+
 def test_model_file_tells_where_every_tensor_went(
     snapshots: dict[str, Path], tmp_path: Path
 ) -> None:
