@@ -33,9 +33,15 @@ SIZE_KINDS = {"output_size": "psp", "stylegan_size": "e4e"}
 """Whose code wrote a checkpoint, by its name for the side of the image that is generated."""
 
 
+def is_arcface(network: Network) -> bool:
+    """Whether a body ends in an embedding; the encoders into W+ have the same body."""
+    names = (name for name in network.tensors if isinstance(name, str))
+    return any(name.startswith("output_layer.") for name in names)
+
+
 def encoder_kinds(network: Network) -> tuple[str, ...]:
     """What an encoder may be by what its file says: ``psp``, ``e4e`` or both."""
-    if "output_layer.3.weight" in network.tensors:  # an ArcFace network, which has the same body
+    if is_arcface(network):
         return ()
     options = network.settings.get(OPTIONS, {})
     said = options.get("encoder_type")

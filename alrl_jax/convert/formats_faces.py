@@ -17,7 +17,7 @@ _LAYOUT = {
 _EMBEDDER = _LAYOUT | {"embedding": "scaled to unit length"}
 _ENCODER = _LAYOUT | {
     "upsampling": "bilinear, corners aligned",
-    "latent_avg": "added if it is there",
+    "latent_avg": "added where config.centred",
 }
 
 _ENCODER_TERMS = (
@@ -73,8 +73,9 @@ FACES: tuple[Format, ...] = (
     Format(
         kind="arcface",
         project="InsightFace_Pytorch",
-        signature=("input_layer.0.weight", "body.0.res_layer.1.weight", "output_layer.3.weight"),
+        signature=("input_layer.0.weight", "body.0.res_layer.1.weight"),
         prefixes=("", "backbone."),
+        applies=architecture_faces.is_arcface,
         sections=(),
         beside=(),
         read_config=architecture_faces.arcface,

@@ -11,6 +11,7 @@ from alrl_jax.convert.engine import convert
 from alrl_jax.convert.finding import choose, find_networks
 from alrl_jax.models.backbones import Body, ChannelPReLU, SqueezeExcite, StoredNorm, Unit
 from alrl_jax.models.build import build_face_embedder, build_style_encoder
+from alrl_jax.models.functional import apply
 from alrl_jax.models.psp import StyleEncoder, head_depth, level_of
 from tests.convert import face_files
 from tests.goldens.golden import Golden, assert_close, nhwc, read_golden
@@ -108,7 +109,7 @@ def test_slopes_are_one_for_every_channel() -> None:
     slope = np.array([0.25, 0.1, 2.0, -0.5, 0.0, 1.0], np.float32)
     variables = {"params": {"slope": slope}}
     expected = face_files.prelu(MAPS, slope)
-    assert np.array_equal(ChannelPReLU().apply(variables, OURS), nhwc(expected))
+    assert np.array_equal(apply(ChannelPReLU(), variables, OURS), nhwc(expected))
 
 
 def test_squeeze_and_excitation() -> None:
