@@ -100,35 +100,56 @@ class LPIPS(nn.Module):
 
     backbone: str
 
+    def setup(self) -> None:
+        layers = BACKBONES[self.backbone].layers
+        self.convs = [
+            nn.Conv(
+                layer.features,
+                (layer.side, layer.side),
+                (layer.stride, layer.stride),
+                layer.padding,
+                name=f"features.{layer.number}",
+            )
+            for layer in layers
+        ]
+        self.weighings = [
+            nn.Conv(1, (1, 1), use_bias=False, name=f"lin{i}.model.1")
+            for i in range(sum(layer.tap for layer in layers))
+        ]
+
     def __call__(
         self, a: Float[Array, "b h w 3"], b: Float[Array, "b h w 3"]
     ) -> Float[Array, " b"]:
         """Distances of images in [-1, 1], pair by pair."""
         return jnp.sum(self.per_tap(a, b), axis=-1)
 
-    @nn.compact
     def per_tap(
         self, a: Float[Array, "b h w 3"], b: Float[Array, "b h w 3"]
     ) -> Float[Array, "b t"]:
         """What each tap adds to the distances."""
+        halves = [jnp.split(x, 2) for x in self.taps(jnp.concatenate([a, b]))]
+        return self.compare([one for one, _ in halves], [other for _, other in halves])
+
+    def taps(self, images: Float[Array, "b h w 3"]) -> list[Float[Array, "b _ _ _"]]:
+        """What ``compare`` compares of images in [-1, 1]: maps of pixels of length 1."""
         net = BACKBONES[self.backbone]
-        x = (jnp.concatenate([a, b]) - SHIFT) / SCALE
-        parts: list[Float[Array, " b"]] = []
-        for layer in net.layers:
+        x, maps = (images - SHIFT) / SCALE, []
+        for layer, conv in zip(net.layers, self.convs, strict=True):
             if layer.pool:
                 x = nn.max_pool(x, (net.pool_side, net.pool_side), (2, 2))
-            x = nn.Conv(
-                layer.features,
-                (layer.side, layer.side),
-                (layer.stride, layer.stride),
-                layer.padding,
-                name=f"features.{layer.number}",
-            )(x)
-            x = nn.relu(x)
+            x = nn.relu(conv(x))
             if layer.tap:
-                one, other = jnp.split(_unit_length(x), 2)
-                weigh = nn.Conv(1, (1, 1), use_bias=False, name=f"lin{len(parts)}.model.1")
-                parts.append(jnp.mean(weigh(jnp.square(one - other)), axis=(1, 2, 3)))
+                maps.append(_unit_length(x))
+        return maps
+
+    def compare(
+        self, one: list[Float[Array, "b _ _ _"]], other: list[Float[Array, "b _ _ _"]]
+    ) -> Float[Array, "b t"]:
+        """What each tap adds to the distances of images of which ``taps`` are given."""
+        parts = [
+            jnp.mean(weigh(jnp.square(a - b)), axis=(1, 2, 3))
+            for weigh, a, b in zip(self.weighings, one, other, strict=True)
+        ]
         return jnp.stack(parts, axis=-1)
 
 

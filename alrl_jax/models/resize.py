@@ -1,7 +1,11 @@
-"""Resizing of maps with the sampling points of PyTorch's ``interpolate``, without antialiasing."""
+"""Resizing of maps as PyTorch does it.
+
+With the sampling points of ``interpolate``, without antialiasing, and with the bins of
+``AdaptiveAvgPool2d``.
+"""
 
 import numpy as np
-from jaxtyping import Array, Float, Float32, Int
+from jaxtyping import Array, Float, Float32, Float64, Int, Shaped
 
 from alrl_jax.types import AnyArray
 
@@ -20,7 +24,9 @@ def resize_bilinear(
     return _blend(_blend(x, width, 2, align_corners), height, 1, align_corners)
 
 
-def resize_nearest(x: Float[Array, "b h w c"], height: int, width: int) -> Float[Array, "b m n c"]:
+def resize_nearest(
+    x: Shaped[Array, "b h w c"], height: int, width: int
+) -> Shaped[Array, "b m n c"]:
     """Repeats pixels, or skips some: pixel i is pixel floor(i * old / new)."""
     for axis, size in ((1, height), (2, width)):
         old = x.shape[axis]
@@ -28,6 +34,19 @@ def resize_nearest(x: Float[Array, "b h w c"], height: int, width: int) -> Float
         points = np.floor(np.arange(size, dtype=np.float32) * scale).astype(np.int32)
         x = x.take(np.minimum(points, old - 1), axis)
     return x
+
+
+def adaptive_pool_matrix(old: int, new: int) -> Float64[np.ndarray, "{new} {old}"]:
+    """The matrix that pools an axis: the bins of PyTorch's ``AdaptiveAvgPool2d``.
+
+    Bin i is the mean of the pixels from floor(i * old / new) to below ceil((i + 1) * old / new);
+    neighbours may share a pixel, and where ``new`` is larger, pixels are repeated.
+    """
+    bins = np.arange(new)
+    first, last = bins * old // new, -(-(bins + 1) * old // new)
+    pixels = np.arange(old)
+    inside = (pixels >= first[:, None]) & (pixels < last[:, None])
+    return inside / (last - first)[:, None]
 
 
 def _blend(

@@ -1,0 +1,154 @@
+"""Frozen networks that teach a swapper, our own and published ones, behind one interface a kind.
+
+Each says what it can tell of an image and takes its weights as an argument. Published networks see
+faces as their own projects show them: the identity net a crop, the parser 512 pixels.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Float32, Int, Key
+
+from alrl_jax.models.backbones import FaceEmbedder
+from alrl_jax.models.face_parser import FaceParser
+from alrl_jax.models.functional import apply
+from alrl_jax.models.identity import FaceAnalyser, FaceFactors, feature_distance, unit_length
+from alrl_jax.models.lpips import LPIPS
+from alrl_jax.models.resize import adaptive_pool_matrix, resize_bilinear, resize_nearest
+
+Variables = Any
+
+CROP_FRAME = 256
+CROP_ROWS = (35, 223)
+CROP_COLUMNS = (32, 220)
+"""What pSp's identity loss sees of an FFHQ crop that is pooled to ``CROP_FRAME`` pixels."""
+
+PARSER_SIDE = 512
+"""Side of the images for which the published face parser was trained."""
+
+
+def crop_face(images: Float[Array, "b h w 3"], side: int) -> Float[Array, "b {side} {side} 3"]:
+    """The face within an FFHQ crop, as pSp's identity loss cuts it out.
+
+    The image is pooled to ``CROP_FRAME`` pixels, the rows ``CROP_ROWS`` and the columns
+    ``CROP_COLUMNS`` of that are pooled to ``side`` pixels, both with the bins of PyTorch's
+    ``AdaptiveAvgPool2d``. A product with one small matrix an axis does all of it.
+
+    Args:
+        images: square FFHQ crops of any size.
+        side: of the result, 112 for ArcFace.
+    """
+    rows = _crop_matrix(images.shape[1], *CROP_ROWS, side)
+    columns = _crop_matrix(images.shape[2], *CROP_COLUMNS, side)
+    product = "ih,bhwc,jw->bijc"
+    return jnp.einsum(product, rows, images.astype(jnp.float32), columns, precision="highest")
+
+
+def _crop_matrix(size: int, start: int, stop: int, side: int) -> Float32[np.ndarray, "{side} h"]:
+    frame = adaptive_pool_matrix(size, CROP_FRAME)
+    crop = adaptive_pool_matrix(stop - start, side)
+    return (crop @ frame[start:stop]).astype(np.float32)
+
+
+class CroppedEmbedder(FaceEmbedder):
+    """An ArcFace network that finds its crop in an FFHQ crop; its variables are those of that."""
+
+    def embed(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b e"]:
+        """Unit embeddings of FFHQ crops of any size, pixels in [-1, 1]."""
+        return self(crop_face(images, self.resolution))
+
+
+@dataclasses.dataclass(frozen=True)
+class IdentityTeacher:
+    """Who a face is, in a loss and as an input of the selection.
+
+    Attributes:
+        network: our analyser, which also reads factors and has features to compare, or a published
+            embedder, which has neither.
+    """
+
+    network: FaceAnalyser | CroppedEmbedder
+
+    @property
+    def knows_factors(self) -> bool:
+        """Whether ``read`` gives factors, and a ``PerceptualTeacher`` can be made of it."""
+        return isinstance(self.network, FaceAnalyser)
+
+    def init(self, key: Key[Array, ""], images: Float[Array, "b h w 3"]) -> Variables:
+        """Fresh variables."""
+        return self.network.init(key, images, method="embed")
+
+    def embed(self, variables: Variables, images: Float[Array, "b h w 3"]) -> Float[Array, "b e"]:
+        """Unit identity embeddings of faces with pixels in [-1, 1]."""
+        return apply(self.network, variables, images, method="embed")
+
+    def read(
+        self, variables: Variables, images: Float[Array, "b h w 3"]
+    ) -> tuple[Float[Array, "b e"], FaceFactors | None]:
+        """Unit embeddings, and in the same pass the factors where the network knows them."""
+        if not self.knows_factors:
+            return self.embed(variables, images), None
+        factors = apply(self.network, variables, images)
+        return unit_length(factors.identity_vector), factors
+
+
+@dataclasses.dataclass(frozen=True)
+class PerceptualTeacher:
+    """How different images look.
+
+    Attributes:
+        network: LPIPS, or our analyser, whose features are then compared without weights.
+    """
+
+    network: LPIPS | FaceAnalyser
+
+    def distances(
+        self,
+        variables: Variables,
+        reference: Float[Array, "b h w 3"],
+        images: Sequence[Float[Array, "b h w 3"]],
+    ) -> list[Float[Array, " b"]]:
+        """Distances of each batch to the reference, whose features are worked out once."""
+        if not images:
+            return []
+        method = "taps" if isinstance(self.network, LPIPS) else "features"
+        wanted = apply(self.network, variables, reference, method=method)
+        maps = [apply(self.network, variables, x, method=method) for x in images]
+        if isinstance(self.network, LPIPS):
+            parts = [apply(self.network, variables, x, wanted, method="compare") for x in maps]
+            return [jnp.sum(part, axis=-1) for part in parts]
+        return [feature_distance(x, wanted) for x in maps]
+
+
+@dataclasses.dataclass(frozen=True)
+class ParserTeacher:
+    """What every pixel of a face shows, where no data set says so.
+
+    Attributes:
+        network: the parser.
+        side: of the images that it knows, in pixels.
+        class_ids: class in our order of each class of the network.
+    """
+
+    network: FaceParser
+    side: int
+    class_ids: tuple[int, ...]
+
+    def labels(self, variables: Variables, images: Float[Array, "b h w 3"]) -> Int[Array, "b h w"]:
+        """Classes of the pixels of images in [-1, 1], at their own size; has no gradient.
+
+        The network sees them at ``side`` pixels. Its logits are brought down to a smaller image
+        before the decision; in a larger image, the decisions are repeated.
+        """
+        variables, images = jax.lax.stop_gradient((variables, images))
+        height, width = images.shape[1:3]
+        seen = resize_bilinear(images, self.side, self.side, align_corners=False)
+        logits = apply(self.network, variables, seen)[0]
+        if max(height, width) <= self.side:
+            logits = resize_bilinear(logits, height, width, align_corners=False)
+        classes = jnp.asarray(self.class_ids)[jnp.argmax(logits, axis=-1)]
+        return resize_nearest(classes[..., None], height, width)[..., 0]
