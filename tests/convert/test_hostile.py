@@ -11,6 +11,7 @@ import pytest
 
 from alrl_jax.convert.containers import read_checkpoint
 from alrl_jax.convert.engine import convert_file
+from alrl_jax.convert.finding import find_networks
 from alrl_jax.convert.legacy_files import MAGIC, VERSION
 from alrl_jax.errors import UserError
 from tests.convert.legacy_writer import MACHINE, LegacyWriter, rebuild, save_legacy
@@ -277,6 +278,13 @@ def test_tensors_that_outgrow_their_file(tmp_path: Path) -> None:
     path.write_bytes(writer.stream({"G_ema": tensors}))
     with pytest.raises(UserError, match="shared"):
         convert_file(path, "generator", tmp_path / "out")
+
+
+def test_a_dict_of_many_names_is_looked_into_once() -> None:
+    tensors = {f"module.{i}": np.zeros(1, np.float32) for i in range(5000)}
+    outer = {"a": tensors, "b": tensors}
+    found, others = find_networks({f"n{i}": outer if i % 2 else tensors for i in range(5000)})
+    assert not found and len(others) == 5000  # 5e7 names, were they read each time
 
 
 def test_names_fit_in_a_line(tmp_path: Path) -> None:
