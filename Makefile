@@ -15,12 +15,15 @@ demo: $(VENV)/.runtime
 	$(RUN) -m alrl_jax.evaluate --workdir=runs/demo/training --before=runs/demo/before --output=runs/demo
 	@echo "The report: runs/demo/report/index.html"
 
+# Two processes: most of a test's time goes into compiling, on one core. Tests of a file share theirs.
+TEST := $(RUN) -m pytest --numprocesses=2 --dist=loadfile
+
 test: $(VENV)/.dev
-	$(RUN) -m pytest
+	$(TEST)
 
 # Everything, what is marked slow included.
 test-slow: $(VENV)/.dev
-	$(RUN) -m pytest -m ""
+	$(TEST) -m ""
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .
