@@ -161,7 +161,10 @@ def conv_clamp(network: Network) -> Number | None:
         found = [network.settings[path].get("conv_clamp", _ABSENT) for path in layers]
     if not found or any(value != found[0] for value in found):
         values = ", ".join(sorted({shown(value) for value in found})) or _ABSENT
-        raise UserError(f"got conv_clamp={values}; expected one value for all layers")
+        raise UserError(
+            f"got conv_clamp={values}; expected one value for all layers; a bare state dict needs "
+            f"the arguments of its network beside it, as {INIT_KWARGS!r}"
+        )
     return limit(found[0])
 
 
