@@ -1,0 +1,372 @@
+"""Adaptive discriminator augmentation: GANs on few images.
+
+After Karras et al., "Training Generative Adversarial Networks with Limited Data", NeurIPS 2020,
+from the paper's description: the discriminator sees real and generated images through one random
+pipeline, of which every transform happens with probability p, and p follows from how sure it is of
+the real images. As long as p stays well below 1, the generated images do not show the transforms.
+
+The pipeline is blitting (mirroring, turns by 90 degrees, shifts by whole pixels), geometry (scale,
+rotation, scale along one axis, shifts) and colour (brightness, contrast, inversion of luma, hue,
+saturation). All that moves pixels is one affine map an image, drawn by bilinear samples of the
+image, which is reflected at its borders. The paper filters with wavelets before and after; here
+nothing is filtered, so that images which are shrunk (few by more than a third) are aliased a
+little, real and generated ones alike.
+
+Draws belong to a sample's place in the global batch, so that they do not depend on the number of
+devices, and nothing crosses samples.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+MODES = ("off", "fixed", "adaptive")
+"""No augmentation; with one probability; with one that follows the discriminator."""
+
+INTERVAL = 4
+"""Steps whose signs are averaged before the probability moves."""
+
+SHIFT = 0.125
+"""Largest shift by whole pixels, and deviation of the other one, as a share of the image."""
+
+SCALE = 0.2 * math.log(2)
+CONTRAST = 0.5 * math.log(2)
+SATURATION = math.log(2)
+"""Deviations of the logarithms of factors."""
+
+BRIGHTNESS = 0.2
+"""Deviation of what is added to pixels."""
+
+Probability = Float[Array, ""]
+Vector = Float[Array, " b"]
+Maps = Float[Array, "b 3 3"]
+Colours = Float[Array, "b 4 4"]
+
+
+# --- affine maps of the plane, in pixels from the middle of the image
+
+
+def scaling(x: Vector, y: Vector) -> Maps:
+    """Makes images wider by ``x`` and taller by ``y``."""
+    return _matrix([[x, 0, 0], [0, y, 0], [0, 0, 1]])
+
+
+def rotation(cosine: Vector, sine: Vector) -> Maps:
+    """Turns images clockwise, as the y axis points downwards."""
+    return _matrix([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+
+
+def translation(x: Vector, y: Vector) -> Maps:
+    """Moves images to the right by ``x`` and down by ``y``."""
+    return _matrix([[1, 0, x], [0, 1, y], [0, 0, 1]])
+
+
+# --- affine maps of colours
+
+
+def brightening(offset: Vector) -> Colours:
+    """Adds an offset to all channels."""
+    return _matrix([[1, 0, 0, offset], [0, 1, 0, offset], [0, 0, 1, offset], [0, 0, 0, 1]])
+
+
+def contrasting(factor: Vector) -> Colours:
+    """Multiplies all channels."""
+    return _matrix([[factor, 0, 0, 0], [0, factor, 0, 0], [0, 0, factor, 0], [0, 0, 0, 1]])
+
+
+def luma_scaling(factor: Vector) -> Colours:
+    """Multiplies what channels have in common; -1 inverts luma and keeps the rest."""
+    return _split(factor, jnp.ones_like(factor))
+
+
+def saturating(factor: Vector) -> Colours:
+    """Multiplies what channels do not have in common."""
+    return _split(jnp.ones_like(factor), factor)
+
+
+def hue_rotation(angle: Vector) -> Colours:
+    """Turns colours about the grey axis (Rodrigues' formula)."""
+    cosine, sine = jnp.cos(angle), jnp.sin(angle) / math.sqrt(3)
+    grey = (1 - cosine) / 3
+    same, minus, plus = cosine + grey, grey - sine, grey + sine
+    rows = [[same, minus, plus, 0], [plus, same, minus, 0], [minus, plus, same, 0]]
+    return _matrix([*rows, [0, 0, 0, 1]])
+
+
+def _split(luma: Vector, chroma: Vector) -> Colours:
+    """Scales the component along the grey axis and those across it."""
+    common = (luma - chroma) / 3
+    own = common + chroma
+    rows = [[own, common, common, 0], [common, own, common, 0], [common, common, own, 0]]
+    return _matrix([*rows, [0, 0, 0, 1]])
+
+
+def _matrix(rows: list[list[Any]]) -> Float[Array, "b n n"]:
+    """A matrix a sample, of numbers and of vectors over the batch."""
+    count = next(x.shape[0] for row in rows for x in row if isinstance(x, jax.Array))
+    full = [[jnp.broadcast_to(jnp.asarray(x, jnp.float32), (count,)) for x in row] for row in rows]
+    return jnp.stack([jnp.stack(row, axis=-1) for row in full], axis=-2)
+
+
+# --- the pipeline: what each row draws for every sample
+
+
+def _mirror(key: Key[Array, ""], count: int, side: int) -> Maps:
+    sign = 1.0 - 2.0 * _integers(key, count, 2)
+    return scaling(sign, jnp.ones_like(sign))
+
+
+def _quarter_turn(key: Key[Array, ""], count: int, side: int) -> Maps:
+    turns = _integers(key, count, 4)
+    # Exact, which cosines of multiples of pi / 2 are not.
+    cosine = jnp.asarray([1.0, 0.0, -1.0, 0.0])[turns.astype(jnp.int32)]
+    sine = jnp.asarray([0.0, 1.0, 0.0, -1.0])[turns.astype(jnp.int32)]
+    return rotation(cosine, sine)
+
+
+def _pixel_shift(key: Key[Array, ""], count: int, side: int) -> Maps:
+    x, y = jax.random.uniform(key, (2, count), minval=-SHIFT, maxval=SHIFT)
+    return translation(jnp.round(x * side), jnp.round(y * side))
+
+
+def _scale(key: Key[Array, ""], count: int, side: int) -> Maps:
+    factor = jnp.exp(SCALE * jax.random.normal(key, (count,)))
+    return scaling(factor, factor)
+
+
+def _rotate(key: Key[Array, ""], count: int, side: int) -> Maps:
+    angle = jax.random.uniform(key, (count,), minval=-math.pi, maxval=math.pi)
+    return rotation(jnp.cos(angle), jnp.sin(angle))
+
+
+def _stretch(key: Key[Array, ""], count: int, side: int) -> Maps:
+    factor = jnp.exp(SCALE * jax.random.normal(key, (count,)))
+    return scaling(factor, 1 / factor)
+
+
+def _shift(key: Key[Array, ""], count: int, side: int) -> Maps:
+    x, y = SHIFT * side * jax.random.normal(key, (2, count))
+    return translation(x, y)
+
+
+def _brightness(key: Key[Array, ""], count: int, side: int) -> Colours:
+    return brightening(BRIGHTNESS * jax.random.normal(key, (count,)))
+
+
+def _contrast(key: Key[Array, ""], count: int, side: int) -> Colours:
+    return contrasting(jnp.exp(CONTRAST * jax.random.normal(key, (count,))))
+
+
+def _luma_flip(key: Key[Array, ""], count: int, side: int) -> Colours:
+    return luma_scaling(1.0 - 2.0 * _integers(key, count, 2))
+
+
+def _hue(key: Key[Array, ""], count: int, side: int) -> Colours:
+    return hue_rotation(jax.random.uniform(key, (count,), minval=-math.pi, maxval=math.pi))
+
+
+def _saturation(key: Key[Array, ""], count: int, side: int) -> Colours:
+    return saturating(jnp.exp(SATURATION * jax.random.normal(key, (count,))))
+
+
+def _integers(key: Key[Array, ""], count: int, below: int) -> Vector:
+    return jax.random.randint(key, (count,), 0, below).astype(jnp.float32)
+
+
+def _once_of_two(p: Probability) -> Probability:
+    """So that at least one of two rotations happens with probability p."""
+    return 1.0 - jnp.sqrt(1.0 - p)
+
+
+def _as_it_is(p: Probability) -> Probability:
+    return p
+
+
+Draw = Callable[[Key[Array, ""], int, int], Float[Array, "b n n"]]
+Chance = Callable[[Probability], Probability]
+
+GEOMETRY: Mapping[str, tuple[Draw, Chance]] = {
+    "mirror": (_mirror, _as_it_is),
+    "quarter_turn": (_quarter_turn, _as_it_is),
+    "pixel_shift": (_pixel_shift, _as_it_is),
+    "scale": (_scale, _as_it_is),
+    "rotation_before": (_rotate, _once_of_two),
+    "stretch": (_stretch, _as_it_is),
+    "rotation_after": (_rotate, _once_of_two),
+    "shift": (_shift, _as_it_is),
+}
+"""What moves pixels, in order: the draw of a map, and how likely it is at probability p."""
+
+COLOUR: Mapping[str, tuple[Draw, Chance]] = {
+    "brightness": (_brightness, _as_it_is),
+    "contrast": (_contrast, _as_it_is),
+    "luma_flip": (_luma_flip, _as_it_is),
+    "hue": (_hue, _as_it_is),
+    "saturation": (_saturation, _as_it_is),
+}
+"""What changes colours, in order."""
+
+
+def compose(
+    table: Mapping[str, tuple[Draw, Chance]],
+    size: int,
+    count: int,
+    side: int,
+    p: Probability,
+    key: Key[Array, ""],
+) -> Float[Array, "b n n"]:
+    """One map a sample out of the rows of a table, each with its chance.
+
+    Args:
+        table: ``GEOMETRY``, ``COLOUR`` or a part of one.
+        size: of the matrices, 3 or 4.
+        count: samples.
+        side: of the images in pixels.
+        p: probability of every transform.
+        key: seeds all draws.
+    """
+    neutral = jnp.broadcast_to(jnp.eye(size), (count, size, size))
+    total = neutral
+    for row, (draw, chance) in enumerate(table.values()):
+        gate, values = jax.random.split(jax.random.fold_in(key, row))
+        happens = jax.random.uniform(gate, (count, 1, 1)) < chance(p)
+        drawn = jnp.where(happens, draw(values, count, side), neutral)
+        total = jnp.matmul(drawn, total, precision="highest")
+    return total
+
+
+def warp(images: Float[Array, "b h h c"], maps: Maps) -> Float[Array, "b h h c"]:
+    """Moves the pixels of each image by its map.
+
+    Bilinear between pixels and reflected at the borders; exact where pixels land on pixels.
+    """
+    side = images.shape[1]
+    middle = (side - 1) / 2
+    places = jnp.arange(side, dtype=jnp.float32) - middle
+    back = _inverse(maps)[..., None, None]
+
+    def origins(axis: int) -> Float[Array, "b h h"]:
+        """Where the pixels of the result come from, along an axis."""
+        moved = back[:, axis, 0] * places + back[:, axis, 1] * places[:, None]
+        return _reflect(moved + (back[:, axis, 2] + middle), side)
+
+    return jax.vmap(_sample)(images, origins(1), origins(0))
+
+
+def _inverse(maps: Maps) -> Maps:
+    """The way back; exact for mirrors and turns by 90 degrees."""
+    (a, b, x), (c, d, y) = (jnp.unstack(maps[:, row], axis=-1) for row in (0, 1))
+    area = a * d - b * c
+    a, b, c, d = d / area, -b / area, -c / area, a / area
+    return _matrix([[a, b, -(a * x + b * y)], [c, d, -(c * x + d * y)], [0, 0, 1]])
+
+
+def _reflect(points: Float[Array, "..."], side: int) -> Float[Array, "..."]:
+    """Brings coordinates back into the image as mirrors at its outer pixels would."""
+    last = side - 1
+    return last - jnp.abs(jnp.mod(points, 2.0 * last) - last)
+
+
+def _sample(
+    image: Float[Array, "h w c"], y: Float[Array, "m n"], x: Float[Array, "m n"]
+) -> Float[Array, "m n c"]:
+    """Bilinear samples at coordinates within the image."""
+    height, width, channels = image.shape
+    pixels = image.reshape(-1, channels)
+    top, left = jnp.floor(y), jnp.floor(x)
+    down, right = (y - top)[..., None], (x - left)[..., None]
+
+    def take(below: int, beside: int) -> Float[Array, "m n c"]:
+        row = jnp.minimum(top.astype(jnp.int32) + below, height - 1)
+        column = jnp.minimum(left.astype(jnp.int32) + beside, width - 1)
+        return pixels.at[row * width + column].get(mode="promise_in_bounds")
+
+    upper = take(0, 0) * (1 - right) + take(0, 1) * right
+    lower = take(1, 0) * (1 - right) + take(1, 1) * right
+    return upper * (1 - down) + lower * down
+
+
+def recolour(images: Float[Array, "b h w 3"], colours: Colours) -> Float[Array, "b h w 3"]:
+    """Maps the colours of each image; may leave [-1, 1], as nothing is clipped."""
+    turned = jnp.einsum("bhwi,boi->bhwo", images, colours[:, :3, :3], precision="highest")
+    return turned + colours[:, None, None, :3, 3]
+
+
+def augment(
+    images: Float[Array, "b h h 3"], p: Probability, key: Key[Array, ""]
+) -> Float[Array, "b h h 3"]:
+    """Sends images through the pipeline.
+
+    Args:
+        images: square, pixels in [-1, 1].
+        p: probability of every transform; at 0 the images stay as they are.
+        key: seeds all draws of the batch.
+    """
+    count, side = images.shape[:2]
+    geometry, colour = jax.random.split(key)
+    maps = compose(GEOMETRY, 3, count, side, p, geometry)
+    return recolour(warp(images, maps), compose(COLOUR, 4, count, side, p, colour))
+
+
+@dataclasses.dataclass(frozen=True)
+class DiscriminatorAugmentation:
+    """What a discriminator sees, and how its opinion steers that.
+
+    Attributes:
+        mode: one of ``MODES``.
+        probability: of ``fixed``; ``adaptive`` starts at 0.
+        target: mean sign of the logits of real images at which ``adaptive`` rests.
+        kimg: thousands of images in which the probability can go from 0 to 1.
+    """
+
+    mode: str
+    probability: float
+    target: float
+    kimg: float
+
+    @property
+    def active(self) -> bool:
+        """Whether it does anything."""
+        return self.mode != "off"
+
+    def start(self) -> dict[str, Float[Array, ""]]:
+        """What a state has to hold: the probability, and the sum of signs since it moved."""
+        if not self.active:
+            return {}
+        start = self.probability if self.mode == "fixed" else 0.0
+        return {"ada_p": jnp.asarray(start, jnp.float32), "ada_signs": jnp.zeros(())}
+
+    def see(
+        self, images: Float[Array, "b h h 3"], moving: Mapping[str, Any], key: Key[Array, ""]
+    ) -> Float[Array, "b h h 3"]:
+        """The images as the discriminator sees them; as they are where the mode is ``off``."""
+        return augment(images, moving["ada_p"], key) if self.active else images
+
+    def follow(
+        self,
+        moving: Mapping[str, Any],
+        step: Int[Array, ""],
+        sign: Float[Array, ""],
+        batch_size: int,
+    ) -> dict[str, Any]:
+        """The next state: every ``INTERVAL`` steps, the probability moves towards the target.
+
+        Args:
+            moving: holds what ``start`` gave.
+            step: finished updates.
+            sign: mean sign of the logits of this step's real images.
+            batch_size: images a step.
+        """
+        if self.mode != "adaptive":
+            return dict(moving)
+        due = (step + 1) % INTERVAL == 0
+        signs = moving["ada_signs"] + sign
+        stride = INTERVAL * batch_size / (1000.0 * self.kimg)
+        moved = moving["ada_p"] + stride * jnp.sign(signs / INTERVAL - self.target)
+        p = jnp.where(due, jnp.clip(moved, 0.0, 1.0), moving["ada_p"])
+        return {**moving, "ada_p": p, "ada_signs": jnp.where(due, 0.0, signs)}
