@@ -12,6 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from alrl_jax.models.identity import unit_length
+from alrl_jax.models.remat import remat
 
 BATCH_NORM_EPSILON = 1e-5
 STRIDE = 16
@@ -142,6 +143,7 @@ class Body(nn.Module):
         iresnet: units as in insightface, which normalises thrice and has a projection at the head
             of every stage; else as in TreB1eN's code, which projects where the width changes.
         dtype: of the computation.
+        remat: what the backward pass keeps of a unit, see ``REMAT_POLICIES``.
     """
 
     widths: tuple[int, ...]
@@ -149,15 +151,17 @@ class Body(nn.Module):
     squeeze: int | None = None
     iresnet: bool = False
     dtype: DTypeLike = jnp.float32
+    remat: str = "none"
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> list[Array]:
         """Maps at the ends of the stages, fine to coarse."""
+        unit = remat(Unit, self.remat)
         maps = []
         for stage, (width, count) in enumerate(zip(self.widths, self.units, strict=True)):
             for i in range(count):
                 changes = i == 0 and (self.iresnet or x.shape[-1] != width)
-                x = Unit(
+                x = unit(
                     width=width,
                     stride=1 if i else 2,
                     project=changes,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from alrl_jax.models.backbones import FaceEmbedder
 from alrl_jax.models.discriminator import Discriminator
-from alrl_jax.models.encoder import DualSpaceEncoder
+from alrl_jax.models.encoder import DualSpaceEncoder, StyleDualSpaceEncoder
 from alrl_jax.models.face_parser import FaceParser
 from alrl_jax.models.hopenet import Hopenet
 from alrl_jax.models.identity import FaceAnalyser
@@ -21,9 +21,10 @@ from alrl_jax.models.swapper import Swapper
 Values = Mapping[str, Any]
 
 
-def build_generator(values: Values) -> Generator:
+def build_generator(values: Values, remat: str = "none") -> Generator:
     """A generator from the fields of ``Generator``; fields that other networks own are left out."""
-    fields = {k: v for k, v in values.items() if k in Generator.__dataclass_fields__}
+    fields: dict[str, Any] = {"remat": remat}
+    fields |= {k: v for k, v in values.items() if k in Generator.__dataclass_fields__}
     if fields.get("channels") is not None:
         fields["channels"] = tuple((int(r), int(c)) for r, c in fields["channels"])
     if "dtype" in fields:
@@ -47,20 +48,16 @@ def build_analyser(values: Values) -> FaceAnalyser:
     return FaceAnalyser(**{**fields, "widths": tuple(fields["widths"])})
 
 
-def build_swapper(values: Values) -> Swapper:
+def build_swapper(values: Values, remat: str = "none") -> Swapper:
     """A swapper from the config of a ``swapper`` model directory.
 
     Args:
         values: ``generator``, ``identity``, ``encoder``, ``swap`` and ``attribute_groups``.
+        remat: what the backward pass keeps of a block of the generator and of a unit of an
+            ``ir_se`` encoder, see ``REMAT_POLICIES``.
     """
-    generator = build_generator(values["generator"])
+    generator = build_generator(values["generator"], remat)
     encoder, swap = values["encoder"], values["swap"]
-    encoder_network = DualSpaceEncoder(
-        widths=tuple(encoder["widths"]),
-        pose_channels=constant_channels(generator),
-        num_layers=num_latents(generator.resolution),
-        code_width=generator.w_dim,
-    )
     selector = AdaptiveSwap(
         attribute_groups=tuple(values["attribute_groups"]),
         channel_groups=swap["channel_groups"],
@@ -68,13 +65,50 @@ def build_swapper(values: Values) -> Swapper:
         gate_mode=swap["gate_mode"],
     )
     return Swapper(
-        encoder=encoder_network,
+        encoder=build_encoder(encoder, generator, remat),
         selector=selector,
         generator=generator,
         identity=build_analyser(values["identity"]),
         pose_space=encoder["pose_space"],
         feather=swap["feather"],
+        encoder_resolution=encoder.get("resolution", 0),
     )
+
+
+def build_encoder(
+    values: Values, generator: Generator, remat: str = "none"
+) -> DualSpaceEncoder | StyleDualSpaceEncoder:
+    """A dual-space encoder for a generator.
+
+    Args:
+        values: ``widths``, and ``backbone`` where it is not ``residual``: for ``ir_se`` also the
+            fields of ``StyleEncoder`` that the generator does not give, and ``dtype``.
+        generator: gives the shapes of the codes.
+        remat: see ``build_swapper``.
+    """
+    pose_channels = constant_channels(generator)
+    num_layers = num_latents(generator.resolution)
+    if values.get("backbone", "residual") == "residual":
+        return DualSpaceEncoder(
+            widths=tuple(values["widths"]),
+            pose_channels=pose_channels,
+            num_layers=num_layers,
+            code_width=generator.w_dim,
+        )
+    dtype = jnp.dtype(values["dtype"])
+    trunk = StyleEncoder(
+        resolution=values["resolution"],
+        widths=tuple(values["widths"]),
+        units=tuple(values["units"]),
+        squeeze=values["squeeze"],
+        num_styles=num_layers,
+        code_width=generator.w_dim,
+        offsets=values["offsets"],
+        centred=values["centred"],
+        dtype=dtype,
+        remat=remat,
+    )
+    return StyleDualSpaceEncoder(trunk, pose_channels, dtype)
 
 
 def constant_channels(generator: Generator) -> int:

@@ -1,17 +1,20 @@
 """The dual-space encoder: one backbone, three heads.
 
 ``pose`` gives the spatial code that is added to StyleGAN2's constant input, ``attributes`` the W+
-codes around ``w_avg``, ``region`` the face mask and the parsing of the image. All heads read the
-same feature pyramid (feature maps at 1/2, 1/4 and 1/8 of the resolution).
+codes, ``region`` the face mask and the parsing of the image. All heads read the same features:
+those of a small backbone of our own (``DualSpaceEncoder``), or those of a converted pSp or e4e
+encoder, whose own heads then are the attribute head (``StyleDualSpaceEncoder``).
 """
 
 import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from alrl_jax.models import ops
+from alrl_jax.models.psp import StyleEncoder
 from alrl_jax.types import LatentCodes
 
 NUM_PARSING_CLASSES = 19
@@ -73,9 +76,13 @@ class PoseHead(nn.Module):
 
     Attributes:
         channels: channels of the generator's constant input; 0 when the pose space is not used.
+        starts_at_zero: a fresh head leaves the constant as the generator learned it.
+        dtype: of the computation; the code is float32.
     """
 
     channels: int
+    starts_at_zero: bool = False
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
@@ -83,8 +90,10 @@ class PoseHead(nn.Module):
     ) -> Float[Array, "b 4 4 {self.channels}"]:
         x = nn.silu(features[-1])
         while x.shape[1] > 4:
-            x = nn.silu(nn.Conv(x.shape[-1], (3, 3), padding=1)(ops.mean_pool(x)))
-        return nn.Conv(self.channels, (3, 3), padding=1)(x)
+            x = nn.silu(_conv3x3(x.shape[-1], self.dtype)(ops.mean_pool(x)))
+        start = nn.initializers.zeros if self.starts_at_zero else nn.initializers.lecun_normal()
+        x = nn.Conv(self.channels, (3, 3), padding=1, dtype=self.dtype, kernel_init=start)(x)
+        return x.astype(jnp.float32)
 
 
 class AttributeHead(nn.Module):
@@ -113,25 +122,33 @@ class AttributeHead(nn.Module):
 
 
 class RegionHead(nn.Module):
-    """Face region and parsing at image resolution, by a feature pyramid and the image itself."""
+    """Face region and parsing at image resolution, by a feature pyramid and the image itself.
+
+    Attributes:
+        width: of the maps.
+        dtype: of the computation; the logits are float32.
+    """
 
     width: int = 32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(
         self, images: Float[Array, "b h w 3"], features: list[Array]
     ) -> Float[Array, "b h w 20"]:
-        x = nn.Conv(self.width, (1, 1))(features[-1])
+        x = _conv1x1(self.width, self.dtype)(features[-1])
         for finer in features[-2::-1]:
-            x = _double(x) + nn.Conv(self.width, (1, 1))(finer)
-            x = nn.silu(nn.Conv(self.width, (3, 3), padding=1)(x))
-        x = jnp.concatenate([_double(nn.Conv(self.width // 2, (1, 1))(x)), images], axis=-1)
-        x = nn.silu(nn.Conv(self.width // 2, (3, 3), padding=1)(x))
-        return nn.Conv(1 + NUM_PARSING_CLASSES, (1, 1))(x)
+            x = _double(x) + _conv1x1(self.width, self.dtype)(finer)
+            x = nn.silu(_conv3x3(self.width, self.dtype)(x))
+        x = _double(_conv1x1(self.width // 2, self.dtype)(x))
+        x = jnp.concatenate([x, images.astype(self.dtype)], axis=-1)
+        x = nn.silu(_conv3x3(self.width // 2, self.dtype)(x))
+        return _conv1x1(1 + NUM_PARSING_CLASSES, self.dtype)(x).astype(jnp.float32)
 
 
 HEADS = {"pose": PoseHead, "attributes": AttributeHead, "region": RegionHead}
-"""Heads of the encoder; each reads the image and the feature pyramid."""
+"""Heads of the encoder; each reads the image and the feature pyramid. On the trunk of pSp, the
+attribute head is pSp's."""
 
 
 class DualSpaceEncoder(nn.Module):
@@ -170,11 +187,50 @@ class DualSpaceEncoder(nn.Module):
         )
 
 
+class StyleDualSpaceEncoder(nn.Module):
+    """Face to pose code, W+ codes, region and parsing, on the trunk of pSp and e4e.
+
+    The trunk's variables are those of a converted encoder. A fresh pose head gives a pose code of
+    zero, so that the face is drawn as that encoder and its generator draw it.
+
+    Attributes:
+        trunk: encoder into W+, whose codes are the attributes.
+        pose_channels: channels of the pose code.
+        dtype: of the computation of the other heads.
+    """
+
+    trunk: StyleEncoder
+    pose_channels: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w 3"], w_avg: Float[Array, " d"]) -> FaceEncoding:
+        """Encodes faces with pixels in [-1, 1]; ``w_avg`` is not used, as the trunk has its own."""
+        half, *features = self.trunk.maps(images)
+        levels = self.trunk.pyramid(features)
+        seen = [half, *levels[::-1]]
+        pose = HEADS["pose"](self.pose_channels, True, dtype=self.dtype, name="pose")(images, seen)
+        region = HEADS["region"](dtype=self.dtype, name="region")(images, seen)
+        return FaceEncoding(
+            codes=LatentCodes(pose=pose, attributes=self.trunk.codes(levels)),
+            region_logits=region[..., :1],
+            parsing_logits=region[..., 1:],
+        )
+
+
 def layers_per_level(num_layers: int) -> tuple[int, int, int]:
     """How many W+ layers each level feeds: coarse (to 8x8), middle (16x16), fine (the rest)."""
     coarse = min(3, num_layers - 2)
     middle = min(4, num_layers - coarse - 1)
     return coarse, middle, num_layers - coarse - middle
+
+
+def _conv1x1(features: int, dtype: DTypeLike) -> nn.Conv:
+    return nn.Conv(features, (1, 1), dtype=dtype)
+
+
+def _conv3x3(features: int, dtype: DTypeLike) -> nn.Conv:
+    return nn.Conv(features, (3, 3), padding=1, dtype=dtype)
 
 
 def _double(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:

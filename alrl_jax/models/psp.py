@@ -8,7 +8,7 @@ the others what each layer adds to it.
 import flax.linen as nn
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Float32
 
 from alrl_jax.models.backbones import STRIDE, Body, InputLayer, conv3x3
 from alrl_jax.models.layers import EqualizedDense
@@ -37,7 +37,7 @@ class StyleHead(nn.Module):
     Attributes:
         width: of the code.
         depth: number of convolutions.
-        dtype: of the computation.
+        dtype: of the convolutions.
     """
 
     width: int
@@ -49,7 +49,8 @@ class StyleHead(nn.Module):
         for i in range(self.depth):
             x = conv3x3(self.width, 2, self.dtype, f"conv{i}", use_bias=True)(x)
             x = nn.leaky_relu(x, HEAD_SLOPE)
-        return EqualizedDense(self.width, dtype=self.dtype, name="linear")(x[:, 0, 0])
+        # Codes are float32 whatever the maps are: the generator amplifies their rounding.
+        return EqualizedDense(self.width, name="linear")(x[:, 0, 0].astype(jnp.float32))
 
 
 class StyleHeads(nn.Module):
@@ -91,7 +92,8 @@ class StyleEncoder(nn.Module):
         offsets: the heads behind the first give what is added to its code (e4e); else they give
             the codes themselves (pSp).
         centred: hold ``latent_avg``, which is added to the codes.
-        dtype: of the computation.
+        dtype: of the computation; the codes are float32.
+        remat: see ``Body``.
     """
 
     resolution: int
@@ -103,10 +105,11 @@ class StyleEncoder(nn.Module):
     offsets: bool
     centred: bool
     dtype: DTypeLike = jnp.float32
+    remat: str = "none"
 
     def setup(self) -> None:
         self.input_layer = InputLayer(self.widths[0], self.dtype)
-        self.body = Body(self.widths, self.units, self.squeeze, dtype=self.dtype)
+        self.body = Body(self.widths, self.units, self.squeeze, dtype=self.dtype, remat=self.remat)
         self.latlayer1 = nn.Conv(self.code_width, (1, 1), dtype=self.dtype)
         self.latlayer2 = nn.Conv(self.code_width, (1, 1), dtype=self.dtype)
         self.styles = StyleHeads(self.resolution, self.num_styles, self.code_width, self.dtype)
@@ -118,20 +121,23 @@ class StyleEncoder(nn.Module):
 
     def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, "b l d"]:
         """Codes of faces with pixels in [-1, 1], around ``latent_avg`` where there is one."""
-        codes = self.codes(images).astype(jnp.float32)
-        return codes + self.latent_avg.value if self.centred else codes
+        return self.codes(self.pyramid(self.features(images)))
 
-    def codes(self, images: Float[Array, "b h w c"]) -> Float[Array, "b l d"]:
-        """Codes before ``latent_avg`` is added."""
-        codes = self.styles(self.pyramid(self.features(images)))
-        if not self.offsets:
-            return codes
-        first = codes[:, :1]
-        return jnp.concatenate([first, first + codes[:, 1:]], axis=1)
+    def codes(self, levels: list[Array]) -> Float32[Array, "b l d"]:
+        """Codes of what ``pyramid`` gives."""
+        codes = self.styles(levels)
+        if self.offsets:
+            first = codes[:, :1]
+            codes = jnp.concatenate([first, first + codes[:, 1:]], axis=1)
+        return codes + self.latent_avg.value if self.centred else codes
 
     def features(self, images: Float[Array, "b h w c"]) -> list[Array]:
         """Maps c1, c2, c3 at 1/4, 1/8 and 1/16 of the resolution."""
-        return self.body(self.input_layer(images))[1:]
+        return self.maps(images)[1:]
+
+    def maps(self, images: Float[Array, "b h w c"]) -> list[Array]:
+        """The same, and before them the map at 1/2 of the resolution."""
+        return self.body(self.input_layer(images))
 
     def pyramid(self, features: list[Array]) -> list[Array]:
         """Maps c3, p2, p1, all of the codes' width: what the heads see, coarse to fine."""

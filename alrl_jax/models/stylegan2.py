@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Float32, Key
 
 from alrl_jax.errors import UserError
 from alrl_jax.models import layers, ops
+from alrl_jax.models.remat import remat
 from alrl_jax.models.upfirdn import upsample2d
 
 NoiseMode = Literal["const", "none", "random"]
@@ -242,12 +243,14 @@ class SynthesisNetwork(nn.Module):
         conv_clamp: limit of the absolute output of a layer.
         demod_convention: see ``layers.DemodConvention``.
         dtype: of the convolutions; colours are summed in float32.
+        remat: what the backward pass keeps of a block, see ``REMAT_POLICIES``.
     """
 
     channels: Channels
     conv_clamp: ops.Number | None = None
     demod_convention: layers.DemodConvention = "unscaled"
     dtype: DTypeLike = jnp.float32
+    remat: str = "none"
 
     @nn.compact
     def __call__(
@@ -269,10 +272,11 @@ class SynthesisNetwork(nn.Module):
                 " expected 'const' or 'none' without, or 'random' with a key"
             )
         keys = None if noise_key is None else jax.random.split(noise_key, num_layers)
+        block = remat(SynthesisBlock, self.remat, static_argnums=(5,))  # the noise mode
         x, image = None, None
         for i, (resolution, features) in enumerate(self.channels):
             first, last = max(2 * i - 1, 0), 2 * i + 1  # colours share a code with the next block
-            x, image = SynthesisBlock(
+            x, image = block(
                 resolution,
                 features,
                 self.conv_clamp,
@@ -305,6 +309,7 @@ class Generator(nn.Module):
         conv_clamp: limit of the absolute output of a layer, None without.
         demod_convention: see ``layers.DemodConvention``.
         dtype: of the convolutions; parameters, styles, demodulation and colours are float32.
+        remat: what the backward pass keeps of a block, see ``REMAT_POLICIES``.
     """
 
     resolution: int
@@ -318,13 +323,14 @@ class Generator(nn.Module):
     conv_clamp: ops.Number | None = None
     demod_convention: layers.DemodConvention = "unscaled"
     dtype: DTypeLike = jnp.float32
+    remat: str = "none"
 
     def setup(self) -> None:
         """Makes the two networks."""
         table = channel_table(self.resolution, self.channel_base, self.channel_max, self.channels)
         self.mapping = MappingNetwork(self.w_dim, self.num_mapping_layers, self.label_dim)
         self.synthesis = SynthesisNetwork(
-            tuple(table.items()), self.conv_clamp, self.demod_convention, self.dtype
+            tuple(table.items()), self.conv_clamp, self.demod_convention, self.dtype, self.remat
         )
 
     def __call__(

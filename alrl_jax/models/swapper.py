@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from alrl_jax.models import ops
 from alrl_jax.models.blend import blend, blend_mask
-from alrl_jax.models.encoder import DualSpaceEncoder, FaceEncoding
+from alrl_jax.models.encoder import DualSpaceEncoder, FaceEncoding, StyleDualSpaceEncoder
 from alrl_jax.models.functional import apply
 from alrl_jax.models.identity import FaceAnalyser
+from alrl_jax.models.resize import resize_bilinear
 from alrl_jax.models.stylegan2 import Generator
 from alrl_jax.models.swap import AdaptiveSwap, fixed_swap
 from alrl_jax.types import LatentCodes, SwapGates, SwapOutput
@@ -51,15 +53,18 @@ class Swapper:
         generator: StyleGAN2 generator.
         identity: net whose unit embedding of the source guides the selection.
         pose_space: row of ``POSE_SPACES``.
-        feather: width of the blend's soft edge in pixels.
+        feather: width of the blend's soft edge, in pixels of the images that the encoder sees.
+        encoder_resolution: side of these images, to which larger ones are pooled; 0 if all that
+            the swapper sees.
     """
 
-    encoder: DualSpaceEncoder
+    encoder: DualSpaceEncoder | StyleDualSpaceEncoder
     selector: AdaptiveSwap
     generator: Generator
     identity: FaceAnalyser
     pose_space: str
     feather: int
+    encoder_resolution: int = 0
 
     def init(self, key: Key[Array, ""], images: Float[Array, "b h w 3"]) -> dict[str, Any]:
         """Fresh variables of all four networks.
@@ -71,7 +76,7 @@ class Swapper:
         keys = jax.random.split(key, 4)
         latents = jnp.zeros((images.shape[0], self.generator.z_dim))
         generator = self.generator.init(keys[0], latents)
-        encoder = self.encoder.init(keys[1], images, _w_avg(generator))
+        encoder = self.encoder.init(keys[1], self._pool(images), _w_avg(generator))
         identity = self.identity.init(keys[2], images)
         networks = {"encoder": encoder, "generator": generator, "identity": identity}
         codes = self.encode(networks, images).codes
@@ -80,8 +85,9 @@ class Swapper:
         return {**networks, "swap": swap}
 
     def encode(self, networks: Networks, images: Float[Array, "b h w 3"]) -> FaceEncoding:
-        """Codes, region and parsing of faces."""
-        encoding = apply(self.encoder, networks["encoder"], images, _w_avg(networks["generator"]))
+        """Codes, region and parsing of faces; the latter two as large as the encoder sees them."""
+        w_avg = _w_avg(networks["generator"])
+        encoding = apply(self.encoder, networks["encoder"], self._pool(images), w_avg)
         if POSE_SPACES[self.pose_space].uses_const:
             return encoding
         pose = jnp.zeros_like(encoding.codes.pose)
@@ -135,15 +141,20 @@ class Swapper:
         networks: Networks,
         generated: Float[Array, "b h w 3"],
         target: Float[Array, "b h w 3"],
-        target_region_logits: Float[Array, "b h w 1"],
-        generated_region_logits: Float[Array, "b h w 1"],
+        target_region_logits: Float[Array, "b r r 1"],
+        generated_region_logits: Float[Array, "b r r 1"],
     ) -> tuple[Float[Array, "b h w 3"], Float[Array, "b h w 1"]]:
-        """Blends the generated face into the target; returns image and mask."""
+        """Blends the generated face into the target, with the encoder's mask at the image's size.
+
+        Returns:
+            Image and mask.
+        """
         mask = blend_mask(
             jax.nn.sigmoid(target_region_logits),
             jax.nn.sigmoid(generated_region_logits),
             self.feather,
         )
+        mask = resize_bilinear(mask, *target.shape[1:3], align_corners=False)
         return blend(generated, target, mask), mask
 
     def swap(
@@ -173,6 +184,11 @@ class Swapper:
             networks, generated, target, face.region_logits, drawn.region_logits
         )
         return SwapOutput(image=image, generated=generated, mask=mask, gates=gates, codes=codes)
+
+    def _pool(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b r r 3"]:
+        """Images as the encoder sees them, by means of whole squares of pixels."""
+        side = self.encoder_resolution or images.shape[1]
+        return images if images.shape[1] == side else ops.mean_pool(images, images.shape[1] // side)
 
     def origins(self, groups: Mapping[str, int]) -> Int[Array, " k"]:
         """Who decides over every attribute group: the module, unless ``groups`` says otherwise.
