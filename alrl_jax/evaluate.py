@@ -1,30 +1,56 @@
 """Measures a swapper: ``python -m alrl_jax.evaluate --workdir=DIR --output=DIR2``.
 
 Writes ``metrics.json`` and ``report/index.html``. The benchmark "counterfactual" renders held-out
-synthetic people, whose true swaps are known; "pairs" takes a CSV file of your own photos, about
-which only the judge can speak. ``--before=DIR`` names the output of an earlier evaluation (say, of
-the weights that training started from) to compare with.
+synthetic people, whose true swaps are known. "pairs" takes photographs, as a CSV file
+(``--pairs=FILE``) or a folder (``--data=DIR``), about which the judges that you name can speak;
+what none of them can say is null. ``--before=DIR`` names the output of an earlier evaluation (say,
+of the weights that training started from) to compare with.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from alrl_jax import command_line, provenance
-from alrl_jax.data.pair_list import read_pairs
+from alrl_jax.data.pair_list import PairFiles, draw_pairs, read_pairs
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation import benchmark, photos, protocol
+from alrl_jax.evaluation import benchmark, opening, photos, protocol
+from alrl_jax.evaluation.judges import Judges
 from alrl_jax.evaluation.judging import Judge
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
 from alrl_jax.evaluation.metric_table import by_skin_tone, compare, summarise
+from alrl_jax.evaluation.presets import PROTOCOLS, ROLES, flag, rows_of_protocol
 from alrl_jax.evaluation.report import Extras, file_name, write_report
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, rows_of
 from alrl_jax.loading import load
 from alrl_jax.metrics import SAMPLES, read_metrics
 
 BENCHMARKS = ("counterfactual", "pairs")
+DEFAULT_JUDGE = "embedded/judge_64"
+DEFAULT_PAIRS = 200
+DEFAULT_PROTOCOL = "pairs"
+ANALYSED = ("identity", "pose")
+"""Roles for which ``--judge`` stands with the benchmark pairs."""
+UNMEASURED = {
+    "identity": "identities are not compared",
+    "pose": "poses are not",
+    "lpips": "LPIPS is not measured",
+    "inception": "FID is not",
+    "parser": "backgrounds and faces are not told apart",
+}
+"""What nobody says without a judge."""
+PAIRS_ALONE = (
+    "pairs",
+    "data",
+    "protocol",
+    "fid_reference",
+    *(flag(role).removeprefix("--") for role in ROLES),
+)
+"""Flags of the benchmark pairs."""
 
 
 def load_kind(directory: str, kind: str, remedy: str) -> Any:
@@ -38,13 +64,6 @@ def load_kind(directory: str, kind: str, remedy: str) -> Any:
         got = f"got a model of kind {model.kind!r} in {directory}"
         raise UserError(f"{got}; expected {kind!r}; {remedy}")
     return model
-
-
-def describe_model(directory: str, model: Any) -> dict[str, Any]:
-    """Name and hash of a model, for the protocol."""
-    name = directory if directory.startswith("embedded/") else Path(directory).name
-    sha256 = provenance.variables_sha256(model.variables)
-    return {"name": name, "kind": model.kind, "sha256": sha256}
 
 
 def evaluate_counterfactual(
@@ -79,48 +98,46 @@ def evaluate_counterfactual(
         "resolution": resolution,
         "selectors": [name for name in rows if name not in REFERENCE_ROWS],
     }
-    return _blocks(found, extra), found
+    bins = benchmark.skin_tone_bins(found.tones)
+    return _blocks(found, extra, bins, benchmark.SKIN_TONE_BINS), found
 
 
 def evaluate_pairs(
-    model: Any, judge: Judge, csv: Path, batch_size: int, num_pictures: int, aligned: bool
+    model: Any, judged_by: Judges, pairs: list[PairFiles], settings: photos.Settings
 ) -> tuple[dict[str, Any], Measurement]:
-    """Figures of what can be measured on pairs of photos; see ``evaluate_counterfactual``.
+    """Figures of what judges can say of pairs of photographs; see ``evaluate_counterfactual``.
 
     Raises:
-        UserError: the list or one of its pictures cannot be used.
+        UserError: one of the pictures cannot be used.
     """
-    resolution = int(model.config["resolution"])
     rows = rows_of(tuple(model.selectors), with_truth=False)
-    pairs = read_pairs(csv)
-    found = photos.measure_photos(
-        model, judge, pairs, rows, resolution, batch_size, num_pictures, aligned
-    )
+    rows = {name: rows[name] for name in rows_of_protocol(settings.preset, rows)}
+    found = photos.measure_photos(model, judged_by, pairs, rows, settings)
+    bins, names = photos.skin_tones(pairs)
     extra = {
-        "benchmark": "pairs",
-        "split": None,
-        "seed": None,
-        "list": csv.name,
-        "list_sha256": provenance.file_sha256(csv),
-        "num_pairs": len(pairs),
-        "gallery_size": len({pair.source.resolve() for pair in pairs}),
-        "resolution": resolution,
-        "aligned": aligned,
-        "benchmark_notes": photos.NOTES,
+        "resolution": settings.resolution,
+        "meaning": settings.preset.meaning,
+        "differs": settings.preset.differs,
         "selectors": [name for name in rows if name not in REFERENCE_ROWS],
+        "skin_tones": names or None,
     }
-    return _blocks(found, extra), found
+    return _blocks(found, extra, bins, names), found
 
 
-def _blocks(found: Measurement, extra: dict[str, Any]) -> dict[str, Any]:
-    bins = benchmark.skin_tone_bins(found.tones)
+def _blocks(
+    found: Measurement, extra: dict[str, Any], bins: np.ndarray, names: Sequence[str]
+) -> dict[str, Any]:
     rows = {}
     for name, values in found.values.items():
-        rows[name] = summarise(values)
-        if len(found.tones):
-            rows[name]["by_skin_tone"] = by_skin_tone(values, bins)
-    others = [n for n in found.values if n not in REFERENCE_ROWS and n != "adaptive"]
-    comparisons = {n: compare(found.values["adaptive"], found.values[n]) for n in others}
+        rows[name] = summarise(values, found.of_sets.get(name))
+        if names:
+            rows[name]["by_skin_tone"] = by_skin_tone(values, bins, names)
+    swaps = [name for name in found.values if name not in REFERENCE_ROWS]
+    comparisons = {
+        name: compare(found.values["adaptive"], found.values[name])
+        for name in swaps
+        if name != "adaptive"
+    }
     return {"protocol": extra, "rows": rows, "comparisons": comparisons, "ablations": {}}
 
 
@@ -143,15 +160,6 @@ def read_before(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         ) from error
     pictures = sorted((file.parent / "report").glob("adaptive_*.png"))
     return metrics, {picture.name: picture.read_bytes() for picture in pictures}
-
-
-def pairs_of(values: Any) -> dict[str, Any]:
-    """The fields of the protocol that say which pairs the flags name."""
-    if values.benchmark == "counterfactual":
-        names = ("benchmark", "split", "seed", "num_pairs")
-        return {name: getattr(values, name) for name in names}
-    digest = provenance.file_sha256(Path(values.pairs))
-    return {"benchmark": values.benchmark, "list_sha256": digest, "aligned": values.aligned}
 
 
 def check_comparable(before: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -195,46 +203,100 @@ def main(argv: list[str]) -> int:
     """Evaluates what the flags say."""
     del argv
     values = flags.FLAGS
-    if (values.benchmark == "pairs") != (values.pairs is not None):
-        raise UserError(
-            f"got --benchmark={values.benchmark} --pairs={values.pairs}; expected --pairs=FILE.csv "
-            "with the benchmark pairs and with no other; mend the flags"
-        )
+    check_flags(values)
     model = load_kind(values.workdir, "swapper", "take embedded/swapper_64 or train the task swap")
-    judge = load_kind(values.judge, "judge", "take embedded/judge_64")
     extras = read_extras(values.workdir, model, values.before, values.num_pictures)
-    judge_description = describe_model(values.judge, judge)
-    if extras.before is not None:
-        check_comparable(extras.before, {**pairs_of(values), "judge": judge_description})
-    if values.benchmark == "counterfactual":
-        blocks, found = evaluate_counterfactual(
-            model,
-            judge,
-            values.split,
-            values.seed,
-            values.num_pairs,
-            values.batch_size,
-            values.num_pictures,
-        )
-    else:
-        blocks, found = evaluate_pairs(
-            model,
-            judge,
-            Path(values.pairs),
-            values.batch_size,
-            values.num_pictures,
-            values.aligned,
-        )
-    blocks["protocol"] = protocol.describe(
-        {
-            **blocks["protocol"],
-            "model": describe_model(values.workdir, model),
-            "judge": judge_description,
-        }
-    )
+    run = run_pairs if values.benchmark == "pairs" else run_counterfactual
+    blocks, found = run(values, model, extras.before)
     page = write_outputs(Path(values.output), blocks, found, extras)
     print(f"{page.parent.parent / 'metrics.json'}\n{page}")
     return 0
+
+
+def check_flags(values: Any) -> None:
+    """UserError where flags do not belong to each other."""
+    of_pairs = values.benchmark == "pairs"
+    named = [f"--{name}" for name in PAIRS_ALONE if getattr(values, name) is not None]
+    if named and not of_pairs:
+        raise UserError(
+            f"got {named[0]} with --benchmark={values.benchmark}; expected it with "
+            "--benchmark=pairs alone; mend the flags"
+        )
+    if of_pairs and (values.pairs is None) == (values.data is None):
+        raise UserError(
+            f"got --benchmark=pairs with --pairs={values.pairs} and --data={values.data}; expected "
+            "either a CSV file or a folder; name one"
+        )
+    if values.pairs is not None and values.num_pairs is not None:
+        raise UserError(
+            f"got --num_pairs={values.num_pairs} with --pairs; expected all pairs of the list to "
+            "be measured; shorten the list"
+        )
+
+
+def run_counterfactual(
+    values: Any, model: Any, before: dict[str, Any] | None
+) -> tuple[dict[str, Any], Measurement]:
+    """Evaluates on rendered people; see ``evaluate_counterfactual``."""
+    directory = values.judge or DEFAULT_JUDGE
+    judge = load_kind(directory, "judge", f"take {DEFAULT_JUDGE}")
+    described = opening.describe_model(directory, judge)
+    count = values.num_pairs or DEFAULT_PAIRS
+    if before is not None:
+        wanted = {"benchmark": values.benchmark, "split": values.split, "seed": values.seed}
+        check_comparable(before, wanted | {"num_pairs": count, "judge": described})
+    blocks, found = evaluate_counterfactual(
+        model, judge, values.split, values.seed, count, values.batch_size, values.num_pictures
+    )
+    seen = opening.seen_in_training(directory, judge, values.workdir, model)
+    extra = {
+        "model": opening.describe_model(values.workdir, model),
+        "judge": described,
+        "judge_seen_in_training": seen,
+    }
+    blocks["protocol"] = protocol.describe(blocks["protocol"] | extra)
+    return blocks, found
+
+
+def run_pairs(
+    values: Any, model: Any, before: dict[str, Any] | None
+) -> tuple[dict[str, Any], Measurement]:
+    """Evaluates on photographs; see ``evaluate_pairs``."""
+    directories = {
+        role: getattr(values, flag(role).removeprefix("--")) or shared
+        for role, shared in (dict.fromkeys(ROLES) | dict.fromkeys(ANALYSED, values.judge)).items()
+    }
+    name = values.protocol or DEFAULT_PROTOCOL
+    preset, judged_by = opening.open_judges(name, directories)
+    origin = Path(values.pairs or values.data).expanduser()
+    seed = None if values.data is None else values.seed
+    pairs = read_pairs(origin) if seed is None else draw_pairs(origin, values.num_pairs, seed)
+    described = {
+        "protocol": name,
+        **opening.describe_pairs(pairs, origin, seed, values.aligned),
+        **opening.describe_judges(judged_by, directories, preset, values.workdir, model),
+    }
+    if before is not None:
+        names = ("benchmark", "protocol", "pictures_sha256", "aligned", "judges_sha256")
+        check_comparable(before, {name: described[name] for name in names})
+    reference = opening.open_reference(values.fid_reference, judged_by)
+    settings = photos.Settings(
+        preset,
+        int(model.config["resolution"]),
+        values.batch_size,
+        values.num_pictures,
+        values.aligned,
+        reference,
+    )
+    blocks, found = evaluate_pairs(model, judged_by, pairs, settings)
+    targets = described["num_target_pictures"]
+    extra = {
+        "model": opening.describe_model(values.workdir, model),
+        "fid": opening.describe_fid(judged_by, values.fid_reference, reference, targets),
+    }
+    extra = described | blocks["protocol"] | extra
+    blocks["protocol"] = protocol.describe(extra, photos.NOTES, tones=None)
+    return blocks, found
 
 
 def write_outputs(
@@ -251,15 +313,34 @@ def define_flags() -> None:
     flags.DEFINE_string("workdir", None, "Work or model directory, embedded/NAME.", required=True)
     flags.DEFINE_string("output", None, "Directory of the results.", required=True)
     flags.DEFINE_enum("benchmark", "counterfactual", BENCHMARKS, "What to measure on.")
-    flags.DEFINE_string("judge", "embedded/judge_64", "Model directory of the judge.")
+    flags.DEFINE_string(
+        "judge",
+        None,
+        f"Model directory of the judge, by default {DEFAULT_JUDGE}. With the benchmark pairs there "
+        "is no default, and it stands for --identity_judge and --pose_judge.",
+    )
     splits = benchmark.EVALUATION_SPLITS
     flags.DEFINE_enum("split", "test", splits, "Held-out people of the counterfactual benchmark.")
-    flags.DEFINE_integer("seed", 0, "World of the counterfactual benchmark.", lower_bound=0)
-    flags.DEFINE_integer("num_pairs", 200, "Pairs of the counterfactual benchmark.", lower_bound=1)
+    flags.DEFINE_integer(
+        "seed", 0, "World of the counterfactual benchmark, or draw of pairs from --data.", 0
+    )
+    flags.DEFINE_integer(
+        "num_pairs",
+        None,
+        f"Rendered pairs, by default {DEFAULT_PAIRS}, or pairs drawn from --data, by default as "
+        "many as there are pictures.",
+        lower_bound=1,
+    )
     flags.DEFINE_integer("batch_size", 20, "Pairs at a time.", lower_bound=1)
     flags.DEFINE_integer("num_pictures", 8, "Pairs that the report shows.", lower_bound=0)
     flags.DEFINE_string("pairs", None, "CSV file, header source,target, for the benchmark pairs.")
-    flags.DEFINE_boolean("aligned", False, "Pictures of --pairs are face crops already.")
+    flags.DEFINE_string("data", None, "Or a directory tree of pictures to draw pairs from.")
+    flags.DEFINE_boolean("aligned", False, "Pictures of pairs are face crops already.")
+    flags.DEFINE_enum("protocol", None, PROTOCOLS, f"How to measure; by default {DEFAULT_PROTOCOL}")
+    for role, kinds in ROLES.items():
+        text = f"Model directory of kind {' or '.join(kinds)}; without it {UNMEASURED[role]}."
+        flags.DEFINE_string(flag(role).removeprefix("--"), None, text)
+    flags.DEFINE_string("fid_reference", None, "Folder that FID compares with, not the targets.")
     flags.DEFINE_string("before", None, "Output of an earlier evaluation to compare with.")
 
 

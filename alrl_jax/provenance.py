@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import os
 import re
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -143,3 +144,24 @@ def read_metadata(path: Path) -> dict[str, str]:
     if source_type:
         found.setdefault("digitalSourceType", source_type.group(1))
     return found
+
+
+def git_revision() -> str | None:
+    """Commit of the source tree, with "-modified" where it differs; None outside git."""
+    here = Path(__file__).resolve()
+    # A virtual environment inside somebody's repository is not under its version control.
+    tracked = _git(here.parent, "ls-files", "--error-unmatch", here.name)
+    revision = _git(here.parent, "rev-parse", "HEAD")
+    if tracked is None or revision is None:
+        return None
+    changed = _git(here.parent, "status", "--porcelain", "--untracked-files=no")
+    return revision + ("-modified" if changed else "")
+
+
+def _git(directory: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(directory), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

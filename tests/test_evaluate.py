@@ -76,7 +76,8 @@ def found() -> Measurement:
 @pytest.fixture(scope="module")
 def metrics(found: Measurement) -> dict[str, Any]:
     extra = {"benchmark": "counterfactual", "split": "test", "num_pairs": COUNT, "resolution": 16}
-    blocks = evaluate._blocks(found, extra)
+    bins = benchmark.skin_tone_bins(found.tones)
+    blocks = evaluate._blocks(found, extra, bins, benchmark.SKIN_TONE_BINS)
     blocks["protocol"] = protocol.describe(blocks["protocol"])
     return blocks
 
@@ -189,32 +190,6 @@ def test_protocol_names_what_comparing_needs(metrics: dict[str, Any]) -> None:
     assert set(block["units"]) == set(METRICS)
     assert block["versions"]["jax"] and block["device"]["platform"] == "cpu"
     assert block["git_revision"] is None or re.match(r"[0-9a-f]{40}", block["git_revision"])
-
-
-def test_own_photos_give_what_can_be_measured(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    for name in ("a", "b", "c"):
-        values = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
-        Image.fromarray(values).save(tmp_path / f"{name}.png")
-    list_file = tmp_path / "pairs.csv"
-    list_file.write_text("source,target\na.png,b.png\nb.png,c.png\na.png,c.png\n")
-    blocks, found = evaluate.evaluate_pairs(FakeSwapper(), judge(), list_file, 2, 8, True)
-    rows = blocks["rows"]
-    assert set(rows) == {"target_image", "source_image", "adaptive", "mean"}
-    assert blocks["protocol"]["gallery_size"] == 2 and blocks["protocol"]["num_pairs"] == 3
-    assert rows["source_image"]["identity_top1"] == 1
-    assert rows["target_image"]["pose_error_degrees"] == 0
-    for name in ("psnr", "ssim", "mask_iou", "background_psnr", "expression_error"):
-        assert rows["adaptive"][name] is None and rows["adaptive"][f"{name}_ci95"] is None
-    blocks["protocol"] = protocol.describe(blocks["protocol"])
-    page = evaluate.write_outputs(tmp_path / "out", blocks, found, report.Extras())
-    assert "photographs" in page.read_text()
-
-
-def test_photo_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    (tmp_path / "pairs.csv").write_text("source,target\na.png,b.png\n")
-    with pytest.raises(UserError, match="a.png"):
-        evaluate.evaluate_pairs(FakeSwapper(), judge(), tmp_path / "pairs.csv", 2, 8, True)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[1]", '{"rows": {}}'])

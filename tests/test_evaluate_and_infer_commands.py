@@ -3,6 +3,7 @@
 import json
 import types
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -59,6 +60,24 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _set_flags(monkeypatch: pytest.MonkeyPatch, **values: Any) -> None:
+    """Flags of an evaluation, where they are not what the command takes by itself."""
+    usual = {
+        "judge": None,
+        "benchmark": "counterfactual",
+        "split": "test",
+        "seed": 0,
+        "num_pairs": None,
+        "batch_size": 2,
+        "num_pictures": 2,
+        "aligned": False,
+        "before": None,
+        **dict.fromkeys(evaluate.PAIRS_ALONE),
+    }
+    given = {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
+    monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**(usual | given)))
+
+
 def test_evaluate_writes_metrics_and_report(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -67,32 +86,73 @@ def test_evaluate_writes_metrics_and_report(
     model.selectors = ("adaptive", "mean")  # every selector is a compilation
     judge = evaluate.load(models / "judge")
     monkeypatch.setattr(evaluate, "load", lambda path: judge if "judge" in path else model)
-    values = {
-        "workdir": str(models / "swapper"),
-        "judge": str(models / "judge"),
-        "output": str(tmp_path),
-        "benchmark": "counterfactual",
-        "split": "development",
-        "seed": 0,
-        "num_pairs": 3,
-        "batch_size": 2,
-        "num_pictures": 2,
-        "pairs": None,
-        "aligned": False,
-        "before": None,
-    }
-    monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**values))
+    given = {"workdir": models / "swapper", "judge": models / "judge", "output": tmp_path}
+    _set_flags(monkeypatch, **given, split="development", num_pairs=3)
     assert evaluate.main(["evaluate"]) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     references = {"target_image", "source_image", "truth", "reconstruction"}
     assert set(metrics["rows"]) == {*references, "adaptive", "mean"}
     adaptive = metrics["rows"]["adaptive"]
-    assert [n for n in METRICS if adaptive[n] is None] == ["identity_top5"], "of three people"
+    unknown = ["lpips", "identity_top5", "fid"]
+    assert [n for n in METRICS if adaptive[n] is None] == unknown, "three people, and no such judge"
     assert metrics["protocol"]["split"] == "development"
     assert metrics["protocol"]["judge"]["name"] == "judge"
     assert str(models) not in json.dumps(metrics), "a protocol names no folders of a machine"
     page = (tmp_path / "report" / "index.html").read_text()
     assert "Which codes come from which face" in page and "hair" in page
+
+
+def test_evaluate_measures_photographs(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = infer.load_swapper(str(models / "swapper"))
+    model.selectors = ("adaptive",)
+    monkeypatch.setattr(evaluate, "load", lambda path: model)
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    identity = model.variables["identity"]
+    save_model(tmp_path / "own", "identity", ANALYSER, identity, source={"licence": "ours"})
+    given = {"workdir": models / "swapper", "data": tmp_path, "aligned": True, "num_pairs": 4}
+    given |= {"benchmark": "pairs", "output": tmp_path / "out"}
+    _set_flags(monkeypatch, **given, pose_judge=models / "judge", identity_judge=tmp_path / "own")
+    assert evaluate.main(["evaluate"]) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    protocol, adaptive = metrics["protocol"], metrics["rows"]["adaptive"]
+    assert protocol["judge_seen_in_training"] is True
+    assert protocol["judges"]["pose"]["seen_in_training"] is None, "nobody noted the training"
+    assert protocol["judges"]["identity"]["licence"] == "ours"
+    assert protocol["num_pairs"] == 4 and protocol["gallery_size"] == 3
+    assert adaptive["identity_similarity"] is not None and adaptive["pose_error_degrees"] > 0
+    for name in ("fid", "lpips", "background_psnr", "psnr", "face_psnr", "identity_top5"):
+        assert adaptive[name] is None and adaptive[f"{name}_ci95"] is None
+    assert metrics["rows"]["self_swap"]["psnr"] > 0
+    page = (tmp_path / "out" / "report" / "index.html").read_text()
+    assert "flatters the model" in page and "not measured" in page
+    assert str(tmp_path) not in json.dumps(metrics)
+
+    before = {"before": tmp_path / "out", "output": tmp_path / "again"}
+    _set_flags(monkeypatch, **given | before, pose_judge=models / "judge")
+    with pytest.raises(UserError, match="judges_sha256"):
+        evaluate.main(["evaluate"])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"lpips": "x"}, "--lpips with --benchmark=counterfactual"),
+        ({"benchmark": "pairs"}, "either a CSV file or a folder"),
+        ({"benchmark": "pairs", "pairs": "a", "data": "b"}, "either a CSV file or a folder"),
+        ({"benchmark": "pairs", "pairs": "a", "num_pairs": 3}, "--num_pairs=3 with --pairs"),
+    ],
+)
+def test_flags_that_do_not_belong_together(
+    given: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _set_flags(monkeypatch, **given)
+    with pytest.raises(UserError, match=message):
+        evaluate.check_flags(flags.FLAGS)
 
 
 def test_a_model_of_another_kind_is_told(models: Path) -> None:

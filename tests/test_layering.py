@@ -16,6 +16,7 @@ PACKAGE = ROOT / "alrl_jax"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "types"),
     ("command_line", "config", "model_directory", "provenance", "workdir"),
+    ("lineage",),
     ("models.upfirdn",),
     ("models.ops",),
     ("models.layers",),

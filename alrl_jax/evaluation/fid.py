@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, Float64, Int, UInt8
 
 from alrl_jax.data.decode import UnreadableImageError, read_photo
 from alrl_jax.errors import UserError
@@ -118,6 +118,22 @@ def _root(covariance: Float64[np.ndarray, "f f"]) -> Float64[np.ndarray, "f r"]:
 def as_stored(images: Float[AnyArray, "b h w 3"]) -> UInt8[np.ndarray, "b h w 3"]:
     """Images in [-1, 1] as an 8-bit file holds them; FID sees nothing finer."""
     return np.stack([to_bytes(image) for image in np.asarray(images)])
+
+
+class FeatureMoments(Moments):
+    """Moments of the features of pictures that come in batches of one size."""
+
+    def __init__(self, model: InceptionModel) -> None:
+        super().__init__()
+        self._model = model
+
+    def add_pictures(
+        self, pictures: UInt8[np.ndarray, "b h w 3"], rows: Int[np.ndarray, " n"]
+    ) -> None:
+        """Takes in some rows of a batch of 8-bit pictures; see ``as_stored``."""
+        if len(rows):
+            images = pictures.astype(np.float32) / np.float32(127.5) - np.float32(1)
+            self.add(np.asarray(self._model(images))[rows])
 
 
 def measure_images(

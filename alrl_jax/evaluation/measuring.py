@@ -28,6 +28,7 @@ class Measurement:
         pictures: first pairs, by column name, as ``b h w c`` arrays (masks have one channel).
         gates: gates of the adaptive row for every pair, by field name; empty without any.
         owners: share of every attribute group in every gate; None without any.
+        of_sets: figures of all pictures of a row together, by row and metric.
     """
 
     values: dict[str, Values]
@@ -35,6 +36,7 @@ class Measurement:
     pictures: dict[str, Float[np.ndarray, "_ _ _ _"]]
     gates: dict[str, np.ndarray]
     owners: Float[np.ndarray, "l g k"] | None
+    of_sets: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
 
 class Collector:

@@ -1,6 +1,7 @@
 """The figures of an evaluation: name, unit, direction and meaning."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -26,6 +27,7 @@ METRICS: dict[str, Metric] = {
     "lpips_like": Metric(
         "", False, "distance to the true swap in the judge's features (LPIPS form, our features)"
     ),
+    "lpips": Metric("", False, "LPIPS to the true swap, by a published network"),
     "identity_similarity": Metric("", True, "cosine of the judge's identities, row and source"),
     "identity_top1": Metric("share", True, "source found first among all source people"),
     "identity_top5": Metric("share", True, "source found among the first five source people"),
@@ -39,7 +41,24 @@ METRICS: dict[str, Metric] = {
     "landmark_error": Metric("px", False, "judged landmarks to the visible ones of the true swap"),
     "mask_iou": Metric("", True, "IoU of the blending mask with the face region"),
     "background_psnr": Metric("dB", True, "PSNR to the target outside the dilated face region"),
+    "fid": Metric("", False, "FID of all pictures of the row; a figure of sets, not of pairs"),
 }
+
+OF_PHOTOS = (
+    "identity_similarity",
+    "identity_top1",
+    "identity_top5",
+    "pose_error_degrees",
+    "fid",
+    "background_psnr",
+    "psnr",
+    "ssim",
+    "lpips",
+    "face_psnr",
+    "face_ssim",
+    "mask_iou",
+)
+"""What can be measured of photographs, about which less is known than of rendered faces."""
 
 
 def label(name: str) -> str:
@@ -54,20 +73,35 @@ Values = dict[str, Float[np.ndarray, " n"]]
 Figure = float | int | None
 
 
-def summarise(values: Values) -> dict[str, float | list[float] | None]:
-    """Means and 95% intervals of every metric of the table; None where not measured."""
+def summarise(
+    values: Values, of_set: Mapping[str, float] | None = None
+) -> dict[str, float | list[float] | None]:
+    """Means and 95% intervals of every metric of the table; None where not measured.
+
+    Args:
+        values: one number a pair, by metric.
+        of_set: figures of all pictures together, which have no interval.
+    """
     summary: dict[str, float | list[float] | None] = {}
     for name in METRICS:
         numbers = values.get(name)
         summary[name] = None if numbers is None else mean_or_none(numbers)
         summary[f"{name}_ci95"] = None if numbers is None else bootstrap_interval(numbers)
-    return summary
+    return summary | dict(of_set or {})
 
 
-def by_skin_tone(values: Values, bins: Int[np.ndarray, " n"]) -> dict[str, dict[str, Figure]]:
-    """Means of every metric in every skin-tone bin, with the number of pairs in it."""
+def by_skin_tone(
+    values: Values, bins: Int[np.ndarray, " n"], names: Sequence[str] = SKIN_TONE_BINS
+) -> dict[str, dict[str, Figure]]:
+    """Means of every metric in every skin-tone bin, with the number of pairs in it.
+
+    Args:
+        values: one number a pair, by metric.
+        bins: place in ``names`` of every pair's target; of others, one that is not in it.
+        names: of the bins.
+    """
     table: dict[str, dict[str, Figure]] = {}
-    for place, bin_name in enumerate(SKIN_TONE_BINS):
+    for place, bin_name in enumerate(names):
         inside = bins == place
         means = {
             name: mean_or_none(values[name][inside]) if name in values else None for name in METRICS

@@ -37,6 +37,8 @@ td:first-child i{white-space:normal;max-width:170px}
 .grid td,.grid th{border:0;padding:1px;text-align:center;position:static;background:none}
 .grid th{font-size:12px;color:var(--soft);font-weight:500;padding-bottom:4px}
 .grid img{width:128px;height:128px;display:block;border-radius:4px}
+.wrap{display:inline-block;white-space:normal;min-width:180px;text-align:left}
+p.warning{border-left:4px solid #b42318;background:#fef3f2;padding:10px 14px;margin:20px 0}
 .plots{display:flex;flex-wrap:wrap;gap:22px 26px}
 .plots svg{height:auto;max-width:100%}
 img.wide{max-width:100%;image-rendering:auto;border-radius:4px}
@@ -60,6 +62,11 @@ def section(title: str, lead: str, *parts: str) -> str:
     if not body:
         return ""
     return f"<section><h2>{escape(title)}</h2><p class='lead'>{escape(lead)}</p>{body}</section>"
+
+
+def warning(text: str) -> str:
+    """What a reader must not miss."""
+    return f"<p class='warning'><b>{escape(text)}</b></p>"
 
 
 def tile(label: str, value: str, remark: str) -> str:

@@ -1,32 +1,77 @@
-"""The benchmark of one's own photos: nobody knows the true swap, so only judges can speak."""
+"""The benchmark of photographs: nobody knows the true swap, so judges have to speak.
 
+Each judge may be missing; what it alone can say is then not measured. The one swap whose true
+result is known is that of a picture with itself (row ``self_swap``).
+"""
+
+import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from alrl_jax.data.alignment import centre_square, crop_face, find_face
 from alrl_jax.data.decode import UnreadableImageError, read_photo
 from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation import judging
-from alrl_jax.evaluation.measuring import Collector, Examiner, Measurement, batches, keep_row
-from alrl_jax.evaluation.rows import Question, Row
-from alrl_jax.models.identity import unit_length
+from alrl_jax.evaluation import fid, image_metrics, judges, judging
+from alrl_jax.evaluation.benchmark import DILATION_AT_64, background_of
+from alrl_jax.evaluation.judges import Judges
+from alrl_jax.evaluation.measuring import Collector, Measurement, batches, keep_row
+from alrl_jax.evaluation.presets import Preset
+from alrl_jax.evaluation.rows import Question, Row, RowImages
+from alrl_jax.types import AnyArray
+
+SELF_SWAP = "self_swap"
+
+GALLERY = "the source pictures themselves, every file once"
 
 NOTES = {
-    "identity": "gallery: the source pictures themselves, every file once; ties count against "
-    "the row; the judge knows synthetic faces alone",
-    "pose_error_degrees": "L2 over yaw, pitch and roll; judge's pose of the row, judge's pose of "
-    "the target",
-    "not_measured": "everything that needs the true swap, the true face region or true factors",
+    "pictures": "crops and results are rounded to 8 bits, as files hold them, before anything is "
+    "measured; no mark of provenance is in them yet",
+    "identity": "cosine of unit embeddings of row and source; row self_swap: of row and target",
+    "retrieval": f"gallery: {GALLERY}; nearest by cosine; ties count against the row; not measured "
+    "in a gallery that is no larger than what is looked at",
+    "pose_error_degrees": "L2 over yaw, pitch and roll, mean over pairs: judge's pose of the row, "
+    "judge's pose of the target",
+    "self_swap": "target swapped with itself, blended; psnr, ssim, lpips, face_psnr, face_ssim and "
+    "mask_iou are to the target, which is its true result; of other rows nobody knows it",
+    "face_region": "skin, nose, glasses, eyes, brows, mouth and lips of the target, as the parser "
+    "sees them",
+    "background_psnr": "row to target, outside the face region of the target dilated by "
+    f"{DILATION_AT_64} px at 64 px (square)",
+    "mask_iou": "blending mask cut at 0.5 and face region",
+    "fid": "8-bit pictures, features in float32, moments in float64 over n - 1; falls with the "
+    "number of pictures: compare figures of equally many alone, thousands where you can",
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How pairs of photographs are measured.
+
+    Attributes:
+        preset: the protocol.
+        resolution: of the face crops, in px.
+        batch_size: pairs at a time; figures do not depend on it.
+        num_pictures: how many of the first pairs to keep pictures of.
+        aligned: whether pictures are face crops already.
+        fid_reference: what FID compares with; None stands for the targets, every file once.
+    """
+
+    preset: Preset
+    resolution: int
+    batch_size: int = 20
+    num_pictures: int = 8
+    aligned: bool = False
+    fid_reference: fid.Statistics | None = None
+
+
 def read_crop(path: Path, resolution: int, aligned: bool) -> Float[np.ndarray, "r r 3"]:
-    """The face crop of a photo, in [-1, 1].
+    """The face crop of a photo, in [-1, 1], in steps of 8 bits.
 
     Raises:
         UserError: it cannot be read, or no face is in it.
@@ -38,61 +83,186 @@ def read_crop(path: Path, resolution: int, aligned: bool) -> Float[np.ndarray, "
     alignment = (centre_square if aligned else find_face)(photo, resolution)
     if alignment is None:
         raise UserError(f"got {path} without a face to be found; expected one; pass --aligned")
-    return crop_face(photo, alignment)
+    return stored(crop_face(photo, alignment)[None])[0]
+
+
+def stored(images: Float[AnyArray, "b h w 3"]) -> Float[np.ndarray, "b h w 3"]:
+    """Pictures in [-1, 1] as a file of 8 bits gives them back."""
+    return fid.as_stored(images).astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def pictures_sha256(pairs: list[PairFiles]) -> str:
+    """One hash of the contents of all pictures, in the order of the pairs.
+
+    Raises:
+        UserError: one of them cannot be read.
+    """
+    digest, known = hashlib.sha256(), {}
+    for path in (path for pair in pairs for path in (pair.source, pair.target)):
+        try:
+            if path not in known:
+                known[path] = hashlib.sha256(path.read_bytes()).digest()
+        except OSError as error:
+            reason = error.strerror
+            raise UserError(f"got {path} ({reason}); expected a picture; mend the list") from error
+        digest.update(known[path])
+    return digest.hexdigest()
 
 
 def measure_photos(
-    model: Any,
-    judge: judging.Judge,
-    pairs: list[PairFiles],
-    rows: dict[str, Row],
-    resolution: int,
-    batch_size: int,
-    num_pictures: int,
-    aligned: bool,
+    model: Any, judged_by: Judges, pairs: list[PairFiles], rows: dict[str, Row], settings: Settings
 ) -> Measurement:
-    """Measures what can be measured without the truth, on pairs of photos."""
-    examiner, collector = Examiner(judge), Collector()
-    todo = list(batches(len(pairs), batch_size))
+    """Measures what the judges at hand can say of pairs of photographs.
+
+    Raises:
+        UserError: a picture cannot be used, or FID is asked of less than two.
+    """
+    if judged_by.inception is not None and len(pairs) < fid.MIN_IMAGES:
+        raise UserError(
+            f"got --inception with {len(pairs)} pairs; expected at least {fid.MIN_IMAGES}, for a "
+            "stable FID thousands; leave it out"
+        )
+    examination = _Examination(judged_by, settings)
+    todo = list(batches(len(pairs), settings.batch_size))
     for numbers, valid in tqdm(todo, desc="evaluate", unit="batch"):
         chosen = [pairs[i] for i in numbers]
-        source = np.stack([read_crop(pair.source, resolution, aligned) for pair in chosen])
-        target = np.stack([read_crop(pair.target, resolution, aligned) for pair in chosen])
-        shown = max(0, min(valid, num_pictures - int(numbers[0])))
-        collector.add("pictures", "source", source, shown)
-        collector.add("pictures", "target", target, shown)
-        source_embedding = np.asarray(examiner.embed(source))
-        collector.add("people", "source", source_embedding, valid)
-        target_pose = examiner.predict(target).pose_degrees
+        crop = lambda path: read_crop(path, settings.resolution, settings.aligned)  # noqa: E731
+        source = np.stack([crop(pair.source) for pair in chosen])
+        target = np.stack([crop(pair.target) for pair in chosen])
+        shown = max(0, min(valid, settings.num_pictures - int(numbers[0])))
+        examination.begin(source, target, [pair.target for pair in chosen], shown, valid)
         for name, row in rows.items():
             answer = row(model, Question(source, target))
-            factors = examiner.predict(answer.image)
-            embedding = np.asarray(unit_length(factors.identity_vector))
-            similarity = judging.cosine(embedding, source_embedding)
-            collector.add(name, "identity_similarity", similarity, valid)
-            errors = judging.pose_errors(factors.pose_degrees, target_pose)
-            collector.add(name, "pose_error_degrees", errors, valid)
-            collector.add("embedding", name, embedding, valid)
-            keep_row(collector, name, answer, shown, valid)
-    return _finish(collector, pairs, tuple(rows))
+            answer = dataclasses.replace(answer, image=stored(answer.image))
+            examination.measure(name, answer)
+            keep_row(examination.collector, name, answer, shown, valid)
+    return examination.finish(pairs, tuple(rows))
 
 
-def _finish(collector: Collector, pairs: list[PairFiles], rows: tuple[str, ...]) -> Measurement:
-    files = [pair.source.resolve() for pair in pairs]
-    people = list(dict.fromkeys(files))
-    gallery = collector.get("people")["source"][[files.index(path) for path in people]]
-    owners = [people.index(path) for path in files]
-    values, embeddings = {}, collector.get("embedding")
-    for name in rows:
-        values[name] = collector.get(name)
-        for top in (1, 5):
-            found = judging.retrieval(embeddings[name], gallery, owners, top)
-            values[name][f"identity_top{top}"] = found
-    shares = collector.get("owners").get("owners")
-    return Measurement(
-        values=values,
-        tones=np.zeros(0, np.float32),
-        pictures=collector.get("pictures"),
-        gates=collector.get("gates"),
-        owners=None if shares is None else shares[0],
-    )
+class _Examination:
+    """What the judges said so far."""
+
+    def __init__(self, judged_by: Judges, settings: Settings) -> None:
+        self.collector = Collector()
+        self._judges, self._preset = judged_by, settings.preset
+        self._reference = settings.fid_reference
+        self._moments: dict[str, fid.FeatureMoments] = {}
+        self._targets: set[Path] = set()
+
+    def begin(
+        self,
+        source: Float[np.ndarray, "b h w 3"],
+        target: Float[np.ndarray, "b h w 3"],
+        target_files: list[Path],
+        shown: int,
+        valid: int,
+    ) -> None:
+        """Takes in the next pairs, of which the first ``valid`` count."""
+        by = self._judges
+        self._target, self._valid = target, valid
+        self.collector.add("pictures", "source", source, shown)
+        self.collector.add("pictures", "target", target, shown)
+        self._region = None if by.parser is None else judges.face_region(by.parser, target)
+        self._pose = None if by.pose is None else judges.pose_degrees(by.pose, target)
+        if by.identity is not None:
+            self._people = {"source": self._embed(source), "target": self._embed(target)}
+            self.collector.add("people", "source", self._people["source"], valid)
+        if by.inception is not None and self._reference is None:
+            files = [path.resolve() for path in target_files[:valid]]
+            known = {*self._targets}
+            fresh = [i for i, path in enumerate(files) if not (path in known or known.add(path))]
+            self._targets = known
+            self._add_features("", target, np.array(fresh, np.int64))
+
+    def measure(self, name: str, answer: RowImages) -> None:
+        """Takes in what a row answers."""
+        by, image = self._judges, np.asarray(answer.image)
+        itself = name == SELF_SWAP
+        if by.identity is not None:
+            embedding = self._embed(image)
+            own = self._people["target" if itself else "source"]
+            self._add(name, "identity_similarity", judging.cosine(embedding, own))
+            self.collector.add("embedding", name, embedding, self._valid)
+        if self._pose is not None:
+            degrees = judges.pose_degrees(by.pose, image)
+            self._add(name, "pose_error_degrees", judging.pose_errors(degrees, self._pose))
+        if self._region is not None:
+            background = background_of(self._region)
+            values = image_metrics.psnr(image, self._target, background)
+            self._add(name, "background_psnr", values)
+        if itself:
+            self._measure_against_truth(name, answer)
+        if by.inception is not None:
+            self._add_features(name, image, np.arange(self._valid))
+
+    def _measure_against_truth(self, name: str, answer: RowImages) -> None:
+        image, truth, region = np.asarray(answer.image), self._target, self._region
+        self._add(name, "psnr", image_metrics.psnr(image, truth))
+        self._add(name, "ssim", image_metrics.ssim(image, truth))
+        if self._judges.lpips is not None:
+            self._add(name, "lpips", self._judges.lpips(image, truth))
+        if region is not None:
+            self._add(name, "face_psnr", image_metrics.psnr(image, truth, region))
+            self._add(name, "face_ssim", image_metrics.ssim(image, truth, region))
+            if answer.mask is not None:
+                self._add(name, "mask_iou", image_metrics.mask_iou(answer.mask, region))
+
+    def _embed(self, images: Float[np.ndarray, "b h w 3"]) -> Float[np.ndarray, "b k"]:
+        model, preset = self._judges.identity, self._preset
+        face = judges.face_region(self._judges.parser, images) if preset.masked else None
+        return judges.embed(model, preset.views[model.kind], images, face)
+
+    def _add(self, row: str, metric: str, values: Float[AnyArray, " b"]) -> None:
+        self.collector.add(row, metric, values, self._valid)
+
+    def _add_features(
+        self, row: str, images: Float[np.ndarray, "b h w 3"], which: Int[np.ndarray, " n"]
+    ) -> None:
+        model = self._judges.inception
+        moments = self._moments.setdefault(row, fid.FeatureMoments(model))
+        moments.add_pictures(fid.as_stored(images), which)
+
+    def finish(self, pairs: list[PairFiles], rows: tuple[str, ...]) -> Measurement:
+        """All figures, those of retrieval and of FID with them."""
+        collector = self.collector
+        values = {name: collector.get(name) for name in rows}
+        if self._judges.identity is not None:
+            self._retrieve(pairs, values)
+        distances = {}
+        if self._judges.inception is not None:
+            reference = self._reference or self._moments[""].statistics()
+            for name in rows:
+                moments = self._moments[name].statistics()
+                distances[name] = {"fid": fid.frechet_distance(moments, reference)}
+        shares = collector.get("owners").get("owners")
+        return Measurement(
+            values=values,
+            tones=np.zeros(0, np.float32),
+            pictures=collector.get("pictures"),
+            gates=collector.get("gates"),
+            owners=None if shares is None else shares[0],
+            of_sets=distances,
+        )
+
+    def _retrieve(self, pairs: list[PairFiles], values: dict[str, Any]) -> None:
+        """Adds the retrieval of all rows that have a source."""
+        files = [pair.source.resolve() for pair in pairs]
+        first: dict[Path, int] = {}
+        places = [first.setdefault(path, i) for i, path in enumerate(files)]
+        people = {place: number for number, place in enumerate(first.values())}
+        gallery = self.collector.get("people")["source"][list(people)]
+        owners, embeddings = [people[i] for i in places], self.collector.get("embedding")
+        for name in values:
+            for top in (1, 5) if name != SELF_SWAP else ():
+                found = judging.retrieval(embeddings[name], gallery, owners, top)
+                values[name][f"identity_top{top}"] = found
+
+
+def skin_tones(pairs: list[PairFiles]) -> tuple[np.ndarray, list[str]]:
+    """The bin of every target, and the bins' names in order; no names where no list has any.
+
+    Pairs without a tone are in no bin: their number is that of the names.
+    """
+    names = sorted({pair.skin_tone for pair in pairs} - {""})
+    places = {name: place for place, name in enumerate(names)}
+    return np.array([places.get(pair.skin_tone, len(names)) for pair in pairs]), names

@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from alrl_jax.evaluation import page, report_tables, svg
-from alrl_jax.evaluation.benchmark import SKIN_TONE_BINS
 from alrl_jax.evaluation.measuring import Measurement
-from alrl_jax.evaluation.metric_table import METRICS, label
+from alrl_jax.evaluation.metric_table import METRICS, OF_PHOTOS, label
 from alrl_jax.evaluation.pictures import data_uri, grid, png, to_bytes
 from alrl_jax.evaluation.report_tables import number
 from alrl_jax.evaluation.rows import REFERENCE_ROWS
@@ -25,6 +24,7 @@ COLUMNS = {
     "adaptive": "swap",
     "truth": "true swap",
     "reconstruction": "truth, re-drawn",
+    "self_swap": "target into itself",
 }
 """Columns of the picture grid, where they exist."""
 TONE_METRICS = (
@@ -32,6 +32,7 @@ TONE_METRICS = (
     "face_psnr",
     "lpips_like",
     "pose_error_degrees",
+    "background_psnr",
     "mask_iou",
     "expression_error",
 )
@@ -39,6 +40,10 @@ NOTICE = (
     "Every face on this page is synthetic: drawn by a procedural renderer or a network trained "
     "on its pictures. Swap faces only of people who agreed, say so where the result is shown, and "
     "keep the provenance data in the files."
+)
+SEEN_IN_TRAINING = (
+    "A judge on this page is a network that the model was trained with, or made from. What it says "
+    "flatters the model and measures nothing; see the protocol for which one."
 )
 PHOTO_NOTICE = (
     "This page shows photographs that its maker supplied. Swap faces only of people who agreed, "
@@ -112,12 +117,17 @@ def build_page(
         f"{protocol['resolution']} px. Benchmark: {protocol['benchmark']}. Nobody here was seen in "
         "training; the judge that measures took no part in it."
         if synthetic
-        else f"{protocol['num_pairs']} pairs of own photos, {protocol['resolution']} px."
+        else f"{protocol['num_pairs']} pairs of photographs, {protocol['resolution']} px. "
+        f"Protocol: {protocol['protocol']}."
     )
-    sections = [
+    if protocol.get("judge_seen_in_training"):
+        sections = [page.warning(SEEN_IN_TRAINING)]
+    else:
+        sections = []
+    sections += [
         _summary(rows),
         _grid(pictures, extras),
-        report_tables.figures(rows),
+        report_tables.figures(rows, () if synthetic else OF_PHOTOS),
         report_tables.comparisons_table(metrics.get("comparisons", {})),
         _gates(found, extras.group_names),
         _tones(rows),
@@ -132,6 +142,8 @@ def build_page(
 
 
 def _summary(rows: dict[str, Any]) -> str:
+    if not {"adaptive", "target_image", "source_image"} <= rows.keys():
+        return ""
     swap, target, source = rows["adaptive"], rows["target_image"], rows["source_image"]
     chosen = (
         ("identity_similarity", target, "untouched target"),
@@ -241,21 +253,21 @@ def _gates(found: Measurement, group_names: tuple[str, ...]) -> str:
 
 
 def _tones(rows: dict[str, Any]) -> str:
-    tones = rows["adaptive"].get("by_skin_tone")
+    tones = rows.get("adaptive", {}).get("by_skin_tone")
     if not tones:
         return ""
-    names = [name.replace("_", " ") for name in SKIN_TONE_BINS]
-    notes = [f"{tones[name]['count']} pairs" for name in SKIN_TONE_BINS]
+    names = [name.replace("_", " ") for name in tones]
+    notes = [f"{tone['count']} pairs" for tone in tones.values()]
     drawings = [
         svg.bars(
             f"{label(m)} {METRICS[m].unit}".strip(),
             names,
-            [tones[name][m] for name in SKIN_TONE_BINS],
+            [tone[m] for tone in tones.values()],
             notes,
             width=340,
         )
         for m in TONE_METRICS
-        if any(tones[name][m] is not None for name in SKIN_TONE_BINS)
+        if any(tone[m] is not None for tone in tones.values())
     ]
     counts = ", ".join(f"{name} {note}" for name, note in zip(names, notes, strict=True))
     return page.section(
@@ -286,11 +298,13 @@ def _training(extras: Extras) -> str:
 
 def _protocol(protocol: dict[str, Any]) -> str:
     told = [(key, value) for key, value in protocol.items() if isinstance(value, str | int | float)]
+    judges = report_tables.judges_table(protocol["judges"]) if "judges" in protocol else ""
     notes = page.definitions(list(protocol.get("notes", {}).items()))
     return page.section(
         "Protocol",
         "Figures compare only where all of this is the same.",
         page.definitions([(key.replace("_", " "), str(value)) for key, value in told]),
+        f"<h3>Who measured</h3>{judges}" if judges else "",
         f"<h3>How it is measured</h3>{notes}",
         "<details><summary>All of it</summary>"
         f"<pre>{page.escape(json.dumps(protocol, indent=2))}</pre></details>",

@@ -14,10 +14,12 @@ FAMILIES = {
         "face_ssim",
         "ssim",
         "lpips_like",
+        "lpips",
         "background_psnr",
         "mask_iou",
+        "fid",
     ),
-    "What the judge says": (
+    "What the judges say": (
         "identity_similarity",
         "identity_top1",
         "identity_top5",
@@ -30,6 +32,7 @@ FAMILIES = {
     ),
 }
 """The metrics, by the table that shows them."""
+NOT_MEASURED = "<small>not measured</small>"
 COMPARED = (
     "identity_similarity",
     "identity_top1",
@@ -45,19 +48,27 @@ REFERENCE_NOTES = {
     "source_image": "untouched source",
     "truth": "true swap: what the judge errs by",
     "reconstruction": "true swap, encoded and generated",
+    "self_swap": "target swapped with itself: what the model loses",
 }
 
 
-def number(value: float | int | None, digits: int = 3) -> str:
-    """A figure as text; a dash where it was not measured."""
+def number(value: float | int | None, digits: int = 3, absent: str = "–") -> str:
+    """A figure as text; ``absent`` where it was not measured."""
     if value is None:
-        return "–"
+        return absent
     return f"{value:.{1 if abs(value) >= 10 else digits if abs(value) < 1 else 2}f}"
 
 
-def figures(rows: dict[str, Any]) -> str:
-    """All rows and measured metrics; references stand apart from swaps."""
-    measured = [m for m in METRICS if any(row[m] is not None for row in rows.values())]
+def figures(rows: dict[str, Any], always: Sequence[str] = ()) -> str:
+    """All rows and measured metrics; references stand apart from swaps.
+
+    Args:
+        rows: figures by row and metric.
+        always: metrics that are shown even where no row has them.
+    """
+    measured = [
+        m for m in METRICS if m in always or any(row[m] is not None for row in rows.values())
+    ]
     parts = []
     for title, names in FAMILIES.items():
         if chosen := [m for m in measured if m in names]:
@@ -76,7 +87,7 @@ def _figures_table(rows: dict[str, Any], chosen: Sequence[str]) -> str:
     swaps = [name for name in rows if name not in REFERENCE_ROWS]
     best = {m: _best(rows, swaps, m) for m in chosen}
     rule = f"<tr class='group'><td colspan='{len(chosen) + 1}'>{{}}</td></tr>"
-    lines = [rule.format("swaps")]
+    lines = [rule.format("swaps")] if swaps else []
     lines += [_row_line(name, rows[name], chosen, best) for name in swaps]
     lines.append(rule.format("references, not swaps"))
     lines += [_row_line(name, rows[name], chosen, {}) for name in rows if name in REFERENCE_ROWS]
@@ -103,7 +114,7 @@ def _row_line(
     cells = [f"<td>{page.escape(name)}{f'<i>{page.escape(note)}</i>' if note else ''}</td>"]
     for metric in measured:
         value, interval = row[metric], row[f"{metric}_ci95"]
-        text = number(value)
+        text = number(value, absent=NOT_MEASURED)
         text = f"<b>{text}</b>" if best.get(metric) == name else text
         if interval is not None:
             text += f"<i>{number(interval[0])} … {number(interval[1])}</i>"
@@ -114,9 +125,9 @@ def _row_line(
 
 def comparisons_table(comparisons: dict[str, Any]) -> str:
     """Paired differences of the adaptive row and every other selection."""
-    if not comparisons:
-        return ""
     chosen = [m for m in COMPARED if all(c.get(m, {}).get("ci95") for c in comparisons.values())]
+    if not comparisons or not chosen:
+        return ""
     lines = []
     for name, row in comparisons.items():
         cells = [f"<td>{page.escape(name)}</td>"]
@@ -135,9 +146,31 @@ def comparisons_table(comparisons: dict[str, Any]) -> str:
     )
 
 
+def judges_table(judges: dict[str, Any]) -> str:
+    """Who measured: name, kind, terms, what they see, and whether training knew them."""
+    head = ["role", "network", "licence", "sees", "weights sha256", "used in training"]
+    answers = {True: "<b>yes</b>", False: "no", None: "not known"}
+    lines = []
+    for role, judge in judges.items():
+        if judge is None:
+            cells = [role, NOT_MEASURED, "", "", "", ""]
+        else:
+            sees = judge["sees"] + (", face cut out" if judge["faces_cut_out"] else "")
+            cells = [
+                role,
+                page.escape(f"{judge['name']} ({judge['kind']})"),
+                f"<span class='wrap'>{page.escape(judge['licence'])}</span>",
+                f"<span class='wrap'>{page.escape(sees)}</span>",
+                f"<code>{(judge['weights_sha256'] or judge['sha256'])[:16]}</code>",
+                answers[judge["seen_in_training"]],
+            ]
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    return page.table(head, lines)
+
+
 def before_and_after(rows: dict[str, Any], before: dict[str, Any] | None) -> str:
     """The adaptive row of an earlier evaluation beside this one's."""
-    if before is None:
+    if before is None or "adaptive" not in rows:
         return ""
     old, new = before["rows"]["adaptive"], rows["adaptive"]
     lines = []

@@ -67,20 +67,29 @@ def swap(model: Any, question: Question, selector: str | None = None) -> RowImag
     return RowImages(output.image, output.mask, output.generated, output.gates)
 
 
+def self_swap(model: Any, question: Question) -> RowImages:
+    """The target swapped with itself, whose true swap it is: what the model loses of a face."""
+    return swap(model, Question(question.target, question.target, question.target))
+
+
 REFERENCE_ROWS: dict[str, Row] = {
     "target_image": target_image,
     "source_image": source_image,
     "truth": truth,
     "reconstruction": reconstruction,
+    "self_swap": self_swap,
 }
-"""Rows that are not swaps."""
+"""Rows that are no swaps of two people."""
 
 NEEDS_TRUTH = ("truth", "reconstruction")
+IN_PLACE_OF_TRUTH = ("self_swap",)
+"""The only swap of photographs whose true result is known."""
 
 
 def rows_of(selectors: tuple[str, ...], with_truth: bool) -> dict[str, Row]:
     """All rows to measure: the references, ``adaptive``, and every other selector by name."""
-    rows = {k: row for k, row in REFERENCE_ROWS.items() if with_truth or k not in NEEDS_TRUTH}
+    left_out = IN_PLACE_OF_TRUTH if with_truth else NEEDS_TRUTH
+    rows = {name: row for name, row in REFERENCE_ROWS.items() if name not in left_out}
     rows["adaptive"] = swap
     for name in selectors:
         if name != "adaptive":

@@ -1,0 +1,180 @@
+"""Opens models and the judges that users name, and writes down what they are."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from alrl_jax import lineage, provenance
+from alrl_jax.data.alignment import FACE_BOX_TO_CROP, FACE_BOX_UP
+from alrl_jax.data.cache import cache_directory
+from alrl_jax.data.folder import list_images
+from alrl_jax.data.pair_list import PairFiles
+from alrl_jax.errors import UserError
+from alrl_jax.evaluation import fid
+from alrl_jax.evaluation.judges import Judges, describe_input
+from alrl_jax.evaluation.photos import GALLERY, pictures_sha256
+from alrl_jax.evaluation.presets import (
+    ROLES,
+    Preset,
+    check_judges,
+    flag,
+    preset_of,
+)
+from alrl_jax.loading import load
+
+DETECTOR = (
+    "scikit-image's frontal-face cascade of local binary patterns, largest face; upright square "
+    f"of {FACE_BOX_TO_CROP} times its box, {FACE_BOX_UP} of it higher; no landmarks"
+)
+CENTRE = "none: pictures are face crops; the largest centred square"
+
+
+def describe_model(directory: str, model: Any) -> dict[str, Any]:
+    """Name, kind and hash of a model, for the protocol."""
+    sha256 = provenance.variables_sha256(model.variables)
+    return {"name": lineage.name_of(directory), "kind": model.kind, "sha256": sha256}
+
+
+def open_judges(protocol: str, directories: Mapping[str, str | None]) -> tuple[Preset, Judges]:
+    """Opens the judges that are named, and finds the protocol that they are for.
+
+    Args:
+        protocol: key of ``presets.PROTOCOLS``.
+        directories: model directory by role, None where none is named.
+
+    Raises:
+        UserError: a directory holds no model of a kind that can judge so, or the protocol cannot be
+            had with these judges.
+    """
+    preset = preset_of(protocol)
+    models = {role: load(directory) for role, directory in directories.items() if directory}
+    for role, model in models.items():
+        if model.kind not in ROLES[role]:
+            raise UserError(
+                f"got {flag(role)}={directories[role]}, a model of kind {model.kind!r}; expected "
+                f"{' or '.join(ROLES[role])}; name another directory"
+            )
+    check_judges(protocol, {role: model.kind for role, model in models.items()})
+    return preset, Judges(**models)
+
+
+def describe_judges(
+    judged_by: Judges,
+    directories: Mapping[str, str | None],
+    preset: Preset,
+    model_directory: str,
+    model: Any,
+) -> dict[str, Any]:
+    """What the protocol says of the judges, and whether the model was trained with one of them.
+
+    Args:
+        judged_by: the judges.
+        directories: where they are from, by role.
+        preset: the protocol.
+        model_directory: where the model that they judge is from.
+        model: it.
+
+    Returns:
+        Fields of the protocol: ``judges`` by role (None of those that are not given),
+        ``judges_sha256``, and ``judge_seen_in_training``: whether any of them was; None where there
+        is no judge, or nobody noted what the model was trained with.
+    """
+    described: dict[str, Any] = dict.fromkeys(ROLES)
+    for role, judge in judged_by.given().items():
+        directory = str(directories[role])
+        known = lineage.entry(directory)
+        view = preset.views[judge.kind] if role == "identity" else "whole"
+        described[role] = {
+            **describe_model(directory, judge),
+            "weights_sha256": known["sha256"],
+            **{name: known[name] for name in ("licence", "project", "file")},
+            "architecture": judge.config,
+            "sees": describe_input(role, judge, view),
+            "faces_cut_out": preset.masked and role == "identity",
+            "seen_in_training": seen_in_training(directory, judge, model_directory, model),
+        }
+    given = {role: each for role, each in described.items() if each is not None}
+    return {
+        "judges": described,
+        "judges_sha256": {role: each["sha256"] for role, each in given.items()},
+        "judge_seen_in_training": _any([each["seen_in_training"] for each in given.values()]),
+    }
+
+
+def seen_in_training(directory: str, judge: Any, model_directory: str, model: Any) -> bool | None:
+    """Whether a judge is a network that a model was trained with; see ``lineage.used_by``."""
+    ancestors = lineage.known_ancestors(model_directory)
+    return lineage.used_by(lineage.entry(directory), judge.variables, ancestors, model.variables)
+
+
+def _any(answers: list[bool | None]) -> bool | None:
+    if True in answers:
+        return True
+    return None if None in answers or not answers else False
+
+
+def open_reference(directory: str | None, judged_by: Judges) -> fid.Statistics | None:
+    """Statistics of the folder that FID compares with, from the user's cache where they are known.
+
+    Raises:
+        UserError: without Inception, or the folder holds less than two pictures that can be read.
+    """
+    if directory is None:
+        return None
+    if judged_by.inception is None:
+        raise UserError(
+            f"got --fid_reference={directory} without --inception; expected the directory of a "
+            "converted Inception; name it"
+        )
+    folder = Path(directory).expanduser()
+    names = list_images(folder) if folder.is_dir() else []
+    if not names:
+        raise UserError(
+            f"got --fid_reference={folder}; expected a directory tree of pictures; check the path"
+        )
+    paths = [folder / name for name in names]
+    return fid.measure_files(judged_by.inception, paths, cache_directory() / "fid")
+
+
+def describe_pairs(
+    pairs: list[PairFiles], origin: Path, seed: int | None, aligned: bool
+) -> dict[str, Any]:
+    """The fields of the protocol that say which pictures are measured.
+
+    Args:
+        pairs: them.
+        origin: the list or the folder that they are from.
+        seed: by which they were drawn from the folder; None of a list.
+        aligned: whether they are face crops.
+    """
+    is_list = seed is None
+    sources = len({pair.source.resolve() for pair in pairs})
+    return {
+        "benchmark": "pairs",
+        "split": None,
+        "seed": seed,
+        "list": origin.name if is_list else None,
+        "list_sha256": provenance.file_sha256(origin) if is_list else None,
+        "folder": None if is_list else origin.resolve().name,
+        "pictures_sha256": pictures_sha256(pairs),
+        "num_pairs": len(pairs),
+        "num_source_pictures": sources,
+        "num_target_pictures": len({pair.target.resolve() for pair in pairs}),
+        "gallery_size": sources,
+        "gallery": GALLERY,
+        "aligned": aligned,
+        "detector": CENTRE if aligned else DETECTOR,
+    }
+
+
+def describe_fid(
+    judged_by: Judges, directory: str | None, reference: fid.Statistics | None, targets: int
+) -> dict[str, Any] | None:
+    """What FID compares with; None where it is not measured."""
+    if judged_by.inception is None:
+        return None
+    if directory is None or reference is None:
+        text = "the targets of the pairs as cropped, every file once"
+        return {"pictures": text, "folder": None, "count": targets}
+    text = "all pictures of a folder, as they are"
+    return {"pictures": text, "folder": Path(directory).resolve().name, "count": reference.count}
