@@ -25,6 +25,10 @@ GATE_MODES = ("hard", "soft", "pair_independent")
 ANALYSER_BLOCKS = ("residual", "plain")
 SMALLEST_SWAP = 32
 """The encoder's pose code is 4x4 at an eighth of the resolution."""
+BACKBONES = ("residual", "ir_se")
+REMAT = ("none", "convolutions", "blocks")
+PRETRAINED = ("identity", "generator", "discriminator", "encoder", "swapper", "lpips", "parser")
+"""Networks that a run takes from model directories."""
 COMPUTE_DTYPES = ("float32", "bfloat16")
 
 
@@ -47,7 +51,11 @@ class DataConfig:
 
 @dataclasses.dataclass(frozen=True)
 class GeneratorConfig:
-    """StyleGAN2 generator; the pose code is a third latent input where ``pose_latent_dim`` > 0."""
+    """StyleGAN2 generator; the pose code is a third latent input where ``pose_latent_dim`` > 0.
+
+    Task ``swap`` takes all but ``train`` from ``pretrained.generator`` or ``pretrained.swapper``
+    where one is set. ``train`` False holds such a generator still.
+    """
 
     z_dim: int = 64
     w_dim: int = 64
@@ -70,9 +78,19 @@ class DiscriminatorConfig:
 
 @dataclasses.dataclass(frozen=True)
 class EncoderConfig:
-    """Dual-space encoder: widths of the features at 1/2, 1/4 and 1/8 of the resolution."""
+    """Dual-space encoder.
 
+    ``residual``: three widths, of the features at 1/2, 1/4 and 1/8 of the resolution. ``ir_se``:
+    the trunk of pSp and e4e, with widths and numbers of units of its four stages, and its factor of
+    squeeze and excitation; ``pretrained.encoder`` and ``pretrained.swapper`` overrule them.
+    ``resolution``: side of the images that it sees; larger ones are pooled. 0: that of the images.
+    """
+
+    backbone: str = "residual"
+    resolution: int = 0
     widths: tuple[int, ...] = (32, 64, 96)
+    units: tuple[int, ...] = (3, 4, 14, 3)
+    squeeze: int = 16
     pose_space: str = "spatial_const"
 
 
@@ -124,18 +142,26 @@ class OptimizerConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """One training run; ``compute_dtype`` is that of the StyleGAN2 networks' convolutions."""
+    """One training run.
+
+    ``compute_dtype`` is that of the convolutions of the StyleGAN2 networks and of an ``ir_se``
+    encoder; ``remat`` says what their backward pass keeps of a block (``REMAT_POLICIES``).
+    ``loss_resolution``: side to which images are pooled before the losses of task ``swap`` look at
+    them; the discriminator sees them whole. 0: not pooled.
+    """
 
     task: str = "swap"
     seed: int = 0
     num_steps: int = 1000
     batch_size: int = 16
     resolution: int = 64
+    loss_resolution: int = 0
     log_every: int = 20
     checkpoint_every: int = 500
     sample_every: int = 500
     keep_checkpoints: int = 2
     compute_dtype: str = "float32"
+    remat: str = "none"
     data: DataConfig = DataConfig()
     generator: GeneratorConfig = GeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
@@ -192,6 +218,16 @@ class Config:
             faults.append(
                 f"swap.channel_groups is {self.swap.channel_groups}; expected a divisor of "
                 f"generator.w_dim ({self.generator.w_dim})"
+            )
+        for name in ("loss_resolution", "encoder.resolution"):
+            side = _value(self, name)
+            if side < 0 or (side and self.resolution % side):
+                faults.append(f"{name} is {side}; expected 0 or a divisor of {self.resolution}")
+        stages = 4 if self.encoder.backbone == "ir_se" else 3
+        if len(self.encoder.widths) != stages:
+            faults.append(
+                f"encoder.widths is {self.encoder.widths}; expected {stages} widths for "
+                f"encoder.backbone {self.encoder.backbone}"
             )
         return faults
 
@@ -257,7 +293,11 @@ _RULES: tuple[_Rule, ...] = (
     ("discriminator.channel_max", _positive, "a number above 0"),
     ("discriminator.mbstd_group_size", _positive, "a number above 0"),
     ("discriminator.mbstd_blocks", _positive, "a number above 0"),
-    ("encoder.widths", lambda w: len(w) == 3 and min(w) > 0, "three positive widths"),
+    ("remat", _one_of(REMAT), f"one of {REMAT}"),
+    ("encoder.backbone", _one_of(BACKBONES), f"one of {BACKBONES}"),
+    ("encoder.widths", lambda w: len(w) > 0 and min(w) > 0, "positive widths"),
+    ("encoder.units", lambda n: len(n) == 4 and min(n) > 0, "four positive numbers"),
+    ("encoder.squeeze", _positive, "a number above 0"),
     ("encoder.pose_space", _one_of(POSE_SPACES), f"one of {POSE_SPACES}"),
     ("swap.channel_groups", _positive, "a number above 0"),
     ("swap.width", _positive, "a number above 0"),
@@ -282,6 +322,7 @@ _RULES: tuple[_Rule, ...] = (
     ("optimizer.ema_kimg", _positive, "a number above 0"),
     ("optimizer.r1_interval", _positive, "a number above 0"),
     ("optimizer.path_interval", _positive, "a number above 0"),
+    ("pretrained", lambda p: set(p) <= set(PRETRAINED), f"directories of {PRETRAINED}"),
     ("losses", lambda w: all(v >= 0 for v in w.values()), "weights of 0 or more"),
 )
 

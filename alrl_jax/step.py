@@ -24,6 +24,26 @@ def compile_step(
 ) -> jax.stages.Compiled:
     """Compiles one update, ahead of its first call.
 
+    Args:
+        task: gives the update; the other arguments are those of ``lower_step``.
+
+    Returns:
+        A function of the leaves of ``state``, which it consumes, and the leaves of
+        ``(frozen, batch)``; it returns the leaves of the new state, and the metrics by name.
+    """
+    return lower_step(task, phase, mesh, state, frozen, batch).compile()
+
+
+def lower_step(
+    task: Trainable,
+    phase: Hashable,
+    mesh: jax.sharding.Mesh,
+    state: PyTree,
+    frozen: dict[str, PyTree],
+    batch: PyTree,
+) -> jax.stages.Lowered:
+    """Traces one update into a program.
+
     It works on flat lists: while lowering, JAX fills the trees of arguments with descriptions
     that are no arrays, and structs with checked shapes would refuse these.
 
@@ -31,13 +51,12 @@ def compile_step(
         task: gives the update.
         phase: its static choices.
         mesh: devices on which the arguments lie.
-        state: an example, as are the next two.
+        state: an example, as are the next two: arrays, or ``jax.ShapeDtypeStruct`` alone.
         frozen: variables of networks that are not trained.
         batch: a global batch.
 
     Returns:
-        A function of the leaves of ``state``, which it consumes, and the leaves of
-        ``(frozen, batch)``; it returns the leaves of the new state, and the metrics by name.
+        What ``compile_step`` compiles.
     """
     state_leaves, state_structure = jax.tree.flatten(state)
     other_leaves, other_structure = jax.tree.flatten((frozen, batch))
@@ -52,7 +71,7 @@ def compile_step(
         return new_leaves, metrics
 
     jitted = jax.jit(step, donate_argnums=0, out_shardings=sharding.replicated(mesh))
-    return jitted.lower(state_leaves, other_leaves).compile()
+    return jitted.lower(state_leaves, other_leaves)
 
 
 @jax.jit

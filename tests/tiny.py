@@ -13,11 +13,25 @@ from alrl_jax.config import Config
 from alrl_jax.model_directory import save_model
 from alrl_jax.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
+from tools.fabricate_models import Sizes
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 CONFIG_NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
 RESOLUTION = 32
 BATCH = 8
+NARROW = Sizes(
+    w_dim=16,
+    channel_base=256,
+    channel_max=16,
+    mapping_layers=2,
+    widths=(4, 6, 8, 16),
+    units=(1, 2, 1, 1),
+    squeeze=2,
+    encoder_resolution=32,
+    identity_resolution=32,
+    embedding_width=10,
+)
+"""Sizes of networks of others, as small as the tiny configs."""
 
 
 def tiny_config(name: str, identity: Path | None = None, **changes: Any) -> Config:
@@ -52,9 +66,8 @@ def tiny_config(name: str, identity: Path | None = None, **changes: Any) -> Conf
         **{key.replace("__", "."): value for key, value in changes.items()},
     }
     if identity is not None:
-        for key in config.pretrained:
-            small[f"pretrained.{key}"] = ""
-        small["pretrained.identity"] = str(identity)
+        named = {f"pretrained.{key}": "" for key in config.pretrained}
+        small = {**named, "pretrained.identity": str(identity), **small}
     config.update_from_flattened_dict(small)
     return Config.from_dict(config.to_dict())
 

@@ -6,7 +6,7 @@ from alrl_jax.tasks.identity import IdentityTask
 from alrl_jax.tasks.swap import SwapTask
 from alrl_jax.tasks.task import ExportedModel, Phase, Task
 
-__all__ = ["TASKS", "ExportedModel", "Phase", "Task", "make_task"]
+__all__ = ["TASKS", "ExportedModel", "Phase", "SwapTask", "Task", "make_task"]
 
 TASKS = {"generator": GeneratorTask, "identity": IdentityTask, "swap": SwapTask}
 

@@ -21,7 +21,8 @@ from alrl_jax.models.functional import apply
 from alrl_jax.models.swap import FactorProbe
 from alrl_jax.models.swapper import Networks
 from alrl_jax.state import PyTree, TrainState, ema_decay, update_ema
-from alrl_jax.tasks.generator import discriminator_config, discriminator_gradient, generator_config
+from alrl_jax.tasks import pooling, warm_start
+from alrl_jax.tasks.generator import discriminator_gradient
 from alrl_jax.tasks.pretrained import Reader, like, read_pretrained, read_pretrained_meta
 from alrl_jax.tasks.task import ExportedModel, Metrics, Phase, check_losses, network_optimizer
 from alrl_jax.types import PairBatch, SwapOutput
@@ -40,7 +41,8 @@ class SwapTask:
     """End-to-end face swapping.
 
     Trained: ``encoder``, ``swap`` and, where the config says so, ``generator``; for training only,
-    a ``discriminator`` and the ``probe`` of the attribute groups. Frozen: ``identity``.
+    a ``discriminator`` and the ``probe`` of the attribute groups. Frozen: ``identity``, else the
+    ``generator``, and the statistics of an encoder's batch normalisation.
     """
 
     name = "swap"
@@ -48,15 +50,16 @@ class SwapTask:
 
     def __init__(self, config: Config) -> None:
         check_losses(config)
+        warm_start.check_frozen_generator(config)
         self._config = config
         self._model_config = swapper_config(config)
-        self._swapper = build_swapper(self._model_config)
+        self._swapper = build_swapper(self._model_config, config.remat)
         self._probe = FactorProbe(
             attribute_groups=ATTRIBUTE_GROUPS,
             factor_groups=tuple(FACTOR_GROUPS.values()),
             channel_groups=config.swap.channel_groups,
         )
-        self._discriminator = build_discriminator(discriminator_config(config))
+        self._discriminator = build_discriminator(warm_start.discriminator_values(config))
         rates = config.optimizer
         lazy = rates.r1_interval if self._weight("r1") else 0
         optimizer = network_optimizer(config, rates.learning_rate, algorithm=rates.algorithm)
@@ -74,23 +77,16 @@ class SwapTask:
             )
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
-        """The identity net."""
+        """The identity net, and the generator where it is held still."""
         identity = read_pretrained(self._config, "identity", ("identity",), read)
-        return {"identity": identity}
+        frozen = {"identity": identity}
+        if not self._config.generator.train:
+            frozen["generator"] = warm_start.load_generator(self._config, read)
+        return frozen
 
     def load_pretrained(self, read: Reader = read_model) -> dict[str, PyTree]:
-        """Start values: ``generator`` (with its discriminator) or a whole ``swapper``."""
-        trees: dict[str, PyTree] = {}
-        if self._config.pretrained.get("generator"):
-            variables = read_pretrained(self._config, "generator", ("generator",), read)
-            trees["generator"] = {k: variables[k] for k in ("params", "constants")}
-            if "discriminator" in variables:
-                trees["discriminator"] = variables["discriminator"]
-        if self._config.pretrained.get("swapper"):
-            variables = read_pretrained(self._config, "swapper", ("swapper",), read)
-            names = ("encoder", "swap", "generator", "probe", "discriminator")
-            trees |= {name: variables[name] for name in names if name in variables}
-        return trees
+        """Start values of what is trained; see ``warm_start.load_networks``."""
+        return warm_start.load_networks(self._config, read)
 
     def init(self, key: Key[Array, ""], pretrained: dict[str, PyTree]) -> TrainState:
         """Fresh weights, replaced by what is pretrained."""
@@ -104,21 +100,27 @@ class SwapTask:
         fresh["probe"] = self._probe.init(keys[1], codes, jnp.ones(shape))
         discriminator = self._discriminator.init(keys[2], images)
         fresh["discriminator"] = discriminator["params"]
-        networks = {name: like(name, fresh[name], pretrained) for name in fresh}
+        names = ("swap", "probe", "generator", "discriminator")
+        networks = {name: like(name, fresh[name], pretrained) for name in names}
+        encoder = warm_start.start_encoder(fresh["encoder"], pretrained)
+        statistics = {name: tree for name, tree in encoder.items() if name != "params"}
         params = {
-            "encoder": networks["encoder"],
+            "encoder": {"params": encoder["params"]},
             "swap": networks["swap"],
             "probe": networks["probe"],
-            "generator": networks["generator"]["params"],
             "discriminator": networks["discriminator"],
         }
-        averaged = ("encoder", "swap", "generator")
+        moving = {"encoder": statistics} if statistics else {}
+        if self._config.generator.train:
+            params["generator"] = networks["generator"]["params"]
+            moving["constants"] = networks["generator"]["constants"]
+        averaged = {"encoder", "swap", "generator"} & params.keys()
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
             ema={name: jax.tree.map(jnp.copy, params[name]) for name in averaged},
             opt_state={name: o.init(params[name]) for name, o in self._optimizers.items()},
-            moving={"constants": networks["generator"]["constants"]},
+            moving=moving,
         )
 
     def phase(self, step: int) -> Phase:
@@ -137,19 +139,21 @@ class SwapTask:
         discriminator = {**trained, **others}["discriminator"]
         trained.pop("discriminator", None)
 
-        def loss(params: PyTree) -> tuple[Array, tuple[SwapForward, Metrics]]:
-            forward = self._forward(
+        def loss(params: PyTree) -> tuple[Array, tuple[SwapForward, Array, Metrics]]:
+            forward, generated = self._forward(
                 {**others, **params, "discriminator": discriminator}, state, frozen, batch, key
             )
             total, values = total_loss(self.name, forward, self._config.losses)
-            return total, (forward, values)
+            return total, (forward, generated, values)
 
-        (total, (forward, values)), gradients = jax.value_and_grad(loss, has_aux=True)(trained)
+        (total, (forward, generated, values)), gradients = jax.value_and_grad(loss, has_aux=True)(
+            trained
+        )
         metrics = {"loss/total": total, **{f"loss/{k}": v for k, v in values.items()}}
         metrics["gates/mean"] = jnp.mean(forward.swapped.gates.attributes)
         if "discriminator" in self._optimizers:
             weight = self._weight("r1") * self._config.optimizer.r1_interval if phase.r1 else 0.0
-            fake = jax.lax.stop_gradient(forward.swapped.generated)
+            fake = jax.lax.stop_gradient(generated)
             d_loss, gradients["discriminator"], d_metrics = discriminator_gradient(
                 self._judge, discriminator, batch.target.image, fake, weight
             )
@@ -190,8 +194,11 @@ class SwapTask:
         frozen: dict[str, PyTree],
         batch: PairBatch,
         key: Key[Array, ""],
-    ) -> SwapForward:
-        """Everything that the losses read; what no loss with a weight reads is not computed."""
+    ) -> tuple[SwapForward, Float[Array, "b h w 3"]]:
+        """Everything that the losses read, and the generated faces as they were drawn.
+
+        What no loss with a weight reads is not computed.
+        """
         swapper = self._swapper
         networks = self._networks(params, state, frozen)
         both = swapper.encode(networks, _interleave(batch.source.image, batch.target.image))
@@ -214,40 +221,50 @@ class SwapTask:
         image, mask = swapper.finish(
             networks, generated, batch.target.image, target.region_logits, drawn_region
         )
+        swapped = SwapOutput(image, generated, mask, gates, codes)
+        # From here on all is as large as the losses see it, but what the discriminator judges.
+        side = self._config.loss_resolution or self._config.resolution
+        swapped = pooling.pool_output(swapped, side)
+        faces = pooling.pool_faces(batch.target, side)
+        reconstructed = pooling.pool_images(reconstructed, side)
         analyser = networks["identity"]
         read = lambda x: apply(swapper.identity, analyser, x)  # noqa: E731
         features = lambda x: apply(swapper.identity, analyser, x, method="features")  # noqa: E731
-        return SwapForward(
-            source=batch.source,
-            target=batch.target,
+        forward = SwapForward(
+            source=pooling.pool_faces(batch.source, side),
+            target=faces,
             same_identity=batch.same_identity,
-            source_encoding=source,
-            target_encoding=target,
-            generated_encoding=encoded,
-            swapped=SwapOutput(image, generated, mask, gates, codes),
+            source_encoding=pooling.resize_encoding(source, side),
+            target_encoding=pooling.resize_encoding(target, side),
+            generated_encoding=pooling.resize_encoding(encoded, side),
+            swapped=swapped,
             reconstructed=reconstructed,
             source_embedding=embedding,
-            swap_factors=read(image),
-            target_factors=read(batch.target.image),
-            target_features=features(batch.target.image),
-            generated_features=features(generated),
+            swap_factors=read(swapped.image),
+            target_factors=read(faces.image),
+            target_features=features(faces.image),
+            generated_features=features(swapped.generated),
             reconstructed_features=features(reconstructed),
             factors=apply(self._probe, params["probe"], target.codes, gates.owners),
             swap_logits=self._judge(params["discriminator"], generated),
             face_labels=jnp.asarray(synthetic.FACE_LABELS),
-            w_avg=state.moving["constants"]["mapping"]["w_avg"],
+            w_avg=networks["generator"]["constants"]["mapping"]["w_avg"],
             gate_budget=jnp.asarray(self._config.swap.gate_budget, jnp.float32),
         )
+        return forward, generated
 
     def _swap(self, networks: Networks, batch: PairBatch) -> SwapOutput:
         origins = self._swapper.origins({})
         return self._swapper.swap(networks, batch.source.image, batch.target.image, origins)
 
     def _networks(self, params: PyTree, state: TrainState, frozen: dict[str, PyTree]) -> Networks:
+        generator = frozen.get("generator")
+        if generator is None:
+            generator = {"params": params["generator"], "constants": state.moving["constants"]}
         return {
-            "encoder": params["encoder"],
+            "encoder": {**params["encoder"], **state.moving.get("encoder", {})},
             "swap": params["swap"],
-            "generator": {"params": params["generator"], "constants": state.moving["constants"]},
+            "generator": generator,
             "identity": frozen["identity"],
         }
 
@@ -283,14 +300,12 @@ class SwapTask:
 def swapper_config(config: Config) -> dict:
     """Plain values that rebuild the swapper."""
     identity = read_pretrained_meta(config, "identity", ("identity",))
+    generator = warm_start.generator_values(config)
     return {
         "resolution": config.resolution,
-        "generator": generator_config(config),
+        "generator": generator,
         "identity": identity["config"],
-        "encoder": {
-            "widths": list(config.encoder.widths),
-            "pose_space": config.encoder.pose_space,
-        },
+        "encoder": warm_start.encoder_values(config, generator),
         "swap": {
             "channel_groups": config.swap.channel_groups,
             "width": config.swap.width,

@@ -12,10 +12,11 @@ import pytest
 
 from alrl_jax import sharding
 from alrl_jax.errors import UserError
-from alrl_jax.model_directory import save_model
+from alrl_jax.model_directory import read_model, save_model
 from alrl_jax.step import compile_step
 from alrl_jax.tasks import Task, make_task
 from tests import tiny
+from tools.fabricate_models import fabricate
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -111,13 +112,27 @@ def test_a_swap_step_moves_what_it_trains(tiny_task: Callable[..., Task]) -> Non
     jax.tree.map(np.testing.assert_array_equal, before.moving, after.moving)
 
 
-def test_a_frozen_generator_stays(tiny_task: Callable[..., Task]) -> None:
-    task = tiny_task("synthetic_64", generator__train=False, **FEW_LOSSES)
-    before = jax.jit(task.init)(jax.random.key(0), {})
+def test_a_frozen_generator_is_an_argument(tiny_task: Callable[..., Task], tmp_path: Path) -> None:
+    path = fabricate(tmp_path, ["generator"], tiny.RESOLUTION, tiny.NARROW)["generator"]
+    frozen = {"generator__train": False, "pretrained__generator": str(path)}
+    task = tiny_task("synthetic_64", **frozen, **FEW_LOSSES)
+    before = jax.jit(task.init)(jax.random.key(0), task.load_pretrained())
     after, metrics, _ = run(task, devices=1)
-    for name in ("generator", "discriminator"):
-        jax.tree.map(np.testing.assert_array_equal, before.params[name], after.params[name])
+    jax.tree.map(
+        np.testing.assert_array_equal, before.params["discriminator"], after.params["discriminator"]
+    )
+    for tree in (after.params, after.ema, after.opt_state, after.moving, task.load_pretrained()):
+        assert "generator" not in tree and "constants" not in tree
     assert "loss/discriminator" not in metrics[0]
+    exported = task.export(after, task.load_frozen())
+    _, variables = read_model(path)
+    jax.tree.map(np.testing.assert_array_equal, exported.variables["generator"], variables)
+    assert exported.config["generator"]["demod_convention"] == "scaled"
+
+
+def test_a_frozen_generator_has_to_be_a_trained_one(tiny_task: Callable[..., Task]) -> None:
+    with pytest.raises(UserError, match=r"generator.train is False without pretrained.generator"):
+        tiny_task("synthetic_64", generator__train=False)
 
 
 def test_the_loss_of_a_fixed_batch_falls(tiny_task: Callable[..., Task]) -> None:

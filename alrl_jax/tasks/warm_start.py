@@ -1,0 +1,179 @@
+"""The networks that a swapper starts training from: whose architecture, and whose weights."""
+
+from typing import Any
+
+from alrl_jax.config import Config
+from alrl_jax.errors import UserError
+from alrl_jax.models.backbones import STRIDE
+from alrl_jax.models.stylegan2 import num_latents
+from alrl_jax.state import PyTree
+from alrl_jax.tasks.generator import discriminator_config, generator_config
+from alrl_jax.tasks.pretrained import Reader, like, read_pretrained, read_pretrained_meta
+
+Values = dict[str, Any]
+
+ENCODERS = ("psp", "e4e")
+FROM_SWAPPER = ("encoder", "swap", "generator", "probe", "discriminator")
+
+
+def generator_values(config: Config) -> Values:
+    """Plain values that rebuild the generator: the pretrained one's, else the config's.
+
+    Raises:
+        UserError: if it has classes, or codes that the swap module cannot split.
+    """
+    name = "swapper" if config.pretrained.get("swapper") else "generator"
+    if not config.pretrained.get(name):
+        return generator_config(config)
+    found = read_pretrained_meta(config, name, (name,))["config"]
+    found = found["generator"] if name == "swapper" else found
+    where = f"pretrained.{name} is {config.pretrained[name]}"
+    if found.get("label_dim"):
+        raise UserError(
+            f"{where}, a generator of {found['label_dim']} classes; expected one without; name "
+            "another directory"
+        )
+    width, groups = found["w_dim"], config.swap.channel_groups
+    if width % groups:
+        raise UserError(
+            f"{where} with codes of width {width}; expected a multiple of swap.channel_groups "
+            f"({groups}); change that"
+        )
+    return {**found, "dtype": config.compute_dtype, "discriminator": discriminator_values(config)}
+
+
+def discriminator_values(config: Config) -> Values:
+    """Plain values that rebuild the discriminator: the pretrained one's, else the config's."""
+    own = discriminator_config(config)
+    if not config.pretrained.get("discriminator"):
+        return own
+    found = read_pretrained_meta(config, "discriminator", ("discriminator",))["config"]
+    if found.get("label_dim"):
+        raise UserError(
+            f"pretrained.discriminator is {config.pretrained['discriminator']}, one of "
+            f"{found['label_dim']} classes; expected one without; name another directory"
+        )
+    return {**found, "mbstd_blocks": own["mbstd_blocks"], "dtype": own["dtype"]}
+
+
+def encoder_values(config: Config, generator: Values) -> Values:
+    """Plain values that rebuild the encoder: the pretrained one's, else the config's.
+
+    Args:
+        config: of the run.
+        generator: what ``generator_values`` gives.
+
+    Raises:
+        UserError: if a pretrained encoder does not fit the generator, or nothing of it is used.
+    """
+    values = config.encoder
+    common = {"pose_space": values.pose_space}
+    if config.pretrained.get("swapper"):
+        found = read_pretrained_meta(config, "swapper", ("swapper",))["config"]["encoder"]
+        return {**found, **common, **({"dtype": config.compute_dtype} if "dtype" in found else {})}
+    resolution = values.resolution or config.resolution
+    if values.backbone == "residual":
+        if config.pretrained.get("encoder"):
+            raise UserError(
+                f"pretrained.encoder is {config.pretrained['encoder']}, but encoder.backbone is "
+                "residual; expected ir_se; set --config.encoder.backbone=ir_se"
+            )
+        return common | {"resolution": values.resolution, "widths": list(values.widths)}
+    codes = {"num_styles": num_latents(config.resolution), "code_width": generator["w_dim"]}
+    own = {"widths": list(values.widths), "units": list(values.units), "squeeze": values.squeeze}
+    found = {**own, "offsets": False, "centred": True}
+    if config.pretrained.get("encoder"):
+        found = read_pretrained_meta(config, "encoder", ENCODERS, resolution)["config"]
+        _check_fits(config, found, codes | {"input_channels": 3})
+    elif values.widths[-1] != codes["code_width"] or resolution < 2 * STRIDE:
+        raise UserError(
+            f"encoder.widths is {values.widths} at {resolution} pixels; expected the last width to "
+            f"be that of the generator's codes ({codes['code_width']}) and {2 * STRIDE} pixels or "
+            "more for encoder.backbone ir_se; change them"
+        )
+    kept = {name: found[name] for name in (*own, "offsets", "centred")}
+    dtype = {"dtype": config.compute_dtype}
+    return common | {"backbone": "ir_se", "resolution": resolution} | kept | dtype
+
+
+def check_frozen_generator(config: Config) -> None:
+    """Raises UserError if the generator is held still but nobody trained it."""
+    named = config.pretrained.get("generator") or config.pretrained.get("swapper")
+    if not config.generator.train and not named:
+        raise UserError(
+            "generator.train is False without pretrained.generator; expected the directory of a "
+            "trained one; set --config.pretrained.generator=DIR"
+        )
+
+
+def load_generator(config: Config, read: Reader) -> PyTree:
+    """Variables of the pretrained generator."""
+    if config.pretrained.get("swapper"):
+        return read_pretrained(config, "swapper", ("swapper",), read)["generator"]
+    variables = read_pretrained(config, "generator", ("generator",), read)
+    return {name: variables[name] for name in ("params", "constants")}
+
+
+def load_networks(config: Config, read: Reader) -> dict[str, PyTree]:
+    """Start values of what is trained.
+
+    Returns:
+        Variables by network; ``trunk``: of a converted encoder; ``w_avg``: of the generator, where
+        its trunk would else have no centre.
+    """
+    trees: dict[str, PyTree] = {}
+    named = config.pretrained.get
+    if named("generator"):
+        variables = read_pretrained(config, "generator", ("generator",), read)
+        trees["generator"] = {name: variables[name] for name in ("params", "constants")}
+        if "discriminator" in variables and not named("discriminator"):
+            trees["discriminator"] = variables["discriminator"]
+    if named("discriminator"):
+        variables = read_pretrained(config, "discriminator", ("discriminator",), read)
+        trees["discriminator"] = variables["params"]
+    if named("swapper"):
+        variables = read_pretrained(config, "swapper", ("swapper",), read)
+        trees |= {name: variables[name] for name in FROM_SWAPPER if name in variables}
+    elif named("encoder"):
+        trees["trunk"] = read_pretrained(config, "encoder", ENCODERS, read, _ANY_SIZE)
+    elif "generator" in trees:
+        trees["w_avg"] = trees["generator"]["constants"]["mapping"]["w_avg"]
+    if not config.generator.train:
+        trees.pop("generator", None)
+    return trees
+
+
+def start_encoder(fresh: PyTree, pretrained: dict[str, PyTree]) -> PyTree:
+    """Variables of the encoder before the first update.
+
+    Args:
+        fresh: those of a new one.
+        pretrained: what ``load_networks`` gives.
+    """
+    if "encoder" in pretrained:
+        return like("encoder", fresh, pretrained)
+    trunk = {name: tree["trunk"] for name, tree in fresh.items() if "trunk" in tree}
+    if not trunk:
+        return fresh
+    if "trunk" in pretrained:
+        trunk = like("encoder", trunk, {"encoder": pretrained["trunk"]})
+    elif "w_avg" in pretrained:
+        average = trunk["constants"]["latent_avg"]
+        trunk["constants"] = {"latent_avg": average + pretrained["w_avg"]}
+    return {name: {**tree, **_only(name, trunk)} for name, tree in fresh.items()}
+
+
+_ANY_SIZE = 0
+
+
+def _only(name: str, trunk: PyTree) -> PyTree:
+    return {"trunk": trunk[name]} if name in trunk else {}
+
+
+def _check_fits(config: Config, found: Values, wanted: Values) -> None:
+    for name, value in wanted.items():
+        if found[name] != value:
+            raise UserError(
+                f"pretrained.encoder is {config.pretrained['encoder']} with {name}={found[name]}; "
+                f"expected {value}, as the generator and its images have; name another directory"
+            )
