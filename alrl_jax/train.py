@@ -4,34 +4,41 @@
 the newest checkpoint; a finished run ends at once. SIGTERM and SIGINT save and end with status 0.
 """
 
+import os
+import platform
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
 from absl import flags, logging
 from ml_collections import config_flags
 
-from alrl_jax import checkpoint
+from alrl_jax import checkpoint, lineage, provenance
 from alrl_jax.command_line import run
 from alrl_jax.config import Config
+from alrl_jax.data.origin import data_entry
 from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.data.sources import open_source
 from alrl_jax.errors import UserError
 from alrl_jax.loop import Batches, Schedule, fit
 from alrl_jax.metrics import TrainingDiverged
+from alrl_jax.model_card import write_card
 from alrl_jax.tasks import make_task
 from alrl_jax.workdir import open_workdir
 
 
-def train(config: Config, workdir: Path) -> int:
+def train(config: Config, workdir: Path, command: str = "") -> int:
     """Trains, or goes on training, in a directory.
 
     Args:
         config: what to train on what, and for how long.
-        workdir: gets ``config.json``, ``checkpoints/``, ``metrics.jsonl`` and ``samples/``.
+        workdir: gets ``config.json``, ``origin.json``, ``checkpoints/``, ``metrics.jsonl``,
+            ``samples/`` and at the end ``MODEL_CARD.md``.
+        command: line that started this, to be noted.
 
     Returns:
         Finished updates.
@@ -47,7 +54,28 @@ def train(config: Config, workdir: Path) -> int:
             return finished
         task = make_task(config)
         batches = open_batches(config, task.batch_kind)
-        return fit(task, batches, workdir, schedule(config), config.seed)
+        if jax.process_index() == 0:
+            lineage.write_origin(workdir, origin(config, command))
+        step = fit(task, batches, workdir, schedule(config), config.seed)
+        if jax.process_index() == 0:
+            write_card(workdir)
+        return step
+
+
+def origin(config: Config, command: str) -> dict[str, Any]:
+    """Where a run comes from: code, machine, data, and the weights that it takes from others."""
+    device, data = jax.devices()[0], config.data
+    return {
+        "command": command,
+        "git_revision": provenance.git_revision(),
+        "hardware": f"{jax.device_count()} x {device.device_kind} ({device.platform}), "
+        f"{os.cpu_count()} CPU cores, {platform.machine()}",
+        "jax": jax.__version__,
+        "data": data_entry(
+            data.source, data.path, data.split, data.num_identities, data.images_per_identity
+        ),
+        "pretrained": lineage.entries(config.pretrained),
+    }
 
 
 def schedule(config: Config) -> Schedule:
@@ -116,7 +144,8 @@ def main(argv: Sequence[str]) -> int:
         jax.distributed.initialize()
     config = Config.from_dict(flags.FLAGS.config.to_dict())
     try:
-        train(config, Path(flags.FLAGS.workdir))
+        command = shlex.join(["python", "-m", "alrl_jax.train", *sys.argv[1:]])
+        train(config, Path(flags.FLAGS.workdir), command)
     except TrainingDiverged as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -16,7 +16,7 @@ PACKAGE = ROOT / "alrl_jax"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "types"),
     ("command_line", "config", "model_directory", "provenance", "workdir"),
-    ("lineage",),
+    ("lineage", "model_texts"),
     ("models.upfirdn",),
     ("models.ops",),
     ("models.layers",),
@@ -43,6 +43,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("convert.*",),
     ("convert",),
     ("sharding", "checkpoint", "metrics"),
+    ("model_card",),
     ("step",),
     ("loop",),
     ("loaded_model",),

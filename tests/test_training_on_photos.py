@@ -18,6 +18,7 @@ from alrl_jax.data.photos import LAYOUTS, photo_plan
 from alrl_jax.data.shards import prepare
 from alrl_jax.data.trees import open_tree
 from alrl_jax.errors import UserError
+from alrl_jax.model_card import CARD_FILE
 from alrl_jax.model_directory import read_model
 from alrl_jax.train import open_batches, train
 from tests import tiny
@@ -102,6 +103,11 @@ def test_a_run_becomes_a_model_directory(photos: Path, tmp_path: Path) -> None:
     package(tmp_path / "run", tmp_path / "model", "make it so", half=True)
     meta, _ = read_model(tmp_path / "model")
     assert meta["source"]["steps"] == 2 and meta["source"]["command"] == "make it so"
+    assert meta["source"]["data"]["images"] == 12, "and whose pictures they are, nobody said"
+    assert "not stated" in meta["source"]["licence"]
+    for name in ("run", "model"):
+        text = (tmp_path / name / CARD_FILE).read_text()
+        assert "| training steps | 2 |" in text and "| images | 12 |" in text
     faces = tiny.random_faces(2).image
     packaged, live = (alrl_jax.load(tmp_path / name)(faces) for name in ("model", "run"))
     np.testing.assert_allclose(packaged, live, atol=0.01)
@@ -144,6 +150,8 @@ def test_the_swap_learns_the_masks_of_real_faces(tmp_path: Path) -> None:
     (line,) = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     metrics = json.loads(line)
     assert metrics["loss/region"] > 0 and metrics["loss/parsing"] > 0
+    card = (tmp_path / "run" / CARD_FILE).read_text()
+    assert "| identity | identity | identity |" in card and "CelebAMask-HQ: non-com" in card
     assert np.isfinite([value for value in metrics.values() if isinstance(value, float)]).all()
 
 

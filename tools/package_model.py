@@ -2,50 +2,24 @@
 
     python -m tools.package_model --workdir=runs/NAME --output=alrl_jax/embedded/NAME --half
 
-The record goes into ``source`` of ``model.json``: configuration, command, seed, steps, hardware and
-the last training figures.
+The record goes into ``source`` of ``model.json``: configuration, command, seed, steps, hardware,
+the last training figures, and the data and weights it was made from with their licences.
+``MODEL_CARD.md`` tells it to people, with the figures of ``metrics.json`` where the run has one.
 """
 
-import os
-import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import jax
 from absl import flags
 
 from alrl_jax.command_line import run
 from alrl_jax.loading import export_workdir
-from alrl_jax.metrics import read_metrics
+from alrl_jax.model_card import FIGURES_FILE, training_record, write_card
 from alrl_jax.model_directory import save_model
-from alrl_jax.workdir import read_config
+from alrl_jax.provenance import write_text
 
 TRAINING_ONLY = ("probe", "discriminator")
 """Networks that only training reads."""
-
-
-def training_record(workdir: Path, step: int, command: str) -> dict[str, Any]:
-    """How a run was made: what someone needs who wants to make it again.
-
-    Args:
-        workdir: directory of the run.
-        step: of the checkpoint that is packaged.
-        command: line that started the training.
-    """
-    lines = [line for line in read_metrics(workdir) if line["step"] <= step]
-    config = read_config(workdir) or {}
-    return {
-        "command": command,
-        "seed": config.get("seed"),
-        "steps": step,
-        "images": step * config.get("batch_size", 0),
-        "hardware": f"{os.cpu_count()} CPU cores, {platform.machine()}, {jax.default_backend()}",
-        "jax": jax.__version__,
-        "config": config,
-        "last_metrics": lines[-1] if lines else None,
-        "licence": "Apache-2.0; trained on faces that this project renders",
-    }
 
 
 def package(
@@ -56,7 +30,7 @@ def package(
     Args:
         workdir: directory of the run.
         output: model directory to write.
-        command: line that started the training.
+        command: line that started the training; by default what training noted.
         half: store half precision.
         training_networks: keep what only training reads.
 
@@ -68,6 +42,10 @@ def package(
     kept = {name: tree for name, tree in model.variables.items() if name not in dropped}
     source = training_record(workdir, step, command)
     save_model(output, model.kind, model.config, kept, source=source, half=half)
+    figures = workdir / FIGURES_FILE
+    if figures.is_file():
+        write_text(output / FIGURES_FILE, figures.read_text(encoding="utf-8"))
+    write_card(output)
     return f"{output}: {model.kind} after {step} steps"
 
 
@@ -82,7 +60,7 @@ def cli() -> None:
     """Defines the flags and runs."""
     flags.DEFINE_string("workdir", None, "Directory of the training run.")
     flags.DEFINE_string("output", None, "Model directory to write.")
-    flags.DEFINE_string("command", "", "Line that started the training, for the record.")
+    flags.DEFINE_string("command", "", "Line that started the training, if it noted none.")
     flags.DEFINE_bool("half", False, "Store half precision.")
     flags.DEFINE_bool("training_networks", False, "Keep what only training reads.")
     flags.mark_flags_as_required(["workdir", "output"])
