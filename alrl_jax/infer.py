@@ -21,13 +21,20 @@ from typing import Any
 import jax
 import numpy as np
 from absl import flags
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from tqdm import tqdm
 
 from alrl_jax import command_line, provenance
-from alrl_jax.data.alignment import Alignment, centre_square, crop_face, find_face, paste_face
-from alrl_jax.data.decode import UnreadableImageError, read_photo
-from alrl_jax.data.pair_list import PairFiles, read_pairs
+from alrl_jax.data.decode import UnreadableImageError
+from alrl_jax.data.face_photos import Face, FacePhoto, read_faces
+from alrl_jax.data.landmarks import (
+    LANDMARK_SOURCES,
+    FaceFinder,
+    FaceNotFoundError,
+    check_choice,
+)
+from alrl_jax.data.pair_list import PairFiles, list_pairs
+from alrl_jax.data.paste import BLENDS, PasteOptions, paste_face
 from alrl_jax.errors import UserError
 from alrl_jax.loading import load
 from alrl_jax.sharding import make_mesh, shard_batch
@@ -45,16 +52,12 @@ class Settings:
     identity_from: str = "source"
     aligned: bool = False
     aligned_source: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Face:
-    """A photo and where its face is."""
-
-    photo: UInt8[np.ndarray, "h w 3"]
-    alignment: Alignment
-    crop: Float[np.ndarray, "r r 3"]
-    sha256: str
+    landmarks_from: str = "cascade"
+    landmarks_sha256: str | None = None
+    """Of the landmark file or the detector's model file, where one was given."""
+    face: str = "largest"
+    source_face: str = "largest"
+    paste: PasteOptions = PasteOptions()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +66,17 @@ class Job:
 
     number: int
     files: PairFiles
-    source: Face | None = None
-    target: Face | None = None
+    source: FacePhoto | None = None
+    target: FacePhoto | None = None
     status: str = ""
     reason: str | None = None
+
+    @property
+    def places(self) -> list[tuple[Face, Face]]:
+        """The source's face and where it is to go, once for every face of the target."""
+        if self.source is None or self.target is None:
+            return []
+        return [(self.source.faces[0], face) for face in self.target.faces]
 
 
 class PairFailed(Exception):
@@ -80,11 +90,20 @@ class Swapping:
         model: a swapper; ``swap`` takes batches of its resolution.
         settings: whose pose and identity, and whether pictures are face crops already.
         output: directory of the outputs; must exist.
+        landmarks_path: file of ``settings.landmarks_from``; None where it needs none.
+
+    Raises:
+        UserError: what finds the faces cannot be opened.
     """
 
-    def __init__(self, model: Any, settings: Settings, output: Path) -> None:
+    def __init__(
+        self, model: Any, settings: Settings, output: Path, landmarks_path: Path | None = None
+    ) -> None:
         self.model, self.settings, self.output = model, settings, output
         self.resolution = int(model.config["resolution"])
+        self.finder = None
+        if not settings.aligned:
+            self.finder = FaceFinder(settings.landmarks_from, landmarks_path, self.resolution)
         self.model_sha256 = provenance.variables_sha256(model.variables)
         self.mesh = make_mesh(jax.local_devices())
 
@@ -118,77 +137,96 @@ class Swapping:
             hashes = {name: _hash(name, getattr(files, name)) for name in FACES}
             if self._is_done(number, files, hashes):
                 return Job(number, files, status="skipped", reason="done by an earlier run")
-            source, target = (self._face(n, getattr(files, n), hashes[n]) for n in FACES)
+            source, target = (self._photo(n, getattr(files, n), hashes[n]) for n in FACES)
         except PairFailed as error:
             return Job(number, files, status="failed", reason=str(error))
         return Job(number, files, source, target)
 
-    def _face(self, name: str, path: Path, sha256: str) -> Face:
+    def _photo(self, name: str, path: Path, sha256: str) -> FacePhoto:
+        """Reads a picture and cuts out the faces that the settings choose."""
+        settings = self.settings
+        is_crop = settings.aligned or (name == "source" and settings.aligned_source)
+        finder = None if is_crop else self.finder
+        choice = settings.source_face if name == "source" else settings.face
         try:
-            photo = read_photo(path)
-        except UnreadableImageError as error:
+            return read_faces(path, sha256, finder, choice, self.resolution)
+        except (UnreadableImageError, FaceNotFoundError) as error:
             raise PairFailed(f"{name}: {error}") from error
-        is_crop = self.settings.aligned or (name == "source" and self.settings.aligned_source)
-        alignment = (centre_square if is_crop else find_face)(photo, self.resolution)
-        if alignment is None:
-            raise PairFailed(f"{name}: no face found; crops need --aligned or --aligned_source")
-        return Face(photo, alignment, crop_face(photo, alignment), sha256)
 
     def _finish(self, jobs: list[Job], batch_size: int) -> list[Job]:
-        """Swaps the ready ones of a batch and writes their outputs."""
-        ready = [job for job in jobs if not job.status]
-        if not ready:
-            return jobs
-        padded = ready + [ready[-1]] * (batch_size - len(ready))
-        faces = {name: np.stack([getattr(job, name).crop for job in padded]) for name in FACES}
-        faces = shard_batch(self.mesh, faces)
+        """Swaps the faces of the ready pairs of a batch and writes their outputs."""
+        places = [place for job in jobs for place in job.places]
+        swapped = []
+        for start in range(0, len(places), batch_size):
+            swapped += self._swap(places[start : start + batch_size], batch_size)
+        following = iter(swapped)
+        return [
+            self._write(job, [next(following) for _ in job.places]) if job.places else job
+            for job in jobs
+        ]
+
+    def _swap(
+        self, places: list[tuple[Face, Face]], batch_size: int
+    ) -> list[tuple[Float[np.ndarray, "r r 3"], Float[np.ndarray, "r r 1"]]]:
+        """Generated faces and masks, of at most a batch of sources and targets."""
+        padded = places + [places[-1]] * (batch_size - len(places))
+        columns = zip(FACES, zip(*padded, strict=True), strict=True)
+        crops = {name: np.stack([face.crop for face in faces]) for name, faces in columns}
+        crops = shard_batch(self.mesh, crops)
         swapped = self.model.swap(
-            faces["source"],
-            faces["target"],
+            crops["source"],
+            crops["target"],
             pose_from=self.settings.pose_from,
             identity_from=self.settings.identity_from,
         )
         generated, mask = np.asarray(swapped.generated), np.asarray(swapped.mask)
-        rows = {job.number: row for row, job in enumerate(ready)}
-        return [
-            self._write(job, generated[rows[job.number]], mask[rows[job.number]])
-            if job.number in rows
-            else job
-            for job in jobs
-        ]
+        return list(zip(generated, mask, strict=True))[: len(places)]
 
     def _write(
-        self, job: Job, generated: Float[np.ndarray, "r r 3"], mask: Float[np.ndarray, "r r 1"]
+        self,
+        job: Job,
+        swapped: list[tuple[Float[np.ndarray, "r r 3"], Float[np.ndarray, "r r 1"]]],
     ) -> Job:
-        """Pastes the face back and writes picture and sidecar."""
-        if job.target is None or not (np.isfinite(generated).all() and np.isfinite(mask).all()):
+        """Pastes the faces back and writes picture and sidecar."""
+        assert job.target is not None
+        if not all(np.isfinite(values).all() for face in swapped for values in face):
             reason = "the model gave numbers that are not finite"
-            return dataclasses.replace(job, status="failed", reason=reason)
-        image = paste_face(job.target.photo, job.target.alignment, generated, mask)
+            return Job(job.number, job.files, status="failed", reason=reason)
+        picture = job.target.picture
+        colour = picture.colour
+        for face, (generated, mask) in zip(job.target.faces, swapped, strict=True):
+            options = self.settings.paste
+            colour = paste_face(colour, face.alignment, face.crop, generated, mask, options)
         path = self._path(job.number, job.files)
-        provenance.write_png(path, image, provenance.metadata(self.model_sha256))
-        provenance.write_json(path.with_suffix(".json"), self._sidecar(job, path, mask))
+        image, fields = picture.with_alpha(colour), provenance.metadata(self.model_sha256)
+        provenance.write_png(path, image, fields, picture.icc_profile)
+        masks = [mask for _, mask in swapped]
+        provenance.write_json(path.with_suffix(".json"), self._sidecar(job, path, masks))
         return Job(job.number, job.files, status="done")
 
     def _path(self, number: int, files: PairFiles) -> Path:
         return self.output / output_name(number, files)
 
-    def _sidecar(self, job: Job, path: Path, mask: Float[np.ndarray, "r r 1"]) -> dict[str, Any]:
+    def _sidecar(
+        self, job: Job, path: Path, masks: list[Float[np.ndarray, "r r 1"]]
+    ) -> dict[str, Any]:
         faces = {}
         for name in FACES:
-            face: Face = getattr(job, name)
+            photo: FacePhoto = getattr(job, name)
+            matrices = [face.alignment.matrix.tolist() for face in photo.faces]
             faces[name] = {
                 "file": self._relative(getattr(job.files, name)),
-                "sha256": face.sha256,
-                "width": face.photo.shape[1],
-                "height": face.photo.shape[0],
-                "photo_to_crop": face.alignment.matrix.tolist(),
+                "sha256": photo.sha256,
+                "width": photo.picture.seen.shape[1],
+                "height": photo.picture.seen.shape[0],
+                "photo_to_crop": matrices[0],
+                "all_photo_to_crop": matrices,
             }
         return {
             **self._recipe({name: faces[name]["sha256"] for name in FACES}),
             **faces,
             "output": {"file": path.name, "sha256": provenance.file_sha256(path)},
-            "swapped_share_of_crop": float(np.mean(mask)),
+            "swapped_share_of_crop": float(np.mean(masks)),
             "digital_source_type": provenance.DIGITAL_SOURCE_TYPE,
             "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
@@ -243,26 +281,6 @@ def _hash(name: str, path: Path) -> str:
         raise PairFailed(f"{name}: {error.strerror}") from error
 
 
-def list_pairs(pairs: str | None, source: str | None, target: str | None) -> list[PairFiles]:
-    """The pairs that the flags name.
-
-    Raises:
-        UserError: neither a CSV file nor both pictures, or all of them; no such file.
-    """
-    if pairs is not None:
-        if source is not None or target is not None:
-            raise UserError("got --pairs beside --source or --target; expected one way; drop one")
-        return read_pairs(Path(pairs))
-    if source is None or target is None:
-        raise UserError(
-            f"got --source={source} --target={target}; expected both, or --pairs=FILE.csv; add them"
-        )
-    for name, path in (("source", source), ("target", target)):
-        if not Path(path).is_file():
-            raise UserError(f"got --{name}={path}; expected a picture file; check the path")
-    return [PairFiles(Path(source), Path(target))]
-
-
 def load_swapper(directory: str) -> Any:
     """A model that can swap.
 
@@ -294,20 +312,42 @@ def make_output(path: str) -> Path:
     return Path(path)
 
 
+def read_settings(values: Any, landmarks_path: Path | None) -> Settings:
+    """The settings that the flags ask for.
+
+    Raises:
+        UserError: a choice of faces that is none; no such landmark file.
+    """
+    if landmarks_path is not None and (values.aligned or not landmarks_path.is_file()):
+        raise UserError(
+            f"got --landmarks_path={landmarks_path}; expected a file, and no --aligned; mend it"
+        )
+    return Settings(
+        pose_from=values.pose_from,
+        identity_from=values.identity_from,
+        aligned=values.aligned,
+        aligned_source=values.aligned_source,
+        landmarks_from=values.landmarks_from,
+        landmarks_sha256=None if landmarks_path is None else provenance.file_sha256(landmarks_path),
+        face=check_choice("face", values.face, several=True),
+        source_face=check_choice("source_face", values.source_face, several=False),
+        paste=PasteOptions(values.blend, values.colour_match, values.feather),
+    )
+
+
 def main(argv: list[str]) -> int:
     """Swaps what the flags say; gives the exit status."""
     del argv
     values = flags.FLAGS
     pairs = list_pairs(values.pairs, values.source, values.target)
+    landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
+    settings = read_settings(values, landmarks_path)
     model = load_swapper(values.model)
-    settings = Settings(
-        values.pose_from, values.identity_from, values.aligned, values.aligned_source
-    )
-    output = make_output(values.output)
-    results = Swapping(model, settings, output).run(pairs, values.batch_size)
+    swapping = Swapping(model, settings, make_output(values.output), landmarks_path)
+    results = swapping.run(pairs, values.batch_size)
     counts = {s: sum(r["status"] == s for r in results) for s in ("done", "skipped", "failed")}
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
-    print(f"{told}: {output / RESULTS_FILE}")
+    print(f"{told}: {swapping.output / RESULTS_FILE}")
     for result in results:
         if result["status"] == "failed":
             print(f"  pair {result['number']}: {result['reason']}")
@@ -325,6 +365,16 @@ def define_flags() -> None:
     flags.DEFINE_enum("identity_from", "source", FACES, "Whose identity the result has.")
     flags.DEFINE_boolean("aligned", False, "Pictures are face crops; look for no face in them.")
     flags.DEFINE_boolean("aligned_source", False, "Only the sources are face crops.")
+    rows = list(LANDMARK_SOURCES)
+    flags.DEFINE_enum("landmarks_from", "cascade", rows, "What finds faces; cascade is coarse.")
+    flags.DEFINE_string("landmarks_path", None, "Landmark file, or the detector's model file.")
+    flags.DEFINE_string("face", "largest", "Faces of the target: largest, all, or a number from 0.")
+    flags.DEFINE_string("source_face", "largest", "Face of the source: largest, or a number.")
+    flags.DEFINE_enum("blend", "feather", list(BLENDS), "How the swapped face is joined in.")
+    flags.DEFINE_boolean("colour_match", False, "Give it the colours of the original face.")
+    flags.DEFINE_float(
+        "feather", 0.0, "Soft edge added to the mask, share of the crop's side.", 0.0, 0.5
+    )
     flags.DEFINE_integer("batch_size", 16, "Pairs swapped at a time.", lower_bound=1)
 
 

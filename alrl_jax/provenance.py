@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 from flax import traverse_util
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+
+from alrl_jax import png
 
 DIGITAL_SOURCE_TYPE = (
     "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -81,8 +83,20 @@ def metadata(model_sha256: str, source_type: str = DIGITAL_SOURCE_TYPE) -> dict[
     return dict(zip(FIELDS, (source_type, TOOL, tool_version(), model_sha256), strict=True))
 
 
-def write_png(path: Path, image: UInt8[np.ndarray, "h w 3"], fields: Mapping[str, str]) -> None:
-    """Writes a picture with provenance fields, all at once or not at all."""
+def write_png(
+    path: Path,
+    image: UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"],
+    fields: Mapping[str, str],
+    icc_profile: bytes | None = None,
+) -> None:
+    """Writes a picture with provenance fields, all at once or not at all.
+
+    Args:
+        path: of the file.
+        image: RGB or RGBA, of 8 or 16 bits.
+        fields: see ``metadata``; none are written where this is empty.
+        icc_profile: colour profile of the image.
+    """
     info = PngInfo()
     for name, value in fields.items():
         info.add_text(_PREFIX + name, value)
@@ -93,7 +107,7 @@ def write_png(path: Path, image: UInt8[np.ndarray, "h w 3"], fields: Mapping[str
         info.add_itxt(_XMP_KEY, packet)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        Image.fromarray(image).save(temporary, format="PNG", pnginfo=info)
+        temporary.write_bytes(png.encode(image, info, icc_profile))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

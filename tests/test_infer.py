@@ -205,6 +205,13 @@ def test_main_ends_with_3_when_a_pair_failed(
         "identity_from": "source",
         "aligned": True,
         "aligned_source": False,
+        "landmarks_from": "cascade",
+        "landmarks_path": None,
+        "face": "largest",
+        "source_face": "largest",
+        "blend": "feather",
+        "colour_match": False,
+        "feather": 0.0,
         "batch_size": 4,
     }
     monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**values))

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "alrl_jax"
 # above; `name.*` stands for every module of a folder that no other line names, and these may
 # import each other. `__init__` modules stand above what their folder holds.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "types"),
+    ("errors", "png", "types"),
     ("command_line", "config", "model_directory", "provenance", "workdir"),
     ("lineage", "model_texts"),
     ("models.upfirdn",),
@@ -68,7 +68,9 @@ CONFINED = {
 # May be loaded by the function that needs them, never by importing the package.
 OPTIONAL = (
     "clu",
+    "cv2",
     "matplotlib",
+    "mediapipe",
     "scipy",
     "skimage",
     "tensorboard",

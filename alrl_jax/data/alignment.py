@@ -1,30 +1,43 @@
-"""From a photo to an FFHQ-like square crop, and back.
+"""Where a face lies in its photo: from landmarks to crops, by matrices that lead both ways.
 
 A crop is told by an affine matrix from photo to crop coordinates; the same matrix serves both ways.
-Coordinates are continuous (x right, y down): pixel i covers [i, i + 1). Crops found here are
-upright squares; the two ways through the matrix hold for rotated ones as well.
+Coordinates are continuous (x right, y down): pixel i covers [i, i + 1), its centre is i + 0.5.
+``data.landmarks`` finds the points, ``data.paste`` brings a crop back into its photo.
 """
 
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Integer, UInt8
 from PIL import Image
-
-from alrl_jax.errors import UserError
-
-FACE_BOX_TO_CROP = 1.75
-"""Side of the FFHQ-like crop over the side of the detector's box."""
-FACE_BOX_UP = 0.04
-"""How far the crop's centre lies above the box's, as a share of the box's side."""
-EDGE_RAMP = 0.06
-"""Width of the soft edge of a crop that ends inside the photo, as a share of its side."""
-STRIP_ROWS = 256
-DETECTION_SIDE = 480
-"""The detector looks at photos scaled so that their shorter side has this many pixels."""
 
 Photo = UInt8[np.ndarray, "h w 3"]
 Crop = Float[np.ndarray, "r r 3"]
+Points = Float[np.ndarray, "n 2"]
+
+# Groups of points whose means are, as they are seen in the picture: left eye, right eye, tip of the
+# nose, left and right corner of the mouth. 5: in this order. 68: the scheme of dlib and 300-W. 478:
+# MediaPipe's face landmarker; of the eyes the points that correspond to the 68 (corners and lids,
+# so that a glance to the side moves nothing).
+LANDMARK_GROUPS: dict[int, tuple[tuple[int, ...], ...]] = {
+    5: ((0,), (1,), (2,), (3,), (4,)),
+    68: ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (30,), (48,), (54,)),
+    478: ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380), (1,), (61,), (291,)),
+}
+
+ARCFACE_SIDE = 112
+ARCFACE_TEMPLATE = (
+    (38.2946, 51.6963),
+    (73.5318, 51.5014),
+    (56.0252, 71.7366),
+    (41.5493, 92.3655),
+    (70.7299, 92.2041),
+)
+"""The five points in ArcFace's crop of 112 px; whole numbers are centres of pixels."""
+
+
+class LandmarkError(ValueError):
+    """Points that are no face; the message says why, in a few words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,62 +60,113 @@ def square(left: float, top: float, side: float, resolution: int) -> Alignment:
     return Alignment(np.array(rows, np.float64), resolution)
 
 
-def centre_square(photo: Photo, resolution: int) -> Alignment:
+def centre_square(photo: UInt8[np.ndarray, "h w 3"], resolution: int) -> Alignment:
     """The largest centred square: for pictures that are face crops already."""
     height, width = photo.shape[:2]
     side = min(height, width)
     return square((width - side) / 2, (height - side) / 2, float(side), resolution)
 
 
-def find_face(photo: Photo, resolution: int) -> Alignment | None:
-    """The crop round the largest frontal face, or None where there is none.
+def five_points(points: Points) -> Float[np.ndarray, "5 2"]:
+    """Eyes, tip of the nose and corners of the mouth, each pair left to right in the picture.
 
-    The detector is the frontal-face cascade of local binary patterns that scikit-image ships. It is
-    made for upright, frontal faces; turned ones may be missed.
+    Args:
+        points: 5, 68 or 478 landmarks, in the order of ``LANDMARK_GROUPS``.
 
     Raises:
-        UserError: scikit-image is not installed.
+        LandmarkError: another number, not finite, eyes or mouth in one place, or mirrored.
     """
-    try:
-        import skimage.data
-        import skimage.feature
-    except ImportError:
-        raise UserError(
-            "got photos without --aligned; expected scikit-image, which finds the faces; "
-            "do pip install 'alrl_jax[photos]', or pass --aligned for pictures that are face crops"
-        ) from None
-    cascade = skimage.feature.Cascade(skimage.data.lbp_frontal_face_cascade_filename())
-    padded, offset, scale = _for_detection(photo)
-    found = cascade.detect_multi_scale(
-        img=padded, scale_factor=1.15, step_ratio=1, min_size=(60, 60), max_size=padded.shape[:2]
-    )
-    if not found:
-        return None
-    box = max(found, key=lambda face: face["width"])
-    side = box["width"] / scale
-    x = (box["c"] - offset[0] + box["width"] / 2) / scale
-    y = (box["r"] - offset[1] + box["height"] / 2) / scale - FACE_BOX_UP * side
-    crop = FACE_BOX_TO_CROP * side
-    return square(x - crop / 2, y - crop / 2, crop, resolution)
+    groups = LANDMARK_GROUPS.get(len(points))
+    if groups is None:
+        numbers = ", ".join(map(str, LANDMARK_GROUPS))
+        raise LandmarkError(f"{len(points)} landmarks; expected one of {numbers}")
+    five = np.stack([points[list(group)].mean(axis=0) for group in groups]).astype(np.float64)
+    if not np.isfinite(five).all():
+        raise LandmarkError("landmarks that are not finite")
+    (ex, ey), (mx, my) = _face_axes(five)
+    if ex * my - ey * mx <= 0:
+        raise LandmarkError(
+            "landmarks in a wrong order: the eye and the corner of the mouth that are left in the "
+            "picture come first"
+        )
+    return five
 
 
-def _for_detection(
-    photo: Photo,
-) -> tuple[UInt8[np.ndarray, "y x 3"], tuple[int, int], float]:
-    """The photo at the detector's size with a margin, the margin's size, and the scale.
+def _face_axes(five: Float[np.ndarray, "5 2"]) -> Float[np.ndarray, "2 2"]:
+    """The ways from the left eye to the right one, and from between the eyes to the mouth."""
+    return np.stack([five[1] - five[0], five[3:5].mean(axis=0) - five[:2].mean(axis=0)])
 
-    The margin lets a face that fills its picture be found: the cascade wants some room round it.
+
+def ffhq(points: Points, resolution: int) -> Alignment:
+    """The crop as FFHQ's faces are cut: rotated with the face, a similarity.
+
+    Its horizontal axis is the mean of the eyes' direction and of the normal on the way to the
+    mouth; its half side the larger of 2 eye distances and 1.8 ways from eyes to mouth; its centre
+    a tenth of that way below the eyes. FFHQ's own files were also padded by blurred reflections
+    where the square leaves the photo, which is not done here: the photo's edge goes on.
+
+    Args:
+        points: 5, 68 or 478 landmarks in continuous coordinates.
+        resolution: side of the crop in px.
+
+    Raises:
+        LandmarkError: see ``five_points``.
+
+    Source: Karras et al. 2019 (arXiv 1812.04948), appendix A, as pSp and e4e align their input.
     """
-    height, width = photo.shape[:2]
-    scale = DETECTION_SIDE / min(height, width)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    scaled = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR))
-    margin = DETECTION_SIDE // 4
-    padded = np.pad(scaled, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
-    return padded, (margin, margin), scale
+    five = five_points(points)
+    eye_to_eye, eye_to_mouth = _face_axes(five)
+    x = eye_to_eye + np.array([eye_to_mouth[1], -eye_to_mouth[0]])
+    half = max(2.0 * np.linalg.norm(eye_to_eye), 1.8 * np.linalg.norm(eye_to_mouth))
+    x *= half / np.linalg.norm(x)
+    y = np.array([-x[1], x[0]])
+    corner = five[:2].mean(axis=0) + 0.1 * eye_to_mouth - x - y
+    to_photo = np.eye(3)
+    to_photo[:2] = np.stack([2 * x / resolution, 2 * y / resolution, corner], axis=1)
+    return Alignment(np.linalg.inv(to_photo), resolution)
 
 
-def crop_face(photo: Photo, alignment: Alignment) -> Crop:
+def arcface(points: Points, resolution: int = ARCFACE_SIDE) -> Alignment:
+    """The crop that ArcFace networks were trained on: the points brought nearest to the template.
+
+    Args:
+        points: 5, 68 or 478 landmarks in continuous coordinates.
+        resolution: side of the crop in px; the template is scaled to it.
+
+    Raises:
+        LandmarkError: see ``five_points``.
+
+    Source: Deng et al. 2019 (arXiv 1801.07698); the template is insightface's.
+    """
+    template = (np.array(ARCFACE_TEMPLATE) + 0.5) * (resolution / ARCFACE_SIDE)
+    return Alignment(similarity(five_points(points), template), resolution)
+
+
+def similarity(
+    source: Float[np.ndarray, "n 2"], target: Float[np.ndarray, "n 2"]
+) -> Float[np.ndarray, "3 3"]:
+    """The rotation, scale and shift that bring points nearest to others (least squares).
+
+    Raises:
+        LandmarkError: the source points are all in one place.
+
+    Source: Umeyama 1991, Least-squares estimation of transformation parameters.
+    """
+    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
+    a, b = source - source_mean, target - target_mean
+    spread = float(np.sum(a**2))
+    if spread == 0.0:
+        raise LandmarkError("landmarks all in one place")
+    u, singular, vt = np.linalg.svd(b.T @ a)
+    signs = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])  # no mirroring
+    turn = (u * signs) @ vt * (np.sum(singular * signs) / spread)
+    matrix = np.eye(3)
+    matrix[:2, :2] = turn
+    matrix[:2, 2] = target_mean - turn @ source_mean
+    return matrix
+
+
+def crop_face(photo: UInt8[np.ndarray, "h w 3"], alignment: Alignment) -> Crop:
     """Cuts the crop out of a photo; outside the photo its edge goes on.
 
     A photo much larger than the crop is box-averaged first, so that nothing aliases.
@@ -118,66 +182,24 @@ def crop_face(photo: Photo, alignment: Alignment) -> Crop:
     samples = 2 if reach / factor > 1.05 else 1
     grid = (np.arange(alignment.resolution * samples) + 0.5) / samples
     x, y = np.meshgrid(grid, grid)
-    pixels = _bilinear(reduced.astype(np.float32), *_apply(to_reduced, x, y))
+    pixels = bilinear(reduced, *apply(to_reduced, x, y))
     r = alignment.resolution
     pixels = pixels.reshape(r, samples, r, samples, 3).mean(axis=(1, 3))
     return (pixels / 127.5 - 1).astype(np.float32)
 
 
-def paste_face(
-    photo: Photo, alignment: Alignment, generated: Crop, mask: Float[np.ndarray, "r r 1"]
-) -> Photo:
-    """Blends a generated crop into its photo: ``photo + mask * (generated - photo)``.
-
-    Pixels whose mask is 0, and all outside the crop, stay equal bit for bit. Where the crop ends
-    inside the photo the mask fades out towards the edge.
-
-    Args:
-        photo: the untouched photo.
-        alignment: where the crop was cut.
-        generated: what the generator drew, in [-1, 1], not blended yet.
-        mask: share of the generated face in every pixel of the crop.
-    """
-    left, top, right, bottom = _bounds(alignment, photo.shape[1], photo.shape[0])
-    share = mask * _ramp(photo, alignment)
-    result = photo.copy()
-    # In strips, so that a photo of many megapixels needs little memory.
-    for start in range(top, bottom, STRIP_ROWS):
-        rows, columns = slice(start, min(start + STRIP_ROWS, bottom)), slice(left, right)
-        result[rows, columns] = _blend(photo, alignment, generated, share, rows, columns)
-    return result
-
-
-def _blend(
-    photo: Photo,
-    alignment: Alignment,
-    generated: Crop,
-    share: Float[np.ndarray, "r r 1"],
-    rows: slice,
-    columns: slice,
-) -> UInt8[np.ndarray, "y x 3"]:
-    """One part of a photo with the generated face blended in."""
-    old = photo[rows, columns]
-    x, y = np.meshgrid(
-        np.arange(columns.start, columns.stop) + 0.5, np.arange(rows.start, rows.stop) + 0.5
-    )
-    u, v = _apply(alignment.matrix, x, y)
-    inside = (u >= 0) & (u <= alignment.resolution) & (v >= 0) & (v <= alignment.resolution)
-    weight = _bilinear(share, u, v) * inside[..., None]
-    face = (_bilinear(generated, u, v) + 1) * 127.5
-    blended = np.clip(np.rint(old + weight * (face - old)), 0, 255).astype(np.uint8)
-    return np.where(weight > 0, blended, old)
-
-
-def _apply(
+def apply(
     matrix: Float[np.ndarray, "3 3"], x: Float[np.ndarray, "h w"], y: Float[np.ndarray, "h w"]
 ) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
+    """Brings points through an affine matrix."""
     a = matrix[:2]
     return a[0, 0] * x + a[0, 1] * y + a[0, 2], a[1, 0] * x + a[1, 1] * y + a[1, 2]
 
 
-def _bilinear(
-    image: Float[np.ndarray, "h w c"], x: Float[np.ndarray, "i j"], y: Float[np.ndarray, "i j"]
+def bilinear(
+    image: Float[np.ndarray, "h w c"] | Integer[np.ndarray, "h w c"],
+    x: Float[np.ndarray, "i j"],
+    y: Float[np.ndarray, "i j"],
 ) -> Float[np.ndarray, "i j c"]:
     """Samples at continuous coordinates; beyond the edge, the edge pixel."""
     height, width = image.shape[:2]
@@ -189,28 +211,3 @@ def _bilinear(
     upper = image[y0, x0] * (1 - fx) + image[y0, x1] * fx
     lower = image[y1, x0] * (1 - fx) + image[y1, x1] * fx
     return upper * (1 - fy) + lower * fy
-
-
-def _bounds(alignment: Alignment, width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the photo's pixels that the crop may touch."""
-    inverse, r = np.linalg.inv(alignment.matrix), float(alignment.resolution)
-    corners = np.array([[0.0, 0.0, r, r], [0.0, r, 0.0, r]])
-    x, y = inverse[:2, :2] @ corners + inverse[:2, 2:]
-    left, top = max(0, int(np.floor(x.min()))), max(0, int(np.floor(y.min())))
-    return left, top, min(width, int(np.ceil(x.max()))), min(height, int(np.ceil(y.max())))
-
-
-def _ramp(photo: Photo, alignment: Alignment) -> Float[np.ndarray, "r r 1"]:
-    """1 inside the crop, falling to 0 at those edges that lie inside the photo."""
-    r, inverse = alignment.resolution, np.linalg.inv(alignment.matrix)
-    height, width = photo.shape[:2]
-    centres = np.arange(r) + 0.5
-    rising = np.clip((centres - 0.5) / max(1.0, EDGE_RAMP * r), 0, 1)
-    weights = np.ones((r, r))
-    middles = ((0.0, r / 2), (float(r), r / 2), (r / 2, 0.0), (r / 2, float(r)))
-    fades = (rising[None, :], rising[None, ::-1], rising[:, None], rising[::-1, None])
-    for (u, v), fade in zip(middles, fades, strict=True):
-        x, y = inverse[:2] @ np.array([u, v, 1.0])
-        if 0.5 < x < width - 0.5 and 0.5 < y < height - 0.5:
-            weights = weights * fade
-    return weights[..., None].astype(np.float32)

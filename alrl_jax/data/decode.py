@@ -10,6 +10,7 @@ import functools
 import io
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -20,16 +21,20 @@ FORMATS = ("JPEG", "PNG", "WEBP")  # JPEG covers MPO, what phones write into .jp
 MIN_SIDE = 16
 """Pixels; in anything smaller there is no face to be seen."""
 
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+_UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
+    8: lambda pixels: np.rot90(pixels),
 }
+"""What turns stored pixels upright, by EXIF orientation."""
 _ORIENTATION = 0x0112
+
+
+Decoded = TypeVar("Decoded")
 
 
 class UnreadableImageError(ValueError):
@@ -53,7 +58,7 @@ def read_image(
             _expect_square(image)
         return _square(image, resolution)
 
-    return _read(photo, decode)
+    return decoded(photo, decode)
 
 
 def read_mask(mask: Path | bytes, resolution: int) -> Bool[np.ndarray, "r r"]:
@@ -64,7 +69,7 @@ def read_mask(mask: Path | bytes, resolution: int) -> Bool[np.ndarray, "r r"]:
     Raises:
         UnreadableImageError: for whatever reason the file gives no mask; it says which.
     """
-    return _read(mask, lambda image: _mask(image, resolution))
+    return decoded(mask, lambda image: _mask(image, resolution))
 
 
 def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
@@ -73,11 +78,15 @@ def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         UnreadableImageError: for whatever reason the file gives no picture; it says which.
     """
-    return _read(path, _whole)
+    return decoded(path, _whole)
 
 
-def _read(file: Path | bytes, decode: Callable[[Image.Image], np.ndarray]) -> np.ndarray:
-    """Opens a file and decodes it; whatever goes wrong becomes an UnreadableImageError."""
+def decoded(file: Path | bytes, decode: Callable[[Image.Image], Decoded]) -> Decoded:
+    """Opens a file and decodes it.
+
+    Raises:
+        UnreadableImageError: whatever goes wrong; it says what.
+    """
     try:
         opened = io.BytesIO(file) if isinstance(file, bytes) else file
         with Image.open(opened, formats=FORMATS) as image:
@@ -108,14 +117,14 @@ def _expect_square(image: Image.Image) -> None:
 def _whole(image: Image.Image) -> np.ndarray:
     """Decodes an opened image at its own size."""
     image.load()  # before looking for EXIF: a PNG may hold it at its end
-    return _upright(_to_rgb(image), _orientation(image))
+    return upright(image, np.asarray(to_rgb(image)))
 
 
 def _square(image: Image.Image, resolution: int) -> np.ndarray:
     """Decodes an opened image as a square."""
     image.draft("RGB", (2 * resolution, 2 * resolution))  # JPEG decoders can shrink as they decode
     image.load()
-    return _upright(square(image, resolution), _orientation(image))
+    return upright(image, np.asarray(square(image, resolution)))
 
 
 def _mask(image: Image.Image, resolution: int) -> np.ndarray:
@@ -131,15 +140,14 @@ def _mask(image: Image.Image, resolution: int) -> np.ndarray:
     return functools.reduce(np.maximum, channels) != 0
 
 
-def _upright(picture: Image.Image, orientation: int) -> np.ndarray:
-    """Turns a picture as its EXIF orientation asks."""
-    turn = _UPRIGHT.get(orientation)
-    return np.array(picture if turn is None else picture.transpose(turn))
+def upright(image: Image.Image, pixels: np.ndarray) -> np.ndarray:
+    """Turns pixels (h w ...) of an image that is loaded as its EXIF orientation asks."""
+    return np.array(_UPRIGHT.get(_orientation(image), lambda same: same)(pixels), order="C")
 
 
 def square(image: Image.Image, resolution: int) -> Image.Image:
     """Cuts out the centre square, as RGB, and resizes it to ``resolution`` with antialiasing."""
-    picture = _to_rgb(image)
+    picture = to_rgb(image)
     width, height = picture.size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
@@ -151,7 +159,7 @@ def square(image: Image.Image, resolution: int) -> Image.Image:
     )
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
+def to_rgb(image: Image.Image) -> Image.Image:
     """Converts any mode to RGB; transparent pixels lie on white."""
     if image.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion would clip
         values = np.asarray(image).astype(np.float32) / 257

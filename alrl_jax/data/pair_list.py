@@ -62,6 +62,26 @@ def _pair(path: Path, line: int, row: dict[str, str | None]) -> PairFiles:
     return PairFiles(source, target, (row.get("skin_tone") or "").strip())
 
 
+def list_pairs(pairs: str | None, source: str | None, target: str | None) -> list[PairFiles]:
+    """The pairs that the flags name.
+
+    Raises:
+        UserError: neither a CSV file nor both pictures, or all of them; no such file.
+    """
+    if pairs is not None:
+        if source is not None or target is not None:
+            raise UserError("got --pairs beside --source or --target; expected one way; drop one")
+        return read_pairs(Path(pairs))
+    if source is None or target is None:
+        raise UserError(
+            f"got --source={source} --target={target}; expected both, or --pairs=FILE.csv; add them"
+        )
+    for name, path in (("source", source), ("target", target)):
+        if not Path(path).is_file():
+            raise UserError(f"got --{name}={path}; expected a picture file; check the path")
+    return [PairFiles(Path(source), Path(target))]
+
+
 def draw_pairs(directory: Path, count: int | None, seed: int) -> list[PairFiles]:
     """Pairs of different pictures of a directory tree.
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from alrl_jax import lineage, provenance
-from alrl_jax.data.alignment import FACE_BOX_TO_CROP, FACE_BOX_UP
 from alrl_jax.data.cache import cache_directory
 from alrl_jax.data.folder import list_images
+from alrl_jax.data.landmarks import FACE_BOX_TO_CROP, FACE_BOX_UP
 from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import fid

@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
-from alrl_jax.data.alignment import centre_square, crop_face, find_face
+from alrl_jax.data.alignment import centre_square, crop_face
 from alrl_jax.data.decode import UnreadableImageError, read_photo
+from alrl_jax.data.landmarks import find_face
 from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import fid, image_metrics, judges, judging

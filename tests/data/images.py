@@ -45,16 +45,22 @@ def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def _deep_rgb() -> bytes:
-    """A PNG of 16 bits a channel, which Pillow reads but does not write."""
-    row = b"\0" + struct.pack(">3H", 0xFFFF, 0x8000, 0) * SIDE
-    head = struct.pack(">2I5B", SIDE, SIDE, 16, 2, 0, 0, 0)
+def deep_png(pixels: np.ndarray, colour_type: int) -> bytes:
+    """A PNG of 16 bits a channel, rows unfiltered; h w c as the colour type has it."""
+    height, width = pixels.shape[:2]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    head = struct.pack(">2I5B", width, height, 16, colour_type, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n"
         + _chunk(b"IHDR", head)
-        + _chunk(b"IDAT", zlib.compress(row * SIDE))
+        + _chunk(b"IDAT", zlib.compress(rows))
         + _chunk(b"IEND", b"")
     )
+
+
+def _deep_rgb() -> bytes:
+    """Orange, of 16 bits a channel, which Pillow reads but does not write."""
+    return deep_png(np.full((SIDE, SIDE, 3), (0xFFFF, 0x8000, 0), np.uint16), 2)
 
 
 def _bomb() -> bytes:

@@ -1,32 +1,28 @@
-"""Crops and paste-back: what the matrix must keep, and a real photograph's face."""
+"""The geometry of crops: known transforms are found again, whatever the number of landmarks."""
 
 import numpy as np
 import pytest
 
 from alrl_jax.data.alignment import (
-    Alignment,
+    ARCFACE_TEMPLATE,
+    LANDMARK_GROUPS,
+    LandmarkError,
+    arcface,
     centre_square,
     crop_face,
-    find_face,
-    paste_face,
+    ffhq,
+    five_points,
+    similarity,
     square,
 )
-
-
-def smooth(height: int, width: int) -> np.ndarray:
-    y, x = np.mgrid[:height, :width]
-    channels = [127 + 100 * np.sin(x / 9 + k) * np.cos(y / 11 - k) for k in range(3)]
-    return np.stack(channels, -1).astype(np.uint8)
+from tests.data.faces import FIVE, moved, transform, with_means
 
 
 def test_right_sized_square_is_its_own_crop() -> None:
     photo = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     alignment = centre_square(photo, 32)
     np.testing.assert_array_equal(alignment.matrix, np.eye(3))
-    crop = crop_face(photo, alignment)
-    np.testing.assert_allclose((crop + 1) * 127.5, photo, atol=1e-4)
-    ones = np.ones((32, 32, 1), np.float32)
-    np.testing.assert_array_equal(paste_face(photo, alignment, crop, ones), photo)
+    np.testing.assert_allclose((crop_face(photo, alignment) + 1) * 127.5, photo, atol=1e-4)
 
 
 def test_crop_of_a_constant_is_constant() -> None:
@@ -39,81 +35,103 @@ def test_crop_of_a_constant_is_constant() -> None:
 
 def test_points_come_back_through_the_matrix() -> None:
     alignment = square(13.5, 7.25, 90.0, 64)
-    corners = np.array([[13.5, 7.25, 1], [103.5, 97.25, 1]]).T
-    np.testing.assert_allclose((alignment.matrix @ corners)[:2].T, [[0, 0], [64, 64]], atol=1e-9)
+    corners = np.array([[13.5, 7.25], [103.5, 97.25]])
+    np.testing.assert_allclose(moved(corners, alignment.matrix), [[0, 0], [64, 64]], atol=1e-9)
 
 
-@pytest.mark.parametrize("side", [24, 64, 150])
-def test_untouched_crop_pastes_back_as_the_photo(side: int) -> None:
-    photo = smooth(160, 200)
-    alignment = square(30.0, 5.0, float(side), 64)
-    crop = crop_face(photo, alignment)
-    mask = np.zeros((64, 64, 1), np.float32)
-    mask[12:50, 16:48] = 1
-    pasted = paste_face(photo, alignment, crop, mask)
-    assert np.abs(pasted.astype(int) - photo.astype(int)).max() <= 4
+def test_crop_of_a_ramp_is_where_the_matrix_says() -> None:
+    """A picture whose colour is its place tells where every pixel of a turned crop came from."""
+    y, x = np.mgrid[:200, :200]
+    photo = np.stack([x, y, np.zeros_like(x)], -1).astype(np.uint8)
+    alignment = ffhq(moved(FIVE, transform(12, 0.09, (70.0, 72.0))), 16)
+    crop = (crop_face(photo, alignment) + 1) * 127.5 + 0.5
+    centres = np.stack(np.meshgrid(np.arange(16) + 0.5, np.arange(16) + 0.5), -1).reshape(-1, 2)
+    places = moved(centres, np.linalg.inv(alignment.matrix))
+    np.testing.assert_allclose(crop[..., :2].reshape(-1, 2), places, atol=0.75)
 
 
-def test_outside_the_mask_nothing_changes() -> None:
-    photo = np.random.default_rng(1).integers(0, 256, (120, 90, 3), dtype=np.uint8)
-    alignment = square(20.0, 30.0, 48.0, 32)
-    mask = np.zeros((32, 32, 1), np.float32)
-    mask[8:24, 8:24] = 1
-    pasted = paste_face(photo, alignment, np.ones((32, 32, 3), np.float32), mask)
-    changed = np.argwhere((pasted != photo).any(-1))
-    (top, left), (bottom, right) = changed.min(0), changed.max(0)
-    assert top >= 30 + 10 and left >= 20 + 10 and bottom < 30 + 38 and right < 20 + 38
-    assert (pasted[45:62, 35:52] == 255).all()
-
-
-def test_edges_inside_the_photo_fade() -> None:
-    photo = np.zeros((100, 100, 3), np.uint8)
-    whole = np.ones((50, 50, 1), np.float32)
-    white = np.ones((50, 50, 3), np.float32)
-    pasted = paste_face(photo, square(25.0, 25.0, 50.0, 50), white, whole)
-    assert pasted[50, 50].tolist() == [255] * 3
-    assert pasted[50, 25, 0] < 60 and pasted[25, 50, 0] < 60
-    at_border = paste_face(photo, centre_square(photo, 50), white, whole)
-    assert (at_border == 255).all()
-
-
-def test_crop_beyond_the_photo_and_photo_beyond_reach() -> None:
-    photo = smooth(40, 40)
-    over = square(-20.0, -20.0, 80.0, 32)
-    crop = crop_face(photo, over)
-    np.testing.assert_allclose((crop[0, 0] + 1) * 127.5, photo[0, 0], atol=8)
-    ones = np.ones((32, 32, 1), np.float32)
-    assert paste_face(photo, over, crop, ones).shape == photo.shape
-    away = square(100.0, 100.0, 20.0, 32)
-    np.testing.assert_array_equal(paste_face(photo, away, crop, ones), photo)
-
-
-def test_rotated_crop_comes_back() -> None:
-    photo = smooth(128, 128)
-    angle = np.deg2rad(20)
-    turn = np.array(
-        [[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]]
+def test_ffhq_square_of_an_upright_face() -> None:
+    """Eyes 100 apart, the mouth 110 below: the half side is 2 x 100, by hand."""
+    points = np.array([[200.0, 300], [300, 300], [250, 350], [210, 410], [290, 410]])
+    corners = np.array([[250.0 - 200, 311 - 200], [250 + 200, 311 + 200]])
+    np.testing.assert_allclose(
+        moved(corners, ffhq(points, 256).matrix), [[0, 0], [256, 256]], atol=1e-9
     )
-    alignment = Alignment(turn @ square(40.0, 20.0, 64.0, 64).matrix, 64)
-    mask = np.zeros((64, 64, 1), np.float32)
-    mask[16:48, 16:48] = 1
-    pasted = paste_face(photo, alignment, crop_face(photo, alignment), mask)
-    assert np.abs(pasted.astype(int) - photo.astype(int)).max() <= 4
-    white = paste_face(photo, alignment, np.ones((64, 64, 3), np.float32), mask)
-    assert 900 < (white == 255).all(-1).sum() < 1100
+    points[3:] += [0, 40]  # 1.8 x 150 is more than 2 x 100
+    corners = np.array([[250.0 - 270, 315 - 270], [250 + 270, 315 + 270]])
+    np.testing.assert_allclose(
+        moved(corners, ffhq(points, 64).matrix), [[0, 0], [64, 64]], atol=1e-9
+    )
 
 
-def test_face_of_a_photograph_is_framed() -> None:
-    data = pytest.importorskip("skimage.data")
-    photo = data.astronaut()
-    alignment = find_face(photo, 64)
-    assert alignment is not None
-    eyes_and_mouth = np.array([[206.0, 108, 1], [246, 106, 1], [226, 146, 1]]).T
-    (x1, x2, x3), (y1, y2, y3), _ = alignment.matrix @ eyes_and_mouth / 64
-    assert 0.25 < x1 < 0.45 < 0.55 < x2 < 0.75 and 0.4 < x3 < 0.6
-    assert 0.35 < y1 < 0.55 and 0.35 < y2 < 0.55 and 0.62 < y3 < 0.82
+@pytest.mark.parametrize("angle", [0, 17, 90, 180, -135])
+@pytest.mark.parametrize("crop", [ffhq, arcface])
+def test_crops_move_with_the_picture(crop: object, angle: float) -> None:
+    """Turning, scaling and shifting a photo leaves what a crop shows of it."""
+    assert crop in (ffhq, arcface)
+    change = transform(angle, 2.7, (-41.0, 300.0))
+    before, after = crop(FIVE, 128).matrix, crop(moved(FIVE, change), 128).matrix
+    np.testing.assert_allclose(after @ change, before, atol=1e-7)
 
 
-def test_no_face_is_told() -> None:
-    pytest.importorskip("skimage")
-    assert find_face(smooth(200, 300), 64) is None
+@pytest.mark.parametrize("number", [68, 478])
+def test_more_landmarks_agree_with_five(number: int) -> None:
+    points = with_means(FIVE, number)
+    np.testing.assert_allclose(five_points(points), FIVE, atol=1e-9)
+    np.testing.assert_allclose(ffhq(points, 64).matrix, ffhq(FIVE, 64).matrix, atol=1e-9)
+    np.testing.assert_allclose(arcface(points).matrix, arcface(FIVE).matrix, atol=1e-9)
+
+
+def test_groups_name_points_that_are_there() -> None:
+    for number, groups in LANDMARK_GROUPS.items():
+        members = [index for group in groups for index in group]
+        assert len(groups) == 5 and len(set(members)) == len(members)
+        assert min(members) >= 0 and max(members) < number
+
+
+def test_arcface_finds_a_transform_of_its_template() -> None:
+    truth = transform(-31, 0.37, (12.0, -7.0))
+    template = np.array(ARCFACE_TEMPLATE) + 0.5
+    points = moved(template, np.linalg.inv(truth))
+    np.testing.assert_allclose(arcface(points).matrix, truth, atol=1e-9)
+    larger = np.diag([2.0, 2.0, 1.0]) @ truth
+    np.testing.assert_allclose(arcface(points, 224).matrix, larger, atol=1e-9)
+
+
+def test_similarity_is_the_least_squares_one() -> None:
+    """Of noisy points: nothing nearby is better, and mirrored points are not mirrored back."""
+    rng = np.random.default_rng(3)
+    source = rng.normal(size=(9, 2))
+    for mirror in (1.0, -1.0):
+        target = moved(source * [mirror, 1], transform(50, 1.4, (3, 4))) + rng.normal(size=(9, 2))
+        best = similarity(source, target)
+        assert np.linalg.det(best) > 0
+        error = np.sum((moved(source, best) - target) ** 2)
+        for angle, scale, shift in (
+            (1, 1, (0, 0)),
+            (-1, 1, (0, 0)),
+            (0, 1.02, (0, 0)),
+            (0, 0.98, (0, 0)),
+            (0, 1, (0.02, 0)),
+            (0, 1, (0, -0.02)),
+        ):
+            other = moved(moved(source, best), transform(angle, scale, shift))
+            assert np.sum((other - target) ** 2) > error
+    with pytest.raises(LandmarkError, match="one place"):
+        similarity(np.ones((5, 2)), FIVE)
+
+
+@pytest.mark.parametrize(
+    ("points", "reason"),
+    [
+        (FIVE[:4], "4 landmarks"),
+        (FIVE[[1, 0, 2, 4, 3]], "wrong order"),
+        (FIVE * [1, -1], "wrong order"),
+        (np.where(FIVE == FIVE[2], np.nan, FIVE), "finite"),
+        (np.zeros((5, 2)), "wrong order"),
+    ],
+)
+def test_points_that_are_no_face(points: np.ndarray, reason: str) -> None:
+    for crop in (ffhq, arcface):
+        with pytest.raises(LandmarkError, match=reason):
+            crop(points, 64)

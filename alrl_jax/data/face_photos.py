@@ -1,0 +1,57 @@
+"""Photos with the faces in them that are to be swapped."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from alrl_jax.data.alignment import Alignment, centre_square, crop_face
+from alrl_jax.data.landmarks import FaceFinder, FaceNotFoundError
+from alrl_jax.data.picture import Picture, read_picture
+
+
+@dataclasses.dataclass(frozen=True)
+class Face:
+    """One face of a photo."""
+
+    alignment: Alignment
+    crop: Float[np.ndarray, "r r 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class FacePhoto:
+    """A photo and the faces in it that count: one of a source, one or more of a target."""
+
+    picture: Picture
+    faces: tuple[Face, ...]
+    sha256: str
+
+
+def read_faces(
+    path: Path, sha256: str, finder: FaceFinder | None, choice: str, resolution: int
+) -> FacePhoto:
+    """Reads a photo and cuts out the chosen faces.
+
+    Args:
+        path: of the photo.
+        sha256: of its file.
+        finder: what finds faces; None takes the centre square as the one face.
+        choice: which of the faces found; see ``landmarks.choose_faces``.
+        resolution: side of the crops in px.
+
+    Raises:
+        UnreadableImageError: the file gives no picture.
+        FaceNotFoundError: there is no such face in it.
+    """
+    picture = read_picture(path)
+    if finder is None:
+        alignments = [centre_square(picture.seen, resolution)]
+    else:
+        try:
+            alignments = finder.alignments(path, picture.seen, choice)
+        except FaceNotFoundError as error:
+            hint = "crops need --aligned or --aligned_source"
+            raise FaceNotFoundError(f"{error}; {hint}") from error
+    faces = tuple(Face(place, crop_face(picture.seen, place)) for place in alignments)
+    return FacePhoto(picture, faces, sha256)

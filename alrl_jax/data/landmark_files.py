@@ -1,0 +1,109 @@
+"""Files of face landmarks: JSON, NumPy archives and CSV.
+
+Each names pictures, by paths relative to the file itself, and gives the faces of each:
+
+- ``.json``: ``{"a.jpg": [[x, y], ...], "b.jpg": [[[x, y], ...], [[x, y], ...]], "c.jpg": []}``:
+  one face, two faces, none.
+- ``.npz``: arrays by the same names, of one face ``[n, 2]`` or of several ``[faces, n, 2]``.
+- ``.csv``: header ``file,x0,y0,x1,y1,...``, one line a face; a line without numbers says that the
+  picture has none. Cells at the end may be empty.
+
+n is 5, 68 or 478 (``alignment.LANDMARK_GROUPS``). Coordinates are pixels of the picture as it is
+seen, upright, x to the right and y down; (0, 0) is the centre of the pixel at the top left, as
+dlib, OpenCV and scikit-image count.
+"""
+
+import csv
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from alrl_jax.errors import UserError
+
+Faces = list[Float[np.ndarray, "n 2"]]
+CENTRE = 0.5
+"""From coordinates that count centres of pixels to continuous ones."""
+
+
+def read_landmark_file(path: Path) -> dict[Path, Faces]:
+    """The faces of every picture that a file names, in continuous coordinates.
+
+    Returns:
+        Faces by absolute path of their picture; the pictures themselves are not opened.
+
+    Raises:
+        UserError: no such file, of another kind, or not as the module says.
+    """
+    reader = READERS.get(path.suffix.lower())
+    if reader is None or not path.is_file():
+        kinds = ", ".join(READERS)
+        raise UserError(f"got landmarks {path}; expected a file of {kinds}; check the path")
+    try:
+        named = reader(path)
+        return {absolute(path.parent / name): _faces(name, v) for name, v in named.items()}
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, csv.Error) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"got landmarks {path} ({reason}); expected pictures' names with points of their "
+            "faces; mend the file"
+        ) from None
+
+
+def absolute(path: Path) -> Path:
+    """The path by which a picture is looked up; links are not followed."""
+    return Path(os.path.abspath(path))
+
+
+def _faces(name: str, values: Any) -> Faces:
+    """ValueError for what is no face's points."""
+    if isinstance(values, list) and not values:
+        return []
+    array = np.asarray(values, np.float64)
+    if array.ndim == 2:
+        array = array[None]
+    if array.ndim != 3 or array.shape[-1] != 2:
+        raise ValueError(f"{name}: shape {list(array.shape)}, not [n, 2] or [faces, n, 2]")
+    return [points + CENTRE for points in array]
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    named = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(named, dict):
+        raise ValueError("no JSON object")
+    return named
+
+
+def _read_npz(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _read_csv(path: Path) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        rows = csv.reader(file, skipinitialspace=True)
+        if next(rows, [""])[0].strip() != "file":
+            raise ValueError("no header file,x0,y0,...")
+        for name, *cells in (row for row in rows if any(row)):
+            numbers = [cell.strip() for cell in cells]
+            while numbers and not numbers[-1]:
+                numbers.pop()
+            faces = named.setdefault(name.strip(), [])
+            if numbers:
+                if len(numbers) % 2:
+                    raise ValueError(f"line {rows.line_num}: {len(numbers)} numbers")
+                faces.append(np.array(numbers, np.float64).reshape(-1, 2))
+    return named
+
+
+READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    ".json": _read_json,
+    ".npz": _read_npz,
+    ".csv": _read_csv,
+}
