@@ -9,7 +9,7 @@ only.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import flax.struct
 import jax
@@ -18,10 +18,11 @@ import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from alrl_jax.models.encoder import FaceEncoding
-from alrl_jax.models.identity import FaceFactors, feature_distance, unit_length
-from alrl_jax.types import FaceBatch, SwapOutput
+from alrl_jax.models.identity import FaceFactors
+from alrl_jax.types import FaceBatch, ParsingLabels, SwapOutput
 
 Scalar = Float[Array, ""]
+Made = TypeVar("Made")
 
 OUTSIDE_WEIGHT = 0.25
 """Weight of a pixel outside the face in a reconstruction: the blend takes those from the target."""
@@ -29,7 +30,7 @@ OUTSIDE_WEIGHT = 0.25
 
 @flax.struct.dataclass
 class SwapForward:
-    """What one forward pass of the swapper made.
+    """What one forward pass of the swapper made; None where no loss with a weight reads it.
 
     Attributes:
         source: faces that give the identity.
@@ -41,11 +42,13 @@ class SwapForward:
         swapped: the swap.
         reconstructed: what the generator draws from the target's own codes.
         source_embedding: unit identity embedding of the source.
+        swap_embedding: unit identity embedding of the swap.
         swap_factors: what the identity net reads from the swap.
         target_factors: what the identity net reads from the target.
-        target_features: feature pyramid of the target.
-        generated_features: feature pyramid of the generated face.
-        reconstructed_features: feature pyramid of the reconstruction.
+        generated_distance: perceptual distance of generated face and target.
+        reconstructed_distance: perceptual distance of reconstruction and target.
+        source_labels: what the source's pixels show.
+        target_labels: what the target's pixels show.
         factors: the target's known factors, as the probe reads them from its codes.
         swap_logits: the discriminator's opinion of the generated face.
         face_labels: parsing classes that a swap replaces.
@@ -62,11 +65,13 @@ class SwapForward:
     swapped: SwapOutput
     reconstructed: Float[Array, "b h w 3"]
     source_embedding: Float[Array, "b e"]
-    swap_factors: FaceFactors
-    target_factors: FaceFactors
-    target_features: list[Array]
-    generated_features: list[Array]
-    reconstructed_features: list[Array]
+    swap_embedding: Float[Array, "b e"] | None
+    swap_factors: FaceFactors | None
+    target_factors: FaceFactors | None
+    generated_distance: Float[Array, " b"] | None
+    reconstructed_distance: Float[Array, " b"] | None
+    source_labels: ParsingLabels | None
+    target_labels: ParsingLabels | None
     factors: Float[Array, "b f"]
     swap_logits: Float[Array, "b 1"]
     face_labels: Int[Array, " n"]
@@ -118,8 +123,7 @@ def total_loss(
 
 def identity(f: SwapForward) -> Scalar:
     """1 - cosine of the identity embeddings of swap and source."""
-    embedding = unit_length(f.swap_factors.identity_vector)
-    return jnp.mean(1.0 - jnp.sum(embedding * f.source_embedding, axis=-1))
+    return jnp.mean(1.0 - jnp.sum(_made(f.swap_embedding) * f.source_embedding, axis=-1))
 
 
 def attributes(f: SwapForward) -> Scalar:
@@ -127,9 +131,9 @@ def attributes(f: SwapForward) -> Scalar:
 
     Squared error of standardised attributes, and of angles in units of 30 degrees.
     """
-    wanted = f.target_factors
-    error = jnp.square(f.swap_factors.attribute_vector - wanted.attribute_vector)
-    turned = jnp.square((f.swap_factors.pose_degrees - wanted.pose_degrees) / 30.0)
+    read, wanted = _made(f.swap_factors), _made(f.target_factors)
+    error = jnp.square(read.attribute_vector - wanted.attribute_vector)
+    turned = jnp.square((read.pose_degrees - wanted.pose_degrees) / 30.0)
     return jnp.mean(error) + jnp.mean(turned)
 
 
@@ -139,9 +143,8 @@ def reconstruction(f: SwapForward) -> Scalar:
 
 
 def perceptual(f: SwapForward) -> Scalar:
-    """Feature distance of generated face and target, where both faces are one person's."""
-    distance = feature_distance(f.generated_features, f.target_features)
-    return _mean_where(distance, f.same_identity)
+    """Perceptual distance of generated face and target, where both faces are one person's."""
+    return _mean_where(_made(f.generated_distance), f.same_identity)
 
 
 def self_reconstruction(f: SwapForward) -> Scalar:
@@ -150,22 +153,21 @@ def self_reconstruction(f: SwapForward) -> Scalar:
 
 
 def self_perceptual(f: SwapForward) -> Scalar:
-    """Feature distance of a face and what its own codes draw."""
-    return jnp.mean(feature_distance(f.reconstructed_features, f.target_features))
+    """Perceptual distance of a face and what its own codes draw."""
+    return jnp.mean(_made(f.reconstructed_distance))
 
 
 def region(f: SwapForward) -> Scalar:
     """Cross-entropy and Dice of the face region against parsing labels, on both faces."""
-    return _region(f.source_encoding, f.source, f.face_labels) + _region(
-        f.target_encoding, f.target, f.face_labels
-    )
+    source = _region(f.source_encoding, _made(f.source_labels), f.face_labels)
+    return source + _region(f.target_encoding, _made(f.target_labels), f.face_labels)
 
 
 def parsing(f: SwapForward) -> Scalar:
     """Cross-entropy of the 19 classes against parsing labels, on the target."""
-    logits = f.target_encoding.parsing_logits
-    known = (f.target.parsing < logits.shape[-1]) & f.target.labelled[:, None, None]
-    labels = jnp.where(known, f.target.parsing, 0)
+    logits, truth = f.target_encoding.parsing_logits, _made(f.target_labels)
+    known = (truth.classes < logits.shape[-1]) & truth.known[:, None, None]
+    labels = jnp.where(known, truth.classes, 0)
     entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return _mean_where(entropy, known)
 
@@ -375,11 +377,17 @@ def _mean_where(values: Float[Array, "b *n"], where: Bool[Array, "b *m"]) -> Sca
     return jnp.sum(values * counts) / jnp.maximum(jnp.sum(counts), 1.0)
 
 
-def _region(encoding: FaceEncoding, face: FaceBatch, labels: Int[Array, " n"]) -> Scalar:
-    truth = jnp.isin(face.parsing, labels).astype(jnp.float32)[..., None]
+def _region(encoding: FaceEncoding, face: ParsingLabels, labels: Int[Array, " n"]) -> Scalar:
+    truth = jnp.isin(face.classes, labels).astype(jnp.float32)[..., None]
     logits = encoding.region_logits
     entropy = jnp.mean(optax.sigmoid_binary_cross_entropy(logits, truth), axis=(1, 2, 3))
     mask = jax.nn.sigmoid(logits)
     overlap = 2.0 * jnp.sum(mask * truth, axis=(1, 2, 3)) + 1.0
     dice = 1.0 - overlap / (jnp.sum(mask + truth, axis=(1, 2, 3)) + 1.0)
-    return _mean_where(entropy + dice, face.labelled)
+    return _mean_where(entropy + dice, face.known)
+
+
+def _made(value: Made | None) -> Made:
+    """What a forward pass makes wherever a loss with a weight reads it."""
+    assert value is not None, "the forward pass left out what a loss with a weight reads"
+    return value

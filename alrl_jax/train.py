@@ -117,6 +117,8 @@ def open_batches(config: Config, kind: str) -> Batches:
         known = (
             "masks alone: losses that need more" if masked else "no labels: losses that need any"
         )
+        if config.pretrained.get("parser"):
+            known = "no labels but masks, their own or the parser's: losses that need more"
         logging.warning("the data have %s are off", known)
     people = int(source.identities.max()) + 1
     if config.losses.get("arcface") and people > config.data.num_identities:

@@ -44,6 +44,19 @@ class FaceBatch:
 
 
 @flax.struct.dataclass
+class ParsingLabels:
+    """What the pixels of faces show, as a data set or a teacher says.
+
+    Attributes:
+        classes: CelebAMask-HQ class of every pixel, ``UNLABELLED`` where unknown.
+        known: faces of which this is known.
+    """
+
+    classes: Int[AnyArray, "b h w"]
+    known: Bool[AnyArray, " b"]
+
+
+@flax.struct.dataclass
 class PairBatch:
     """Source and target faces of a swap; ``same_identity`` where both show one person."""
 

@@ -17,6 +17,12 @@ from alrl_jax.models.psp import StyleEncoder
 from alrl_jax.models.stylegan2 import Generator, channel_table, num_latents
 from alrl_jax.models.swap import AdaptiveSwap
 from alrl_jax.models.swapper import Swapper
+from alrl_jax.models.teachers import (
+    PARSER_SIDE,
+    CroppedEmbedder,
+    IdentityTeacher,
+    ParserTeacher,
+)
 
 Values = Mapping[str, Any]
 
@@ -48,6 +54,14 @@ def build_analyser(values: Values) -> FaceAnalyser:
     return FaceAnalyser(**{**fields, "widths": tuple(fields["widths"])})
 
 
+def build_identity_teacher(values: Values) -> IdentityTeacher:
+    """An identity net by its ``kind``: our analyser where that is absent, else an embedder."""
+    if "kind" not in values:
+        return IdentityTeacher(build_analyser(values), int(values.get("resolution", 0)))
+    fields = _body_fields(values, FaceEmbedder.__dataclass_fields__)
+    return IdentityTeacher(CroppedEmbedder(**fields))
+
+
 def build_swapper(values: Values, remat: str = "none") -> Swapper:
     """A swapper from the config of a ``swapper`` model directory.
 
@@ -68,7 +82,7 @@ def build_swapper(values: Values, remat: str = "none") -> Swapper:
         encoder=build_encoder(encoder, generator, remat),
         selector=selector,
         generator=generator,
-        identity=build_analyser(values["identity"]),
+        identity=build_identity_teacher(values["identity"]),
         pose_space=encoder["pose_space"],
         feather=swap["feather"],
         encoder_resolution=encoder.get("resolution", 0),
@@ -127,6 +141,12 @@ def build_lpips(values: Values) -> LPIPS:
 def build_face_parser(values: Values) -> FaceParser:
     """A face parser of ``num_classes`` classes."""
     return FaceParser(values["num_classes"])
+
+
+def build_parser_teacher(values: Values, class_ids: tuple[int, ...]) -> ParserTeacher:
+    """A face parser that labels; ``resolution`` is what it sees where that is not the usual."""
+    resolution = int(values.get("resolution", PARSER_SIDE))
+    return ParserTeacher(build_face_parser(values), resolution, class_ids)
 
 
 def build_hopenet(values: Values) -> Hopenet:

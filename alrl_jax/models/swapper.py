@@ -12,10 +12,10 @@ from alrl_jax.models import ops
 from alrl_jax.models.blend import blend, blend_mask
 from alrl_jax.models.encoder import DualSpaceEncoder, FaceEncoding, StyleDualSpaceEncoder
 from alrl_jax.models.functional import apply
-from alrl_jax.models.identity import FaceAnalyser
 from alrl_jax.models.resize import resize_bilinear
 from alrl_jax.models.stylegan2 import Generator
 from alrl_jax.models.swap import AdaptiveSwap, fixed_swap
+from alrl_jax.models.teachers import IdentityTeacher
 from alrl_jax.types import LatentCodes, SwapGates, SwapOutput
 
 Networks = Mapping[str, Any]
@@ -61,7 +61,7 @@ class Swapper:
     encoder: DualSpaceEncoder | StyleDualSpaceEncoder
     selector: AdaptiveSwap
     generator: Generator
-    identity: FaceAnalyser
+    identity: IdentityTeacher
     pose_space: str
     feather: int
     encoder_resolution: int = 0
@@ -95,7 +95,7 @@ class Swapper:
 
     def embed(self, networks: Networks, images: Float[Array, "b h w 3"]) -> Float[Array, "b e"]:
         """Unit identity embeddings."""
-        return apply(self.identity, networks["identity"], images, method="embed")
+        return self.identity.embed(networks["identity"], images)
 
     def generate(self, networks: Networks, codes: LatentCodes) -> Float[Array, "b h w 3"]:
         """Draws faces from codes."""

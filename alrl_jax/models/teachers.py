@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Key
 
+from alrl_jax.models import ops
 from alrl_jax.models.backbones import FaceEmbedder
 from alrl_jax.models.face_parser import FaceParser
 from alrl_jax.models.functional import apply
@@ -69,9 +70,11 @@ class IdentityTeacher:
     Attributes:
         network: our analyser, which also reads factors and has features to compare, or a published
             embedder, which has neither.
+        side: of the images that an analyser knows, to which larger ones are pooled; 0 if all.
     """
 
     network: FaceAnalyser | CroppedEmbedder
+    side: int = 0
 
     @property
     def knows_factors(self) -> bool:
@@ -80,11 +83,11 @@ class IdentityTeacher:
 
     def init(self, key: Key[Array, ""], images: Float[Array, "b h w 3"]) -> Variables:
         """Fresh variables."""
-        return self.network.init(key, images, method="embed")
+        return self.network.init(key, self._pool(images), method="embed")
 
     def embed(self, variables: Variables, images: Float[Array, "b h w 3"]) -> Float[Array, "b e"]:
         """Unit identity embeddings of faces with pixels in [-1, 1]."""
-        return apply(self.network, variables, images, method="embed")
+        return apply(self.network, variables, self._pool(images), method="embed")
 
     def read(
         self, variables: Variables, images: Float[Array, "b h w 3"]
@@ -92,8 +95,12 @@ class IdentityTeacher:
         """Unit embeddings, and in the same pass the factors where the network knows them."""
         if not self.knows_factors:
             return self.embed(variables, images), None
-        factors = apply(self.network, variables, images)
+        factors = apply(self.network, variables, self._pool(images))
         return unit_length(factors.identity_vector), factors
+
+    def _pool(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b r r 3"]:
+        factor = images.shape[1] // self.side if self.side and self.knows_factors else 1
+        return images if factor == 1 else ops.mean_pool(images, factor)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,25 +137,31 @@ class ParserTeacher:
 
     Attributes:
         network: the parser.
-        side: of the images that it knows, in pixels.
+        resolution: side of the images that it knows, in pixels.
         class_ids: class in our order of each class of the network.
     """
 
     network: FaceParser
-    side: int
+    resolution: int
     class_ids: tuple[int, ...]
 
-    def labels(self, variables: Variables, images: Float[Array, "b h w 3"]) -> Int[Array, "b h w"]:
-        """Classes of the pixels of images in [-1, 1], at their own size; has no gradient.
+    def labels(
+        self, variables: Variables, images: Float[Array, "b h w 3"], side: int
+    ) -> Int[Array, "b {side} {side}"]:
+        """Classes of the pixels of square images in [-1, 1]; has no gradient.
 
-        The network sees them at ``side`` pixels. Its logits are brought down to a smaller image
-        before the decision; in a larger image, the decisions are repeated.
+        The network sees the images at its own resolution. For a smaller result, its logits are
+        resized before the decision; for a larger one, decisions are repeated.
+
+        Args:
+            variables: of the network.
+            images: of any size.
+            side: of the result in pixels.
         """
         variables, images = jax.lax.stop_gradient((variables, images))
-        height, width = images.shape[1:3]
-        seen = resize_bilinear(images, self.side, self.side, align_corners=False)
+        seen = resize_bilinear(images, self.resolution, self.resolution, align_corners=False)
         logits = apply(self.network, variables, seen)[0]
-        if max(height, width) <= self.side:
-            logits = resize_bilinear(logits, height, width, align_corners=False)
+        if side < self.resolution:
+            logits = resize_bilinear(logits, side, side, align_corners=False)
         classes = jnp.asarray(self.class_ids)[jnp.argmax(logits, axis=-1)]
-        return resize_nearest(classes[..., None], height, width)[..., 0]
+        return resize_nearest(classes[..., None], side, side)[..., 0]

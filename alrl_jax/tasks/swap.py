@@ -23,8 +23,10 @@ from alrl_jax.models.swapper import Networks
 from alrl_jax.state import PyTree, TrainState, ema_decay, update_ema
 from alrl_jax.tasks import pooling, warm_start
 from alrl_jax.tasks.generator import discriminator_gradient
-from alrl_jax.tasks.pretrained import Reader, like, read_pretrained, read_pretrained_meta
+from alrl_jax.tasks.pairs import interleave, separate
+from alrl_jax.tasks.pretrained import Reader, like
 from alrl_jax.tasks.task import ExportedModel, Metrics, Phase, check_losses, network_optimizer
+from alrl_jax.tasks.teachers import Teachers, identity_config
 from alrl_jax.types import PairBatch, SwapOutput
 
 FACTOR_GROUPS = {
@@ -41,8 +43,9 @@ class SwapTask:
     """End-to-end face swapping.
 
     Trained: ``encoder``, ``swap`` and, where the config says so, ``generator``; for training only,
-    a ``discriminator`` and the ``probe`` of the attribute groups. Frozen: ``identity``, else the
-    ``generator``, and the statistics of an encoder's batch normalisation.
+    a ``discriminator`` and the ``probe`` of the attribute groups. Frozen: ``identity`` and, where
+    the losses ask for them, ``lpips`` and ``parser``, else the ``generator``, and the statistics of
+    an encoder's batch normalisation.
     """
 
     name = "swap"
@@ -54,6 +57,7 @@ class SwapTask:
         self._config = config
         self._model_config = swapper_config(config)
         self._swapper = build_swapper(self._model_config, config.remat)
+        self._teachers = Teachers(config, self._swapper.identity)
         self._probe = FactorProbe(
             attribute_groups=ATTRIBUTE_GROUPS,
             factor_groups=tuple(FACTOR_GROUPS.values()),
@@ -77,9 +81,8 @@ class SwapTask:
             )
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
-        """The identity net, and the generator where it is held still."""
-        identity = read_pretrained(self._config, "identity", ("identity",), read)
-        frozen = {"identity": identity}
+        """The identity net and what else teaches, and the generator where it is held still."""
+        frozen = self._teachers.load_frozen(read)
         if not self._config.generator.train:
             frozen["generator"] = warm_start.load_generator(self._config, read)
         return frozen
@@ -151,6 +154,9 @@ class SwapTask:
         )
         metrics = {"loss/total": total, **{f"loss/{k}": v for k, v in values.items()}}
         metrics["gates/mean"] = jnp.mean(forward.swapped.gates.attributes)
+        if self._teachers.parser is not None:
+            unknown = jnp.stack([~batch.source.labelled, ~batch.target.labelled])
+            metrics["labels/from_parser"] = jnp.mean(unknown.astype(jnp.float32))
         if "discriminator" in self._optimizers:
             weight = self._weight("r1") * self._config.optimizer.r1_interval if phase.r1 else 0.0
             fake = jax.lax.stop_gradient(generated)
@@ -201,8 +207,8 @@ class SwapTask:
         """
         swapper = self._swapper
         networks = self._networks(params, state, frozen)
-        both = swapper.encode(networks, _interleave(batch.source.image, batch.target.image))
-        source, target = _separate(both)
+        both = swapper.encode(networks, interleave(batch.source.image, batch.target.image))
+        source, target = separate(both)
         embedding = swapper.embed(networks, batch.source.image)
         codes, gates = swapper.select(
             networks,
@@ -213,8 +219,8 @@ class SwapTask:
             temperature=self._temperature(state.step),
             noise_key=key,
         )
-        drawn = swapper.generate(networks, _interleave(codes, target.codes))
-        generated, reconstructed = _separate(drawn)
+        drawn = swapper.generate(networks, interleave(codes, target.codes))
+        generated, reconstructed = separate(drawn)
         encoded = swapper.encode(networks, generated)
         # The blend may not be gamed: no face is drawn wider to win a larger mask.
         drawn_region = jax.lax.stop_gradient(encoded.region_logits)
@@ -225,14 +231,15 @@ class SwapTask:
         # From here on all is as large as the losses see it, but what the discriminator judges.
         side = self._config.loss_resolution or self._config.resolution
         swapped = pooling.pool_output(swapped, side)
-        faces = pooling.pool_faces(batch.target, side)
+        source_face, face = (pooling.pool_faces(x, side) for x in (batch.source, batch.target))
         reconstructed = pooling.pool_images(reconstructed, side)
-        analyser = networks["identity"]
-        read = lambda x: apply(swapper.identity, analyser, x)  # noqa: E731
-        features = lambda x: apply(swapper.identity, analyser, x, method="features")  # noqa: E731
+        teachers = self._teachers
+        swap_embedding, *factors = teachers.read(frozen, swapped.image, face.image)
+        distances = teachers.distances(frozen, face.image, swapped.generated, reconstructed)
+        labels = teachers.labels(frozen, source_face, face, batch)
         forward = SwapForward(
-            source=pooling.pool_faces(batch.source, side),
-            target=faces,
+            source=source_face,
+            target=face,
             same_identity=batch.same_identity,
             source_encoding=pooling.resize_encoding(source, side),
             target_encoding=pooling.resize_encoding(target, side),
@@ -240,11 +247,13 @@ class SwapTask:
             swapped=swapped,
             reconstructed=reconstructed,
             source_embedding=embedding,
-            swap_factors=read(swapped.image),
-            target_factors=read(faces.image),
-            target_features=features(faces.image),
-            generated_features=features(swapped.generated),
-            reconstructed_features=features(reconstructed),
+            swap_embedding=swap_embedding,
+            swap_factors=factors[0],
+            target_factors=factors[1],
+            generated_distance=distances[0],
+            reconstructed_distance=distances[1],
+            source_labels=labels[0],
+            target_labels=labels[1],
             factors=apply(self._probe, params["probe"], target.codes, gates.owners),
             swap_logits=self._judge(params["discriminator"], generated),
             face_labels=jnp.asarray(synthetic.FACE_LABELS),
@@ -299,12 +308,11 @@ class SwapTask:
 
 def swapper_config(config: Config) -> dict:
     """Plain values that rebuild the swapper."""
-    identity = read_pretrained_meta(config, "identity", ("identity",))
     generator = warm_start.generator_values(config)
     return {
         "resolution": config.resolution,
         "generator": generator,
-        "identity": identity["config"],
+        "identity": identity_config(config),
         "encoder": warm_start.encoder_values(config, generator),
         "swap": {
             "channel_groups": config.swap.channel_groups,
@@ -320,16 +328,3 @@ def gate_picture(gates: Float[Array, "b l g"], resolution: int) -> Float[Array, 
     """Gates as pictures: a row a layer, a column a channel group, white from the source."""
     picture = jnp.repeat(2.0 * gates[..., None] - 1.0, 3, axis=-1)
     return jax.image.resize(picture, (gates.shape[0], resolution, resolution, 3), "nearest")
-
-
-def _interleave(first: PyTree, second: PyTree) -> PyTree:
-    """Two batches as one, row by row, so that each device keeps its own rows of both."""
-    return jax.tree.map(
-        lambda a, b: jnp.stack([a, b], axis=1).reshape(-1, *a.shape[1:]), first, second
-    )
-
-
-def _separate(tree: PyTree) -> tuple[PyTree, PyTree]:
-    """Undoes ``_interleave``."""
-    rows = lambda x: x.reshape(-1, 2, *x.shape[1:])  # noqa: E731
-    return jax.tree.map(lambda x: rows(x)[:, 0], tree), jax.tree.map(lambda x: rows(x)[:, 1], tree)

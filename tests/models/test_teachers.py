@@ -109,9 +109,9 @@ def test_labels_of_the_parser_are_ours() -> None:
     seen = resize_bilinear(faces, 64, 64, align_corners=False)
     logits = jax.jit(lambda v, x: apply(network, v, x)[0])(variables, seen)
     small = np.asarray(resize_bilinear(logits, 48, 48, align_corners=False)).argmax(-1)
-    labels = np.asarray(jax.jit(teacher.labels)(variables, faces))
+    labels = np.asarray(jax.jit(teacher.labels, static_argnums=2)(variables, faces, 48))
     assert labels.shape == (2, 48, 48) and len(np.unique(labels)) > 1
     assert np.mean(labels == np.vectorize(BISENET_TO_CELEBAMASK.__getitem__)(small)) > 0.999
     # Decisions are repeated in an image that is larger than what the network sees.
-    large = jax.jit(ParserTeacher(network, 24, IDS).labels)(variables, faces)
+    large = jax.jit(ParserTeacher(network, 24, IDS).labels, static_argnums=2)(variables, faces, 48)
     np.testing.assert_array_equal(large, np.repeat(np.repeat(large[:, ::2, ::2], 2, 1), 2, 2))
