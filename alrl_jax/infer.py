@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from alrl_jax import command_line, provenance
 from alrl_jax.data.decode import UnreadableImageError
-from alrl_jax.data.face_photos import Face, FacePhoto, read_faces
+from alrl_jax.data.face_photos import Face, FacePhoto, paste_faces, read_faces
 from alrl_jax.data.landmarks import (
     LANDMARK_SOURCES,
     FaceFinder,
@@ -34,7 +34,7 @@ from alrl_jax.data.landmarks import (
     check_choice,
 )
 from alrl_jax.data.pair_list import PairFiles, list_pairs
-from alrl_jax.data.paste import BLENDS, PasteOptions, paste_face
+from alrl_jax.data.paste import BLENDS, PasteOptions
 from alrl_jax.errors import UserError
 from alrl_jax.loading import load
 from alrl_jax.sharding import make_mesh, shard_batch
@@ -89,7 +89,7 @@ class Swapping:
     Args:
         model: a swapper; ``swap`` takes batches of its resolution.
         settings: whose pose and identity, and whether pictures are face crops already.
-        output: directory of the outputs; must exist.
+        output: directory of the outputs; must exist when the run starts.
         landmarks_path: file of ``settings.landmarks_from``; None where it needs none.
 
     Raises:
@@ -193,10 +193,7 @@ class Swapping:
             reason = "the model gave numbers that are not finite"
             return Job(job.number, job.files, status="failed", reason=reason)
         picture = job.target.picture
-        colour = picture.colour
-        for face, (generated, mask) in zip(job.target.faces, swapped, strict=True):
-            options = self.settings.paste
-            colour = paste_face(colour, face.alignment, face.crop, generated, mask, options)
+        colour = paste_faces(job.target, swapped, self.settings.paste)
         path = self._path(job.number, job.files)
         image, fields = picture.with_alpha(colour), provenance.metadata(self.model_sha256)
         provenance.write_png(path, image, fields, picture.icc_profile)
@@ -343,7 +340,8 @@ def main(argv: list[str]) -> int:
     landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
     settings = read_settings(values, landmarks_path)
     model = load_swapper(values.model)
-    swapping = Swapping(model, settings, make_output(values.output), landmarks_path)
+    swapping = Swapping(model, settings, Path(values.output), landmarks_path)
+    make_output(values.output)
     results = swapping.run(pairs, values.batch_size)
     counts = {s: sum(r["status"] == s for r in results) for s in ("done", "skipped", "failed")}
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)

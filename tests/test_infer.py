@@ -8,14 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 from absl import flags
-from PIL import Image
+from PIL import Image, ImageCms
 
-from alrl_jax import infer, provenance
+from alrl_jax import infer, png, provenance
+from alrl_jax.data.alignment import ffhq
+from alrl_jax.data.face_photos import paste_faces
 from alrl_jax.data.pair_list import PairFiles, read_pairs
+from alrl_jax.data.paste import BLENDS, PasteOptions
+from alrl_jax.data.picture import read_picture
 from alrl_jax.errors import UserError
 from tests.conftest import RunCli
-from tests.fakes import FakeSwapper
+from tests.fakes import RESOLUTION, FakeSwapper
 from tools.verify_image import verify
+
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def picture(path: Path, size: tuple[int, int], seed: int) -> Path:
@@ -260,3 +266,111 @@ def test_no_face_fails_the_pair(tmp_path: Path) -> None:
     pair = PairFiles(tmp_path / "blank.png", tmp_path / "blank.png")
     (result,) = swapping.run([pair], 4)
     assert result["status"] == "failed" and "no face found" in result["reason"]
+
+
+FIVE = [[12.0, 14], [26, 13], [19, 20], [14, 27], [25, 26]]
+
+
+def listed(folder: Path, name: str, faces: dict[str, Any]) -> Path:
+    (folder / name).write_text(json.dumps(faces))
+    return folder / name
+
+
+def from_file(folder: Path, faces: dict[str, Any], **choices: Any) -> infer.Swapping:
+    """A run that takes its landmarks from a file."""
+    settings = infer.Settings(landmarks_from="file", **choices)
+    (folder / "out").mkdir(exist_ok=True)
+    path = listed(folder, "faces.json", faces)
+    return infer.Swapping(FakeSwapper(), settings, folder / "out", path)
+
+
+def test_faces_from_a_file_and_photos_without(tmp_path: Path) -> None:
+    pairs = [PairFiles(p.source, picture(p.target, (48, 40), 9)) for p in pairs_in(tmp_path, 4)]
+    faces = {f"s{i}.png": np.array(FIVE) / 2 for i in range(4)} | {"t0.png": FIVE, "t1.png": []}
+    faces["t3.png"] = FIVE[:3]
+    swapping = from_file(tmp_path, {k: np.asarray(v).tolist() for k, v in faces.items()})
+    results = swapping.run(pairs, 4)
+    assert [r["status"] for r in results] == ["done", "failed", "failed", "failed"]
+    assert results[1]["reason"].startswith("target: no face found")
+    assert results[2]["reason"].startswith("target: no landmarks of it in faces.json")
+    assert results[3]["reason"].startswith("target: 3 landmarks")
+    assert pixels(tmp_path / "out" / results[0]["output"]).shape == (48, 40, 3)
+    sidecar = json.loads((tmp_path / "out" / results[0]["output"]).with_suffix(".json").read_text())
+    alignment = ffhq(np.array(FIVE) + 0.5, RESOLUTION)
+    np.testing.assert_allclose(sidecar["target"]["photo_to_crop"], alignment.matrix)
+
+
+@pytest.mark.parametrize(("face", "count"), [("all", 3), ("largest", 1), ("1", 1)])
+def test_several_faces_of_a_target(tmp_path: Path, face: str, count: int) -> None:
+    """More faces than fit a batch; the same shape all the same."""
+    source = picture(tmp_path / "s.png", (20, 20), 0)
+    targets = [picture(tmp_path / f"t{i}.png", (60, 120), i) for i in range(4)]
+    three = [(np.array(FIVE) * (1 + (i == 2) / 4) + [40 * i, 0]).tolist() for i in range(3)]
+    swapping = from_file(tmp_path, {t.name: three for t in targets}, face=face, aligned_source=True)
+    results = swapping.run([PairFiles(source, target) for target in targets], 8)
+    assert [r["status"] for r in results] == ["done"] * 4
+    assert len({call["shape"] for call in swapping.model.calls}) == 1
+    assert len(swapping.model.calls) == (2 if face == "all" else 1)
+    for target, result in zip(targets, results, strict=True):
+        path = tmp_path / "out" / result["output"]
+        places = json.loads(path.with_suffix(".json").read_text())["target"]["all_photo_to_crop"]
+        assert len(places) == count
+        changed = (pixels(path) != pixels(target)).any(-1)[12:22].mean(0)
+        found = [changed[40 * i + 15 : 40 * i + 25].mean() > 0.5 for i in range(3)]
+        assert found == [
+            face == "all" or face == "1" and i == 1 or face == "largest" and i == 2
+            for i in range(3)
+        ]
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_depth_alpha_and_profile_stay(tmp_path: Path, channels: int) -> None:
+    rng = np.random.default_rng(1)
+    deep = rng.integers(0, 65536, (30, 26, channels), dtype=np.uint16)
+    (tmp_path / "t.png").write_bytes(png.encode(deep, icc_profile=PROFILE))
+    pair = PairFiles(picture(tmp_path / "s.png", (16, 16), 0), tmp_path / "t.png")
+    (result,) = run(FakeSwapper(), [pair], tmp_path / "out")
+    before, after = (read_picture(p) for p in (pair.target, tmp_path / "out" / result["output"]))
+    assert after.colour.dtype == np.uint16 and after.colour.shape == before.colour.shape
+    assert after.icc_profile == PROFILE
+    np.testing.assert_array_equal(after.alpha, before.alpha)
+    assert (after.colour != before.colour).any()
+
+
+@pytest.mark.parametrize("blend", BLENDS)
+def test_a_model_that_gives_the_target_back_changes_nothing(tmp_path: Path, blend: str) -> None:
+    """Through the compiled model and back into a larger, turned place: every bit."""
+    target = picture(tmp_path / "t.png", (60, 70), 4)
+    pair = PairFiles(picture(tmp_path / "s.png", (16, 16), 0), target)
+    turned = (np.array(FIVE) @ [[0.9, 0.4], [-0.4, 0.9]] + [20, 5]).tolist()
+    options = PasteOptions(blend, colour_match=True)
+    swapping = from_file(
+        tmp_path,
+        {"t.png": turned},
+        aligned_source=True,
+        identity_from="target",
+        paste=options,
+    )
+    job = swapping._prepare(0, pair)
+    assert job.target is not None
+    swapped = swapping._swap(job.places, 8)
+    pasted = paste_faces(job.target, swapped, options)
+    np.testing.assert_array_equal(pasted, pixels(target))
+    assert (swapped[0][1] > 0).any()
+
+
+def test_bad_landmark_file_is_one_line(tmp_path: Path, run_cli: RunCli) -> None:
+    there = str(picture(tmp_path / "a.png", (16, 16), 0))
+    bad = listed(tmp_path, "bad.json", {"a.png": [[1, 2, 3]]})
+    done = run_cli(
+        "alrl_jax.infer",
+        "--model=embedded/swapper_64",
+        f"--source={there}",
+        f"--target={there}",
+        f"--output={tmp_path / 'out'}",
+        "--landmarks_from=file",
+        f"--landmarks_path={bad}",
+    )
+    assert done.returncode == 2 and "bad.json" in done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists(), "nothing is written"

@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from alrl_jax.data.alignment import Alignment, centre_square, crop_face
 from alrl_jax.data.landmarks import FaceFinder, FaceNotFoundError
+from alrl_jax.data.paste import DeepPhoto, PasteOptions, paste_face
 from alrl_jax.data.picture import Picture, read_picture
 
 
@@ -55,3 +56,21 @@ def read_faces(
             raise FaceNotFoundError(f"{error}; {hint}") from error
     faces = tuple(Face(place, crop_face(picture.seen, place)) for place in alignments)
     return FacePhoto(picture, faces, sha256)
+
+
+def paste_faces(
+    photo: FacePhoto,
+    swapped: list[tuple[Float[np.ndarray, "r r 3"], Float[np.ndarray, "r r 1"]]],
+    options: PasteOptions,
+) -> DeepPhoto:
+    """The photo's colours with all its faces swapped; its size and depth are the photo's.
+
+    Args:
+        photo: the target.
+        swapped: generated face and mask of each of its faces.
+        options: see ``paste.paste_face``.
+    """
+    colour = photo.picture.colour
+    for face, (generated, mask) in zip(photo.faces, swapped, strict=True):
+        colour = paste_face(colour, face.alignment, face.crop, generated, mask, options)
+    return colour
