@@ -328,7 +328,7 @@ def read_settings(values: Any, landmarks_path: Path | None) -> Settings:
         landmarks_sha256=None if landmarks_path is None else provenance.file_sha256(landmarks_path),
         face=check_choice("face", values.face, several=True),
         source_face=check_choice("source_face", values.source_face, several=False),
-        paste=PasteOptions(values.blend, values.colour_match, values.feather),
+        paste=PasteOptions(values.blend, values.colour_match, values.feather, values.detail),
     )
 
 
@@ -373,6 +373,7 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "feather", 0.0, "Soft edge added to the mask, share of the crop's side.", 0.0, 0.5
     )
+    flags.DEFINE_float("detail", 1.0, "Share of the target's fine detail that stays.", 0.0, 1.0)
     flags.DEFINE_integer("batch_size", 16, "Pairs swapped at a time.", lower_bound=1)
 
 

@@ -218,6 +218,7 @@ def test_main_ends_with_3_when_a_pair_failed(
         "blend": "feather",
         "colour_match": False,
         "feather": 0.0,
+        "detail": 1.0,
         "batch_size": 4,
     }
     monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**values))

@@ -2,7 +2,8 @@
 
 What is added is the *difference* between the swapped and the original crop, warped through the
 inverse of the crop's matrix: where the model changed nothing, the photo stays bit for bit as it is,
-whatever was lost on the way into the crop. The photo's own fine detail stays under the difference.
+whatever was lost on the way into the crop. The photo's own fine detail stays under the difference,
+as far as ``PasteOptions.detail`` lets it.
 """
 
 import dataclasses
@@ -35,11 +36,14 @@ class PasteOptions:
             channel within the mask.
         feather: width of a soft edge that is added to the mask, inward, as a share of the crop's
             side; 0 takes the model's mask, which has a soft edge of its own, as it is.
+        detail: share of the photo's fine detail, what is too fine for the crop, that stays under
+            the swapped face; below 1 even a model that changes nothing takes detail away.
     """
 
     blend: str = "feather"
     colour_match: bool = False
     feather: float = 0.0
+    detail: float = 1.0
 
 
 def paste_face(
@@ -81,6 +85,9 @@ def paste_face(
         inside = (u >= 0) & (u <= side) & (v >= 0) & (v <= side)
         inside = inside[..., None] & (bilinear(share, u, v) > 0)
         added = bilinear(change, u / reduction, v / reduction)
+        if options.detail < 1:
+            fine = _detail(photo[rows, columns], bilinear(crop, u, v))
+            added = added - (1 - options.detail) * bilinear(share, u, v) * fine
         result[rows, columns] = np.where(
             inside, _added(photo[rows, columns], added), photo[rows, columns]
         )
@@ -91,6 +98,11 @@ def _added(old: DeepPhoto, change: Float[np.ndarray, "h w 3"]) -> DeepPhoto:
     """Pixels with a change in units of [-1, 1] added, rounded and cut off at black and white."""
     white = np.iinfo(old.dtype).max
     return np.clip(np.rint(old + change * np.float32(white / 2)), 0, white).astype(old.dtype)
+
+
+def _detail(old: DeepPhoto, soft: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
+    """What a part of a photo has that its crop, warped back, has not; in units of [-1, 1]."""
+    return old / np.float32(np.iinfo(old.dtype).max / 2) - 1 - soft
 
 
 def match_colour(generated: Crop, crop: Crop, share: Mask) -> Crop:

@@ -79,6 +79,25 @@ def test_the_difference_is_added() -> None:
     np.testing.assert_array_equal(pasted[48:80, 48:80], photo[48:80, 48:80] + 20)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_detail_goes_as_far_as_one_likes(dtype: type) -> None:
+    """A flat face over noise: none of the noise is left, or half of it, or all."""
+    photo = noise(128, 128, dtype) // 2
+    alignment = square(0.0, 0.0, 128.0, 32)
+    crop, half = crop_face(seen(photo), alignment), np.iinfo(dtype).max / 2
+    grey = np.full((32, 32, 3), 0.1, np.float32)
+
+    def middle(detail: float) -> np.ndarray:
+        options = PasteOptions(detail=detail)
+        pasted = paste_face(photo, alignment, crop, grey, hole(32), options)
+        np.testing.assert_array_equal(pasted[:16], photo[:16])
+        return pasted[48:80, 48:80] / half - 1
+
+    np.testing.assert_allclose(middle(0.0), 0.1, atol=0.51 / half + 1e-6)
+    np.testing.assert_allclose(middle(0.5), (middle(0.0) + middle(1.0)) / 2, atol=1.6 / half)
+    assert middle(1.0).std() > 0.2
+
+
 def test_sixteen_bits_are_kept() -> None:
     photo = noise(64, 64, np.uint16) // 2
     alignment = square(0.0, 0.0, 64.0, 64)
