@@ -192,12 +192,26 @@ def fabricate(
     return {name: output / name for name in names}
 
 
-def sizes_for(config: Config) -> Sizes:
-    """Sizes of the published networks that a config asks for."""
-    return Sizes(
+def fabricate_for(config: Config, output: Path, shapes_only: bool = False) -> dict[str, Path]:
+    """All that a config takes from directories, in the published sizes.
+
+    Names to which the config gives one directory get one: an encoder that starts from the identity
+    net gets that.
+
+    Args:
+        config: whose ``pretrained`` says what is wanted.
+        output: see ``fabricate``, as the last argument.
+        shapes_only: see there.
+    """
+    wanted = {name: directory for name, directory in config.pretrained.items() if directory}
+    owners = {directory: name for name, directory in wanted.items()}
+    owners |= {directory: name for name, directory in wanted.items() if name == "identity"}
+    sizes = Sizes(
         encoder_resolution=config.encoder.resolution or config.resolution,
         channel_base=config.discriminator.channel_base,
     )
+    written = fabricate(output, list(owners.values()), config.resolution, sizes, shapes_only)
+    return {name: written[owners[directory]] for name, directory in wanted.items()}
 
 
 def _image(side: int) -> tuple[Any, ...]:
@@ -245,9 +259,7 @@ def main(argv: Sequence[str]) -> None:
     """Writes what the config of the flags asks for, and prints how to name it."""
     values = flags.FLAGS
     config = Config.from_dict(values.config.to_dict())
-    names = [name for name, directory in config.pretrained.items() if directory]
-    output, sizes = Path(values.output), sizes_for(config)
-    written = fabricate(output, names, config.resolution, sizes, values.shapes_only)
+    written = fabricate_for(config, Path(values.output), values.shapes_only)
     print(" ".join(f"--config.pretrained.{name}={path}" for name, path in written.items()))
 
 

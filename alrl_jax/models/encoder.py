@@ -88,7 +88,7 @@ class PoseHead(nn.Module):
     def __call__(
         self, images: Float[Array, "b h w 3"], features: list[Array]
     ) -> Float[Array, "b 4 4 {self.channels}"]:
-        x = nn.silu(features[-1])
+        x = nn.silu(next(x for x in features[::-1] if x.shape[1] >= 4))
         while x.shape[1] > 4:
             x = nn.silu(_conv3x3(x.shape[-1], self.dtype)(ops.mean_pool(x)))
         start = nn.initializers.zeros if self.starts_at_zero else nn.initializers.lecun_normal()

@@ -12,7 +12,9 @@ from alrl_jax.tasks.pretrained import Reader, like, read_pretrained, read_pretra
 
 Values = dict[str, Any]
 
-ENCODERS = ("psp", "e4e")
+ENCODERS = ("psp", "e4e", "arcface")
+BODY = ("input_layer", "body")
+"""What an ArcFace network and an encoder into W+ have in common."""
 FROM_SWAPPER = ("encoder", "swap", "generator", "probe", "discriminator")
 
 
@@ -79,17 +81,17 @@ def encoder_values(config: Config, generator: Values) -> Values:
                 "residual; expected ir_se; set --config.encoder.backbone=ir_se"
             )
         return common | {"resolution": values.resolution, "widths": list(values.widths)}
-    codes = {"num_styles": num_latents(config.resolution), "code_width": generator["w_dim"]}
     own = {"widths": list(values.widths), "units": list(values.units), "squeeze": values.squeeze}
     found = {**own, "offsets": False, "centred": True}
     if config.pretrained.get("encoder"):
-        found = read_pretrained_meta(config, "encoder", ENCODERS, resolution)["config"]
-        _check_fits(config, found, codes | {"input_channels": 3})
-    elif values.widths[-1] != codes["code_width"] or resolution < 2 * STRIDE:
+        found |= _encoder_found(config, resolution, generator["w_dim"])
+    width = found["widths"][-1]
+    if width != generator["w_dim"] or resolution < 2 * STRIDE:
         raise UserError(
-            f"encoder.widths is {values.widths} at {resolution} pixels; expected the last width to "
-            f"be that of the generator's codes ({codes['code_width']}) and {2 * STRIDE} pixels or "
-            "more for encoder.backbone ir_se; change them"
+            f"the encoder's last width is {width} at {resolution} pixels; expected that of the "
+            f"generator's codes ({generator['w_dim']}) and {2 * STRIDE} pixels or more for "
+            "encoder.backbone ir_se; change encoder.widths, encoder.resolution or "
+            "pretrained.encoder"
         )
     kept = {name: found[name] for name in (*own, "offsets", "centred")}
     dtype = {"dtype": config.compute_dtype}
@@ -118,8 +120,8 @@ def load_networks(config: Config, read: Reader) -> dict[str, PyTree]:
     """Start values of what is trained.
 
     Returns:
-        Variables by network; ``trunk``: of a converted encoder; ``w_avg``: of the generator, where
-        its trunk would else have no centre.
+        Variables by network; ``trunk``: of a converted encoder, or what an ArcFace network has of
+        it; ``w_avg``: of the generator, the centre of a trunk that brings none.
     """
     trees: dict[str, PyTree] = {}
     named = config.pretrained.get
@@ -135,8 +137,12 @@ def load_networks(config: Config, read: Reader) -> dict[str, PyTree]:
         variables = read_pretrained(config, "swapper", ("swapper",), read)
         trees |= {name: variables[name] for name in FROM_SWAPPER if name in variables}
     elif named("encoder"):
-        trees["trunk"] = read_pretrained(config, "encoder", ENCODERS, read, _ANY_SIZE)
-    elif "generator" in trees:
+        variables = read_pretrained(config, "encoder", ENCODERS, read, _ANY_SIZE)
+        trees["trunk"] = {
+            name: {part: leaf for part, leaf in tree.items() if part != "output_layer"}
+            for name, tree in variables.items()
+        }
+    if "generator" in trees and "encoder" not in trees:
         trees["w_avg"] = trees["generator"]["constants"]["mapping"]["w_avg"]
     if not config.generator.train:
         trees.pop("generator", None)
@@ -152,28 +158,45 @@ def start_encoder(fresh: PyTree, pretrained: dict[str, PyTree]) -> PyTree:
     """
     if "encoder" in pretrained:
         return like("encoder", fresh, pretrained)
-    trunk = {name: tree["trunk"] for name, tree in fresh.items() if "trunk" in tree}
+    trunk = {name: dict(tree["trunk"]) for name, tree in fresh.items() if "trunk" in tree}
     if not trunk:
         return fresh
-    if "trunk" in pretrained:
-        trunk = like("encoder", trunk, {"encoder": pretrained["trunk"]})
-    elif "w_avg" in pretrained:
+    if "w_avg" in pretrained and "constants" in trunk:
         average = trunk["constants"]["latent_avg"]
         trunk["constants"] = {"latent_avg": average + pretrained["w_avg"]}
-    return {name: {**tree, **_only(name, trunk)} for name, tree in fresh.items()}
+    if "trunk" in pretrained:
+        given = pretrained["trunk"]
+        body_alone = "styles" not in given["params"]
+        wanted = {n: _body(tree) for n, tree in trunk.items()} if body_alone else trunk
+        wanted = {name: tree for name, tree in wanted.items() if tree}
+        given = like("encoder", wanted, {"encoder": given})
+        trunk = {name: {**tree, **given.get(name, {})} for name, tree in trunk.items()}
+    return {
+        name: {**tree, "trunk": trunk[name]} if name in trunk else tree
+        for name, tree in fresh.items()
+    }
 
 
 _ANY_SIZE = 0
 
 
-def _only(name: str, trunk: PyTree) -> PyTree:
-    return {"trunk": trunk[name]} if name in trunk else {}
+def _body(tree: PyTree) -> PyTree:
+    return {name: leaf for name, leaf in tree.items() if name in BODY}
 
 
-def _check_fits(config: Config, found: Values, wanted: Values) -> None:
-    for name, value in wanted.items():
+def _encoder_found(config: Config, resolution: int, code_width: int) -> Values:
+    """What ``pretrained.encoder`` says of the trunk."""
+    directory = config.pretrained["encoder"]
+    meta = read_pretrained_meta(config, "encoder", ENCODERS, _ANY_SIZE)
+    found = meta["config"]
+    if meta["kind"] == "arcface":
+        return {name: found[name] for name in ("widths", "units", "squeeze")}
+    codes = {"num_styles": num_latents(config.resolution), "code_width": code_width}
+    for name, value in {"resolution": resolution, "input_channels": 3, **codes}.items():
         if found[name] != value:
             raise UserError(
-                f"pretrained.encoder is {config.pretrained['encoder']} with {name}={found[name]}; "
-                f"expected {value}, as the generator and its images have; name another directory"
+                f"pretrained.encoder is {directory} with {name}={found[name]}; expected {value}, "
+                "as the generator and the encoder's images have; name another directory or change "
+                "encoder.resolution"
             )
+    return found
