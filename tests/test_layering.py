@@ -16,6 +16,9 @@ PACKAGE = ROOT / "alrl_jax"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "png", "types"),
     ("command_line", "config", "model_directory", "provenance", "workdir"),
+    ("payload_code",),
+    ("mark_waves",),
+    ("watermark",),
     ("lineage", "model_texts"),
     ("models.upfirdn",),
     ("models.ops",),
