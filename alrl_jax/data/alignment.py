@@ -74,7 +74,8 @@ def five_points(points: Points) -> Float[np.ndarray, "5 2"]:
         points: 5, 68 or 478 landmarks, in the order of ``LANDMARK_GROUPS``.
 
     Raises:
-        LandmarkError: another number, not finite, eyes or mouth in one place, or mirrored.
+        LandmarkError: another number, not finite, eyes or mouth in one place, less than a pixel
+            apart, or mirrored.
     """
     groups = LANDMARK_GROUPS.get(len(points))
     if groups is None:
@@ -83,12 +84,14 @@ def five_points(points: Points) -> Float[np.ndarray, "5 2"]:
     five = np.stack([points[list(group)].mean(axis=0) for group in groups]).astype(np.float64)
     if not np.isfinite(five).all():
         raise LandmarkError("landmarks that are not finite")
-    (ex, ey), (mx, my) = _face_axes(five)
+    (ex, ey), (mx, my) = axes = _face_axes(five)
     if ex * my - ey * mx <= 0:
         raise LandmarkError(
             "landmarks in a wrong order: the eye and the corner of the mouth that are left in the "
             "picture come first"
         )
+    if np.abs(axes).max() < 1.0:
+        raise LandmarkError("landmarks less than a pixel apart; expected pixels")
     return five
 
 

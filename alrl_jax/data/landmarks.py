@@ -28,6 +28,8 @@ YUNET_SIDE = 960
 """YuNet, which is made for faces of 10 to 300 px, sees photos of at most this many along a side."""
 YUNET_SCORE = 0.6
 MOST_FACES = 32
+LARGEST_CROP = 8
+"""Side of the largest crop that is believed, over the longer side of its photo."""
 
 Photo = UInt8[np.ndarray, "h w 3"]
 
@@ -305,6 +307,14 @@ LANDMARK_SOURCES: dict[str, LandmarkSource] = {
 """Where faces can come from, by name."""
 
 
+def _fits(alignment: Alignment, height: int, width: int) -> bool:
+    """Whether a crop is centred in a photo of this size, and as large as a face there can be."""
+    inverse, r = np.linalg.inv(alignment.matrix), alignment.resolution
+    x, y = (inverse[:2] @ np.array([r / 2, r / 2, 1.0])).tolist()
+    side = r * float(np.linalg.norm(inverse[:2, 0]))
+    return 0 <= x <= width and 0 <= y <= height and side <= LARGEST_CROP * max(height, width)
+
+
 class FaceFinder:
     """Alignments of the faces of photos.
 
@@ -333,6 +343,11 @@ class FaceFinder:
         """
         try:
             chosen = choose_faces(self.find(path, photo), choice)
-            return [face.alignment(self.resolution) for face in chosen]
+            found = [face.alignment(self.resolution) for face in chosen]
         except LandmarkError as error:
             raise FaceNotFoundError(str(error)) from error
+        if not all(_fits(alignment, *photo.shape[:2]) for alignment in found):
+            raise FaceNotFoundError(
+                f"landmarks that do not fit its {photo.shape[1]}x{photo.shape[0]} pixels"
+            )
+        return found

@@ -200,7 +200,8 @@ def _windows(mask: Mask, by: int, axis: int) -> Float[np.ndarray, "r r 1 k"]:
 
 def _reduced(change: Crop, alignment: Alignment) -> tuple[Float[np.ndarray, "s s 3"], int]:
     """A change much finer than its photo, box-averaged so that nothing aliases; and by how much."""
-    factor = max(1, int(np.linalg.norm(alignment.matrix[:2, 0])))
+    finer = int(np.linalg.norm(alignment.matrix[:2, 0]))
+    factor = min(max(1, finer), alignment.resolution)
     return (change, 1) if factor == 1 else (_box_reduced(change, factor), factor)
 
 

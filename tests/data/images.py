@@ -45,11 +45,25 @@ def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def deep_png(pixels: np.ndarray, colour_type: int) -> bytes:
+# Where each pass of an interlaced PNG starts and how far it steps: x, y, right, down.
+_ADAM7 = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
+
+
+def deep_png(pixels: np.ndarray, colour_type: int, interlaced: bool = False) -> bytes:
     """A PNG of 16 bits a channel, rows unfiltered; h w c as the colour type has it."""
     height, width = pixels.shape[:2]
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    head = struct.pack(">2I5B", width, height, 16, colour_type, 0, 0, 0)
+    passes = _ADAM7 if interlaced else ((0, 0, 1, 1),)
+    parts = (pixels[y::down, x::right] for x, y, right, down in passes)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for part in parts for row in part)
+    head = struct.pack(">2I5B", width, height, 16, colour_type, 0, 0, int(interlaced))
     return (
         b"\x89PNG\r\n\x1a\n"
         + _chunk(b"IHDR", head)

@@ -129,6 +129,7 @@ def test_similarity_is_the_least_squares_one() -> None:
         (FIVE * [1, -1], "wrong order"),
         (np.where(FIVE == FIVE[2], np.nan, FIVE), "finite"),
         (np.zeros((5, 2)), "wrong order"),
+        (FIVE / 1000, "less than a pixel"),
     ],
 )
 def test_points_that_are_no_face(points: np.ndarray, reason: str) -> None:

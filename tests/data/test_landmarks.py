@@ -113,10 +113,16 @@ def test_pickles_are_not_opened(tmp_path: Path) -> None:
 
 
 def test_points_that_are_no_face_are_told_per_photo(tmp_path: Path) -> None:
-    write_json(tmp_path / "f.json", {"four.png": FIVE[:4], "good.png": FIVE})
+    huge = (FIVE - FIVE.mean(0)) * 1e9 + [400, 300]
+    write_json(tmp_path / "f.json", {"four.png": FIVE[:4], "good.png": FIVE, "huge.png": huge})
     finder = FaceFinder("file", tmp_path / "f.json", 64)
     with pytest.raises(FaceNotFoundError, match="4 landmarks"):
         finder.alignments(tmp_path / "four.png", PHOTO, "largest")
+    small = np.zeros((200, 300, 3), np.uint8)
+    with pytest.raises(FaceNotFoundError, match="fit its 300x200 pixels"):
+        finder.alignments(tmp_path / "good.png", small, "largest")
+    with pytest.raises(FaceNotFoundError, match="fit its 800x600 pixels"):
+        finder.alignments(tmp_path / "huge.png", PHOTO, "largest")
     assert finder.alignments(tmp_path / "good.png", PHOTO, "largest")
 
 

@@ -37,10 +37,13 @@ def test_written_and_read_again(tmp_path: Path, channels: int, dtype: type) -> N
         assert image.info["Title"] == "a title"
 
 
+@pytest.mark.parametrize("interlaced", [False, True])
 @pytest.mark.parametrize(("channels", "kind"), [(1, 0), (2, 4), (3, 2), (4, 6)])
-def test_sixteen_bits_of_every_kind(tmp_path: Path, channels: int, kind: int) -> None:
+def test_sixteen_bits_of_every_kind(
+    tmp_path: Path, channels: int, kind: int, interlaced: bool
+) -> None:
     pixels = values(channels, np.uint16)
-    (tmp_path / "a.png").write_bytes(deep_png(pixels, kind))
+    (tmp_path / "a.png").write_bytes(deep_png(pixels, kind, interlaced))
     picture = read_picture(tmp_path / "a.png")
     colour = np.broadcast_to(pixels[..., : max(1, channels - 1 + channels % 2)], (20, 24, 3))
     np.testing.assert_array_equal(picture.colour, colour)
