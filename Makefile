@@ -13,6 +13,7 @@ demo: $(VENV)/.runtime
 	$(RUN) -m alrl_jax.evaluate --workdir=embedded/swapper_64 --output=runs/demo/before
 	JAX_NUM_CPU_DEVICES=2 $(RUN) -m alrl_jax.train --config=configs/demo.py --workdir=runs/demo/training
 	$(RUN) -m alrl_jax.evaluate --workdir=runs/demo/training --before=runs/demo/before --output=runs/demo
+	$(RUN) -m tools.model_card --model=runs/demo/training --metrics=runs/demo/metrics.json
 	@echo "The report: runs/demo/report/index.html"
 
 # Two processes: most of a test's time goes into compiling, on one core. Tests of a file share theirs.

@@ -215,13 +215,12 @@ def used_by(
 
 def _same_weights(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     """Whether weights are equal as half precision stores them."""
-    first, second = (traverse_util.flatten_dict(dict(tree), sep="/") for tree in (a, b))
+    first: dict[str, Any] = traverse_util.flatten_dict(dict(a), sep="/")
+    second: dict[str, Any] = traverse_util.flatten_dict(dict(b), sep="/")
     if not first or first.keys() != second.keys():
         return False
-    return all(
-        np.shape(value) == np.shape(second[name])
-        and np.array_equal(
-            np.asarray(value).astype(np.float16), np.asarray(second[name]).astype(np.float16)
-        )
-        for name, value in first.items()
-    )
+    pairs = [(value, second[name]) for name, value in first.items()]
+    if any(np.shape(x) != np.shape(y) for x, y in pairs):
+        return False
+    half = ((np.asarray(x).astype(np.float16), np.asarray(y).astype(np.float16)) for x, y in pairs)
+    return all(np.array_equal(x, y) for x, y in half)

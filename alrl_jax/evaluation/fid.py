@@ -7,6 +7,7 @@ features in float32, moments in float64 with the n - 1 of samples.
 """
 
 import dataclasses
+import functools
 import hashlib
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -44,6 +45,11 @@ class Statistics:
     count: int
     mean: Float64[np.ndarray, " f"]
     covariance: Float64[np.ndarray, "f f"]
+
+    @functools.cached_property
+    def root(self) -> Float64[np.ndarray, "f r"]:
+        """R with R R^T equal to the covariance; worked out once, however many sets it is for."""
+        return _root(self.covariance)
 
 
 class Moments:
@@ -102,14 +108,14 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
             f"got statistics of {a.mean.size} and of {b.mean.size} features; expected the same "
             "network for both sets"
         )
-    singular = np.linalg.svd(_root(a.covariance).T @ _root(b.covariance), compute_uv=False)
+    singular = np.linalg.svd(a.root.T @ b.root, compute_uv=False)
     apart = float(np.sum(np.square(a.mean - b.mean)))
     spread = float(np.trace(a.covariance) + np.trace(b.covariance))
     return max(apart + spread - 2.0 * float(np.sum(singular)), 0.0)
 
 
 def _root(covariance: Float64[np.ndarray, "f f"]) -> Float64[np.ndarray, "f r"]:
-    """R with R R^T equal to the covariance, without the directions that hold rounding alone."""
+    """``Statistics.root``, without the directions that hold rounding alone."""
     values, vectors = np.linalg.eigh(covariance)
     kept = values > max(values[-1], 0.0) * len(values) * np.finfo(np.float64).eps
     return vectors[:, kept] * np.sqrt(values[kept])
