@@ -5,7 +5,8 @@ python -m alrl_jax.infer --model=DIR --pairs=pairs.csv|--source=PATH --target=PA
 Every pair gives ``NUMBER_SOURCE_to_TARGET.png`` of the target's size, and the same name with
 ``.json``: settings, hashes, places of the faces. ``results.jsonl`` tells how every pair went. Pairs
 that an earlier run with the same files, model and settings finished are skipped. Use pictures of
-people who agreed. Exit status: 0 all done; 2 bad usage; 3 finished, some pairs failed.
+people who agreed. Outputs carry metadata and, from 256 px on, an invisible mark, which ``--nomark``
+leaves out (the sidecar says so). Exit status: 0 all done; 2 bad usage; 3 finished, some pairs failed.
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from absl import flags
 from jaxtyping import Float
 from tqdm import tqdm
 
-from alrl_jax import command_line, provenance
+from alrl_jax import command_line, provenance, watermark
 from alrl_jax.data.decode import UnreadableImageError
 from alrl_jax.data.face_photos import Face, FacePhoto, paste_faces, read_faces
 from alrl_jax.data.landmarks import (
@@ -58,6 +59,8 @@ class Settings:
     face: str = "largest"
     source_face: str = "largest"
     paste: PasteOptions = PasteOptions()
+    mark: bool = True
+    """Whether outputs get the invisible mark."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,10 +198,16 @@ class Swapping:
         picture = job.target.picture
         colour = paste_faces(job.target, swapped, self.settings.paste)
         path = self._path(job.number, job.files)
-        image, fields = picture.with_alpha(colour), provenance.metadata(self.model_sha256)
-        provenance.write_png(path, image, fields, picture.icc_profile)
+        now = datetime.datetime.now(datetime.UTC)
+        marked, record = watermark.mark(
+            colour, self.model_sha256, now.date(), wanted=self.settings.mark
+        )
+        time = now.isoformat(timespec="seconds")
+        fields = provenance.metadata(self.model_sha256, time=time)
+        provenance.write_png(path, picture.with_alpha(marked), fields, picture.icc_profile)
         masks = [mask for _, mask in swapped]
-        provenance.write_json(path.with_suffix(".json"), self._sidecar(job, path, masks))
+        sidecar = self._sidecar(job, path, masks) | {"watermark": record, "time": time}
+        provenance.write_json(path.with_suffix(".json"), sidecar)
         return Job(job.number, job.files, status="done")
 
     def _path(self, number: int, files: PairFiles) -> Path:
@@ -225,7 +234,6 @@ class Swapping:
             "output": {"file": path.name, "sha256": provenance.file_sha256(path)},
             "swapped_share_of_crop": float(np.mean(masks)),
             "digital_source_type": provenance.DIGITAL_SOURCE_TYPE,
-            "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
 
     def _recipe(self, hashes: dict[str, str]) -> dict[str, Any]:
@@ -329,6 +337,7 @@ def read_settings(values: Any, landmarks_path: Path | None) -> Settings:
         face=check_choice("face", values.face, several=True),
         source_face=check_choice("source_face", values.source_face, several=False),
         paste=PasteOptions(values.blend, values.colour_match, values.feather, values.detail),
+        mark=values.mark,
     )
 
 
@@ -374,6 +383,7 @@ def define_flags() -> None:
         "feather", 0.0, "Soft edge added to the mask, share of the crop's side.", 0.0, 0.5
     )
     flags.DEFINE_float("detail", 1.0, "Share of the target's fine detail that stays.", 0.0, 1.0)
+    flags.DEFINE_boolean("mark", True, "Put an invisible mark into outputs from 256 px on.")
     flags.DEFINE_integer("batch_size", 16, "Pairs swapped at a time.", lower_bound=1)
 
 

@@ -1,7 +1,7 @@
 """Where a picture comes from: file hashes, and what is written into every PNG that a model draws.
 
-The mark is metadata: whoever re-encodes the picture loses it. It follows IPTC's vocabulary of
-digital source types, both as PNG text and as an XMP packet.
+This is metadata: whoever re-encodes the picture may lose it; ``watermark`` is what stays. It
+follows IPTC's vocabulary of digital source types, both as PNG text and as an XMP packet.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import quoteattr, unescape
 
 import numpy as np
 from flax import traverse_util
@@ -30,6 +31,7 @@ GENERATED_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedA
 """IPTC: drawn by a trained algorithm alone."""
 TOOL = "alrl_jax"
 FIELDS = ("digitalSourceType", "tool", "version", "modelSHA256")
+"""Of every picture; ``time`` may stand beside them."""
 _PREFIX = "alrl_jax:"
 _XMP_KEY = "XML:com.adobe.xmp"
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -38,8 +40,9 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
   <rdf:Description rdf:about=""
     xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
     xmlns:xmp="http://ns.adobe.com/xap/1.0/"
-    Iptc4xmpExt:DigitalSourceType="{source_type}"
-    xmp:CreatorTool="{tool}"/>
+    xmlns:alrl="urn:alrl_jax:provenance"
+    Iptc4xmpExt:DigitalSourceType={source_type}
+    xmp:CreatorTool={tool}{more}/>
  </rdf:RDF>
 </x:xmpmeta>
 <?xpacket end="r"?>"""
@@ -73,14 +76,31 @@ def variables_sha256(variables: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def metadata(model_sha256: str, source_type: str = DIGITAL_SOURCE_TYPE) -> dict[str, str]:
-    """The provenance fields of a picture, ``FIELDS`` by name.
+def metadata(
+    model_sha256: str, source_type: str = DIGITAL_SOURCE_TYPE, time: str | None = None
+) -> dict[str, str]:
+    """The provenance fields of a picture, ``FIELDS`` by name, and ``time`` where it is given.
 
     Args:
         model_sha256: see ``variables_sha256``.
         source_type: IPTC's term; the default is that of a swapped picture.
+        time: when the picture was made, ISO 8601.
     """
-    return dict(zip(FIELDS, (source_type, TOOL, tool_version(), model_sha256), strict=True))
+    fields = dict(zip(FIELDS, (source_type, TOOL, tool_version(), model_sha256), strict=True))
+    return fields if time is None else fields | {"time": time}
+
+
+def xmp_packet(fields: Mapping[str, str]) -> str:
+    """The XMP packet of provenance fields: IPTC's and XMP's properties, and all of ours."""
+    own = {f"alrl:{name}": value for name, value in fields.items() if name != "digitalSourceType"}
+    if "time" in fields:
+        own = {"xmp:CreateDate": fields["time"], **own}
+    more = "".join(f"\n    {name}={quoteattr(value)}" for name, value in own.items())
+    return _XMP.format(
+        source_type=quoteattr(fields["digitalSourceType"]),
+        tool=quoteattr(f"{fields['tool']} {fields['version']}"),
+        more=more,
+    )
 
 
 def write_png(
@@ -101,10 +121,8 @@ def write_png(
     for name, value in fields.items():
         info.add_text(_PREFIX + name, value)
     if fields:
-        tool = f"{fields['tool']} {fields['version']}"
-        info.add_text("Software", tool)
-        packet = _XMP.format(source_type=fields["digitalSourceType"], tool=tool)
-        info.add_itxt(_XMP_KEY, packet)
+        info.add_text("Software", f"{fields['tool']} {fields['version']}")
+        info.add_itxt(_XMP_KEY, xmp_packet(fields))
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_bytes(png.encode(image, info, icc_profile))
@@ -142,7 +160,8 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
 def read_metadata(path: Path) -> dict[str, str]:
     """The provenance fields that a picture carries; empty where there are none.
 
-    An XMP packet without our text fields gives ``digitalSourceType`` alone.
+    They stand in PNG's text and in the XMP packet of PNG, JPEG and WebP files; a packet of others
+    gives ``digitalSourceType`` alone.
 
     Raises:
         OSError: the file is no picture that can be read.
@@ -154,6 +173,8 @@ def read_metadata(path: Path) -> dict[str, str]:
     found = {k.removeprefix(_PREFIX): v for k, v in text.items() if k.startswith(_PREFIX)}
     if isinstance(packet, bytes):
         packet = packet.decode("utf-8", errors="replace")
+    for name, _, value in re.findall(r"\balrl:(\w+)=([\"'])(.*?)\2", packet):
+        found.setdefault(name, unescape(value, {"&quot;": '"'}))
     source_type = re.search(r"DigitalSourceType\s*(?:=\s*[\"']|>)\s*([^\"'<\s]+)", packet)
     if source_type:
         found.setdefault("digitalSourceType", source_type.group(1))

@@ -219,6 +219,7 @@ def test_main_ends_with_3_when_a_pair_failed(
         "colour_match": False,
         "feather": 0.0,
         "detail": 1.0,
+        "mark": True,
         "batch_size": 4,
     }
     monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**values))
@@ -247,7 +248,7 @@ def test_portrait_and_synthetic_face(tmp_path: Path) -> None:
     picture(tmp_path / "source.png", (64, 64), 3)
     model = FakeSwapper(32)
     (tmp_path / "out").mkdir()
-    settings = infer.Settings(aligned_source=True)
+    settings = infer.Settings(aligned_source=True, mark=False)
     swapping = infer.Swapping(model, settings, tmp_path / "out")
     pair = PairFiles(tmp_path / "source.png", tmp_path / "target.png")
     (result,) = swapping.run([pair], 4)

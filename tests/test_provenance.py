@@ -1,0 +1,103 @@
+"""What outputs say of themselves: metadata in every format, and the mark that infer puts in."""
+
+import datetime
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alrl_jax import infer, provenance, watermark
+from alrl_jax.data.pair_list import PairFiles
+from tests.conftest import RunCli
+from tests.fakes import FakeSwapper
+from tests.test_watermark import scene
+from tools.verify_image import verify
+
+HASH = "0123abcd" * 8
+TIME = "2026-11-23T12:00:00+00:00"
+
+
+def swapped(folder: Path, target: np.ndarray, **settings: Any) -> tuple[Path, dict[str, Any]]:
+    """One swap's output and sidecar."""
+    Image.fromarray(target).save(folder / "t.png")
+    Image.fromarray(scene(64, 64)).save(folder / "s.png")
+    (folder / "out").mkdir(exist_ok=True)
+    run = infer.Swapping(FakeSwapper(16), infer.Settings(aligned=True, **settings), folder / "out")
+    (result,) = run.run([PairFiles(folder / "s.png", folder / "t.png")], 1)
+    assert result["status"] == "done"
+    path = folder / "out" / result["output"]
+    return path, json.loads(path.with_suffix(".json").read_text())
+
+
+def test_outputs_are_marked_unless_the_user_says_no(tmp_path: Path) -> None:
+    path, sidecar = swapped(tmp_path, scene(256, 320))
+    told = verify(path)
+    assert told["marked"] and told["payload"] == sidecar["watermark"]["payload"]
+    assert told["payload"]["model"] == sidecar["model"]["sha256"][:8]
+    assert told["metadata"]["time"] == sidecar["time"]
+    assert sidecar["watermark"]["readable"] and sidecar["watermark"]["psnr"] >= 42
+    assert sidecar["settings"]["mark"] is True
+
+    path, sidecar = swapped(tmp_path, scene(256, 320), mark=False)
+    told = verify(path)
+    assert told["marked"] is False and told["payload"] is None
+    assert told["metadata"]["modelSHA256"] == sidecar["model"]["sha256"]
+    assert sidecar["settings"]["mark"] is False and "--nomark" in sidecar["watermark"]["reason"]
+
+
+def test_small_outputs_carry_metadata_only(tmp_path: Path) -> None:
+    path, sidecar = swapped(tmp_path, scene(255, 300))
+    assert not verify(path)["marked"] and "256 px" in sidecar["watermark"]["reason"]
+    assert verify(path)["metadata"]["digitalSourceType"] == provenance.DIGITAL_SOURCE_TYPE
+
+
+def test_mark_outlives_the_metadata(tmp_path: Path) -> None:
+    path, sidecar = swapped(tmp_path, scene(300, 256))
+    with Image.open(path) as image:
+        image.convert("RGB").save(tmp_path / "shared.jpg", quality=70)
+    told = verify(tmp_path / "shared.jpg")
+    assert told["metadata"] == {} and told["payload"] == sidecar["watermark"]["payload"]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_metadata_is_read_from_every_format(tmp_path: Path, suffix: str) -> None:
+    fields = provenance.metadata(HASH, time=TIME) | {"note": "<&\"'>"}
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".png":
+        provenance.write_png(path, scene(40, 60), fields)
+    else:
+        Image.fromarray(scene(40, 60)).save(path, xmp=provenance.xmp_packet(fields).encode())
+    assert provenance.read_metadata(path) == fields
+    with Image.open(path) as image:
+        assert image.size == (60, 40)
+
+
+def test_packet_is_xml_with_the_vocabulary_of_iptc() -> None:
+    packet = provenance.xmp_packet(provenance.metadata(HASH, time=TIME))
+    found = {k: v for node in ElementTree.fromstring(packet).iter() for k, v in node.items()}
+    iptc = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"
+    assert found[iptc] == provenance.DIGITAL_SOURCE_TYPE
+    assert found["{http://ns.adobe.com/xap/1.0/}CreateDate"] == TIME
+
+
+def test_packets_of_others_are_read(tmp_path: Path) -> None:
+    packet = f"<Iptc4xmpExt:DigitalSourceType>{provenance.GENERATED_SOURCE_TYPE}</x>"
+    Image.fromarray(scene(40, 40)).save(tmp_path / "a.jpg", xmp=packet.encode())
+    expected = {"digitalSourceType": provenance.GENERATED_SOURCE_TYPE}
+    assert verify(tmp_path / "a.jpg")["metadata"] == expected
+
+
+def test_command_prints_a_line_a_file(run_cli: RunCli, tmp_path: Path) -> None:
+    day = datetime.date(2026, 11, 23)
+    marked, record = watermark.mark(scene(256, 256), HASH, day, wanted=True)
+    Image.fromarray(marked).save(tmp_path / "a.png")
+    Image.fromarray(scene(100, 90)).save(tmp_path / "b.jpg")
+    done = run_cli("tools.verify_image", str(tmp_path / "a.png"), str(tmp_path / "b.jpg"))
+    assert done.returncode == 0
+    one, other = (json.loads(line) for line in done.stdout.splitlines())
+    assert one["marked"] and one["payload"] == record["payload"] and one["metadata"] == {}
+    assert not other["marked"] and other["payload"] is None and other["c2pa"] is None
