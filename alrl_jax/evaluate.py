@@ -16,6 +16,7 @@ import numpy as np
 from absl import flags
 
 from alrl_jax import command_line, provenance
+from alrl_jax.data.landmarks import LANDMARK_SOURCES, FaceFinder
 from alrl_jax.data.pair_list import PairFiles, draw_pairs, read_pairs
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import benchmark, opening, photos, protocol
@@ -33,6 +34,16 @@ BENCHMARKS = ("counterfactual", "pairs")
 DEFAULT_JUDGE = "embedded/judge_64"
 DEFAULT_PAIRS = 200
 DEFAULT_PROTOCOL = "pairs"
+DEFAULT_DETECTOR = "cascade"
+SAME_PAIRS = (
+    "benchmark",
+    "protocol",
+    "pictures_sha256",
+    "detector",
+    "detector_file_sha256",
+    "judges_sha256",
+)
+"""Fields of the protocol that two evaluations of photographs have in common to be compared."""
 ANALYSED = ("identity", "pose")
 """Roles for which ``--judge`` stands with the benchmark pairs."""
 UNMEASURED = {
@@ -48,6 +59,8 @@ PAIRS_ALONE = (
     "data",
     "protocol",
     "fid_reference",
+    "landmarks_from",
+    "landmarks_path",
     *(flag(role).removeprefix("--") for role in ROLES),
 )
 """Flags of the benchmark pairs."""
@@ -227,6 +240,11 @@ def check_flags(values: Any) -> None:
             f"got --benchmark=pairs with --pairs={values.pairs} and --data={values.data}; expected "
             "either a CSV file or a folder; name one"
         )
+    if values.aligned and (values.landmarks_from or values.landmarks_path):
+        raise UserError(
+            "got --aligned with --landmarks_from or --landmarks_path; expected one of them, as "
+            "crops are looked for no face; drop the other"
+        )
     if values.pairs is not None and values.num_pairs is not None:
         raise UserError(
             f"got --num_pairs={values.num_pairs} with --pairs; expected all pairs of the list to "
@@ -271,22 +289,20 @@ def run_pairs(
     origin = Path(values.pairs or values.data).expanduser()
     seed = None if values.data is None else values.seed
     pairs = read_pairs(origin) if seed is None else draw_pairs(origin, values.num_pairs, seed)
+    detector = None if values.aligned else values.landmarks_from or DEFAULT_DETECTOR
+    landmarks = None if values.landmarks_path is None else Path(values.landmarks_path).expanduser()
+    resolution = int(model.config["resolution"])
+    finder = None if detector is None else FaceFinder(detector, landmarks, resolution)
     described = {
         "protocol": name,
-        **opening.describe_pairs(pairs, origin, seed, values.aligned),
+        **opening.describe_pairs(pairs, origin, seed, detector, landmarks),
         **opening.describe_judges(judged_by, directories, preset, values.workdir, model),
     }
     if before is not None:
-        names = ("benchmark", "protocol", "pictures_sha256", "aligned", "judges_sha256")
-        check_comparable(before, {name: described[name] for name in names})
+        check_comparable(before, {name: described[name] for name in SAME_PAIRS})
     reference = opening.open_reference(values.fid_reference, judged_by)
     settings = photos.Settings(
-        preset,
-        int(model.config["resolution"]),
-        values.batch_size,
-        values.num_pictures,
-        values.aligned,
-        reference,
+        preset, resolution, values.batch_size, values.num_pictures, finder, reference
     )
     blocks, found = evaluate_pairs(model, judged_by, pairs, settings)
     targets = described["num_target_pictures"]
@@ -336,6 +352,9 @@ def define_flags() -> None:
     flags.DEFINE_string("pairs", None, "CSV file, header source,target, for the benchmark pairs.")
     flags.DEFINE_string("data", None, "Or a directory tree of pictures to draw pairs from.")
     flags.DEFINE_boolean("aligned", False, "Pictures of pairs are face crops already.")
+    rows = list(LANDMARK_SOURCES)
+    flags.DEFINE_enum("landmarks_from", None, rows, f"What finds faces; default {DEFAULT_DETECTOR}")
+    flags.DEFINE_string("landmarks_path", None, "Landmark file, or the detector's model file.")
     flags.DEFINE_enum("protocol", None, PROTOCOLS, f"How to measure; by default {DEFAULT_PROTOCOL}")
     for role, kinds in ROLES.items():
         text = f"Model directory of kind {' or '.join(kinds)}; without it {UNMEASURED[role]}."

@@ -145,6 +145,7 @@ def test_evaluate_measures_photographs(
         ({"benchmark": "pairs"}, "either a CSV file or a folder"),
         ({"benchmark": "pairs", "pairs": "a", "data": "b"}, "either a CSV file or a folder"),
         ({"benchmark": "pairs", "pairs": "a", "num_pairs": 3}, "--num_pairs=3 with --pairs"),
+        ({"benchmark": "pairs", "data": "a", "aligned": True, "landmarks_from": "file"}, "--align"),
     ],
 )
 def test_flags_that_do_not_belong_together(

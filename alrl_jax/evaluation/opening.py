@@ -22,10 +22,14 @@ from alrl_jax.evaluation.presets import (
 )
 from alrl_jax.loading import load
 
-DETECTOR = (
-    "scikit-image's frontal-face cascade of local binary patterns, largest face; upright square "
-    f"of {FACE_BOX_TO_CROP} times its box, {FACE_BOX_UP} of it higher; no landmarks"
-)
+DETECTORS = {
+    "cascade": "scikit-image's frontal-face cascade of local binary patterns, largest face; "
+    f"upright square of {FACE_BOX_TO_CROP} times its box, {FACE_BOX_UP} of it higher; no landmarks",
+    "file": "FFHQ's crop from landmarks in a file, largest face",
+    "mediapipe": "FFHQ's crop from MediaPipe's landmarks, largest face",
+    "yunet": "FFHQ's crop from YuNet's five landmarks, largest face",
+}
+"""How a face is found and cut out, by the row of ``landmarks.LANDMARK_SOURCES``."""
 CENTRE = "none: pictures are face crops; the largest centred square"
 
 
@@ -137,7 +141,11 @@ def open_reference(directory: str | None, judged_by: Judges) -> fid.Statistics |
 
 
 def describe_pairs(
-    pairs: list[PairFiles], origin: Path, seed: int | None, aligned: bool
+    pairs: list[PairFiles],
+    origin: Path,
+    seed: int | None,
+    detector: str | None,
+    landmarks: Path | None,
 ) -> dict[str, Any]:
     """The fields of the protocol that say which pictures are measured.
 
@@ -145,7 +153,11 @@ def describe_pairs(
         pairs: them.
         origin: the list or the folder that they are from.
         seed: by which they were drawn from the folder; None of a list.
-        aligned: whether they are face crops.
+        detector: what finds the faces, a row of ``DETECTORS``; None where they are face crops.
+        landmarks: the file that it reads.
+
+    Raises:
+        UserError: a picture cannot be read.
     """
     is_list = seed is None
     sources = len({pair.source.resolve() for pair in pairs})
@@ -162,8 +174,9 @@ def describe_pairs(
         "num_target_pictures": len({pair.target.resolve() for pair in pairs}),
         "gallery_size": sources,
         "gallery": GALLERY,
-        "aligned": aligned,
-        "detector": CENTRE if aligned else DETECTOR,
+        "aligned": detector is None,
+        "detector": CENTRE if detector is None else DETECTORS[detector],
+        "detector_file_sha256": None if landmarks is None else provenance.file_sha256(landmarks),
     }
 
 

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
-from alrl_jax.data.alignment import centre_square, crop_face
-from alrl_jax.data.decode import UnreadableImageError, read_photo
-from alrl_jax.data.landmarks import find_face
+from alrl_jax.data.decode import UnreadableImageError
+from alrl_jax.data.face_photos import read_faces
+from alrl_jax.data.landmarks import FaceFinder, FaceNotFoundError
 from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import fid, image_metrics, judges, judging
@@ -59,7 +59,7 @@ class Settings:
         resolution: of the face crops, in px.
         batch_size: pairs at a time; figures do not depend on it.
         num_pictures: how many of the first pairs to keep pictures of.
-        aligned: whether pictures are face crops already.
+        finder: what finds the faces; None where pictures are face crops already.
         fid_reference: what FID compares with; None stands for the targets, every file once.
     """
 
@@ -67,24 +67,23 @@ class Settings:
     resolution: int
     batch_size: int = 20
     num_pictures: int = 8
-    aligned: bool = False
+    finder: FaceFinder | None = None
     fid_reference: fid.Statistics | None = None
 
 
-def read_crop(path: Path, resolution: int, aligned: bool) -> Float[np.ndarray, "r r 3"]:
-    """The face crop of a photo, in [-1, 1], in steps of 8 bits.
+def read_crop(path: Path, resolution: int, finder: FaceFinder | None) -> Float[np.ndarray, "r r 3"]:
+    """The crop of the largest face of a photo, in [-1, 1], in steps of 8 bits.
 
     Raises:
         UserError: it cannot be read, or no face is in it.
     """
     try:
-        photo = read_photo(path)
+        photo = read_faces(path, "", finder, "largest", resolution)
     except (UnreadableImageError, OSError) as error:
         raise UserError(f"got {path} ({error}); expected a picture; mend the list") from error
-    alignment = (centre_square if aligned else find_face)(photo, resolution)
-    if alignment is None:
-        raise UserError(f"got {path} without a face to be found; expected one; pass --aligned")
-    return stored(crop_face(photo, alignment)[None])[0]
+    except FaceNotFoundError as error:
+        raise UserError(f"got {path} ({error}); expected a face in it; mend the list") from error
+    return stored(photo.faces[0].crop[None])[0]
 
 
 def stored(images: Float[AnyArray, "b h w 3"]) -> Float[np.ndarray, "b h w 3"]:
@@ -127,7 +126,7 @@ def measure_photos(
     todo = list(batches(len(pairs), settings.batch_size))
     for numbers, valid in tqdm(todo, desc="evaluate", unit="batch"):
         chosen = [pairs[i] for i in numbers]
-        crop = lambda path: read_crop(path, settings.resolution, settings.aligned)  # noqa: E731
+        crop = lambda path: read_crop(path, settings.resolution, settings.finder)  # noqa: E731
         source = np.stack([crop(pair.source) for pair in chosen])
         target = np.stack([crop(pair.target) for pair in chosen])
         shown = max(0, min(valid, settings.num_pictures - int(numbers[0])))

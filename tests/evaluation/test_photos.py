@@ -1,6 +1,7 @@
 """Pairs of photographs: every figure against a computation of its own, and nulls without judges."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from jax import Array
 from PIL import Image
 
 from alrl_jax import evaluate, synthetic
+from alrl_jax.data.alignment import crop_face, ffhq
+from alrl_jax.data.landmarks import FaceFinder
 from alrl_jax.data.pair_list import PairFiles, draw_pairs, read_pairs
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import opening, photos, presets, report
@@ -107,7 +110,7 @@ def _pixels(path: Path) -> np.ndarray:
 def _measure(
     pairs: list[PairFiles], judged_by: Judges, protocol: str = "pairs", **settings: Any
 ) -> tuple[dict[str, Any], Any]:
-    values = {"resolution": SIDE, "batch_size": 2, "num_pictures": 2, "aligned": True} | settings
+    values = {"resolution": SIDE, "batch_size": 2, "num_pictures": 2} | settings
     chosen = photos.Settings(presets.preset_of(protocol), **values)
     return evaluate.evaluate_pairs(Lossy(SIDE), judged_by, pairs, chosen)
 
@@ -162,7 +165,7 @@ def test_identity_pose_and_background(pairs: list[PairFiles], judged: dict[str, 
     corners = []
     for pair in pairs:
         seen = [
-            np.asarray(photos.judges.resize(photos.read_crop(p, SIDE, True)[None], 224))[0, 0, 0]
+            np.asarray(photos.judges.resize(photos.read_crop(p, SIDE, None)[None], 224))[0, 0, 0]
             for p in (pair.source, pair.target)
         ]
         corners.append(30 * np.linalg.norm(seen[0] - seen[1]))
@@ -261,7 +264,7 @@ def test_synthetic_people_as_photographs(tmp_path: Path) -> None:
     (tmp_path / "pairs.csv").write_text("source,target\n" + lines)
     named = {"identity": "embedded/judge_64", "pose": "embedded/judge_64"}
     preset, judged_by = opening.open_judges("pairs", named)
-    settings = photos.Settings(preset, 64, batch_size=PEOPLE, aligned=True)
+    settings = photos.Settings(preset, 64, batch_size=PEOPLE)
     pairs = read_pairs(tmp_path / "pairs.csv")
     rows = evaluate.evaluate_pairs(Lossy(64), judged_by, pairs, settings)[0]["rows"]
     degrees = np.asarray(faces.pose_degrees)
@@ -295,3 +298,21 @@ def test_photo_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         _measure(missing, Judges())
     with pytest.raises(UserError, match="a.png"):
         photos.pictures_sha256(missing)
+
+
+def test_crops_follow_landmarks(pairs: list[PairFiles], tmp_path: Path) -> None:
+    folder = pairs[0].source.parent
+    points = [[10.0, 12.0], [21.0, 12.0], [15.5, 17.0], [11.0, 22.0], [20.0, 22.0]]
+    list_file = folder / "faces.json"
+    list_file.write_text(json.dumps({"0.png": points}))
+    finder = FaceFinder("file", list_file, SIDE)
+    found = photos.read_crop(folder / "0.png", SIDE, finder)
+    with Image.open(folder / "0.png") as image:
+        expected = crop_face(np.asarray(image), ffhq(np.array(points) + 0.5, SIDE))
+    np.testing.assert_allclose(found, expected, atol=1.01 / 127.5)
+    assert not np.allclose(found, photos.read_crop(folder / "0.png", SIDE, None), atol=0.1)
+    with pytest.raises(UserError, match="1.png .*expected a face in it"):
+        photos.read_crop(folder / "1.png", SIDE, finder)
+    told = opening.describe_pairs(pairs, folder / "pairs.csv", None, "file", list_file)
+    assert "FFHQ's crop" in told["detector"] and len(told["detector_file_sha256"]) == 64
+    assert (told["num_pairs"], told["gallery_size"], told["num_target_pictures"]) == (5, 4, 4)
