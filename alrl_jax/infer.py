@@ -5,8 +5,8 @@ python -m alrl_jax.infer --model=DIR --pairs=pairs.csv|--source=PATH --target=PA
 Every pair gives ``NUMBER_SOURCE_to_TARGET.png`` of the target's size, and the same name with
 ``.json``: settings, hashes, places of the faces. ``results.jsonl`` tells how every pair went. Pairs
 that an earlier run with the same files, model and settings finished are skipped. Use pictures of
-people who agreed. Outputs carry metadata and, from 256 px on, an invisible mark, which ``--nomark``
-leaves out (the sidecar says so). Exit status: 0 all done; 2 bad usage; 3 finished, some pairs failed.
+people who agreed. Outputs carry metadata and, from 256 px on, an invisible mark; ``--nomark`` omits
+it out, as the sidecar tells. Exit status: 0 all done; 2 bad usage; 3 finished, some pairs failed.
 """
 
 import dataclasses
