@@ -6,7 +6,7 @@ Every pair gives ``NUMBER_SOURCE_to_TARGET.png`` of the target's size, and the s
 ``.json``: settings, hashes, places of the faces. ``results.jsonl`` tells how every pair went. Pairs
 that an earlier run with the same files, model and settings finished are skipped. Use pictures of
 people who agreed. Outputs carry metadata and, from 256 px on, an invisible mark; ``--nomark`` omits
-it out, as the sidecar tells. Exit status: 0 all done; 2 bad usage; 3 finished, some pairs failed.
+it, as the sidecar tells. Exit status: 0 all done; 2 bad usage; 3 finished, some pairs failed.
 """
 
 import dataclasses

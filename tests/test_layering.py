@@ -16,7 +16,7 @@ PACKAGE = ROOT / "alrl_jax"
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "png", "types"),
     ("command_line", "config", "model_directory", "provenance", "workdir"),
-    ("payload_code",),
+    ("content_credentials", "payload_code"),
     ("mark_waves",),
     ("watermark",),
     ("lineage", "model_texts"),
@@ -70,6 +70,7 @@ CONFINED = {
 
 # May be loaded by the function that needs them, never by importing the package.
 OPTIONAL = (
+    "c2pa",
     "clu",
     "cv2",
     "matplotlib",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from alrl_jax import command_line, provenance, watermark
+from alrl_jax import command_line, content_credentials, provenance, watermark
 from alrl_jax.errors import UserError
 
 
@@ -45,7 +45,7 @@ def verify(path: Path) -> dict[str, Any]:
         "mark_z": round(found.z, 2),
         "mark_threshold": round(watermark.THRESHOLD, 2),
         "metadata": fields,
-        "c2pa": None,
+        "c2pa": content_credentials.read(path),
     }
 
 
