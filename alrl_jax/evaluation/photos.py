@@ -115,7 +115,8 @@ def measure_photos(
     """Measures what the judges at hand can say of pairs of photographs.
 
     Raises:
-        UserError: a picture cannot be used, or FID is asked of less than two.
+        UserError: a picture cannot be used, FID is asked of less than two, or the model draws
+            numbers that are not finite.
     """
     if judged_by.inception is not None and len(pairs) < fid.MIN_IMAGES:
         raise UserError(
@@ -133,6 +134,11 @@ def measure_photos(
         examination.begin(source, target, [pair.target for pair in chosen], shown, valid)
         for name, row in rows.items():
             answer = row(model, Question(source, target))
+            if not np.isfinite(np.asarray(answer.image)).all():
+                raise UserError(
+                    f"got numbers that are not finite in row {name}; expected pictures; is the "
+                    "model damaged, or did its training diverge?"
+                )
             answer = dataclasses.replace(answer, image=stored(answer.image))
             examination.measure(name, answer)
             keep_row(examination.collector, name, answer, shown, valid)

@@ -110,7 +110,7 @@ def _pixels(path: Path) -> np.ndarray:
 def _measure(
     pairs: list[PairFiles], judged_by: Judges, protocol: str = "pairs", **settings: Any
 ) -> tuple[dict[str, Any], Any]:
-    values = {"resolution": SIDE, "batch_size": 2, "num_pictures": 2} | settings
+    values: dict[str, Any] = {"resolution": SIDE, "batch_size": 2, "num_pictures": 2} | settings
     chosen = photos.Settings(presets.preset_of(protocol), **values)
     return evaluate.evaluate_pairs(Lossy(SIDE), judged_by, pairs, chosen)
 
@@ -290,6 +290,17 @@ def test_pairs_of_a_folder(tmp_path: Path) -> None:
         draw_pairs(tmp_path, 7, seed=1)
     with pytest.raises(UserError, match="at least two"):
         draw_pairs(tmp_path / "none", None, seed=1)
+
+
+def test_a_model_that_draws_no_numbers_is_told(
+    pairs: list[PairFiles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mask(self: FakeSwapper, batch: int) -> Array:
+        return jnp.full((batch, SIDE, SIDE, 1), jnp.nan)
+
+    monkeypatch.setattr(Lossy, "mask", mask)
+    with pytest.raises(UserError, match="not finite in row self_swap"):
+        _measure(pairs, Judges())
 
 
 def test_photo_that_cannot_be_read_is_told(tmp_path: Path) -> None:
