@@ -23,6 +23,7 @@ SOURCES = ("synthetic", "prepared", "tfds", "folder")
 POSE_SPACES = ("spatial_const", "coarse_codes", "none")
 GATE_MODES = ("hard", "soft", "pair_independent")
 ANALYSER_BLOCKS = ("residual", "plain")
+ADA_MODES = ("off", "fixed", "adaptive")
 SMALLEST_SWAP = 32
 """The encoder's pose code is 4x4 at an eighth of the resolution."""
 BACKBONES = ("residual", "ir_se")
@@ -68,12 +69,21 @@ class GeneratorConfig:
 
 @dataclasses.dataclass(frozen=True)
 class DiscriminatorConfig:
-    """StyleGAN2 residual discriminator; ``mbstd_blocks`` fixed blocks of the global batch."""
+    """StyleGAN2 residual discriminator; ``mbstd_blocks`` fixed blocks of the global batch.
+
+    ``ada``: it sees all images through random transforms, for data sets of few faces; ``fixed``
+    with probability ``ada_p``, ``adaptive`` with one that starts at 0 and can rise to 1 in
+    ``ada_kimg`` thousand images while the mean sign of real logits is above ``ada_target``.
+    """
 
     channel_base: int = 1024
     channel_max: int = 64
     mbstd_group_size: int = 4
     mbstd_blocks: int = 1
+    ada: str = "off"
+    ada_p: float = 0.2
+    ada_target: float = 0.6
+    ada_kimg: float = 500.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,6 +233,12 @@ class Config:
             side = _value(self, name)
             if side < 0 or (side and self.resolution % side):
                 faults.append(f"{name} is {side}; expected 0 or a divisor of {self.resolution}")
+        # A config without any loss is one of a run that is over.
+        if self.discriminator.ada != "off" and self.losses and not self.losses.get("adversarial"):
+            faults.append(
+                f"discriminator.ada is {self.discriminator.ada!r} without a weight of "
+                "losses.adversarial; expected 'off', as there is no discriminator"
+            )
         stages = 4 if self.encoder.backbone == "ir_se" else 3
         if len(self.encoder.widths) != stages:
             faults.append(
@@ -244,6 +260,8 @@ def default_config(task: str, losses: Mapping[str, float]) -> ml_collections.Con
     """
     values = Config(task=task, losses=dict(losses)).to_dict()
     values["data"]["path"] = config_dict.placeholder(str)
+    if task == "swap":  # so that each can be named on the command line
+        values["pretrained"] = dict.fromkeys(PRETRAINED, "")
     return ml_collections.ConfigDict(values)
 
 
@@ -293,6 +311,10 @@ _RULES: tuple[_Rule, ...] = (
     ("discriminator.channel_max", _positive, "a number above 0"),
     ("discriminator.mbstd_group_size", _positive, "a number above 0"),
     ("discriminator.mbstd_blocks", _positive, "a number above 0"),
+    ("discriminator.ada", _one_of(ADA_MODES), f"one of {ADA_MODES}"),
+    ("discriminator.ada_p", _share, "a share from 0 to 1"),
+    ("discriminator.ada_target", _share, "a share from 0 to 1"),
+    ("discriminator.ada_kimg", _positive, "a number above 0"),
     ("remat", _one_of(REMAT), f"one of {REMAT}"),
     ("encoder.backbone", _one_of(BACKBONES), f"one of {BACKBONES}"),
     ("encoder.widths", lambda w: len(w) > 0 and min(w) > 0, "positive widths"),

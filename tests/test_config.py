@@ -30,6 +30,9 @@ def test_all_faults_are_told_at_once() -> None:
         ({"batch_size": 6, "discriminator": {"mbstd_blocks": 4}}, "multiple of"),
         ({"swap": {"channel_groups": 7}}, "divisor of generator.w_dim"),
         ({"losses": {"identity": -1.0}}, "weights of 0 or more"),
+        ({"discriminator": {"ada": "on"}}, "discriminator.ada is 'on'; expected one of"),
+        ({"discriminator": {"ada_p": 1.5}}, "discriminator.ada_p is 1.5; expected a share"),
+        ({"discriminator": {"ada": "fixed"}, "losses": {"r1": 1.0}}, "there is no discriminator"),
     ],
 )
 def test_faults_name_value_and_expectation(values: dict, message: str) -> None:

@@ -25,8 +25,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-MODES = ("off", "fixed", "adaptive")
-"""No augmentation; with one probability; with one that follows the discriminator."""
+USES = ("generator", "real", "fake")
+"""What a discriminator sees in a step: images that the generator is to improve, and its own two."""
+
+_STREAM = 0xADA
+"""Keeps the draws apart from others of a step's key, which has fewer children than this."""
 
 INTERVAL = 4
 """Steps whose signs are averaged before the probability moves."""
@@ -318,7 +321,7 @@ class DiscriminatorAugmentation:
     """What a discriminator sees, and how its opinion steers that.
 
     Attributes:
-        mode: one of ``MODES``.
+        mode: ``off``, ``fixed`` or ``adaptive``.
         probability: of ``fixed``; ``adaptive`` starts at 0.
         target: mean sign of the logits of real images at which ``adaptive`` rests.
         kimg: thousands of images in which the probability can go from 0 to 1.
@@ -329,23 +332,32 @@ class DiscriminatorAugmentation:
     target: float
     kimg: float
 
-    @property
-    def active(self) -> bool:
-        """Whether it does anything."""
-        return self.mode != "off"
-
     def start(self) -> dict[str, Float[Array, ""]]:
         """What a state has to hold: the probability, and the sum of signs since it moved."""
-        if not self.active:
+        if self.mode == "off":
             return {}
         start = self.probability if self.mode == "fixed" else 0.0
         return {"ada_p": jnp.asarray(start, jnp.float32), "ada_signs": jnp.zeros(())}
 
     def see(
-        self, images: Float[Array, "b h h 3"], moving: Mapping[str, Any], key: Key[Array, ""]
+        self,
+        images: Float[Array, "b h h 3"],
+        moving: Mapping[str, Any],
+        key: Key[Array, ""],
+        use: str,
     ) -> Float[Array, "b h h 3"]:
-        """The images as the discriminator sees them; as they are where the mode is ``off``."""
-        return augment(images, moving["ada_p"], key) if self.active else images
+        """The images as the discriminator sees them; where the mode is ``off``, as they are.
+
+        Args:
+            images: pixels in [-1, 1].
+            moving: holds what ``start`` gave.
+            key: of the step; draws of its own come of it.
+            use: one of ``USES``, each with other draws.
+        """
+        if self.mode == "off":
+            return images
+        own = jax.random.fold_in(jax.random.fold_in(key, _STREAM), USES.index(use))
+        return augment(images, moving["ada_p"], own)
 
     def follow(
         self,
@@ -353,20 +365,26 @@ class DiscriminatorAugmentation:
         step: Int[Array, ""],
         sign: Float[Array, ""],
         batch_size: int,
-    ) -> dict[str, Any]:
-        """The next state: every ``INTERVAL`` steps, the probability moves towards the target.
+    ) -> tuple[dict[str, Any], dict[str, Float[Array, ""]]]:
+        """Moves the probability towards the target, every ``INTERVAL`` steps.
 
         Args:
-            moving: holds what ``start`` gave.
+            moving: holds what ``start`` gave, and maybe more.
             step: finished updates.
             sign: mean sign of the logits of this step's real images.
             batch_size: images a step.
+
+        Returns:
+            The next ``moving``, and metrics.
         """
-        if self.mode != "adaptive":
-            return dict(moving)
+        if self.mode == "off":
+            return dict(moving), {}
+        metrics = {"ada/p": moving["ada_p"], "ada/real_sign": sign}
+        if self.mode == "fixed":
+            return dict(moving), metrics
         due = (step + 1) % INTERVAL == 0
         signs = moving["ada_signs"] + sign
         stride = INTERVAL * batch_size / (1000.0 * self.kimg)
         moved = moving["ada_p"] + stride * jnp.sign(signs / INTERVAL - self.target)
         p = jnp.where(due, jnp.clip(moved, 0.0, 1.0), moving["ada_p"])
-        return {**moving, "ada_p": p, "ada_signs": jnp.where(due, 0.0, signs)}
+        return {**moving, "ada_p": p, "ada_signs": jnp.where(due, 0.0, signs)}, metrics

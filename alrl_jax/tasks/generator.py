@@ -18,6 +18,7 @@ from alrl_jax.losses import (
     r1_penalty,
     total_loss,
 )
+from alrl_jax.models.ada import DiscriminatorAugmentation
 from alrl_jax.models.build import build_discriminator, build_generator, constant_channels
 from alrl_jax.models.functional import apply
 from alrl_jax.state import PyTree, TrainState, ema_decay, update_ema
@@ -27,6 +28,8 @@ from alrl_jax.types import FaceBatch
 W_AVERAGE_DECAY = 0.995
 PATH_LENGTH_DECAY = 0.01
 PATH_BATCH_SHRINK = 2
+REAL_SIGN = "logits/real_sign"
+"""Metric by which augmentation is steered: mean sign of the logits of real images."""
 
 
 class PoseCodeSampler(nn.Module):
@@ -57,6 +60,7 @@ class GeneratorTask:
         self._generator = build_generator(self._model_config)
         self._sampler = PoseCodeSampler(constant_channels(self._generator))
         self._discriminator = build_discriminator(discriminator_config(config))
+        self._augmentation = discriminator_augmentation(config)
         rates, weights = config.optimizer, config.losses
         self._optimizers = {
             "generator": network_optimizer(
@@ -96,7 +100,11 @@ class GeneratorTask:
             params=params,
             ema={"generator": jax.tree.map(jnp.copy, params["generator"])},
             opt_state={name: o.init(params[name]) for name, o in self._optimizers.items()},
-            moving={"constants": generator["constants"], "path_length": jnp.zeros(())},
+            moving={
+                "constants": generator["constants"],
+                "path_length": jnp.zeros(()),
+                **self._augmentation.start(),
+            },
         )
 
     def phase(self, step: int) -> Phase:
@@ -119,7 +127,8 @@ class GeneratorTask:
 
         def generator_loss(generator: PyTree) -> tuple[Array, tuple[Array, Array, Metrics]]:
             images, ws = self._draw(generator, constants, fake_key, size)
-            logits = self._judge(params["discriminator"], images)
+            seen = self._augmentation.see(images, state.moving, key, "generator")
+            logits = self._judge(params["discriminator"], seen)
             total, values = total_loss(self.name, GeneratorForward(logits), self._config.losses)
             return total, (images, ws, values)
 
@@ -136,9 +145,14 @@ class GeneratorTask:
             moving["path_length"] = mean_length
             metrics |= {"loss/path_length": penalty, "path_length": mean_length}
         loss, d_gradient, d_metrics = self._discriminator_gradient(
-            params["discriminator"], batch.image, fakes, phase
+            params["discriminator"],
+            self._augmentation.see(batch.image, state.moving, key, "real"),
+            self._augmentation.see(fakes, state.moving, key, "fake"),
+            phase,
         )
-        metrics |= {"loss/discriminator": loss, **d_metrics}
+        sign = d_metrics.pop(REAL_SIGN)
+        moving, ada_metrics = self._augmentation.follow(moving, state.step, sign, size)
+        metrics |= {"loss/discriminator": loss, **d_metrics, **ada_metrics}
         moving["constants"] = _track_average(constants, ws)
         state = self._update(state, {"generator": gradient, "discriminator": d_gradient}, size)
         return dataclasses.replace(state, moving=moving), metrics
@@ -261,15 +275,22 @@ def discriminator_gradient(
     Args:
         judge: ``(params, images) -> logits``.
         params: of the discriminator.
-        real: real images.
-        fake: generated images.
+        real: real images as it sees them, which is where R1 holds it flat.
+        fake: generated images as it sees them.
         r1_weight: of the R1 penalty, interval included; 0 leaves it out.
+
+    Returns:
+        Loss, gradient and metrics, among these ``REAL_SIGN``.
     """
 
     def loss(p: PyTree) -> tuple[Array, tuple[Array, Metrics]]:
         real_logits, fake_logits = judge(p, real), judge(p, fake)
         value = discriminator_loss(real_logits, fake_logits)
-        metrics = {"logits/real": jnp.mean(real_logits), "logits/fake": jnp.mean(fake_logits)}
+        metrics = {
+            "logits/real": jnp.mean(real_logits),
+            "logits/fake": jnp.mean(fake_logits),
+            REAL_SIGN: jnp.mean(jnp.sign(real_logits)),
+        }
         total = value
         if r1_weight:
             penalty = r1_penalty(lambda images: judge(p, images), real)
@@ -279,6 +300,12 @@ def discriminator_gradient(
 
     gradient, (value, metrics) = jax.grad(loss, has_aux=True)(params)
     return value, gradient, metrics
+
+
+def discriminator_augmentation(config: Config) -> DiscriminatorAugmentation:
+    """What stands between images and discriminator."""
+    values = config.discriminator
+    return DiscriminatorAugmentation(values.ada, values.ada_p, values.ada_target, values.ada_kimg)
 
 
 def generator_config(config: Config) -> dict:

@@ -6,6 +6,7 @@ people is never used.
 """
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +23,11 @@ from alrl_jax.models.swap import FactorProbe
 from alrl_jax.models.swapper import Networks
 from alrl_jax.state import PyTree, TrainState, ema_decay, update_ema
 from alrl_jax.tasks import pooling, warm_start
-from alrl_jax.tasks.generator import discriminator_gradient
+from alrl_jax.tasks.generator import (
+    REAL_SIGN,
+    discriminator_augmentation,
+    discriminator_gradient,
+)
 from alrl_jax.tasks.pairs import interleave, separate
 from alrl_jax.tasks.pretrained import Reader, like
 from alrl_jax.tasks.task import ExportedModel, Metrics, Phase, check_losses, network_optimizer
@@ -64,6 +69,7 @@ class SwapTask:
             channel_groups=config.swap.channel_groups,
         )
         self._discriminator = build_discriminator(warm_start.discriminator_values(config))
+        self._augmentation = discriminator_augmentation(config)
         rates = config.optimizer
         lazy = rates.r1_interval if self._weight("r1") else 0
         optimizer = network_optimizer(config, rates.learning_rate, algorithm=rates.algorithm)
@@ -117,6 +123,7 @@ class SwapTask:
         if self._config.generator.train:
             params["generator"] = networks["generator"]["params"]
             moving["constants"] = networks["generator"]["constants"]
+        moving |= self._augmentation.start()
         averaged = {"encoder", "swap", "generator"} & params.keys()
         return TrainState(
             step=jnp.zeros((), jnp.int32),
@@ -157,14 +164,20 @@ class SwapTask:
         if self._teachers.parser is not None:
             unknown = jnp.stack([~batch.source.labelled, ~batch.target.labelled])
             metrics["labels/from_parser"] = jnp.mean(unknown.astype(jnp.float32))
+        moving, size = state.moving, batch.target.image.shape[0]
         if "discriminator" in self._optimizers:
             weight = self._weight("r1") * self._config.optimizer.r1_interval if phase.r1 else 0.0
-            fake = jax.lax.stop_gradient(generated)
+            see = functools.partial(self._augmentation.see, moving=state.moving, key=key)
+            real = see(batch.target.image, use="real")
+            fake = see(jax.lax.stop_gradient(generated), use="fake")
             d_loss, gradients["discriminator"], d_metrics = discriminator_gradient(
-                self._judge, discriminator, batch.target.image, fake, weight
+                self._judge, discriminator, real, fake, weight
             )
-            metrics |= {"loss/discriminator": d_loss, **d_metrics}
-        return self._update(state, gradients, batch.target.image.shape[0]), metrics
+            sign = d_metrics.pop(REAL_SIGN)
+            moving, ada_metrics = self._augmentation.follow(moving, state.step, sign, size)
+            metrics |= {"loss/discriminator": d_loss, **d_metrics, **ada_metrics}
+        state = self._update(state, gradients, size)
+        return dataclasses.replace(state, moving=moving), metrics
 
     def preview(
         self, state: TrainState, frozen: dict[str, PyTree], batch: PairBatch
@@ -255,7 +268,10 @@ class SwapTask:
             source_labels=labels[0],
             target_labels=labels[1],
             factors=apply(self._probe, params["probe"], target.codes, gates.owners),
-            swap_logits=self._judge(params["discriminator"], generated),
+            swap_logits=self._judge(
+                params["discriminator"],
+                self._augmentation.see(generated, state.moving, key, "generator"),
+            ),
             face_labels=jnp.asarray(synthetic.FACE_LABELS),
             w_avg=networks["generator"]["constants"]["mapping"]["w_avg"],
             gate_budget=jnp.asarray(self._config.swap.gate_budget, jnp.float32),

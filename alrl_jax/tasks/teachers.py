@@ -76,8 +76,9 @@ class Teachers:
         if self.parser is not None:
             frozen["parser"] = read_pretrained(config, "parser", ("face_parser",), read, 0)
         if self._asked(*MASK_LOSSES):
-            other = f", else of {config.pretrained['parser']}" if self.parser else " alone"
-            logging.info("masks are those of the data where a face has one%s", other)
+            parser = config.pretrained["parser"] if self.parser else None
+            where = f"where a face has one, else from {parser}" if parser else "alone"
+            logging.info("masks come from the data %s", where)
         return frozen
 
     def read(

@@ -202,7 +202,9 @@ def adaptive(**changes: float) -> ada.DiscriminatorAugmentation:
 def after(rule: ada.DiscriminatorAugmentation, signs: list[float], start: float = 0.5) -> float:
     moving = {**rule.start(), "other": 1, "ada_p": jnp.asarray(start)}
     for step, sign in enumerate(signs):
-        moving = rule.follow(moving, jnp.asarray(step), jnp.asarray(sign), 64)
+        before = moving["ada_p"]
+        moving, metrics = rule.follow(moving, jnp.asarray(step), jnp.asarray(sign), 64)
+        assert metrics == {"ada/p": before, "ada/real_sign": sign}
     assert moving["other"] == 1
     return float(moving["ada_p"])
 
@@ -222,11 +224,15 @@ def test_the_probability_moves_towards_the_target() -> None:
 def test_modes() -> None:
     faces, key = images(), jax.random.key(0)
     off = ada.DiscriminatorAugmentation("off", 0.2, 0.6, 500.0)
-    assert off.start() == {} and off.see(faces, {}, key) is faces
+    assert off.start() == {} and off.see(faces, {}, key, "real") is faces
+    assert off.follow({"other": 1}, jnp.asarray(3), jnp.ones(()), 64) == ({"other": 1}, {})
     fixed = ada.DiscriminatorAugmentation("fixed", 0.2, 0.6, 500.0)
     moving = fixed.start()
     assert float(moving["ada_p"]) == pytest.approx(0.2)
-    assert fixed.follow(moving, jnp.asarray(3), jnp.ones(()), 64) == moving
+    assert fixed.follow(moving, jnp.asarray(3), jnp.ones(()), 64)[0] == moving
     assert float(adaptive().start()["ada_p"]) == 0.0
-    wanted = ada.augment(faces, jnp.asarray(0.2), key)
-    np.testing.assert_array_equal(fixed.see(faces, moving, key), wanted)
+    see = jax.jit(fixed.see, static_argnames="use")
+    seen = [np.asarray(see(faces, moving, key, use=use)) for use in (*ada.USES, "real")]
+    assert all((x != faces).any() for x in seen)
+    assert (seen[0] != seen[1]).any() and (seen[1] != seen[2]).any()
+    np.testing.assert_array_equal(seen[1], seen[3])

@@ -1,0 +1,89 @@
+"""Training with an augmented discriminator: its probability is measured and kept."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from alrl_jax.checkpoint import read_fields
+from alrl_jax.config import Config
+from alrl_jax.train import train
+from tests import tiny
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+STRIDE = 4 * tiny.BATCH / 100
+"""What the probability moves in four steps, where it may rise to 1 in a hundred images."""
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(10):
+        pixels = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(directory / f"{i}.png")
+    return directory
+
+
+def config(task: str, photos: Path, num_steps: int, **changes: object) -> Config:
+    """Target 0: the probability moves whatever the signs are, unless they cancel."""
+    values = {
+        "num_steps": num_steps,
+        "data__source": "folder",
+        "data__path": str(photos),
+        "log_every": 1,
+        "checkpoint_every": 100,
+        "sample_every": 0,
+        "discriminator__ada": "adaptive",
+        "discriminator__ada_kimg": 0.1,
+        "discriminator__ada_target": 0.0,
+        "losses__r1": 0.0,
+        **changes,
+    }
+    return tiny.tiny_config(task, **values)
+
+
+def metrics(workdir: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_resumed_run_keeps_the_probability(photos: Path, tmp_path: Path) -> None:
+    """Stopped between two moves, so that the sum of signs has to be kept too."""
+    train(config("generator_64", photos, 10), tmp_path / "whole")
+    for steps in (6, 10):
+        train(config("generator_64", photos, steps), tmp_path / "parts")
+    _, whole = read_fields(tmp_path / "whole", ("params", "moving"))
+    _, parts = read_fields(tmp_path / "parts", ("params", "moving"))
+    np.testing.assert_equal(parts, whole)
+    lines = metrics(tmp_path / "whole")
+    assert metrics(tmp_path / "parts") == lines
+    seen = [line["ada/p"] for line in lines]
+    expected, signs = [0.0], [line["ada/real_sign"] for line in lines]
+    for step in range(1, 10):
+        moved = np.sign(np.mean(signs[step - 4 : step])) if step % 4 == 0 else 0
+        expected.append(np.clip(expected[-1] + STRIDE * moved, 0, 1))
+    np.testing.assert_allclose(seen, expected, atol=1e-6)
+    assert float(whole["moving"]["ada_p"]) == pytest.approx(seen[-1])
+
+
+def test_the_swap_trains_with_it(photos: Path, tmp_path: Path) -> None:
+    off = ("perceptual", "self_perceptual", "self_reconstruction", "background", "attributes")
+    identity = tiny.save_tiny_identity(tmp_path / "identity")
+    fixed = config(
+        "synthetic_64",
+        photos,
+        1,
+        discriminator__ada="fixed",
+        discriminator__ada_p=0.5,
+        pretrained__identity=str(identity),
+        **{f"losses__{name}": 0.0 for name in off},
+    )
+    train(fixed, tmp_path / "run")
+    (line,) = metrics(tmp_path / "run")
+    assert line["ada/p"] == 0.5 and -1 <= line["ada/real_sign"] <= 1
+    assert np.isfinite([value for value in line.values() if isinstance(value, float)]).all()
+    _, fields = read_fields(tmp_path / "run", ("moving",))
+    assert float(fields["moving"]["ada_p"]) == 0.5
