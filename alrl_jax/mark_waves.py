@@ -101,7 +101,7 @@ def _blur(plane: Plane, sigma: float) -> Plane:
     kernel = (kernel / kernel.sum()).astype(np.float32)
     for _ in range(2):
         padded = np.pad(plane, ((reach, reach), (0, 0)), mode="edge")
-        plane = sum((k * padded[i : i + len(plane)] for i, k in enumerate(kernel)), np.float32(0)).T
+        plane = np.sum([k * padded[i : i + len(plane)] for i, k in enumerate(kernel)], axis=0).T
     return plane
 
 

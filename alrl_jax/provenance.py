@@ -86,7 +86,9 @@ def metadata(
         source_type: IPTC's term; the default is that of a swapped picture.
         time: when the picture was made, ISO 8601.
     """
-    fields = dict(zip(FIELDS, (source_type, TOOL, tool_version(), model_sha256), strict=True))
+    fields: dict[str, str] = dict(
+        zip(FIELDS, (source_type, TOOL, tool_version(), model_sha256), strict=True)
+    )
     return fields if time is None else fields | {"time": time}
 
 

@@ -196,10 +196,10 @@ def _fit(small: Plane, mask: Plane, wanted: Waves) -> Waves:
         coefficients = coefficients * factor
         turned = measure(whiten(white + drawn * factor), 1.0, 1.0) * np.conj(wanted)
         if not gain:
-            gained = np.mean((turned - before * np.conj(wanted)).real)
+            gained = np.mean(np.real(turned - before * np.conj(wanted)))
             gain = max(float(gained / np.mean(np.abs(coefficients))), 1e-6)
-        goal = 2.0 * np.mean(turned.real)
-        error = np.maximum(goal - turned.real, 0) - 1j * turned.imag
+        goal = 2.0 * np.mean(np.real(turned))
+        error = np.maximum(goal - np.real(turned), 0) - 1j * np.imag(turned)
         coefficients = coefficients + error * wanted / gain
         size = np.abs(coefficients)
         coefficients = coefficients * np.minimum(1, 3 * np.median(size) / (size + 1e-12))
@@ -232,7 +232,7 @@ def psnr(one: Picture, other: Picture) -> float:
 def _search_matrices() -> tuple[Complex[np.ndarray, "s k work"], Float[np.ndarray, "work k2"]]:
     left = np.stack([analysis(scale, -HIGHEST) for scale in _SCALES])
     right = np.concatenate([analysis(scale, 0) for scale in _SCALES]).T
-    return left, np.concatenate([right.real, right.imag], axis=1)
+    return left, np.concatenate([np.real(right), np.imag(right)], axis=1)
 
 
 def _search(white: Plane) -> list[Place]:
@@ -257,7 +257,7 @@ def _pilots_z(measured: Waves, dy: float, dx: float) -> float:
     waves = pattern()
     terms = agreement(measured[waves.pilot], weights(measured)[waves.pilot])
     turned = terms * np.conj(waves.phase[waves.pilot]) * turn(dy, dx)[waves.pilot]
-    return float(np.sum(turned.real))
+    return float(np.sum(np.real(turned)))
 
 
 def _refine(white: Plane, place: Place) -> Place:
@@ -295,7 +295,7 @@ def _read(white: Plane, place: Place) -> Detection:
     measured = measure(white, place.sy, place.sx) * turn(place.dy, place.dx)
     terms = agreement(measured, weights(measured))
     turned = (terms * np.conj(waves.phase))[waves.carriers]
-    soft = np.stack([turned.real, turned.imag], axis=1).reshape(-1)
+    soft = np.stack([np.real(turned), np.imag(turned)], axis=1).reshape(-1)
     summed = np.zeros(payload_code.CODED_BITS)
     np.add.at(summed, np.arange(len(soft)) % len(summed), soft)
     number, valid = payload_code.decode(summed)

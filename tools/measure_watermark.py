@@ -59,8 +59,8 @@ def jpeg(picture: Picture, quality: int) -> Picture:
 
 def resize(picture: Picture, factor: float) -> Picture:
     """Bicubic, both sides by the same factor."""
-    size = tuple(max(1, round(side * factor)) for side in picture.shape[1::-1])
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC))
+    height, width = (max(1, round(side * factor)) for side in picture.shape[:2])
+    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def crop(picture: Picture, share: float, rng: np.random.Generator) -> Picture:
