@@ -16,6 +16,7 @@ from alrl_jax.model_card import (
     card,
     read_figures,
     read_record,
+    training_record,
     write_card,
 )
 from alrl_jax.model_directory import EMBEDDED, read_meta, save_model
@@ -99,6 +100,22 @@ def test_card_shows_figures_and_tones(model: Path) -> None:
         (model / FIGURES_FILE).write_text(content)
         with pytest.raises(UserError, match="expected the metrics.json"):
             read_figures(model / FIGURES_FILE)
+
+
+def test_a_run_that_noted_nothing_says_no_more_than_is_sure(tmp_path: Path) -> None:
+    """As runs of before there were notes; what they started from lies where the config says."""
+    values = {"seed": 3, "batch_size": 4, "data": {"source": "synthetic"}}
+    values["pretrained"] = {"generator": str(converted(tmp_path / "ffhq"))}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    record = training_record(tmp_path, 5, "make it so")
+    assert record["command"] == "make it so" and record["images"] == 20 and record["seed"] == 3
+    assert record["terms"] == {"weights ffhq": NVIDIA}
+    values["pretrained"] = {"generator": str(tmp_path / "gone")}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    record = training_record(tmp_path, 5)
+    assert lineage.ancestors(record) is None and record["licence"] == lineage.NOT_STATED
+    record = {"name": "run", "kind": "swapper", "sha256": None, "source": record, "figures": None}
+    assert "Nobody noted which" in card(record) and lineage.NOT_STATED in card(record)
 
 
 def test_command_line_keeps_the_figures(model: Path, tmp_path: Path, run_cli: RunCli) -> None:
