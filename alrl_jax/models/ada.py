@@ -28,6 +28,8 @@ from jaxtyping import Array, Float, Int, Key
 USES = ("generator", "real", "fake")
 """What a discriminator sees in a step: images that the generator is to improve, and its own two."""
 
+PARTS = len(USES)
+
 _STREAM = 0xADA
 """Keeps the draws apart from others of a step's key, which has fewer children than this."""
 
@@ -111,74 +113,78 @@ def _split(luma: Vector, chroma: Vector) -> Colours:
 
 def _matrix(rows: list[list[Any]]) -> Float[Array, "b n n"]:
     """A matrix a sample, of numbers and of vectors over the batch."""
-    count = next(x.shape[0] for row in rows for x in row if isinstance(x, jax.Array))
-    full = [[jnp.broadcast_to(jnp.asarray(x, jnp.float32), (count,)) for x in row] for row in rows]
-    return jnp.stack([jnp.stack(row, axis=-1) for row in full], axis=-2)
+    numbers = [x for row in rows for x in row]
+    count = next(x.shape[0] for x in numbers if isinstance(x, jax.Array))
+    full = [jnp.broadcast_to(jnp.asarray(x, jnp.float32), (count,)) for x in numbers]
+    return jnp.stack(full, axis=-1).reshape(count, len(rows), len(rows))
 
 
-# --- the pipeline: what each row draws for every sample
+# --- the pipeline: what each row makes of its random numbers
 
 
-def _mirror(key: Key[Array, ""], count: int, side: int) -> Maps:
-    sign = 1.0 - 2.0 * _integers(key, count, 2)
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """Random numbers of one transform for a batch, and the size of the images.
+
+    Attributes:
+        uniform: two a sample, from 0 to below 1.
+        normal: two a sample.
+        side: of the images in pixels.
+    """
+
+    uniform: Float[Array, "2 b"]
+    normal: Float[Array, "2 b"]
+    side: int
+
+    def integer(self, below: int) -> Vector:
+        """One of 0, 1, ... a sample."""
+        return jnp.floor(self.uniform[0] * below)
+
+    def angle(self) -> Vector:
+        """From -pi to pi."""
+        return math.pi * (2.0 * self.uniform[0] - 1.0)
+
+    def factor(self, deviation: float) -> Vector:
+        """A factor whose logarithm is normal."""
+        return jnp.exp(deviation * self.normal[0])
+
+
+def _mirror(draw: Draw) -> Maps:
+    sign = 1.0 - 2.0 * draw.integer(2)
     return scaling(sign, jnp.ones_like(sign))
 
 
-def _quarter_turn(key: Key[Array, ""], count: int, side: int) -> Maps:
-    turns = _integers(key, count, 4)
+def _quarter_turn(draw: Draw) -> Maps:
+    turns = draw.integer(4)
     # Exact, which cosines of multiples of pi / 2 are not.
-    cosine = jnp.asarray([1.0, 0.0, -1.0, 0.0])[turns.astype(jnp.int32)]
-    sine = jnp.asarray([0.0, 1.0, 0.0, -1.0])[turns.astype(jnp.int32)]
+    cosine = (turns == 0).astype(jnp.float32) - (turns == 2).astype(jnp.float32)
+    sine = (turns == 1).astype(jnp.float32) - (turns == 3).astype(jnp.float32)
     return rotation(cosine, sine)
 
 
-def _pixel_shift(key: Key[Array, ""], count: int, side: int) -> Maps:
-    x, y = jax.random.uniform(key, (2, count), minval=-SHIFT, maxval=SHIFT)
-    return translation(jnp.round(x * side), jnp.round(y * side))
-
-
-def _scale(key: Key[Array, ""], count: int, side: int) -> Maps:
-    factor = jnp.exp(SCALE * jax.random.normal(key, (count,)))
-    return scaling(factor, factor)
-
-
-def _rotate(key: Key[Array, ""], count: int, side: int) -> Maps:
-    angle = jax.random.uniform(key, (count,), minval=-math.pi, maxval=math.pi)
-    return rotation(jnp.cos(angle), jnp.sin(angle))
-
-
-def _stretch(key: Key[Array, ""], count: int, side: int) -> Maps:
-    factor = jnp.exp(SCALE * jax.random.normal(key, (count,)))
-    return scaling(factor, 1 / factor)
-
-
-def _shift(key: Key[Array, ""], count: int, side: int) -> Maps:
-    x, y = SHIFT * side * jax.random.normal(key, (2, count))
+def _pixel_shift(draw: Draw) -> Maps:
+    x, y = jnp.round(SHIFT * draw.side * (2.0 * draw.uniform - 1.0))
     return translation(x, y)
 
 
-def _brightness(key: Key[Array, ""], count: int, side: int) -> Colours:
-    return brightening(BRIGHTNESS * jax.random.normal(key, (count,)))
+def _scale(draw: Draw) -> Maps:
+    factor = draw.factor(SCALE)
+    return scaling(factor, factor)
 
 
-def _contrast(key: Key[Array, ""], count: int, side: int) -> Colours:
-    return contrasting(jnp.exp(CONTRAST * jax.random.normal(key, (count,))))
+def _rotate(draw: Draw) -> Maps:
+    angle = draw.angle()
+    return rotation(jnp.cos(angle), jnp.sin(angle))
 
 
-def _luma_flip(key: Key[Array, ""], count: int, side: int) -> Colours:
-    return luma_scaling(1.0 - 2.0 * _integers(key, count, 2))
+def _stretch(draw: Draw) -> Maps:
+    factor = draw.factor(SCALE)
+    return scaling(factor, 1.0 / factor)
 
 
-def _hue(key: Key[Array, ""], count: int, side: int) -> Colours:
-    return hue_rotation(jax.random.uniform(key, (count,), minval=-math.pi, maxval=math.pi))
-
-
-def _saturation(key: Key[Array, ""], count: int, side: int) -> Colours:
-    return saturating(jnp.exp(SATURATION * jax.random.normal(key, (count,))))
-
-
-def _integers(key: Key[Array, ""], count: int, below: int) -> Vector:
-    return jax.random.randint(key, (count,), 0, below).astype(jnp.float32)
+def _shift(draw: Draw) -> Maps:
+    x, y = SHIFT * draw.side * draw.normal
+    return translation(x, y)
 
 
 def _once_of_two(p: Probability) -> Probability:
@@ -190,10 +196,11 @@ def _as_it_is(p: Probability) -> Probability:
     return p
 
 
-Draw = Callable[[Key[Array, ""], int, int], Float[Array, "b n n"]]
+Make = Callable[[Draw], Float[Array, "b n n"]]
 Chance = Callable[[Probability], Probability]
+Table = Mapping[str, tuple[Make, Chance]]
 
-GEOMETRY: Mapping[str, tuple[Draw, Chance]] = {
+GEOMETRY: Table = {
     "mirror": (_mirror, _as_it_is),
     "quarter_turn": (_quarter_turn, _as_it_is),
     "pixel_shift": (_pixel_shift, _as_it_is),
@@ -203,25 +210,20 @@ GEOMETRY: Mapping[str, tuple[Draw, Chance]] = {
     "rotation_after": (_rotate, _once_of_two),
     "shift": (_shift, _as_it_is),
 }
-"""What moves pixels, in order: the draw of a map, and how likely it is at probability p."""
+"""What moves pixels, in order: its map, and how likely it is at probability p."""
 
-COLOUR: Mapping[str, tuple[Draw, Chance]] = {
-    "brightness": (_brightness, _as_it_is),
-    "contrast": (_contrast, _as_it_is),
-    "luma_flip": (_luma_flip, _as_it_is),
-    "hue": (_hue, _as_it_is),
-    "saturation": (_saturation, _as_it_is),
+COLOUR: Table = {
+    "brightness": (lambda draw: brightening(BRIGHTNESS * draw.normal[0]), _as_it_is),
+    "contrast": (lambda draw: contrasting(draw.factor(CONTRAST)), _as_it_is),
+    "luma_flip": (lambda draw: luma_scaling(1.0 - 2.0 * draw.integer(2)), _as_it_is),
+    "hue": (lambda draw: hue_rotation(draw.angle()), _as_it_is),
+    "saturation": (lambda draw: saturating(draw.factor(SATURATION)), _as_it_is),
 }
 """What changes colours, in order."""
 
 
 def compose(
-    table: Mapping[str, tuple[Draw, Chance]],
-    size: int,
-    count: int,
-    side: int,
-    p: Probability,
-    key: Key[Array, ""],
+    table: Table, size: int, count: int, side: int, p: Probability, key: Key[Array, ""]
 ) -> Float[Array, "b n n"]:
     """One map a sample out of the rows of a table, each with its chance.
 
@@ -233,12 +235,16 @@ def compose(
         p: probability of every transform.
         key: seeds all draws.
     """
+    # All at once: a generator of random numbers is long to compile.
+    keys = jax.random.split(key, 3)
+    gates = jax.random.uniform(keys[0], (len(table), count, 1, 1))
+    uniform = jax.random.uniform(keys[1], (len(table), 2, count))
+    normal = jax.random.normal(keys[2], (len(table), 2, count))
     neutral = jnp.broadcast_to(jnp.eye(size), (count, size, size))
     total = neutral
-    for row, (draw, chance) in enumerate(table.values()):
-        gate, values = jax.random.split(jax.random.fold_in(key, row))
-        happens = jax.random.uniform(gate, (count, 1, 1)) < chance(p)
-        drawn = jnp.where(happens, draw(values, count, side), neutral)
+    for row, (make, chance) in enumerate(table.values()):
+        drawn = make(Draw(uniform[row], normal[row], side))
+        drawn = jnp.where(gates[row] < chance(p), drawn, neutral)
         total = jnp.matmul(drawn, total, precision="highest")
     return total
 
@@ -301,7 +307,7 @@ def recolour(images: Float[Array, "b h w 3"], colours: Colours) -> Float[Array, 
 
 
 def augment(
-    images: Float[Array, "b h h 3"], p: Probability, key: Key[Array, ""]
+    images: Float[Array, "b h h 3"], p: Probability, key: Key[Array, ""], part: int = 0
 ) -> Float[Array, "b h h 3"]:
     """Sends images through the pipeline.
 
@@ -309,11 +315,15 @@ def augment(
         images: square, pixels in [-1, 1].
         p: probability of every transform; at 0 the images stay as they are.
         key: seeds all draws of the batch.
+        part: which draws of the key, from 0 to below ``PARTS``; those of all parts are one and the
+            same computation, so that a program which needs several compiles it once.
     """
     count, side = images.shape[:2]
     geometry, colour = jax.random.split(key)
-    maps = compose(GEOMETRY, 3, count, side, p, geometry)
-    return recolour(warp(images, maps), compose(COLOUR, 4, count, side, p, colour))
+    maps = compose(GEOMETRY, 3, count * PARTS, side, p, geometry)
+    colours = compose(COLOUR, 4, count * PARTS, side, p, colour)
+    maps = maps.reshape(count, PARTS, 3, 3)[:, part]
+    return recolour(warp(images, maps), colours.reshape(count, PARTS, 4, 4)[:, part])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -356,8 +366,8 @@ class DiscriminatorAugmentation:
         """
         if self.mode == "off":
             return images
-        own = jax.random.fold_in(jax.random.fold_in(key, _STREAM), USES.index(use))
-        return augment(images, moving["ada_p"], own)
+        own = jax.random.fold_in(key, _STREAM)
+        return augment(images, moving["ada_p"], own, USES.index(use))
 
     def follow(
         self,

@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
 from alrl_jax.checkpoint import read_fields
 from alrl_jax.config import Config
+from alrl_jax.tasks import make_task
 from alrl_jax.train import train
 from tests import tiny
 
@@ -69,19 +71,35 @@ def test_a_resumed_run_keeps_the_probability(photos: Path, tmp_path: Path) -> No
     assert float(whole["moving"]["ada_p"]) == pytest.approx(seen[-1])
 
 
-def test_the_swap_trains_with_it(photos: Path, tmp_path: Path) -> None:
+def swap_config(photos: Path, folder: Path, **changes: object) -> Config:
     off = ("perceptual", "self_perceptual", "self_reconstruction", "background", "attributes")
-    identity = tiny.save_tiny_identity(tmp_path / "identity")
-    fixed = config(
+    return config(
         "synthetic_64",
         photos,
         1,
         discriminator__ada="fixed",
         discriminator__ada_p=0.5,
-        pretrained__identity=str(identity),
+        pretrained__identity=str(tiny.save_tiny_identity(folder / "identity")),
         **{f"losses__{name}": 0.0 for name in off},
+        **changes,
     )
-    train(fixed, tmp_path / "run")
+
+
+def test_a_swap_has_its_probability(photos: Path, tmp_path: Path) -> None:
+    """Traced, not compiled: what else the augmentation does is not the task's."""
+    task = make_task(swap_config(photos, tmp_path))
+    state = jax.eval_shape(task.init, jax.random.key(0), {})
+    batch, frozen = tiny.random_batch("pairs"), task.load_frozen()
+    step = jax.make_jaxpr(lambda s: task.step(s, frozen, batch, task.phase(1)), return_shape=True)
+    program, (after, metrics) = step(state)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert {"ada/p", "ada/real_sign"} <= metrics.keys() and "logits/real_sign" not in metrics
+    assert str(program).count("gather[") >= 3 * 4  # generator, real, fake: four pixels each
+
+
+@pytest.mark.slow
+def test_the_swap_trains_with_it(photos: Path, tmp_path: Path) -> None:
+    train(swap_config(photos, tmp_path), tmp_path / "run")
     (line,) = metrics(tmp_path / "run")
     assert line["ada/p"] == 0.5 and -1 <= line["ada/real_sign"] <= 1
     assert np.isfinite([value for value in line.values() if isinstance(value, float)]).all()
