@@ -22,7 +22,7 @@ from alrl_jax.tasks import make_task
 from alrl_jax.tasks.swap import SwapTask
 from alrl_jax.types import PairBatch
 from tests import tiny
-from tools.fabricate_models import Sizes, fabricate
+from tools.fabricate_models import fabricate
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -45,16 +45,13 @@ OTHERS = tuple(
         "gate_entropy",
     )
 )
-SMALL = Sizes(
-    widths=(4, 8, 8, 8), units=(1, 1, 1, 1), squeeze=2, identity_resolution=32, embedding_width=16
-)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Directories by name; the parser works on small images, so that tests are quick."""
     folder = tmp_path_factory.mktemp("models")
-    found = fabricate(folder, ("identity", "lpips", "parser"), tiny.RESOLUTION, SMALL)
+    found = fabricate(folder, ("identity", "lpips", "parser"), tiny.RESOLUTION, tiny.NARROW)
     file = found["parser"] / MODEL_FILE
     meta = json.loads(file.read_text())
     meta["config"]["resolution"] = 64
