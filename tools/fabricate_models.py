@@ -181,7 +181,7 @@ def fabricate(
     for name in names:
         network = NETWORKS[name](resolution, sizes)
         shapes = jax.eval_shape(network.module.init, jax.random.key(0), *network.inputs)
-        flat = traverse_util.flatten_dict(shapes)
+        flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(shapes)
         if shapes_only:
             _save_shapes(output / name, network, flat)
             continue
