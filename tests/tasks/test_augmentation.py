@@ -31,8 +31,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(task: str, photos: Path, num_steps: int, **changes: object) -> Config:
-    """Target 0: the probability moves whatever the signs are, unless they cancel."""
+    """With this seed, a discriminator that is surer of real faces than the target asks."""
     values = {
+        "seed": 1,
         "num_steps": num_steps,
         "data__source": "folder",
         "data__path": str(photos),
@@ -54,21 +55,18 @@ def metrics(workdir: Path) -> list[dict[str, float]]:
 
 def test_a_resumed_run_keeps_the_probability(photos: Path, tmp_path: Path) -> None:
     """Stopped between two moves, so that the sum of signs has to be kept too."""
-    train(config("generator_64", photos, 10), tmp_path / "whole")
     for steps in (6, 10):
-        train(config("generator_64", photos, steps), tmp_path / "parts")
-    _, whole = read_fields(tmp_path / "whole", ("params", "moving"))
-    _, parts = read_fields(tmp_path / "parts", ("params", "moving"))
-    np.testing.assert_equal(parts, whole)
-    lines = metrics(tmp_path / "whole")
-    assert metrics(tmp_path / "parts") == lines
-    seen = [line["ada/p"] for line in lines]
-    expected, signs = [0.0], [line["ada/real_sign"] for line in lines]
-    for step in range(1, 10):
+        train(config("generator_64", photos, steps), tmp_path)
+    lines = metrics(tmp_path)
+    signs, expected = [line["ada/real_sign"] for line in lines], [0.0]
+    for step in range(1, 11):
         moved = np.sign(np.mean(signs[step - 4 : step])) if step % 4 == 0 else 0
         expected.append(np.clip(expected[-1] + STRIDE * moved, 0, 1))
-    np.testing.assert_allclose(seen, expected, atol=1e-6)
-    assert float(whole["moving"]["ada_p"]) == pytest.approx(seen[-1])
+    np.testing.assert_allclose([line["ada/p"] for line in lines], expected[:-1], atol=1e-6)
+    assert max(expected) > 0
+    _, fields = read_fields(tmp_path, ("moving",))
+    assert float(fields["moving"]["ada_p"]) == pytest.approx(expected[-1])
+    assert float(fields["moving"]["ada_signs"]) == pytest.approx(sum(signs[8:]))
 
 
 def swap_config(photos: Path, folder: Path, **changes: object) -> Config:
