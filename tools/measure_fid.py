@@ -11,7 +11,7 @@ compare figures of equally many alone, thousands where you can.
 import functools
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import flags
 from tqdm import tqdm
@@ -23,12 +23,6 @@ from alrl_jax.errors import UserError
 from alrl_jax.evaluation.fid import frechet_distance, measure_files
 from alrl_jax.loading import load
 from alrl_jax.measuring_models import InceptionModel
-
-MODEL = flags.DEFINE_string("model", None, "Converted Inception.", required=True)
-IMAGES = flags.DEFINE_string("images", None, "Directory tree of pictures.", required=True)
-OTHERS = flags.DEFINE_string("others", None, "The one to compare it with.", required=True)
-CACHE = flags.DEFINE_string("cache", None, "Where statistics are kept; default: the user's cache.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", lower_bound=1)
 
 
 def list_pictures(directory: str) -> list[Path]:
@@ -55,17 +49,28 @@ def compare(
 
 def main(_: list[str]) -> int:
     """Measures what the flags say."""
-    images, others = list_pictures(IMAGES.value), list_pictures(OTHERS.value)
-    model = load(MODEL.value)
+    values = flags.FLAGS
+    images, others = list_pictures(values.images), list_pictures(values.others)
+    model = load(values.model)
     if not isinstance(model, InceptionModel):
         raise UserError(
-            f"got a model of kind {model.kind!r} in {MODEL.value}; expected Inception; take what "
+            f"got a model of kind {model.kind!r} in {values.model}; expected Inception; take what "
             "tools.convert_weights --kind=inception makes"
         )
-    cache = Path(CACHE.value).expanduser() if CACHE.value else cache_directory() / "fid"
-    print(json.dumps(compare(model, images, others, cache, BATCH_SIZE.value)))
+    cache = Path(values.cache).expanduser() if values.cache else cache_directory() / "fid"
+    print(json.dumps(compare(model, images, others, cache, values.batch_size)))
     return 0
 
 
-if __name__ == "__main__":
+def cli() -> NoReturn:
+    """Defines the flags and runs ``main``."""
+    flags.DEFINE_string("model", None, "Converted Inception.", required=True)
+    flags.DEFINE_string("images", None, "Directory tree of pictures.", required=True)
+    flags.DEFINE_string("others", None, "The one to compare it with.", required=True)
+    flags.DEFINE_string("cache", None, "Where statistics are kept; default: the user's cache.")
+    flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", lower_bound=1)
     run(main)
+
+
+if __name__ == "__main__":
+    cli()

@@ -8,6 +8,7 @@ object.
 """
 
 import json
+from typing import NoReturn
 
 import jax
 import numpy as np
@@ -19,11 +20,6 @@ from alrl_jax.command_line import run
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.judging import retrieval
 from alrl_jax.loading import AnalyserModel, load
-
-MODEL = flags.DEFINE_string("model", "embedded/identity_64", "Identity net or judge.")
-PEOPLE = flags.DEFINE_integer("people", 200, "Number of people.", lower_bound=2)
-SEED = flags.DEFINE_integer("seed", 0, "Which people and attributes of the split.")
-SPLIT = flags.DEFINE_enum("split", "test", tuple(synthetic.SPLITS), "Part of the key space.")
 
 BATCH = 50
 
@@ -65,17 +61,27 @@ def _embed(
 
 def main(_: list[str]) -> int:
     """Measures and prints."""
-    model = load(MODEL.value)
+    values = flags.FLAGS
+    model = load(values.model)
     if not isinstance(model, AnalyserModel):
         raise UserError(
-            f"got --model={MODEL.value} of kind {model.kind}; expected an identity net or a judge; "
-            "name another directory"
+            f"got --model={values.model} of kind {model.kind}; expected an identity net or a "
+            "judge; name another directory"
         )
-    found = find_people(model, SPLIT.value, SEED.value, PEOPLE.value)
-    asked = {"model": MODEL.value, "split": SPLIT.value, "seed": SEED.value}
-    print(json.dumps(asked | {"people": PEOPLE.value} | found))
+    found = find_people(model, values.split, values.seed, values.people)
+    asked = {name: values[name].value for name in ("model", "split", "seed", "people")}
+    print(json.dumps(asked | found))
     return 0
 
 
-if __name__ == "__main__":
+def cli() -> NoReturn:
+    """Defines the flags and runs ``main``."""
+    flags.DEFINE_string("model", "embedded/identity_64", "Identity net or judge.")
+    flags.DEFINE_integer("people", 200, "Number of people.", lower_bound=2)
+    flags.DEFINE_integer("seed", 0, "Which people and attributes of the split.")
+    flags.DEFINE_enum("split", "test", tuple(synthetic.SPLITS), "Part of the key space.")
     run(main)
+
+
+if __name__ == "__main__":
+    cli()
