@@ -17,6 +17,8 @@ from tools.fabricate_models import Sizes
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 CONFIG_NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
+PHOTO_CONFIGS = tuple(name for name in CONFIG_NAMES if name.startswith("ffhq"))
+"""Those that start from networks of others."""
 RESOLUTION = 32
 BATCH = 8
 NARROW = Sizes(
@@ -47,6 +49,15 @@ def tiny_config(name: str, identity: Path | None = None, **changes: Any) -> Conf
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     config = module.get_config()
+    encoder = {"encoder.widths": (8, 8, 8)}
+    if config.encoder.backbone == "ir_se":
+        encoder = {
+            "loss_resolution": 0,
+            "encoder.resolution": 0,
+            "encoder.widths": NARROW.widths,
+            "encoder.units": NARROW.units,
+            "encoder.squeeze": NARROW.squeeze,
+        }
     small = {
         "resolution": RESOLUTION,
         "batch_size": BATCH,
@@ -57,7 +68,7 @@ def tiny_config(name: str, identity: Path | None = None, **changes: Any) -> Conf
         "generator.num_mapping_layers": 2,
         "discriminator.channel_base": 256,
         "discriminator.channel_max": 16,
-        "encoder.widths": (8, 8, 8),
+        **encoder,
         "swap.width": 8,
         "swap.channel_groups": 4,
         "identity.widths": (8, 8),

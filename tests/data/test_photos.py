@@ -237,7 +237,7 @@ def test_killed_with_its_workers_and_started_again(many: Path, tmp_path: Path) -
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
     workers = below(process.pid)
-    assert len(workers) >= 3  # the two, and the server that they come from
+    assert len(workers) >= 2  # the server that they come from, and those that have begun
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (output / "dataset.json").exists()

@@ -34,9 +34,14 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tiny_task(identity: Path) -> Callable[..., Task]:
+def tiny_task(identity: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Task]:
     def make(name: str, **changes: Any) -> Task:
-        return make_task(tiny.tiny_config(name, identity, **changes))
+        if name not in tiny.PHOTO_CONFIGS:
+            return make_task(tiny.tiny_config(name, identity, **changes))
+        names = ("generator", "discriminator", "encoder", "identity", "lpips")
+        paths = fabricate(tmp_path_factory.mktemp(name), names, tiny.RESOLUTION, tiny.NARROW)
+        named = {f"pretrained__{key}": str(path) for key, path in paths.items()}
+        return make_task(tiny.tiny_config(name, paths["identity"], **named, **changes))
 
     return make
 
@@ -47,7 +52,8 @@ def run(
     """State, metrics of every step, and the compiled text of the last step's phase."""
     mesh = sharding.make_mesh(jax.devices()[:devices])
     frozen = sharding.replicate(mesh, task.load_frozen())
-    state = sharding.replicate(mesh, jax.jit(task.init)(jax.random.key(0), {}))
+    pretrained = task.load_pretrained()
+    state = sharding.replicate(mesh, jax.jit(task.init)(jax.random.key(0), pretrained))
     structure, metrics, programs, text = jax.tree.structure(state), [], {}, ""
     for step in range(steps):
         batch = sharding.shard_batch(
