@@ -10,8 +10,8 @@ Memory a device at eight images: 17.4 GiB (arguments 4.7, work 12.7), as XLA's c
 counts it, where bfloat16 is computed in float32. Command:
     python -m tools.memory_report --config=configs/ffhq_256.py --batch=8 --fabricate
 Expected throughput, derived and not measured: the same command counts 12.7 TFLOP a step (14.2 with
-R1), 1.6 an image, so a device that sustains a fifth of an A100's 312 TFLOP/s takes 38 images/s, and
-eight of them do 200,000 steps in 12 hours. No step of it has run on an accelerator yet.
+R1), 1.6 an image, so a device that sustains a fifth of an A100's 312 TFLOP/s takes 39 images/s, and
+eight of them do 200,000 steps in 11 hours. No step of it has run on an accelerator yet.
 """
 
 import ml_collections
