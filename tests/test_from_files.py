@@ -1,0 +1,81 @@
+"""The README's way from the files that people have to a run at 1024 px, on narrow networks."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alrl_jax.metrics import read_metrics
+from tests.conftest import ROOT, RunCli
+from tests.convert import face_files
+from tests.convert.face_files import Body
+from tests.convert.golden_files import lin_weights
+from tests.convert.torch_writer import save_torch
+from tests.data.fabricated import write_celebamask
+from tests.goldens.golden import read_golden
+from tools.export_weights import Permissions, export_file
+from tools.fabricate_models import Sizes, fabricate
+
+README = Path(__file__).parent.parent / "README.md"
+SECTION = "### From files to a run at 1024 px"
+STYLES, WIDTH = 18, 32
+BODY = Body(widths=(8, 12, 16, WIDTH), units=(1, 1, 1, 1), squeeze=4)
+NARROW = Sizes(w_dim=WIDTH, channel_base=1024, channel_max=WIDTH, mapping_layers=2)
+ONE_STEP = {
+    "batch_size": 1,
+    "num_steps": 1,
+    "log_every": 1,
+    "checkpoint_every": 1,
+    "sample_every": 0,
+    "generator.w_dim": WIDTH,
+    "discriminator.channel_base": NARROW.channel_base,
+    "discriminator.channel_max": NARROW.channel_max,
+    "discriminator.mbstd_blocks": 1,
+    "swap.width": 8,
+    "compute_dtype": "float32",
+}
+"""Overrides: one step with little of everything but pixels."""
+
+
+def commands() -> list[list[str]]:
+    """The commands of the section's first block, as words."""
+    text = README.read_text(encoding="utf-8").split(SECTION)[1]
+    block = re.search(r"```sh\n(.*?)```", text, re.DOTALL)
+    assert block is not None
+    return [shlex.split(line) for line in block[1].replace("\\\n", " ").splitlines()]
+
+
+def write_files(folder: Path) -> None:
+    """Files of the structure of the published ones, by their names."""
+    generator = fabricate(folder / "random", ["generator"], 1024, NARROW)["generator"]
+    export_file(str(generator), "rosinality", folder / "stylegan2-ffhq-config-f.pt", Permissions())
+    encoder = face_files.fill(face_files.style_encoder_spec(BODY, STYLES, depth=4), "encoder.")
+    said = {"encoder_type": "Encoder4Editing", "stylegan_size": 1024, "start_from_latent_avg": True}
+    content = {"state_dict": encoder, "opts": said, "latent_avg": np.zeros(WIDTH, np.float32)}
+    save_torch(folder / "e4e_ffhq_encode.pt", content)
+    save_torch(folder / "model_ir_se50.pth", face_files.fill(face_files.arcface_spec(BODY, side=7)))
+    alex = read_golden("lpips_alex_own_lin")
+    save_torch(folder / "alexnet.pth", dict(alex.tensors))
+    save_torch(folder / "alex.pth", lin_weights(alex))
+    save_torch(folder / "79999_iter.pth", read_golden("bisenet_parsing").tensors)
+    write_celebamask(folder / "CelebAMask-HQ", range(2), {0: 1, 1: 2})
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_readme(tmp_path: Path, run_cli: RunCli) -> None:
+    write_files(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    lines = commands()
+    assert [line[2] for line in lines] == 5 * ["tools.convert_weights"] + [
+        "tools.prepare_dataset",
+        "alrl_jax.train",
+    ]
+    lines[-1] += [f"--config.{name}={value}" for name, value in ONE_STEP.items()]
+    for python, option, module, *arguments in lines:
+        assert (python, option) == ("python", "-m")
+        done = run_cli(module, *arguments, cwd=tmp_path, timeout=1200)
+        assert done.returncode == 0, done.stderr
+    (metrics,) = read_metrics(tmp_path / "runs/celeba_1024")
+    assert metrics["step"] == 1 and np.isfinite(list(metrics.values())).all()
