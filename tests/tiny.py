@@ -53,6 +53,7 @@ def tiny_config(name: str, identity: Path | None = None, **changes: Any) -> Conf
     if config.encoder.backbone == "ir_se":
         encoder = {
             "loss_resolution": 0,
+            "remat": "none",  # has tests of its own, and is long to compile
             "encoder.resolution": 0,
             "encoder.widths": NARROW.widths,
             "encoder.units": NARROW.units,
