@@ -115,6 +115,7 @@ class SwapConfig:
     temperature_end: float = 0.3
     gate_budget: float = 0.5
     feather: int = 1
+    disguise: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -328,6 +329,7 @@ _RULES: tuple[_Rule, ...] = (
     ("swap.temperature_end", _positive, "a number above 0"),
     ("swap.gate_budget", _share, "a share from 0 to 1"),
     ("swap.feather", _not_negative, "0 (hard edge) or more pixels"),
+    ("swap.disguise", _not_negative, "0 (targets as they are) or a share of the side"),
     ("identity.kind", _one_of(("identity", "judge")), "one of ('identity', 'judge')"),
     ("identity.block", _one_of(ANALYSER_BLOCKS), f"one of {ANALYSER_BLOCKS}"),
     ("identity.widths", lambda w: len(w) > 0 and min(w) > 0, "one or more positive widths"),

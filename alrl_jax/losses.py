@@ -34,7 +34,8 @@ class SwapForward:
 
     Attributes:
         source: faces that give the identity.
-        target: faces that give everything else.
+        target: faces that give everything else, as the networks saw them.
+        truth: the targets as they are, where the networks saw them disguised.
         same_identity: where both show one person, so that the swap should be the target.
         source_encoding: encoding of the source.
         target_encoding: encoding of the target.
@@ -58,6 +59,7 @@ class SwapForward:
 
     source: FaceBatch
     target: FaceBatch
+    truth: Float[Array, "b h w 3"]
     same_identity: Bool[Array, " b"]
     source_encoding: FaceEncoding
     target_encoding: FaceEncoding
@@ -139,7 +141,7 @@ def attributes(f: SwapForward) -> Scalar:
 
 def reconstruction(f: SwapForward) -> Scalar:
     """Where both faces are one person's, the generated face should be the target (L1)."""
-    return _mean_where(_face_l1(f, f.swapped.generated), f.same_identity)
+    return _mean_where(_face_l1(f, f.swapped.generated, f.truth), f.same_identity)
 
 
 def perceptual(f: SwapForward) -> Scalar:
@@ -149,7 +151,7 @@ def perceptual(f: SwapForward) -> Scalar:
 
 def self_reconstruction(f: SwapForward) -> Scalar:
     """A face's own codes should draw it again (L1)."""
-    return jnp.mean(_face_l1(f, f.reconstructed))
+    return jnp.mean(_face_l1(f, f.reconstructed, f.target.image))
 
 
 def self_perceptual(f: SwapForward) -> Scalar:
@@ -363,11 +365,13 @@ def _factor_error(read: Float[Array, "b f"], truth: Float[Array, "b n"], face: F
     return _mean_where(jnp.square(read - truth), face.labelled[:, None])
 
 
-def _face_l1(f: SwapForward, image: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
-    """Weighted mean of the absolute difference to the target; the blend's mask weighs the face."""
+def _face_l1(
+    f: SwapForward, image: Float[Array, "b h w 3"], wanted: Float[Array, "b h w 3"]
+) -> Float[Array, " b"]:
+    """Weighted mean of the absolute difference; the blend's mask weighs the face."""
     mask = jax.lax.stop_gradient(f.swapped.mask)
     weight = OUTSIDE_WEIGHT + (1.0 - OUTSIDE_WEIGHT) * mask
-    difference = jnp.mean(jnp.abs(image - f.target.image), axis=-1, keepdims=True)
+    difference = jnp.mean(jnp.abs(image - wanted), axis=-1, keepdims=True)
     return jnp.sum(weight * difference, axis=(1, 2, 3)) / jnp.sum(weight, axis=(1, 2, 3))
 
 

@@ -78,8 +78,8 @@ class AbstractRun:
 
     def phases(self) -> list[Phase]:
         """The phases of lazy regularisation, that of the first step first."""
-        seen: dict[Phase, None] = {self.task.phase(step): None for step in range(LAZY_CYCLE)}
-        return list(seen)
+        phases = dict.fromkeys(self.task.phase(step) for step in range(LAZY_CYCLE))
+        return [phase for phase in phases if isinstance(phase, Phase)]
 
     def lower(self, phase: Phase) -> jax.stages.Lowered:
         """The program of an update on one device."""

@@ -25,6 +25,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from alrl_jax.models.resize import sample_bilinear
+
 USES = ("generator", "real", "fake")
 """What a discriminator sees in a step: images that the generator is to improve, and its own two."""
 
@@ -264,7 +266,7 @@ def warp(images: Float[Array, "b h h c"], maps: Maps) -> Float[Array, "b h h c"]
         moved = back[:, axis, 0] * places + back[:, axis, 1] * places[:, None]
         return _reflect(moved + (back[:, axis, 2] + middle), side)
 
-    return jax.vmap(_sample)(images, origins(1), origins(0))
+    return jax.vmap(sample_bilinear)(images, origins(1), origins(0))
 
 
 def _inverse(maps: Maps) -> Maps:
@@ -279,25 +281,6 @@ def _reflect(points: Float[Array, "..."], side: int) -> Float[Array, "..."]:
     """Brings coordinates back into the image as mirrors at its outer pixels would."""
     last = side - 1
     return last - jnp.abs(jnp.mod(points, 2.0 * last) - last)
-
-
-def _sample(
-    image: Float[Array, "h w c"], y: Float[Array, "m n"], x: Float[Array, "m n"]
-) -> Float[Array, "m n c"]:
-    """Bilinear samples at coordinates within the image."""
-    height, width, channels = image.shape
-    pixels = image.reshape(-1, channels)
-    top, left = jnp.floor(y), jnp.floor(x)
-    down, right = (y - top)[..., None], (x - left)[..., None]
-
-    def take(below: int, beside: int) -> Float[Array, "m n c"]:
-        row = jnp.minimum(top.astype(jnp.int32) + below, height - 1)
-        column = jnp.minimum(left.astype(jnp.int32) + beside, width - 1)
-        return pixels.at[row * width + column].get(mode="promise_in_bounds")
-
-    upper = take(0, 0) * (1 - right) + take(0, 1) * right
-    lower = take(1, 0) * (1 - right) + take(1, 1) * right
-    return upper * (1 - down) + lower * down
 
 
 def recolour(images: Float[Array, "b h w 3"], colours: Colours) -> Float[Array, "b h w 3"]:

@@ -1,9 +1,10 @@
-"""Resizing of maps as PyTorch does it.
+"""Resizing of maps as PyTorch does it, and sampling between pixels.
 
-With the sampling points of ``interpolate``, without antialiasing, and with the bins of
+Resized with the sampling points of ``interpolate``, without antialiasing, and with the bins of
 ``AdaptiveAvgPool2d``.
 """
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Float64, Int, Shaped
 
@@ -47,6 +48,31 @@ def adaptive_pool_matrix(old: int, new: int) -> Float64[np.ndarray, "{new} {old}
     pixels = np.arange(old)
     inside = (pixels >= first[:, None]) & (pixels < last[:, None])
     return inside / (last - first)[:, None]
+
+
+def sample_bilinear(
+    image: Float[Array, "h w c"], y: Float[Array, "m n"], x: Float[Array, "m n"]
+) -> Float[Array, "m n c"]:
+    """Samples an image between its pixels.
+
+    Args:
+        image: one image.
+        y: rows, from 0 to h - 1.
+        x: columns, from 0 to w - 1.
+    """
+    height, width, channels = image.shape
+    pixels = image.reshape(-1, channels)
+    top, left = jnp.floor(y), jnp.floor(x)
+    down, right = (y - top)[..., None], (x - left)[..., None]
+
+    def take(below: int, beside: int) -> Float[Array, "m n c"]:
+        row = jnp.minimum(top.astype(jnp.int32) + below, height - 1)
+        column = jnp.minimum(left.astype(jnp.int32) + beside, width - 1)
+        return pixels.at[row * width + column].get(mode="promise_in_bounds")
+
+    upper = take(0, 0) * (1 - right) + take(0, 1) * right
+    lower = take(1, 0) * (1 - right) + take(1, 1) * right
+    return upper * (1 - down) + lower * down
 
 
 def _blend(

@@ -5,7 +5,6 @@ faces as their own projects show them: the identity net a crop, the parser 512 p
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -113,22 +112,19 @@ class PerceptualTeacher:
 
     network: LPIPS | FaceAnalyser
 
-    def distances(
+    def distance(
         self,
         variables: Variables,
+        image: Float[Array, "b h w 3"],
         reference: Float[Array, "b h w 3"],
-        images: Sequence[Float[Array, "b h w 3"]],
-    ) -> list[Float[Array, " b"]]:
-        """Distances of each batch to the reference, whose features are worked out once."""
-        if not images:
-            return []
+    ) -> Float[Array, " b"]:
+        """Distances of images to a reference each."""
+        # Image and reference apart: joined to one batch, they would be gathered from the devices.
         method = "taps" if isinstance(self.network, LPIPS) else "features"
-        wanted = apply(self.network, variables, reference, method=method)
-        maps = [apply(self.network, variables, x, method=method) for x in images]
+        maps = [apply(self.network, variables, x, method=method) for x in (image, reference)]
         if isinstance(self.network, LPIPS):
-            parts = [apply(self.network, variables, x, wanted, method="compare") for x in maps]
-            return [jnp.sum(part, axis=-1) for part in parts]
-        return [feature_distance(x, wanted) for x in maps]
+            return jnp.sum(apply(self.network, variables, *maps, method="compare"), axis=-1)
+        return feature_distance(*maps)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,7 @@ from alrl_jax.models.swap import FactorProbe
 from alrl_jax.models.swapper import Networks
 from alrl_jax.state import PyTree, TrainState, ema_decay, update_ema
 from alrl_jax.tasks import pooling, warm_start
+from alrl_jax.tasks.disguise import disguise
 from alrl_jax.tasks.generator import (
     REAL_SIGN,
     discriminator_augmentation,
@@ -39,6 +40,9 @@ FACTOR_GROUPS = {
     **{name: group for group, names in synthetic.ATTRIBUTE_GROUPS.items() for name in names},
 }
 """Attribute group of every known factor."""
+
+DISGUISE_STREAM = 1
+"""Folded into a step's key for the draws of disguises."""
 
 ATTRIBUTE_GROUPS = ("identity", *synthetic.ATTRIBUTE_GROUPS)
 """Names of the attribute queries."""
@@ -220,6 +224,7 @@ class SwapTask:
         """
         swapper = self._swapper
         networks = self._networks(params, state, frozen)
+        whole, batch = batch, self._disguise(batch, jax.random.fold_in(key, DISGUISE_STREAM))
         both = swapper.encode(networks, interleave(batch.source.image, batch.target.image))
         source, target = separate(both)
         embedding = swapper.embed(networks, batch.source.image)
@@ -246,13 +251,14 @@ class SwapTask:
         swapped = pooling.pool_output(swapped, side)
         source_face, face = (pooling.pool_faces(x, side) for x in (batch.source, batch.target))
         reconstructed = pooling.pool_images(reconstructed, side)
+        truth = pooling.pool_images(whole.target.image, side)
         teachers = self._teachers
-        swap_embedding, *factors = teachers.read(frozen, swapped.image, face.image)
-        distances = teachers.distances(frozen, face.image, swapped.generated, reconstructed)
+        swap_embedding, *factors = teachers.read(frozen, swapped.image, truth)
         labels = teachers.labels(frozen, source_face, face, batch)
         forward = SwapForward(
             source=source_face,
             target=face,
+            truth=truth,
             same_identity=batch.same_identity,
             source_encoding=pooling.resize_encoding(source, side),
             target_encoding=pooling.resize_encoding(target, side),
@@ -263,8 +269,10 @@ class SwapTask:
             swap_embedding=swap_embedding,
             swap_factors=factors[0],
             target_factors=factors[1],
-            generated_distance=distances[0],
-            reconstructed_distance=distances[1],
+            generated_distance=teachers.distance(frozen, "perceptual", swapped.generated, truth),
+            reconstructed_distance=teachers.distance(
+                frozen, "self_perceptual", reconstructed, face.image
+            ),
             source_labels=labels[0],
             target_labels=labels[1],
             factors=apply(self._probe, params["probe"], target.codes, gates.owners),
@@ -277,6 +285,15 @@ class SwapTask:
             gate_budget=jnp.asarray(self._config.swap.gate_budget, jnp.float32),
         )
         return forward, generated
+
+    def _disguise(self, batch: PairBatch, key: Key[Array, ""]) -> PairBatch:
+        """The pairs as the networks see them: targets of the same person are disguised."""
+        strength = self._config.swap.disguise
+        if not strength:
+            return batch
+        labels = jnp.asarray(synthetic.FACE_LABELS)
+        seen = disguise(batch.target, batch.same_identity, key, labels, strength)
+        return dataclasses.replace(batch, target=seen)
 
     def _swap(self, networks: Networks, batch: PairBatch) -> SwapOutput:
         origins = self._swapper.origins({})

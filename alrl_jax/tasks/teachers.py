@@ -95,21 +95,17 @@ class Teachers:
             _, target_factors = self.identity.read(frozen["identity"], target)
         return embedding, swap_factors, target_factors
 
-    def distances(
+    def distance(
         self,
         frozen: dict[str, PyTree],
-        target: Float[Array, "b h w 3"],
-        generated: Float[Array, "b h w 3"],
-        reconstructed: Float[Array, "b h w 3"],
-    ) -> tuple[Float[Array, " b"] | None, Float[Array, " b"] | None]:
-        """How different generated face and reconstruction look from the target."""
-        if self.perceptual is None:
-            return None, None
-        images = dict(zip(DISTANCE_LOSSES, (generated, reconstructed), strict=True))
-        asked = {name: x for name, x in images.items() if self._asked(name)}
-        found = self.perceptual.distances(frozen[self._measures()], target, list(asked.values()))
-        by_loss = dict(zip(asked, found, strict=True))
-        return by_loss.get("perceptual"), by_loss.get("self_perceptual")
+        loss: str,
+        image: Float[Array, "b h w 3"],
+        wanted: Float[Array, "b h w 3"],
+    ) -> Float[Array, " b"] | None:
+        """How different an image looks from what is wanted, if that loss has a weight."""
+        if self.perceptual is None or not self._asked(loss):
+            return None
+        return self.perceptual.distance(frozen[self._measures()], image, wanted)
 
     def labels(
         self, frozen: dict[str, PyTree], source: FaceBatch, target: FaceBatch, whole: PairBatch

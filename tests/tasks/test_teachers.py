@@ -149,7 +149,7 @@ def test_what_no_loss_asks_is_neither_opened_nor_computed(make: Make) -> None:
     assert set(task.load_frozen()) == {"identity"}
     teachers, images = task._teachers, jnp.zeros((1, 32, 32, 3))
     assert teachers.read({}, images, images) == (None, None, None)
-    assert teachers.distances({}, images, images, images) == (None, None)
+    assert teachers.distance({}, "perceptual", images, images) is None
     batch = faces(labelled=False)
     assert teachers.labels({}, batch.source, batch.target, batch) == (None, None)
 
