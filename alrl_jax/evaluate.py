@@ -20,10 +20,11 @@ from alrl_jax.data.landmarks import LANDMARK_SOURCES, FaceFinder
 from alrl_jax.data.pair_list import PairFiles, draw_pairs, read_pairs
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import benchmark, opening, photos, protocol
+from alrl_jax.evaluation.control import measure_control
 from alrl_jax.evaluation.judges import Judges
 from alrl_jax.evaluation.judging import Judge
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
-from alrl_jax.evaluation.metric_table import by_skin_tone, compare, summarise
+from alrl_jax.evaluation.metric_table import by_skin_tone, compare, means_of, summarise
 from alrl_jax.evaluation.presets import PROTOCOLS, ROLES, flag, rows_of_protocol
 from alrl_jax.evaluation.report import Extras, file_name, write_report
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, rows_of
@@ -112,7 +113,10 @@ def evaluate_counterfactual(
         "selectors": [name for name in rows if name not in REFERENCE_ROWS],
     }
     bins = benchmark.skin_tone_bins(found.tones)
-    return _blocks(found, extra, bins, benchmark.SKIN_TONE_BINS), found
+    blocks = _blocks(found, extra, bins, benchmark.SKIN_TONE_BINS)
+    controlled = min(num_pairs, benchmark.CONTROL_PAIRS)
+    blocks["control"] = measure_control(model, judge, plan, controlled, resolution, batch_size)
+    return blocks, found
 
 
 def evaluate_pairs(
@@ -145,6 +149,9 @@ def _blocks(
         rows[name] = summarise(values, found.of_sets.get(name))
         if names:
             rows[name]["by_skin_tone"] = by_skin_tone(values, bins, names)
+        if found.hard:
+            hard = {reason: means_of(values, inside) for reason, inside in found.hard.items()}
+            rows[name]["hard_pairs"] = hard
     swaps = [name for name in found.values if name not in REFERENCE_ROWS]
     comparisons = {
         name: compare(found.values["adaptive"], found.values[name])

@@ -150,13 +150,15 @@ class SwapperModel(Model):
     """Kind ``swapper``: pairs of faces to swapped faces.
 
     Attributes:
-        selectors: rules that can select codes, ``adaptive`` first.
+        selectors: rules that can select codes, ``adaptive`` first; the last are those that were
+            found for this very model (``selections`` of its config).
         attribute_groups: groups that a caller can take from either face.
     """
 
     def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
         super().__init__(kind, config, variables)
-        self.selectors = tuple(SELECTORS)
+        self._selections = config.get("selections", {})
+        self.selectors = (*SELECTORS, *self._selections)
         self.attribute_groups = tuple(config["attribute_groups"])
         self._swapper = build_swapper(config)
         self._swap = jax.jit(self._swapper.swap)
@@ -205,8 +207,10 @@ class SwapperModel(Model):
 
     def _shares(self, selector: str) -> Float[Array, " n"] | None:
         """Fixed shares of the source by a selector's name; None for the adaptive one."""
-        if selector not in SELECTORS:
+        if selector not in self.selectors:
             raise UserError(f"selector is {selector!r}; expected one of {self.selectors}")
+        if selector in self._selections:
+            return jnp.asarray(self._selections[selector], jnp.float32)
         rule = SELECTORS[selector]
         if rule is None:
             return None

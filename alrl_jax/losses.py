@@ -44,6 +44,7 @@ class SwapForward:
         reconstructed: what the generator draws from the target's own codes.
         source_embedding: unit identity embedding of the source.
         swap_embedding: unit identity embedding of the swap.
+        source_factors: what the identity net reads from the source.
         swap_factors: what the identity net reads from the swap.
         target_factors: what the identity net reads from the target.
         generated_distance: perceptual distance of generated face and target.
@@ -68,6 +69,7 @@ class SwapForward:
     reconstructed: Float[Array, "b h w 3"]
     source_embedding: Float[Array, "b e"]
     swap_embedding: Float[Array, "b e"] | None
+    source_factors: FaceFactors | None
     swap_factors: FaceFactors | None
     target_factors: FaceFactors | None
     generated_distance: Float[Array, " b"] | None
@@ -126,6 +128,15 @@ def total_loss(
 def identity(f: SwapForward) -> Scalar:
     """1 - cosine of the identity embeddings of swap and source."""
     return jnp.mean(1.0 - jnp.sum(_made(f.swap_embedding) * f.source_embedding, axis=-1))
+
+
+def identity_factors(f: SwapForward) -> Scalar:
+    """Squared error of the standardised identity factors that the identity net reads.
+
+    ``identity`` asks for the direction of these alone, which a caricature has as well.
+    """
+    read, wanted = _made(f.swap_factors), _made(f.source_factors)
+    return jnp.mean(jnp.square(read.identity_vector - wanted.identity_vector))
 
 
 def attributes(f: SwapForward) -> Scalar:
@@ -268,6 +279,7 @@ def arcface(f: AnalyserForward) -> Scalar:
 LOSSES: dict[str, dict[str, Callable[[Any], Scalar]]] = {
     "swap": {
         "identity": identity,
+        "identity_factors": identity_factors,
         "attributes": attributes,
         "reconstruction": reconstruction,
         "perceptual": perceptual,

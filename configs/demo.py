@@ -16,6 +16,7 @@ def get_config() -> ml_collections.ConfigDict:
     """
     losses = {
         "identity": 1.0,
+        "identity_factors": 0.0,
         "attributes": 0.5,
         "reconstruction": 4.0,
         "perceptual": 0.5,

@@ -26,6 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
     """
     losses = {
         "identity": 0.5,
+        "identity_factors": 0.0,
         "attributes": 0.0,
         "reconstruction": 1.0,
         "perceptual": 0.8,

@@ -15,6 +15,7 @@ from PIL import Image
 from alrl_jax import evaluate, synthetic
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import benchmark, protocol, report, report_tables
+from alrl_jax.evaluation.control import REQUESTS, measure_control
 from alrl_jax.evaluation.image_metrics import PSNR_CAP
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
 from alrl_jax.evaluation.metric_table import METRICS
@@ -56,6 +57,7 @@ def draw(plan: benchmark.PairPlan, resolution: int) -> benchmark.Counterfactuals
         landmarks=jnp.full((batch, m, 2), resolution / 2),
         visible=jnp.ones((batch, m), bool),
         skin_tone=plan.target_attributes.skin_melanin,
+        hard=benchmark.hard_pairs(plan, jnp.zeros((batch, 3)), 60 * background[:, 0, 0]),
     )
 
 
@@ -100,6 +102,43 @@ def test_every_row_has_every_metric(metrics: dict[str, Any]) -> None:
                 assert low - 1e-6 <= row[name] <= high + 1e-6
         assert sum(tone["count"] for tone in row["by_skin_tone"].values()) == COUNT
     json.dumps(metrics, allow_nan=False)
+
+
+def test_hard_pairs_are_those_of_their_reason() -> None:
+    plan = benchmark.plan_pairs("test", 0, 40)
+    pose = jnp.zeros((40, 3)).at[:4, 0].set(46.0)
+    hard = benchmark.hard_pairs(plan, jnp.zeros((40, 3)), pose)
+    assert np.flatnonzero(hard["wide_pose_gap"]).tolist() == [0, 1, 2, 3]
+    for reason, field, limit in (
+        ("extreme_light", "light_azimuth", 60.0),
+        ("covering_hair", "hair_fringe", 0.7),
+    ):
+        looks = (plan.source_attributes, plan.target_attributes)
+        most = np.maximum(*(np.abs(getattr(look, field)) for look in looks))
+        np.testing.assert_array_equal(hard[reason], most > limit)
+        assert 0 < np.sum(most > limit) < 40
+
+
+def test_hard_pairs_are_measured_apart(found: Measurement, metrics: dict[str, Any]) -> None:
+    for name, row in metrics["rows"].items():
+        for reason, values in row["hard_pairs"].items():
+            inside = found.hard[reason]
+            assert values["count"] == inside.sum()
+            if inside.any():
+                expected = np.mean(found.values[name]["psnr"][inside])
+                assert values["psnr"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_control_tells_whose_a_swap_is() -> None:
+    """The stand-in obeys ``identity_from`` and nothing else."""
+    plan = benchmark.plan_pairs("test", 0, COUNT)
+    control = measure_control(FakeSwapper(), judge(), plan, 4, RESOLUTION, 3, render=draw)
+    assert set(control) == set(REQUESTS)
+    trained, target = control["as_trained"], control["identity_from_target"]
+    assert target["target"]["identity_similarity"] == pytest.approx(1, abs=1e-5)
+    assert target["target"]["pose_error_degrees"] == pytest.approx(0, abs=1e-4)
+    assert trained["source"]["identity_similarity"] > target["source"]["identity_similarity"]
+    assert control["pose_from_source"] == trained
 
 
 def test_bounds_are_where_they_must_be(metrics: dict[str, Any]) -> None:

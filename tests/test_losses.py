@@ -80,6 +80,39 @@ def test_reconstruction_looks_at_the_face_first() -> None:
     assert float(loss(1.0 - left)) == pytest.approx(1.0 - inside)
 
 
+def test_reconstruction_of_a_disguised_target_is_the_face_as_it_was() -> None:
+    """The swap of one person's faces should undo the disguise, the target's own codes keep it."""
+    images = [jnp.full((1, 4, 4, 3), value) for value in (0.2, 0.5)]
+    forward = _forward(
+        swapped=SimpleNamespace(mask=jnp.ones((1, 4, 4, 1)), generated=images[0]),
+        reconstructed=images[1],
+        truth=images[0],
+        target=SimpleNamespace(image=images[1]),
+        same_identity=jnp.ones((1,), bool),
+    )
+    for name in ("reconstruction", "self_reconstruction"):
+        assert float(LOSSES["swap"][name](forward)) == 0.0
+
+
+def test_a_caricature_has_other_factors() -> None:
+    """Its embedding is the person's, as only the direction counts there."""
+    read = lambda gain: FaceFactors(  # noqa: E731
+        identity_vector=gain * jnp.ones((2, 4)),
+        attribute_vector=jnp.zeros((2, 4)),
+        pose_degrees=jnp.zeros((2, 3)),
+        landmarks=jnp.zeros((2, 1, 2)),
+    )
+    unit = jnp.full((2, 4), 0.5)
+    forward = _forward(
+        source_factors=read(1.0),
+        swap_factors=read(3.0),
+        source_embedding=unit,
+        swap_embedding=unit,
+    )
+    assert float(LOSSES["swap"]["identity"](forward)) == pytest.approx(0.0)
+    assert float(LOSSES["swap"]["identity_factors"](forward)) == pytest.approx(4.0)
+
+
 def test_attributes_are_compared_with_the_targets() -> None:
     read = lambda shift: FaceFactors(  # noqa: E731
         identity_vector=jnp.zeros((2, 3)),

@@ -22,6 +22,14 @@ SKIN_TONE_BINS = ("very_light", "light", "dark", "very_dark")
 """Bins of the target's melanin, equally likely under the sampling law."""
 DILATION_AT_64 = 3
 
+CONTROL_PAIRS = 100
+"""Pairs on which control is measured."""
+
+WIDE_POSE_GAP_DEGREES = 45.0
+EXTREME_AZIMUTH_DEGREES = 60.0
+FULL_FRINGE = 0.7
+"""What makes a pair hard: see ``hard_pairs``."""
+
 
 @flax.struct.dataclass
 class PairPlan:
@@ -50,6 +58,7 @@ class Counterfactuals:
         landmarks: true landmarks of the true swap, in pixels.
         visible: whether a landmark can be seen in the true swap.
         skin_tone: melanin of the target, from 0 (very light) to 1 (very dark).
+        hard: whether a pair is hard, by what makes it so; see ``hard_pairs``.
     """
 
     source: Float[Array, "b h w 3"]
@@ -63,6 +72,7 @@ class Counterfactuals:
     landmarks: Float[Array, "b m 2"]
     visible: Bool[Array, "b m"]
     skin_tone: Float[Array, " b"]
+    hard: dict[str, Bool[Array, " b"]]
 
 
 def plan_pairs(split: str, seed: int, count: int) -> PairPlan:
@@ -125,7 +135,33 @@ def render_pairs(plan: PairPlan, resolution: int) -> Counterfactuals:
         landmarks=truth.landmarks,
         visible=truth.visibility,
         skin_tone=plan.target_attributes.skin_melanin,
+        hard=hard_pairs(plan, source.pose_degrees, target.pose_degrees),
     )
+
+
+def hard_pairs(
+    plan: PairPlan, source_pose: Float[Array, "b 3"], target_pose: Float[Array, "b 3"]
+) -> dict[str, Bool[Array, " b"]]:
+    """Pairs that are hard, by what makes them so; a pair may be hard for several reasons.
+
+    ``wide_pose_gap``: yaw, pitch and roll of source and target lie more than 45 degrees apart (L2).
+    ``extreme_light``: one of the faces is lit from more than 60 degrees aside. ``covering_hair``:
+    the fringe of one of them comes down over the forehead.
+
+    Args:
+        plan: the pairs.
+        source_pose: yaw, pitch and roll in degrees.
+        target_pose: likewise.
+    """
+    looks = (plan.source_attributes, plan.target_attributes)
+    gap = jnp.linalg.norm(source_pose - target_pose, axis=-1)
+    azimuth = jnp.stack([jnp.abs(look.light_azimuth) for look in looks])
+    fringe = jnp.stack([look.hair_fringe for look in looks])
+    return {
+        "wide_pose_gap": gap > WIDE_POSE_GAP_DEGREES,
+        "extreme_light": jnp.any(azimuth > EXTREME_AZIMUTH_DEGREES, axis=0),
+        "covering_hair": jnp.any(fringe > FULL_FRINGE, axis=0),
+    }
 
 
 def skin_tone_bins(tones: Float[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 from tqdm import tqdm
 
 from alrl_jax import synthetic
@@ -29,6 +29,7 @@ class Measurement:
         gates: gates of the adaptive row for every pair, by field name; empty without any.
         owners: share of every attribute group in every gate; None without any.
         of_sets: figures of all pictures of a row together, by row and metric.
+        hard: which pairs are hard, by what makes them so; empty where unknown.
     """
 
     values: dict[str, Values]
@@ -37,6 +38,7 @@ class Measurement:
     gates: dict[str, np.ndarray]
     owners: Float[np.ndarray, "l g k"] | None
     of_sets: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    hard: dict[str, Bool[np.ndarray, " n"]] = dataclasses.field(default_factory=dict)
 
 
 class Collector:
@@ -150,6 +152,8 @@ def measure_counterfactual(
         source_embedding = examiner.embed(pair.source)
         collector.add("people", "gallery", examiner.embed(pair.gallery), valid)
         collector.add("people", "tone", pair.skin_tone, valid)
+        for reason, hard in pair.hard.items():
+            collector.add("hard", reason, hard, valid)
         question = Question(pair.source, pair.target, pair.truth)
         for name, row in rows.items():
             answer = row(model, question)
@@ -193,4 +197,5 @@ def _finish(collector: Collector, rows: tuple[str, ...]) -> Measurement:
         pictures=collector.get("pictures"),
         gates=collector.get("gates"),
         owners=None if owners is None else owners[0],
+        hard=collector.get("hard"),
     )

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from alrl_jax.evaluation.benchmark import SKIN_TONE_BINS
 from alrl_jax.evaluation.statistics import bootstrap_interval, mean_or_none, paired_difference
@@ -100,14 +100,20 @@ def by_skin_tone(
         bins: place in ``names`` of every pair's target; of others, one that is not in it.
         names: of the bins.
     """
-    table: dict[str, dict[str, Figure]] = {}
-    for place, bin_name in enumerate(names):
-        inside = bins == place
-        means = {
-            name: mean_or_none(values[name][inside]) if name in values else None for name in METRICS
-        }
-        table[bin_name] = {"count": int(inside.sum()), **means}
-    return table
+    return {name: means_of(values, bins == place) for place, name in enumerate(names)}
+
+
+def means_of(values: Values, inside: Bool[np.ndarray, " n"]) -> dict[str, Figure]:
+    """Means of every metric over some of the pairs, with their number.
+
+    Args:
+        values: one number a pair, by metric.
+        inside: which pairs count.
+    """
+    means = {
+        name: mean_or_none(values[name][inside]) if name in values else None for name in METRICS
+    }
+    return {"count": int(inside.sum()), **means}
 
 
 def compare(values: Values, others: Values) -> dict[str, dict[str, float | list[float] | None]]:

@@ -7,7 +7,15 @@ from typing import Any
 import jax
 
 from alrl_jax.evaluation import statistics
-from alrl_jax.evaluation.benchmark import DILATION_AT_64, SKIN_TONE_BINS, SKIN_TONE_EDGES
+from alrl_jax.evaluation.benchmark import (
+    CONTROL_PAIRS,
+    DILATION_AT_64,
+    EXTREME_AZIMUTH_DEGREES,
+    FULL_FRINGE,
+    SKIN_TONE_BINS,
+    SKIN_TONE_EDGES,
+    WIDE_POSE_GAP_DEGREES,
+)
 from alrl_jax.evaluation.image_metrics import PSNR_CAP
 from alrl_jax.evaluation.metric_table import METRICS
 from alrl_jax.provenance import git_revision
@@ -36,6 +44,12 @@ NOTES = {
     "reconstruction": "the true swap encoded and generated again; not blended",
     "lpips_like": "unit-length channels of the judge's feature maps, squared differences summed "
     "over channels, mean over places, sum over maps; no learned weights; not LPIPS",
+    "hard_pairs": "wide_pose_gap: more than "
+    f"{WIDE_POSE_GAP_DEGREES:g} degrees between source and target (L2 over yaw, pitch, roll); "
+    f"extreme_light: either face lit from more than {EXTREME_AZIMUTH_DEGREES:g} degrees aside; "
+    f"covering_hair: the fringe of either above {FULL_FRINGE:g} of its full length",
+    "control": "swaps by request against the judge's readings of source and target; the first "
+    f"{CONTROL_PAIRS} pairs",
     "mask_iou": "blending mask cut at 0.5 and face region",
 }
 """How the counterfactual benchmark measures the rest."""

@@ -130,6 +130,8 @@ def build_page(
         report_tables.figures(rows, () if synthetic else OF_PHOTOS),
         report_tables.comparisons_table(metrics.get("comparisons", {})),
         _gates(found, extras.group_names),
+        report_tables.control_table(metrics.get("control", {})),
+        report_tables.hard_pairs_table(rows),
         _tones(rows),
         report_tables.before_and_after(rows, extras.before),
         _training(extras),

@@ -146,6 +146,44 @@ def comparisons_table(comparisons: dict[str, Any]) -> str:
     )
 
 
+def hard_pairs_table(rows: dict[str, Any]) -> str:
+    """The adaptive row on pairs that are hard, beside all pairs."""
+    swap = rows.get("adaptive", {})
+    if "hard_pairs" not in swap:
+        return ""
+    lines = []
+    for name, row in {"all pairs": swap, **swap["hard_pairs"]}.items():
+        count = f"<i>{row['count']} pairs</i>" if "count" in row else ""
+        cells = [f"{page.escape(label(name))}{count}", *(number(row[m]) for m in COMPARED)]
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    return page.section(
+        "Hard pairs",
+        "The adaptive swap where heads are turned far apart, light comes from aside or hair covers "
+        "the forehead. All metrics and rows are in metrics.json.",
+        page.table(["pairs"] + [page.escape(label(m)) for m in COMPARED], lines),
+    )
+
+
+def control_table(control: dict[str, Any]) -> str:
+    """What a caller asked for, and how far the swaps are from both faces."""
+    if not control:
+        return ""
+    metrics = list(control["as_trained"]["source"])
+    lines = []
+    for request, faces in control.items():
+        cells = [page.escape(request.replace("_", " "))]
+        for metric in metrics:
+            source, target = (number(faces[face][metric]) for face in ("source", "target"))
+            cells.append(f"{source} / {target}")
+        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    return page.section(
+        "Control",
+        "Swaps by request, as the judge reads them: to the source / to the target. What a request "
+        "names should come near to the face that it names, and the rest stay as it was.",
+        page.table(["request"] + [page.escape(label(m)) for m in metrics], lines),
+    )
+
+
 def judges_table(judges: dict[str, Any]) -> str:
     """Who measured: name, kind, terms, what they see, and whether training knew them."""
     head = ["role", "network", "licence", "sees", "weights sha256", "used in training"]

@@ -253,7 +253,10 @@ class SwapTask:
         reconstructed = pooling.pool_images(reconstructed, side)
         truth = pooling.pool_images(whole.target.image, side)
         teachers = self._teachers
-        swap_embedding, *factors = teachers.read(frozen, swapped.image, truth)
+        asking = ("identity", "identity_factors", "attributes")
+        swap_embedding, swap_factors = teachers.read(frozen, swapped.image, *asking)
+        _, source_factors = teachers.read(frozen, source_face.image, "identity_factors")
+        _, target_factors = teachers.read(frozen, truth, "attributes")
         labels = teachers.labels(frozen, source_face, face, batch)
         forward = SwapForward(
             source=source_face,
@@ -267,8 +270,9 @@ class SwapTask:
             reconstructed=reconstructed,
             source_embedding=embedding,
             swap_embedding=swap_embedding,
-            swap_factors=factors[0],
-            target_factors=factors[1],
+            source_factors=source_factors,
+            swap_factors=swap_factors,
+            target_factors=target_factors,
             generated_distance=teachers.distance(frozen, "perceptual", swapped.generated, truth),
             reconstructed_distance=teachers.distance(
                 frozen, "self_perceptual", reconstructed, face.image

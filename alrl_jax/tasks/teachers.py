@@ -28,7 +28,7 @@ IDENTITY_KINDS = ("identity", *EMBEDDERS)
 
 DISTANCE_LOSSES = ("perceptual", "self_perceptual")
 MASK_LOSSES = ("region", "parsing")
-FACTOR_LOSSES = ("attributes", "attribute_groups")
+FACTOR_LOSSES = ("identity_factors", "attributes", "attribute_groups")
 """Losses that ask how different images look, what pixels show, what makes a face."""
 
 
@@ -82,18 +82,12 @@ class Teachers:
         return frozen
 
     def read(
-        self,
-        frozen: dict[str, PyTree],
-        swap: Float[Array, "b h w 3"],
-        target: Float[Array, "b h w 3"],
-    ) -> tuple[Float[Array, "b e"] | None, FaceFactors | None, FaceFactors | None]:
-        """Identity of the swap, and the factors of swap and target."""
-        embedding = swap_factors = target_factors = None
-        if self._asked("identity", "attributes"):
-            embedding, swap_factors = self.identity.read(frozen["identity"], swap)
-        if self._asked("attributes"):
-            _, target_factors = self.identity.read(frozen["identity"], target)
-        return embedding, swap_factors, target_factors
+        self, frozen: dict[str, PyTree], image: Float[Array, "b h w 3"], *losses: str
+    ) -> tuple[Float[Array, "b e"] | None, FaceFactors | None]:
+        """Identity and factors of an image, if one of the losses that ask for them has a weight."""
+        if not self._asked(*losses):
+            return None, None
+        return self.identity.read(frozen["identity"], image)
 
     def distance(
         self,

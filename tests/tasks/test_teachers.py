@@ -148,7 +148,7 @@ def test_what_no_loss_asks_is_neither_opened_nor_computed(make: Make) -> None:
     task = make("own", named=nowhere, **FEW, **silent, losses__identity=0.0)
     assert set(task.load_frozen()) == {"identity"}
     teachers, images = task._teachers, jnp.zeros((1, 32, 32, 3))
-    assert teachers.read({}, images, images) == (None, None, None)
+    assert teachers.read({}, images, "identity", "attributes") == (None, None)
     assert teachers.distance({}, "perceptual", images, images) is None
     batch = faces(labelled=False)
     assert teachers.labels({}, batch.source, batch.target, batch) == (None, None)

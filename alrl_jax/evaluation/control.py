@@ -1,0 +1,97 @@
+"""Control: whether a swap follows what a caller asks it to take from which face.
+
+The same pairs are swapped once as trained and once for every request, and the judge says how far
+each swap is from the source and from the target. A request is obeyed where what it names comes
+nearer to the face that it names, and the rest stays where it was.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from alrl_jax import synthetic
+from alrl_jax.evaluation import judging
+from alrl_jax.evaluation.benchmark import Counterfactuals, PairPlan, render_pairs, take
+from alrl_jax.evaluation.measuring import Collector, Examiner, batches
+from alrl_jax.evaluation.metric_table import Values
+from alrl_jax.models.identity import FaceFactors, unit_length
+
+REQUESTS: dict[str, dict[str, Any]] = {
+    "as_trained": {},
+    "pose_from_source": {"pose_from": "source"},
+    "identity_from_target": {"identity_from": "target"},
+    **{
+        f"{group}_from_{face}": {"groups": {group: face}}
+        for group in judging.JUDGED_GROUPS
+        for face in ("source", "target")
+    },
+}
+"""What is asked of ``SwapperModel.swap``, by name."""
+
+FACES = ("source", "target")
+
+Control = dict[str, dict[str, dict[str, float]]]
+"""Mean distances by request, face and metric."""
+
+
+def measure_control(
+    model: Any,
+    judge: judging.Judge,
+    plan: PairPlan,
+    count: int,
+    resolution: int,
+    batch_size: int,
+    render: Callable[[PairPlan, int], Counterfactuals] = render_pairs,
+) -> Control:
+    """Swaps the pairs of a plan by every request, and measures the swaps against both faces.
+
+    Args:
+        model: a swapper.
+        judge: the net that measures; its readings of source and target are what swaps are held
+            against, so that its own errors cancel.
+        plan: at least ``count`` pairs.
+        count: number of pairs.
+        resolution: of the rendered faces, in px.
+        batch_size: pairs at a time.
+        render: draws a slice of the plan.
+
+    Returns:
+        ``identity_similarity``, ``pose_error_degrees`` and the errors of the judged groups in
+        standard deviations, by request and by the face they are measured against.
+    """
+    examiner, collector = Examiner(judge), Collector()
+    for numbers, valid in tqdm(list(batches(count, batch_size)), desc="control", unit="batch"):
+        pair = render(take(plan, numbers), resolution)
+        faces = {face: examiner.predict(getattr(pair, face)) for face in FACES}
+        for request, asked in REQUESTS.items():
+            swapped = examiner.predict(model.swap(pair.source, pair.target, **asked).image)
+            for face in FACES:
+                for name, values in distances(swapped, faces[face]).items():
+                    collector.add(f"{request} {face}", name, values, valid)
+    return {
+        request: {
+            face: {
+                name: float(np.mean(values, dtype=np.float64))
+                for name, values in collector.get(f"{request} {face}").items()
+            }
+            for face in FACES
+        }
+        for request in REQUESTS
+    }
+
+
+def distances(swap: FaceFactors, face: FaceFactors) -> Values:
+    """How far a swap is from a face, as the judge reads both."""
+    embeddings = (unit_length(read.identity_vector) for read in (swap, face))
+    return {
+        "identity_similarity": judging.cosine(*embeddings),
+        "pose_error_degrees": judging.pose_errors(swap.pose_degrees, face.pose_degrees),
+        **judging.group_errors(
+            np.asarray(swap.attribute_vector),
+            np.asarray(face.attribute_vector),
+            synthetic.ATTRIBUTE_FACTORS,
+            synthetic.ATTRIBUTE_GROUPS,
+        ),
+    }
