@@ -10,9 +10,9 @@ PIP := $(RUN) -m pip --disable-pip-version-check
 # train nearly twice as fast as two threads of one.
 demo: export JAX_COMPILATION_CACHE_DIR := $(CURDIR)/runs/demo/compiled
 demo: $(VENV)/.runtime
-	$(RUN) -m alrl_jax.evaluate --workdir=embedded/swapper_64 --output=runs/demo/before
+	$(RUN) -m alrl_jax.evaluate --workdir=embedded/swapper_64 --num_pairs=200 --output=runs/demo/before
 	JAX_NUM_CPU_DEVICES=2 $(RUN) -m alrl_jax.train --config=configs/demo.py --workdir=runs/demo/training
-	$(RUN) -m alrl_jax.evaluate --workdir=runs/demo/training --before=runs/demo/before --output=runs/demo
+	$(RUN) -m alrl_jax.evaluate --workdir=runs/demo/training --before=runs/demo/before --num_pairs=200 --output=runs/demo
 	$(RUN) -m tools.model_card --model=runs/demo/training --metrics=runs/demo/metrics.json
 	@echo "The report: runs/demo/report/index.html"
 

@@ -33,7 +33,7 @@ from alrl_jax.metrics import SAMPLES, read_metrics
 
 BENCHMARKS = ("counterfactual", "pairs")
 DEFAULT_JUDGE = "embedded/judge_64"
-DEFAULT_PAIRS = 200
+DEFAULT_PAIRS = 1000
 DEFAULT_PROTOCOL = "pairs"
 DEFAULT_DETECTOR = "cascade"
 SAME_PAIRS = (

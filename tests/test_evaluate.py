@@ -81,6 +81,8 @@ def metrics(found: Measurement) -> dict[str, Any]:
     bins = benchmark.skin_tone_bins(found.tones)
     blocks = evaluate._blocks(found, extra, bins, benchmark.SKIN_TONE_BINS)
     blocks["protocol"] = protocol.describe(blocks["protocol"])
+    plan = benchmark.plan_pairs("test", 0, COUNT)
+    blocks["control"] = measure_control(FakeSwapper(), judge(), plan, 4, RESOLUTION, 3, render=draw)
     return blocks
 
 
@@ -129,10 +131,9 @@ def test_hard_pairs_are_measured_apart(found: Measurement, metrics: dict[str, An
                 assert values["psnr"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_control_tells_whose_a_swap_is() -> None:
+def test_control_tells_whose_a_swap_is(metrics: dict[str, Any]) -> None:
     """The stand-in obeys ``identity_from`` and nothing else."""
-    plan = benchmark.plan_pairs("test", 0, COUNT)
-    control = measure_control(FakeSwapper(), judge(), plan, 4, RESOLUTION, 3, render=draw)
+    control = metrics["control"]
     assert set(control) == set(REQUESTS)
     trained, target = control["as_trained"], control["identity_from_target"]
     assert target["target"]["identity_similarity"] == pytest.approx(1, abs=1e-5)
@@ -177,7 +178,7 @@ class Links(HTMLParser):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag in ("line", "rect", "circle", "polyline")
+        assert tag in ("line", "rect", "circle", "polyline", "path")
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
@@ -201,6 +202,9 @@ def test_report_is_one_page_with_its_pictures(
         "Responsible use",
         "expression",
         "What training did",
+        "Identity against pose",
+        "Hard pairs",
+        "identity from target",
         "very dark",
     ):
         assert word in text

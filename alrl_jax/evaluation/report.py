@@ -128,6 +128,7 @@ def build_page(
         _summary(rows),
         _grid(pictures, extras),
         report_tables.figures(rows, () if synthetic else OF_PHOTOS),
+        _trade(rows),
         report_tables.comparisons_table(metrics.get("comparisons", {})),
         _gates(found, extras.group_names),
         report_tables.control_table(metrics.get("control", {})),
@@ -251,6 +252,30 @@ def _gates(found: Measurement, group_names: tuple[str, ...]) -> str:
         "columns the attribute groups weighted by their share in each code; 1 is the source, 0 the "
         "target. A spread of 0 everywhere would mean a fixed selection.",
         page.plots(drawings),
+    )
+
+
+def _trade(rows: dict[str, Any]) -> str:
+    """Identity against pose: what a selection wins of one, it may lose of the other."""
+    across, up = "pose_error_degrees", "identity_similarity"
+    points = {
+        name: (row[across], row[up])
+        for name, row in rows.items()
+        if row[across] is not None and row[up] is not None
+    }
+    if len(points) < 2:
+        return ""
+    drawing = svg.scatter(
+        "identity similarity to the source against pose error to the target",
+        points,
+        "pose error, degrees (left is better)",
+        "identity similarity (up is better)",
+        strong="adaptive",
+    )
+    return page.section(
+        "Identity against pose",
+        "The best place is that of the true swap, or above and left of it.",
+        page.plots([drawing]),
     )
 
 

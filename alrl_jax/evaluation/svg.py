@@ -1,8 +1,8 @@
-"""Small drawings for the report: bars, curves and heat maps as inline SVG."""
+"""Small drawings for the report: bars, curves, points and heat maps as inline SVG."""
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -101,6 +101,45 @@ def curve(
     parts.append(text(width - right, 13, short(values[-1]), 12, "end", INK))
     parts.append(text(left, height - 6, short(first), 10))
     parts.append(text(width - right, height - 6, f"step {last:g}", 10, "end"))
+    return frame(width, height, parts, title)
+
+
+def scatter(
+    title: str,
+    points: Mapping[str, tuple[Number, Number]],
+    across: str,
+    up: str,
+    strong: str = "",
+    width: Number = 460,
+) -> str:
+    """Named points between the least and the greatest of both figures.
+
+    Args:
+        title: of the drawing.
+        points: figures by name, the one that runs across first.
+        across: what runs across.
+        up: what runs up.
+        strong: name of the point that is drawn in another colour.
+        width: of the drawing in pixels.
+    """
+    height, left, right, top, bottom = 300.0, 52.0, 74.0, 34.0, 34.0
+    bounds = [(min(v), max(v)) for v in zip(*points.values(), strict=True)]
+    (x_low, x_high), (y_low, y_high) = bounds
+    x_span, y_span = (x_high - x_low) or 1.0, (y_high - y_low) or 1.0
+    parts = [text(0, 13, title, 12, fill=INK)]
+    parts.append(
+        f"<path d='M{left} {top}V{height - bottom}H{width - right}' fill='none' stroke='{GRID}'/>"
+    )
+    parts += [text(left - 6, top + 4, short(y_high), 10, "end"), text(0, top - 8, up, 10)]
+    parts.append(text(left - 6, height - bottom, short(y_low), 10, "end"))
+    parts += [text(left, height - 18, short(x_low), 10), text(left, height - 4, across, 10)]
+    parts.append(text(width - right, height - 18, short(x_high), 10, "end"))
+    for name, (x, y) in points.items():
+        place = left + (x - x_low) / x_span * (width - left - right)
+        level = height - bottom - (y - y_low) / y_span * (height - top - bottom)
+        colour = SECOND if name == strong else ACCENT
+        parts.append(f"<circle cx='{place:.1f}' cy='{level:.1f}' r='4' fill='{colour}'/>")
+        parts.append(text(place + 6, level + 4, name, 10, fill=INK if name == strong else SOFT))
     return frame(width, height, parts, title)
 
 
