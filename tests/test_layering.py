@@ -55,6 +55,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__init__",),
     ("evaluation.*",),
     ("evaluation",),
+    ("inference.*",),
+    ("inference",),
     ("train", "evaluate", "infer"),
 )
 
