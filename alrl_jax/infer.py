@@ -36,40 +36,28 @@ __all__ = [
     "swap_stream",
 ]
 
-SOME_FAILED = 3
-STATUSES = ("done", "skipped", "failed")
-TOLD = 20
-"""Failures that are printed one by one; ``results.jsonl`` has them all."""
-BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
-
 
 def main(argv: list[str]) -> int:
     """Swaps what the flags say; gives the exit status."""
     del argv
     values = flags.FLAGS
-    listing = list_pairs(values.pairs, values.source, values.target, values.pairing)
+    output = Path(values.output)
+    listing = list_pairs(values.pairs, values.source, values.target, values.pairing, output)
     landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
     settings = command.read_settings(values, landmarks_path)
     model = load_swapper(values.model)
-    output = Path(values.output)
     swapping = Swapping(model, settings, output, landmarks_path, listing.refused)
     make_output(values.output)
     counts: collections.Counter[str] = collections.Counter()
     failures = []
     results = swapping.run(listing.pairs, values.batch_size)
-    for result in tqdm(
-        results, "swap", len(listing.pairs), unit="image", bar_format=BAR, smoothing=0.1
-    ):
+    total = len(listing.pairs)
+    for result in tqdm(results, "swap", total, unit="image", bar_format=command.BAR):
         counts[result["status"]] += 1
-        if result["status"] == "failed" and len(failures) < TOLD:
+        if result["status"] == "failed" and len(failures) < command.TOLD:
             failures.append(f"  pair {result['number']}: {result['reason']}")
-    told = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
-    print(f"{told}: {output / RESULTS_FILE}")
-    for line in failures:
-        print(line.encode("ascii", "backslashreplace").decode())
-    if counts["failed"] > len(failures):
-        print(f"  and {counts['failed'] - len(failures)} more")
-    return SOME_FAILED if counts["failed"] else 0
+    command.tell(counts, failures, output / RESULTS_FILE)
+    return command.SOME_FAILED if counts["failed"] else 0
 
 
 def define_flags() -> None:

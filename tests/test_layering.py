@@ -57,7 +57,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("evaluation",),
     ("inference.*",),
     ("inference",),
-    ("train", "evaluate", "infer"),
+    ("train", "evaluate", "infer", "infer_frames"),
 )
 
 # A module takes plain values; only these read the configuration.
@@ -72,6 +72,7 @@ CONFINED = {
 
 # May be loaded by the function that needs them, never by importing the package.
 OPTIONAL = (
+    "av",
     "c2pa",
     "clu",
     "cv2",

@@ -99,7 +99,11 @@ class Listing:
 
 
 def list_pairs(
-    pairs: str | None, source: str | None, target: str | None, pairing: str = "all"
+    pairs: str | None,
+    source: str | None,
+    target: str | None,
+    pairing: str = "all",
+    output: Path | None = None,
 ) -> Listing:
     """The pairs that the flags name.
 
@@ -108,6 +112,7 @@ def list_pairs(
         source: a picture, a pattern (``*``, ``?``, ``**``), or a directory; see ``list_files``.
         target: the same.
         pairing: of ``PAIRINGS``.
+        output: directory of results, whose pictures are left out of others'.
 
     Raises:
         UserError: neither a CSV file nor both sides, or all of them; no such file; counts that
@@ -121,8 +126,8 @@ def list_pairs(
         raise UserError(
             f"got --source={source} --target={target}; expected both, or --pairs=FILE.csv; add them"
         )
-    sources, refused = list_files("source", source)
-    targets, more = list_files("target", target)
+    sources, refused = list_files("source", source, output)
+    targets, more = list_files("target", target, output)
     if pairing == "all":
         return Listing(AllPairs(sources, targets), refused | more)
     if len(sources) != len(targets):
@@ -133,10 +138,13 @@ def list_pairs(
     return Listing([PairFiles(*two) for two in zip(sources, targets, strict=True)], refused | more)
 
 
-def list_files(flag: str, named: str) -> tuple[list[Path], dict[Path, str]]:
+def list_files(
+    flag: str, named: str, output: Path | None = None
+) -> tuple[list[Path], dict[Path, str]]:
     """The pictures that a flag names, sorted by path, and those of them that must not be read.
 
-    Of a directory: all that are named like pictures, in its folders too. Links to folders and
+    Of a directory: all that are named like pictures, in its folders too, but for those in
+    ``output``, which earlier runs made. Links to folders and
     hidden names are left out; a link to a file outside of the directory is refused, as whoever
     filled the directory need not be who runs this. What a pattern or a flag itself names is read
     wherever it lies.
@@ -147,6 +155,8 @@ def list_files(flag: str, named: str) -> tuple[list[Path], dict[Path, str]]:
     path = Path(named)
     if path.is_dir():
         files = [path / name for name in list_images(path)]
+        if output is not None and _inside(output, path):
+            files = [file for file in files if not _inside(file.parent, output)]
         refused = {file: OUTSIDE for file in files if _leads_out(file, path)}
         expected = "pictures in that directory"
     elif glob.has_magic(named) and not path.exists():
@@ -159,6 +169,10 @@ def list_files(flag: str, named: str) -> tuple[list[Path], dict[Path, str]]:
     if not files:
         raise UserError(f"got --{flag}={named}; expected {expected}; check the path")
     return files, refused
+
+
+def _inside(path: Path, directory: Path) -> bool:
+    return path.resolve().is_relative_to(directory.resolve())
 
 
 def _leads_out(file: Path, directory: Path) -> bool:

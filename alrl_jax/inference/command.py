@@ -1,5 +1,6 @@
-"""What the commands that swap faces share: flags, settings, and the model."""
+"""What the commands that swap faces share: flags, settings, the model, and what they tell."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,29 @@ from alrl_jax.data.paste import BLENDS, PasteOptions
 from alrl_jax.errors import UserError
 from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.loading import load
+
+SOME_FAILED = 3
+"""Exit status of a run that finished, but not for all."""
+STATUSES = ("done", "skipped", "failed")
+TOLD = 20
+"""Failures that are printed one by one; ``results.jsonl`` has them all."""
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
+"""The progress bar: always images a second, and the time left."""
+
+
+def tell(counts: Mapping[str, int], failures: list[str], results: Path) -> None:
+    """Prints how a run went.
+
+    Args:
+        counts: by status.
+        failures: lines about the first ones.
+        results: where all is told.
+    """
+    told = ", ".join(f"{counts[name]} {name}" for name in STATUSES if counts.get(name))
+    more = counts.get("failed", 0) - len(failures)
+    lines = [f"{told}: {results}", *failures, *([f"  and {more} more"] if more else [])]
+    for line in lines:  # names of files may hold what no terminal shows
+        print(line.encode("ascii", "backslashreplace").decode())
 
 
 def load_swapper(directory: str) -> Any:

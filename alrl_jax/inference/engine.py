@@ -80,8 +80,8 @@ class Engine:
         """
         readers, writers = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(THREADS)
         try:
-            jobs = ordered(prepare, items, readers, self._ahead)
-            yield from ordered(finish, self._swapped(jobs), writers, self._ahead)
+            jobs = ordered(prepare, items, readers, self.ahead)
+            yield from ordered(finish, self._swapped(jobs), writers, self.ahead)
         finally:
             for pool in (readers, writers):
                 pool.shutdown(cancel_futures=True)
@@ -90,8 +90,8 @@ class Engine:
         """The swapped faces of sources and places, in batches of one shape."""
         return [face for batch in self._dispatch(places) for face in _fetch(*batch)]
 
-    def _ahead(self) -> int:
-        """Jobs of a stage that may be under way."""
+    def ahead(self) -> int:
+        """Jobs of a stage that may be under way just now."""
         if self._largest is None:  # nothing known yet of how large they are
             return THREADS
         return max(THREADS, min(2 * self.batch_size, self._fitting()))

@@ -43,9 +43,20 @@ class SwappedPicture:
 
 
 def finish(
-    target: FacePhoto, swapped: tuple[SwappedFace, ...], settings: Settings, model_sha256: str
+    target: FacePhoto,
+    swapped: tuple[SwappedFace, ...],
+    settings: Settings,
+    model_sha256: str,
+    check_mark: bool = True,
 ) -> SwappedPicture:
     """Pastes swapped faces into their target and marks it.
+
+    Args:
+        target: with its picture.
+        swapped: what goes into each of its faces.
+        settings: how.
+        model_sha256: of the model that drew the faces.
+        check_mark: whether to see if the mark can be read, which takes longer than marking.
 
     Raises:
         PairFailed: the model drew numbers that are not finite.
@@ -56,7 +67,9 @@ def finish(
     faces = [(face.generated, face.mask) for face in swapped]
     colour = paste_faces(target, faces, settings.paste)
     now = datetime.datetime.now(datetime.UTC)
-    marked, record = watermark.mark(colour, model_sha256, now.date(), wanted=settings.mark)
+    marked, record = watermark.mark(
+        colour, model_sha256, now.date(), wanted=settings.mark, check=check_mark
+    )
     fields = provenance.metadata(model_sha256, time=now.isoformat(timespec="seconds"))
     pixels = target.picture.with_alpha(marked)
     return SwappedPicture(pixels, target.picture.icc_profile, fields, record)

@@ -82,6 +82,10 @@ class OutputFolder:
             "settings": dataclasses.asdict(settings) | (more or {}),
         }
 
+    def recipe(self, hashes: Mapping[str, str]) -> dict[str, Any]:
+        """All that an output depends on: tool, model, settings, and the hashes of its inputs."""
+        return self._recipe | {"inputs_sha256": dict(hashes)}
+
     def finished(self, name: str, hashes: dict[str, str]) -> dict[str, Any] | None:
         """The sidecar of this very output, where an earlier run left both whole; else None.
 
@@ -92,12 +96,15 @@ class OutputFolder:
         path = self.directory / name
         try:
             sidecar = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-            recipe = self._recipe | {"inputs_sha256": hashes}
-            same = all(sidecar[key] == value for key, value in recipe.items())
+            same = all(sidecar[key] == value for key, value in self.recipe(hashes).items())
             same = same and sidecar["output"]["sha256"] == provenance.file_sha256(path)
             return sidecar if same else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    def facts(self, sidecar: Mapping[str, Any]) -> dict[str, Any]:
+        """What a sidecar tells that results tell as well."""
+        return {name: sidecar.get(name) for name in FACTS}
 
     def write(self, name: str, job: Job, picture: SwappedPicture) -> dict[str, Any]:
         """Writes a picture and its sidecar, both or neither; gives the sidecar.
@@ -116,8 +123,7 @@ class OutputFolder:
         path, content = self.directory / name, picture.png()
         photos = {"source": job.source, "target": job.target}
         sidecar = {
-            **self._recipe,
-            "inputs_sha256": {face: photo.sha256 for face, photo in photos.items()},
+            **self.recipe({face: photo.sha256 for face, photo in photos.items()}),
             **{face: self._told(getattr(job.files, face), photos[face]) for face in FACES},
             "output": {"file": name, "sha256": hashlib.sha256(content).hexdigest()},
             "swapped_share_of_crop": float(np.mean([face.mask for face in job.swapped])),

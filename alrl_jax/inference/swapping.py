@@ -11,7 +11,7 @@ from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import finish
 from alrl_jax.inference.job import Job, PairFailed, measured, timed
-from alrl_jax.inference.outputs import FACTS, OutputFolder, ResultsLog, output_name
+from alrl_jax.inference.outputs import OutputFolder, ResultsLog, output_name
 from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.settings import FACES, Settings
 
@@ -83,7 +83,7 @@ class Swapping:
         hashes = {name: self._reader.sha256(name, getattr(files, name)) for name in FACES}
         sidecar = self.output.finished(self._name(job), hashes)
         if sidecar is not None:
-            facts = {name: sidecar.get(name) for name in FACTS}
+            facts = self.output.facts(sidecar)
             return job.ended("skipped", "done by an earlier run", facts=facts)
         source = self._reader.source(files.source, hashes["source"])
         target = self._reader.target(files.target, hashes["target"])

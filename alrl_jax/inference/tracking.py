@@ -13,7 +13,7 @@ from PIL import Image
 from alrl_jax.data.landmarks import FaceNotFoundError, FoundFace, choose_faces
 from alrl_jax.data.one_euro import OneEuro, OneEuroFilter
 
-SMOOTHING = OneEuro(min_cutoff=1.5, beta=8.0)
+SMOOTHING = OneEuro(min_cutoff=1.0, beta=8.0)
 """Speeds are in sides of the face's box a second."""
 CUT_DIFFERENCE = 0.12
 """Mean absolute difference of two thumbnails' luminance, of 1, that tells a cut."""
