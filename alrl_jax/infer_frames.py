@@ -23,6 +23,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.inference import command
 from alrl_jax.inference.frame_folder import FolderSwapping, numbered_files
 from alrl_jax.inference.frames import FrameSwapping
+from alrl_jax.inference.job import EARLIER
 from alrl_jax.inference.outputs import RESULTS_FILE, make_output
 from alrl_jax.inference.tracking import SMOOTHING
 from alrl_jax.inference.video_file import VideoSwapping
@@ -50,13 +51,14 @@ def main(argv: list[str]) -> int:
     )
     total, results = _results(swapping, frames, output, values)
     counts: collections.Counter[str] = collections.Counter()
-    failures = []
+    failures, swapped = [], 0
     for result in tqdm(results, "swap", total, unit="image", bar_format=command.BAR):
         counts[result["status"]] += 1
+        swapped += result["status"] == "done" or result["reason"] == EARLIER
         if result["status"] == "failed" and len(failures) < command.TOLD:
             failures.append(f"  frame {result['number']}: {result['reason']}")
     command.tell(counts, failures, output / RESULTS_FILE)
-    return command.SOME_FAILED if counts["failed"] or not counts["done"] + counts["skipped"] else 0
+    return 0 if swapped and not counts["failed"] else command.SOME_FAILED
 
 
 def _results(

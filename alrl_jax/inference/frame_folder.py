@@ -11,7 +11,7 @@ from alrl_jax.data.pair_list import OUTSIDE, list_files
 from alrl_jax.data.picture import Picture, read_picture
 from alrl_jax.errors import UserError
 from alrl_jax.inference.frames import Frame, FrameSwapping, with_facts
-from alrl_jax.inference.job import Job, PairFailed, timed
+from alrl_jax.inference.job import EARLIER, Job, PairFailed, timed
 from alrl_jax.inference.outputs import OutputFolder, ResultsLog
 from alrl_jax.inference.photo_reader import PhotoReader
 
@@ -106,7 +106,7 @@ class FolderSwapping:
         matrix = job.target.faces[0].alignment.matrix.tolist()
         if sidecar is None or sidecar["target"]["photo_to_crop"] != matrix:
             return job
-        return job.ended("skipped", "done by an earlier run", facts=self.output.facts(sidecar))
+        return job.ended("skipped", EARLIER, facts=self.output.facts(sidecar))
 
     def _write(self, job: Job) -> Job:
         """Writes a frame: swapped, or as it was."""

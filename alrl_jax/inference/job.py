@@ -12,6 +12,8 @@ from jaxtyping import Float
 from alrl_jax.data.face_photos import Face, FacePhoto
 from alrl_jax.data.pair_list import PairFiles
 
+EARLIER = "done by an earlier run"
+"""Reason why a pair is skipped."""
 STAGES = ("read", "swap", "write")
 IDENTITY_NET = "the swapper's own identity net, on the crops"
 """What measures ``identity_similarity``: it guided the swap as well, so it is no judge."""

@@ -88,7 +88,7 @@ class _Stream:
         self._model_sha256 = model_sha256
         self._reader = PhotoReader(settings, finder, resolution)
 
-    def prepare(self, numbered: tuple[int, tuple[Photo, Photo]]) -> Job:
+    def prepare(self, numbered: tuple[int, Any]) -> Job:
         """Reads a pair and finds its faces."""
         number, pair = numbered
         seconds: dict[str, float] = {}
@@ -102,7 +102,7 @@ class _Stream:
             return job.ended("failed", str(error))
         return dataclasses.replace(job, source=source, target=target)
 
-    def _photo(self, name: str, photo: Photo) -> FacePhoto:
+    def _photo(self, name: str, photo: Any) -> FacePhoto:
         settings = self._settings
         if isinstance(photo, str | Path):
             path = Path(photo)

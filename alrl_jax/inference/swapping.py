@@ -10,7 +10,7 @@ from alrl_jax.data.landmarks import FaceFinder
 from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import finish
-from alrl_jax.inference.job import Job, PairFailed, measured, timed
+from alrl_jax.inference.job import EARLIER, Job, PairFailed, measured, timed
 from alrl_jax.inference.outputs import OutputFolder, ResultsLog, output_name
 from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.settings import FACES, Settings
@@ -84,7 +84,7 @@ class Swapping:
         sidecar = self.output.finished(self._name(job), hashes)
         if sidecar is not None:
             facts = self.output.facts(sidecar)
-            return job.ended("skipped", "done by an earlier run", facts=facts)
+            return job.ended("skipped", EARLIER, facts=facts)
         source = self._reader.source(files.source, hashes["source"])
         target = self._reader.target(files.target, hashes["target"])
         return dataclasses.replace(job, source=source, target=target)

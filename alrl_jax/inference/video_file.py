@@ -13,7 +13,7 @@ from alrl_jax import provenance
 from alrl_jax.data.picture import Picture
 from alrl_jax.errors import UserError
 from alrl_jax.inference.frames import Frame, FrameSwapping, with_facts
-from alrl_jax.inference.job import Job, PairFailed
+from alrl_jax.inference.job import EARLIER, Job, PairFailed
 from alrl_jax.inference.outputs import OutputFolder, ResultsLog
 from alrl_jax.inference.video import VideoCopy, comment_of, output_suffix
 
@@ -70,7 +70,7 @@ class VideoSwapping:
     def _jobs(self, hashes: dict[str, str], batch_size: int) -> Iterator[Job]:
         if self.output.finished(self.name, hashes) is not None:
             files = self._swapping.files(self._path)
-            yield Job(0, files, status="skipped", reason="done by an earlier run")
+            yield Job(0, files, status="skipped", reason=EARLIER)
             return
         path = self.output.directory / self.name
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
