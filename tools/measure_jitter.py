@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from absl import flags
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from alrl_jax import command_line, synthetic
 from alrl_jax.data.alignment import Alignment, crop_face, ffhq
@@ -51,20 +51,17 @@ Places = Float[np.ndarray, "n 3"]
 def head_turning(frames: int, person: int = 0) -> tuple[Any, Any]:
     """Identities and attributes of a head that turns to and fro and nods to its sides."""
     key = synthetic.split_key("test")
-    pick = (
-        lambda tree: jax.tree.map(  # noqa: E731
-            lambda x: jnp.repeat(x[person : person + 1], frames, axis=0), tree
-        )
-    )
-    seconds = np.arange(frames) / RATE
-    turn = lambda size, period: jnp.asarray(  # noqa: E731
-        size * np.sin(2 * np.pi * seconds / period), jnp.float32
-    )
-    looks = pick(synthetic.sample_attributes(key, person + 1))
-    looks = dataclasses.replace(
-        looks, yaw=turn(YAW, YAW_SECONDS), pitch=turn(0.0, 1.0), roll=turn(ROLL, ROLL_SECONDS)
-    )
-    return pick(synthetic.sample_identities(key, person + 1)), looks
+    one = slice(person, person + 1)
+
+    def turning(size: float, period: float) -> Float[Array, " n"]:
+        seconds = np.arange(frames) / RATE
+        return jnp.asarray(size * np.sin(2 * np.pi * seconds / period), jnp.float32)
+
+    people = synthetic.sample_identities(key, person + 1)
+    looks = synthetic.sample_attributes(key, person + 1)
+    who, how = jax.tree.map(lambda x: jnp.repeat(x[one], frames, axis=0), (people, looks))
+    yaw, roll = turning(YAW, YAW_SECONDS), turning(ROLL, ROLL_SECONDS)
+    return who, dataclasses.replace(how, yaw=yaw, pitch=jnp.zeros(frames), roll=roll)
 
 
 def five_points(frames: int, side: int) -> Points:

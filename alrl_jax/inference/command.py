@@ -33,8 +33,12 @@ def tell(counts: Mapping[str, int], failures: list[str], results: Path) -> None:
     told = ", ".join(f"{counts[name]} {name}" for name in STATUSES if counts.get(name))
     more = counts.get("failed", 0) - len(failures)
     lines = [f"{told}: {results}", *failures, *([f"  and {more} more"] if more else [])]
-    for line in lines:  # names of files may hold what no terminal shows
-        print(line.encode("ascii", "backslashreplace").decode())
+    for line in lines:  # names of files may hold what no terminal shows, or obeys
+        print("".join(c if c.isascii() and c.isprintable() else _escaped(c) for c in line))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def load_swapper(directory: str) -> Any:
