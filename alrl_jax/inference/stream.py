@@ -68,7 +68,7 @@ def swap_stream(
     Raises:
         UserError: no swapper, or what finds the faces cannot be opened.
     """
-    model = load_swapper(model) if isinstance(model, str | Path) else model
+    model = load_swapper(str(model)) if isinstance(model, str | Path) else model
     resolution = int(model.config["resolution"])
     finder = None
     if not settings.aligned:

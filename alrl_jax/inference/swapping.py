@@ -93,13 +93,12 @@ class Swapping:
         """Pastes the faces back and writes picture and sidecar."""
         if job.status:
             return job
-        assert job.target is not None
-        seconds = dict(job.seconds)
-        job = dataclasses.replace(job, seconds=seconds)
+        target, seconds = job.target, dict(job.seconds)
+        assert target is not None
+        job = dataclasses.replace(job, seconds=seconds, facts=measured(job.swapped))
         try:
             with timed(seconds, "write"):
-                job = dataclasses.replace(job, facts=measured(job.swapped))
-                picture = finish(job.target, job.swapped, self.settings, self.model_sha256)
+                picture = finish(target, job.swapped, self.settings, self.model_sha256)
                 self.output.write(self._name(job), job, picture)
         except PairFailed as error:
             return job.ended("failed", str(error), facts={})
