@@ -4,6 +4,7 @@ This is metadata: whoever re-encodes the picture may lose it; ``watermark`` is w
 follows IPTC's vocabulary of digital source types, both as PNG text and as an XMP packet.
 """
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -48,6 +49,7 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <?xpacket end="r"?>"""
 
 
+@functools.cache
 def tool_version() -> str:
     """Version of the installed package; "unknown" in a bare source tree."""
     try:

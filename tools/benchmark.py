@@ -4,8 +4,10 @@ Every row runs on one device of the machine and is set against what that device 
 of a large matrix product (float32, JAX's default precision) and of a large copy. Floating-point
 operations are XLA's count for the program before optimisation; the renderer loops as long as its
 data need, so there is none and it gets null. Each row is the median of repeated calls after
-compilation. ``cpu_busy_share`` is what this process used of all cores meanwhile. ``infer_64`` goes
-from files to files; beside it stands what the device alone does (``fraction_of_device``).
+compilation. ``cpu_busy_share`` is what this process used of all cores meanwhile, and
+``cpu_seconds_per_image`` what an image took of them. ``infer_64`` goes from files to files; beside it
+stands what the device alone does, as the share of its rate that is reached
+(``fraction_of_device``) and its own ``device_cpu_seconds_per_image``.
 """
 
 import dataclasses
@@ -220,16 +222,23 @@ def measure(names: Sequence[str], seconds: float) -> dict[str, Any]:
         work = ROWS[name]()
         jax.block_until_ready(work.call())
         prepared = time.perf_counter() - begin
-        clock, used = time.perf_counter(), time.process_time()
-        call = _median_seconds(work.call, seconds)
-        used, clock = time.process_time() - used, time.perf_counter() - clock
-        row = _row(name, work, call, ceilings) | {"prepare_seconds": prepared}
-        row["cpu_busy_share"] = used / clock / (os.cpu_count() or 1)
-        if work.device is not None:
-            row["fraction_of_device"] = _median_seconds(work.device, seconds) / call
-        rows.append(row)
+        rows.append(_measured(name, work, seconds, ceilings) | {"prepare_seconds": prepared})
         tqdm.write(f"{name}: {rows[-1]['images_per_second']:.1f} images/s")
     return {"machine": _machine(), "ceilings": ceilings, "rows": rows}
+
+
+def _measured(name: str, work: Work, seconds: float, ceilings: dict[str, float]) -> dict[str, Any]:
+    """A row, with what it took of the processors."""
+    times, used = _repeat(work.call, seconds)
+    call = statistics.median(times)
+    row = _row(name, work, call, ceilings)
+    row["cpu_busy_share"] = used / sum(times) / (os.cpu_count() or 1)
+    row["cpu_seconds_per_image"] = used / len(times) / work.images
+    if work.device is not None:
+        times, used = _repeat(work.device, seconds)
+        row["fraction_of_device"] = statistics.median(times) / call
+        row["device_cpu_seconds_per_image"] = used / len(times) / work.images
+    return row
 
 
 def _row(name: str, work: Work, seconds: float, ceilings: dict[str, float]) -> dict[str, Any]:
@@ -249,12 +258,18 @@ def _row(name: str, work: Work, seconds: float, ceilings: dict[str, float]) -> d
 
 
 def _median_seconds(call: Callable[[], Any], seconds: float) -> float:
+    return statistics.median(_repeat(call, seconds)[0])
+
+
+def _repeat(call: Callable[[], Any], seconds: float) -> tuple[list[float], float]:
+    """Seconds of each of several calls, and processor seconds of all."""
     times: list[float] = []
+    used = time.process_time()
     while len(times) < MIN_CALLS or sum(times) < seconds:
         begin = time.perf_counter()
         jax.block_until_ready(call())
         times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+    return times, time.process_time() - used
 
 
 def _flops(lowered: jax.stages.Lowered) -> float | None:
