@@ -26,6 +26,7 @@ from alrl_jax.inference.frames import FrameSwapping
 from alrl_jax.inference.job import EARLIER
 from alrl_jax.inference.outputs import RESULTS_FILE, make_output
 from alrl_jax.inference.tracking import SMOOTHING
+from alrl_jax.inference.video import count_frames
 from alrl_jax.inference.video_file import VideoSwapping
 
 Results = Iterator[dict[str, Any]]
@@ -75,7 +76,7 @@ def _results(
         )
     run = VideoSwapping(swapping, output, frames)
     make_output(values.output)
-    return None, run.run(values.batch_size)
+    return count_frames(frames), run.run(values.batch_size)
 
 
 def define_flags() -> None:

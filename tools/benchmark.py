@@ -5,8 +5,8 @@ of a large matrix product (float32, JAX's default precision) and of a large copy
 operations are XLA's count for the program before optimisation; the renderer loops as long as its
 data need, so there is none and it gets null. Each row is the median of repeated calls after
 compilation. ``cpu_busy_share`` is what this process used of all cores meanwhile, and
-``cpu_seconds_per_image`` what an image took of them. ``infer_64`` goes from files to files; beside it
-stands what the device alone does, as the share of its rate that is reached
+``cpu_seconds_per_image`` what an image took of them. ``infer_64`` goes from files to files; beside
+it stands what the device alone does, as the share of its rate that is reached
 (``fraction_of_device``) and its own ``device_cpu_seconds_per_image``.
 """
 

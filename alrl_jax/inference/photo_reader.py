@@ -108,11 +108,8 @@ class PhotoReader:
         return _File(name, (path, status.st_ino, status.st_size, status.st_mtime_ns))
 
     def _read(self, file: _File, sha256: str) -> FacePhoto:
-        settings = self._settings
-        is_source = file.name == "source"
-        is_crop = settings.aligned or (is_source and settings.aligned_source)
-        choice = settings.source_face if is_source else settings.face
-        finder = None if is_crop else self._finder
+        finder = None if self._settings.is_crop(file.name) else self._finder
+        choice = self._settings.choice(file.name)
         try:
             return read_faces(file.path, sha256, finder, choice, self._resolution)
         except (UnreadableImageError, FaceNotFoundError) as error:

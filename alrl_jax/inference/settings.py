@@ -35,6 +35,14 @@ class Settings:
     paste: PasteOptions = PasteOptions()
     mark: bool = True
 
+    def is_crop(self, face: str) -> bool:
+        """Whether the pictures of one of ``FACES`` are face crops already."""
+        return self.aligned or (face == "source" and self.aligned_source)
+
+    def choice(self, face: str) -> str:
+        """Which face of a picture of one of ``FACES`` counts."""
+        return self.source_face if face == "source" else self.face
+
 
 DEFAULTS = Settings()
 """What the command does without flags."""

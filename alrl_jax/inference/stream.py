@@ -103,22 +103,19 @@ class _Stream:
         return dataclasses.replace(job, source=source, target=target)
 
     def _photo(self, name: str, photo: Any) -> FacePhoto:
-        settings = self._settings
         if isinstance(photo, str | Path):
             path = Path(photo)
             sha256 = self._reader.sha256(name, path)
             return getattr(self._reader, name)(path, sha256)
         pixels = _pixels(name, photo)
-        is_source = name == "source"
-        crop = settings.aligned or (is_source and settings.aligned_source)
-        choice = settings.source_face if is_source else settings.face
-        finder = None if crop else self._finder
+        finder = None if self._settings.is_crop(name) else self._finder
+        choice = self._settings.choice(name)
         picture = Picture(pixels, None, pixels, None)
         try:
             found = find_faces(picture, Path(), "", finder, choice, self._resolution)
         except FaceNotFoundError as error:
             raise PairFailed(f"{name}: {error}") from error
-        return found.without_picture() if is_source else found
+        return found.without_picture() if name == "source" else found
 
     def finish(self, job: Job) -> StreamResult:
         """Pastes the faces back."""

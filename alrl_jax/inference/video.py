@@ -68,8 +68,8 @@ class VideoCopy:
         self._stream = self._input.streams.video[0]
         self._stream.thread_type = "AUTO"
         self.rate = self._stream.average_rate or 25
-        self.count = self._stream.frames
-        self._output = self._av.open(str(output), "w", format=container)
+        with self._told("an output that can be written"):
+            self._output = self._av.open(str(output), "w", format=container)
         for key, value in self._input.metadata.items():
             self._output.metadata[key] = value
         old = self._input.metadata.get("comment", "")
@@ -198,6 +198,20 @@ class VideoCopy:
                 f"got {self._path} ({error.strerror or error}); expected {expected}; mend it or "
                 "take another"
             ) from error
+
+
+def count_frames(path: Path) -> int | None:
+    """Number of frames of a video file, as it says itself; None where it does not.
+
+    Raises:
+        UserError: PyAV is not installed.
+    """
+    av = _library()
+    try:
+        with av.open(str(path)) as container:
+            return (container.streams.video[0].frames or None) if container.streams.video else None
+    except av.FFmpegError:  # whoever opens it to swap it says so
+        return None
 
 
 def comment_of(fields: Mapping[str, str]) -> str:
