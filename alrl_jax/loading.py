@@ -162,6 +162,7 @@ class SwapperModel(Model):
         self.attribute_groups = tuple(config["attribute_groups"])
         self._swapper = build_swapper(config)
         self._swap = jax.jit(self._swapper.swap)
+        self._embed = jax.jit(self._swapper.embed)
         self._reconstruct = jax.jit(
             lambda networks, images: self._swapper.generate(
                 networks, self._swapper.encode(networks, images).codes
@@ -200,6 +201,10 @@ class SwapperModel(Model):
         if self._origin("identity", identity_from) == FROM_TARGET:
             origins = {**dict.fromkeys(self.attribute_groups, FROM_TARGET), **origins}
         return self._swap(self._networks, source, target, self._swapper.origins(origins), shares)
+
+    def embed(self, images: Images) -> Float[Array, "b e"]:
+        """Unit embeddings of who faces are, by the identity net that guides the swap."""
+        return self._embed(self._networks, images)
 
     def reconstruct(self, images: Images) -> Float[Array, "b h w 3"]:
         """Faces drawn again from their own codes."""

@@ -4,6 +4,7 @@ This is metadata: whoever re-encodes the picture may lose it; ``watermark`` is w
 follows IPTC's vocabulary of digital source types, both as PNG text and as an XMP packet.
 """
 
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -48,6 +49,7 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <?xpacket end="r"?>"""
 
 
+@functools.cache
 def tool_version() -> str:
     """Version of the installed package; "unknown" in a bare source tree."""
     try:
@@ -105,16 +107,14 @@ def xmp_packet(fields: Mapping[str, str]) -> str:
     )
 
 
-def write_png(
-    path: Path,
+def png_bytes(
     image: UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"],
     fields: Mapping[str, str],
     icc_profile: bytes | None = None,
-) -> None:
-    """Writes a picture with provenance fields, all at once or not at all.
+) -> bytes:
+    """A PNG file of a picture with provenance fields.
 
     Args:
-        path: of the file.
         image: RGB or RGBA, of 8 or 16 bits.
         fields: see ``metadata``; none are written where this is empty.
         icc_profile: colour profile of the image.
@@ -125,32 +125,88 @@ def write_png(
     if fields:
         info.add_text("Software", f"{fields['tool']} {fields['version']}")
         info.add_itxt(_XMP_KEY, xmp_packet(fields))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    return png.encode(image, info, icc_profile)
+
+
+def write_png(
+    path: Path,
+    image: UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"],
+    fields: Mapping[str, str],
+    icc_profile: bytes | None = None,
+) -> None:
+    """Writes a picture with provenance fields, all at once or not at all; see ``png_bytes``."""
+    write_files({path: png_bytes(image, fields, icc_profile)})
+
+
+def write_files(contents: Mapping[Path, bytes]) -> None:
+    """Writes files that belong together: no name is given before all of them are on the disk.
+
+    Names are given in order. Where that fails, those that were given are taken back.
+
+    Args:
+        contents: of the files, by path.
+
+    Raises:
+        OSError: they cannot be written; nothing new is left.
+    """
+    temporaries = {path: _temporary(path) for path in contents}
+    given = []
     try:
-        temporary.write_bytes(png.encode(image, info, icc_profile))
-        os.replace(temporary, path)
+        for path, content in contents.items():
+            temporaries[path].write_bytes(content)
+        for path, temporary in temporaries.items():
+            os.replace(temporary, path)
+            given.append(path)
+    except BaseException:
+        for path in given:
+            path.unlink(missing_ok=True)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    """The name under which a file of this process is written."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Removes the unfinished files of processes of this machine that were killed."""
+    for path in directory.glob(".*.*.tmp"):
+        process = path.name.removesuffix(".tmp").rpartition(".")[2]
+        if process.isdigit() and not _is_running(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
     """Writes a text file, all at once or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_files({path: text.encode("utf-8")})
+
+
+def json_text(values: Any) -> str:
+    """JSON that every reader accepts: NaN and infinity are errors."""
+    return json.dumps(values, indent=2, allow_nan=False) + "\n"
 
 
 def write_json(path: Path, values: Any) -> None:
-    """Writes JSON that every reader accepts: NaN and infinity are errors."""
-    write_text(path, json.dumps(values, indent=2, allow_nan=False) + "\n")
+    """Writes JSON, all at once or not at all; see ``json_text``."""
+    write_text(path, json_text(values))
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes an ``.npz`` file, all at once or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         with temporary.open("wb") as file:
             np.savez(file, **arrays)

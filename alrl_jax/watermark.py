@@ -154,13 +154,14 @@ def detect(picture: Picture) -> Detection:
 
 
 def mark(
-    picture: Picture, model_sha256: str, day: datetime.date, wanted: bool
+    picture: Picture, model_sha256: str, day: datetime.date, wanted: bool, check: bool = True
 ) -> tuple[Picture, dict[str, Any]]:
     """The picture with a mark, where that is wanted and possible, and a record of what was done.
 
     The record has ``marked``, ``reason`` (why not), ``payload``, ``psnr`` (dB, what marking cost)
-    and ``readable``: whether the detector finds the mark in the finished picture. In dense texture
-    it may not; the picture then keeps a mark that is too faint to tell.
+    and ``readable``: whether the detector finds the mark in the finished picture; None where it is
+    not to ``check``. In dense texture it may not find it; the picture then keeps a mark that is too
+    faint to tell.
     """
     payload = payload_code.make_payload(model_sha256, day)
     record: dict[str, Any] = {"marked": False, "reason": None, "payload": None, "psnr": None}
@@ -172,7 +173,7 @@ def mark(
         return picture, {**record, "reason": reason}
     marked = embed(picture, payload)
     record |= {"marked": True, "payload": payload.as_json(), "psnr": psnr(picture, marked)}
-    record["readable"] = detect(marked).payload == payload
+    record["readable"] = detect(marked).payload == payload if check else None
     return marked, record
 
 

@@ -16,6 +16,7 @@ from alrl_jax import evaluate, infer, synthetic
 from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.metric_table import METRICS
+from alrl_jax.inference import engine
 from alrl_jax.model_directory import save_model
 from alrl_jax.models.build import build_analyser, build_swapper
 from alrl_jax.models.swap import SELECTORS
@@ -175,10 +176,11 @@ def test_infer_gives_the_same_on_1_and_8_devices(
     outputs = []
     for devices in (1, 8):
         mesh = make_mesh(jax.devices()[:devices])
-        monkeypatch.setattr(infer, "make_mesh", lambda _, mesh=mesh: mesh)
+        monkeypatch.setattr(engine, "make_mesh", lambda _, mesh=mesh: mesh)
         output = infer.make_output(str(tmp_path / f"out{devices}"))
         model = infer.load_swapper(str(models / "swapper"))
-        results = infer.Swapping(model, infer.Settings(aligned=True), output).run(pairs, 8)
+        swapping = infer.Swapping(model, infer.Settings(aligned=True), output)
+        results = list(swapping.run(pairs, 8))
         assert [r["status"] for r in results] == ["done", "done", "failed"]
         pictures = []
         for result in results[:2]:

@@ -13,10 +13,11 @@ from PIL import Image, ImageCms
 from alrl_jax import infer, png, provenance
 from alrl_jax.data.alignment import ffhq
 from alrl_jax.data.face_photos import paste_faces
-from alrl_jax.data.pair_list import PairFiles, read_pairs
+from alrl_jax.data.pair_list import PairFiles, list_pairs, read_pairs
 from alrl_jax.data.paste import BLENDS, PasteOptions
 from alrl_jax.data.picture import read_picture
 from alrl_jax.errors import UserError
+from alrl_jax.inference.engine import Engine
 from tests.conftest import RunCli
 from tests.fakes import RESOLUTION, FakeSwapper
 from tools.verify_image import verify
@@ -51,7 +52,7 @@ def run(
 ) -> list[dict[str, Any]]:
     output.mkdir(exist_ok=True)
     settings = infer.Settings(aligned=True, **choices)
-    return infer.Swapping(model, settings, output).run(pairs, batch_size)
+    return list(infer.Swapping(model, settings, output).run(pairs, batch_size))
 
 
 def test_outputs_have_the_targets_size_and_provenance(tmp_path: Path) -> None:
@@ -189,10 +190,10 @@ def test_flags_name_one_way(tmp_path: Path) -> None:
     there = str(picture(tmp_path / "a.png", (16, 16), 0))
     for choice in ((None, None, None), (None, there, None), ("x.csv", there, None)):
         with pytest.raises(UserError):
-            infer.list_pairs(*choice)
+            list_pairs(*choice)
     with pytest.raises(UserError, match="none.png"):
-        infer.list_pairs(None, there, str(tmp_path / "none.png"))
-    assert infer.list_pairs(None, there, there) == [PairFiles(Path(there), Path(there))]
+        list_pairs(None, there, str(tmp_path / "none.png"))
+    assert list(list_pairs(None, there, there).pairs) == [PairFiles(Path(there), Path(there))]
 
 
 def test_main_ends_with_3_when_a_pair_failed(
@@ -200,12 +201,13 @@ def test_main_ends_with_3_when_a_pair_failed(
 ) -> None:
     pairs_in(tmp_path, 2)
     (tmp_path / "p.csv").write_text("source,target\ns0.png,t0.png\ns1.png,none.png\n")
-    monkeypatch.setattr(infer, "load", lambda directory: FakeSwapper())
+    monkeypatch.setattr(infer, "load_swapper", lambda directory: FakeSwapper())
     values = {
         "model": "m",
         "pairs": str(tmp_path / "p.csv"),
         "source": None,
         "target": None,
+        "pairing": "all",
         "output": str(tmp_path / "out"),
         "pose_from": "target",
         "identity_from": "source",
@@ -291,7 +293,7 @@ def test_faces_from_a_file_and_photos_without(tmp_path: Path) -> None:
     faces = {f"s{i}.png": np.array(FIVE) / 2 for i in range(4)} | {"t0.png": FIVE, "t1.png": []}
     faces["t3.png"] = FIVE[:3]
     swapping = from_file(tmp_path, {k: np.asarray(v).tolist() for k, v in faces.items()})
-    results = swapping.run(pairs, 4)
+    results = list(swapping.run(pairs, 4))
     assert [r["status"] for r in results] == ["done", "failed", "failed", "failed"]
     assert results[1]["reason"].startswith("target: no face found")
     assert results[2]["reason"].startswith("target: no landmarks of it in faces.json")
@@ -309,7 +311,7 @@ def test_several_faces_of_a_target(tmp_path: Path, face: str, count: int) -> Non
     targets = [picture(tmp_path / f"t{i}.png", (60, 120), i) for i in range(4)]
     three = [(np.array(FIVE) * (1 + (i == 2) / 4) + [40 * i, 0]).tolist() for i in range(3)]
     swapping = from_file(tmp_path, {t.name: three for t in targets}, face=face, aligned_source=True)
-    results = swapping.run([PairFiles(source, target) for target in targets], 8)
+    results = list(swapping.run([PairFiles(source, target) for target in targets], 8))
     assert [r["status"] for r in results] == ["done"] * 4
     assert len({call["shape"] for call in swapping.model.calls}) == 1
     assert len(swapping.model.calls) == (2 if face == "all" else 1)
@@ -353,12 +355,12 @@ def test_a_model_that_gives_the_target_back_changes_nothing(tmp_path: Path, blen
         identity_from="target",
         paste=options,
     )
-    job = swapping._prepare(0, pair)
+    job = swapping.prepare((0, pair))
     assert job.target is not None
-    swapped = swapping._swap(job.places, 8)
-    pasted = paste_faces(job.target, swapped, options)
+    (face,) = Engine(swapping.model, swapping.settings, 8).swap(job.places)
+    pasted = paste_faces(job.target, [(face.generated, face.mask)], options)
     np.testing.assert_array_equal(pasted, pixels(target))
-    assert (swapped[0][1] > 0).any()
+    assert (face.mask > 0).any()
 
 
 def test_bad_landmark_file_is_one_line(tmp_path: Path, run_cli: RunCli) -> None:

@@ -55,7 +55,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("__init__",),
     ("evaluation.*",),
     ("evaluation",),
-    ("train", "evaluate", "infer"),
+    ("inference.*",),
+    ("inference",),
+    ("train", "evaluate", "infer", "infer_frames"),
 )
 
 # A module takes plain values; only these read the configuration.
@@ -70,6 +72,7 @@ CONFINED = {
 
 # May be loaded by the function that needs them, never by importing the package.
 OPTIONAL = (
+    "av",
     "c2pa",
     "clu",
     "cv2",

@@ -4,15 +4,21 @@ Every row runs on one device of the machine and is set against what that device 
 of a large matrix product (float32, JAX's default precision) and of a large copy. Floating-point
 operations are XLA's count for the program before optimisation; the renderer loops as long as its
 data need, so there is none and it gets null. Each row is the median of repeated calls after
-compilation.
+compilation. ``cpu_busy_share`` is what this process used of all cores meanwhile, and
+``cpu_seconds_per_image`` what an image took of them. ``infer_64`` goes from files to files; beside
+it stands what the device alone does, as the share of its rate that is reached
+(``fraction_of_device``) and its own ``device_cpu_seconds_per_image``.
 """
 
 import dataclasses
 import importlib.util
+import itertools
 import json
 import os
 import platform
+import shutil
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,14 +26,19 @@ from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from absl import flags
+from PIL import Image
 from tqdm import tqdm
 
 from alrl_jax import command_line, synthetic
 from alrl_jax.config import Config
+from alrl_jax.data.pair_list import list_pairs
 from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.data.sources import open_source
 from alrl_jax.errors import UserError
+from alrl_jax.inference.settings import Settings
+from alrl_jax.inference.swapping import Swapping
 from alrl_jax.loading import load
 from alrl_jax.models.stylegan2 import Generator
 from alrl_jax.sharding import make_mesh, replicate, replicated, shard_batch
@@ -52,12 +63,14 @@ class Work:
         images: images a call handles.
         flops: floating-point operations of a call, None where they cannot be counted.
         copied_bytes: bytes a call must at least move, for work that only moves them.
+        device: does what the device does in a call, and no more.
     """
 
     call: Callable[[], Any]
     images: int
     flops: float | None = None
     copied_bytes: float | None = None
+    device: Callable[[], Any] | None = None
 
 
 def renderer(resolution: int, batch: int) -> Work:
@@ -129,14 +142,50 @@ def training(config_file: str) -> Work:
     return Work(call, len(cycle) * config.batch_size, total)
 
 
-def inference(model: str, batch: int) -> Work:
-    """Swaps by a shipped model, encoder to blend."""
+def swaps(model: str, batch: int) -> Work:
+    """Swaps by a shipped model, encoder to blend, of faces that lie on the device."""
     swapper = load(model)
     faces = _batch("pairs", batch, 64)
     assert isinstance(faces, PairBatch)
     source, target = faces.source.image, faces.target.image
     flops = _flops(jax.jit(swapper.swap).lower(source, target))
     return Work(lambda: swapper.swap(source, target).image, batch, flops)
+
+
+def inference(model: str, batch: int, pictures: int) -> Work:
+    """Swaps of every picture of a directory with one source, from files to files.
+
+    Args:
+        model: a shipped swapper.
+        batch: faces at a time.
+        pictures: in the directory, of 64 px.
+    """
+    swapper = load(model)
+    folder = tempfile.TemporaryDirectory(prefix="alrl_jax_benchmark")
+    faces = _batch("faces", pictures, 64)
+    assert isinstance(faces, FaceBatch)
+    targets = Path(folder.name, "targets")
+    targets.mkdir()
+    for i, image in enumerate(np.asarray(faces.image)):
+        Image.fromarray(np.rint((image + 1) * 127.5).astype(np.uint8)).save(targets / f"{i}.png")
+    pairs = list_pairs(None, str(targets / "0.png"), str(targets)).pairs
+    alone = swaps(model, batch)
+    runs = itertools.count()
+
+    def call() -> None:
+        output = Path(folder.name, f"out{next(runs)}")
+        output.mkdir()
+        run = Swapping(swapper, Settings(aligned=True), output)
+        failed = [result for result in run.run(pairs, batch) if result["status"] != "done"]
+        if failed:
+            raise RuntimeError(f"{len(failed)} swaps failed; the first: {failed[0]}")
+        shutil.rmtree(output)
+
+    def device() -> Any:
+        return [alone.call() for _ in range(pictures // batch)]
+
+    flops = None if alone.flops is None else alone.flops * pictures / batch
+    return Work(call, pictures, flops, device=device)
 
 
 ROWS: dict[str, Callable[[], Work]] = {
@@ -147,7 +196,8 @@ ROWS: dict[str, Callable[[], Work]] = {
     "train_generator_64": lambda: training("generator_64.py"),
     "train_identity_64": lambda: training("identity_64.py"),
     "train_swap_64": lambda: training("synthetic_64.py"),
-    "infer_64": lambda: inference("embedded/swapper_64", batch=16),
+    "swap_64": lambda: swaps("embedded/swapper_64", batch=16),
+    "infer_64": lambda: inference("embedded/swapper_64", batch=16, pictures=128),
 }
 """What can be measured."""
 
@@ -172,10 +222,23 @@ def measure(names: Sequence[str], seconds: float) -> dict[str, Any]:
         work = ROWS[name]()
         jax.block_until_ready(work.call())
         prepared = time.perf_counter() - begin
-        call = _median_seconds(work.call, seconds)
-        rows.append(_row(name, work, call, ceilings) | {"prepare_seconds": prepared})
+        rows.append(_measured(name, work, seconds, ceilings) | {"prepare_seconds": prepared})
         tqdm.write(f"{name}: {rows[-1]['images_per_second']:.1f} images/s")
     return {"machine": _machine(), "ceilings": ceilings, "rows": rows}
+
+
+def _measured(name: str, work: Work, seconds: float, ceilings: dict[str, float]) -> dict[str, Any]:
+    """A row, with what it took of the processors."""
+    times, used = _repeat(work.call, seconds)
+    call = statistics.median(times)
+    row = _row(name, work, call, ceilings)
+    row["cpu_busy_share"] = used / sum(times) / (os.cpu_count() or 1)
+    row["cpu_seconds_per_image"] = used / len(times) / work.images
+    if work.device is not None:
+        times, used = _repeat(work.device, seconds)
+        row["fraction_of_device"] = statistics.median(times) / call
+        row["device_cpu_seconds_per_image"] = used / len(times) / work.images
+    return row
 
 
 def _row(name: str, work: Work, seconds: float, ceilings: dict[str, float]) -> dict[str, Any]:
@@ -195,12 +258,18 @@ def _row(name: str, work: Work, seconds: float, ceilings: dict[str, float]) -> d
 
 
 def _median_seconds(call: Callable[[], Any], seconds: float) -> float:
+    return statistics.median(_repeat(call, seconds)[0])
+
+
+def _repeat(call: Callable[[], Any], seconds: float) -> tuple[list[float], float]:
+    """Seconds of each of several calls, and processor seconds of all."""
     times: list[float] = []
+    used = time.process_time()
     while len(times) < MIN_CALLS or sum(times) < seconds:
         begin = time.perf_counter()
         jax.block_until_ready(call())
         times.append(time.perf_counter() - begin)
-    return statistics.median(times)
+    return times, time.process_time() - used
 
 
 def _flops(lowered: jax.stages.Lowered) -> float | None:

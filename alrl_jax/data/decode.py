@@ -3,7 +3,8 @@
 What the pictures are turned into: 16-bit grey is scaled to 8 bits; grey, palette and CMYK become
 RGB; transparent pixels lie on white; of an animation the first frame counts; EXIF orientation is
 honoured. Embedded colour profiles are not applied. The file's content decides what it is, not its
-name. Pillow's own limits guard against decompression bombs.
+name. Pictures of absurd size are refused before they are decoded, and so is text or a profile that
+grows beyond what Pillow allows.
 """
 
 import functools
@@ -20,6 +21,11 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")  # JPEG covers MPO, what phones write into .jpg
 MIN_SIDE = 16
 """Pixels; in anything smaller there is no face to be seen."""
+
+MAX_SIDE = 2**16 - 1
+"""Pixels; no format but PNG has longer sides, and no camera."""
+MAX_PIXELS = 2**27
+"""Of a whole picture; the largest cameras have somewhat more than 100 million."""
 
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: pixels[:, ::-1],
@@ -100,8 +106,13 @@ def decoded(file: Path | bytes, decode: Callable[[Image.Image], Decoded]) -> Dec
 
 
 def _check_size(image: Image.Image) -> None:
-    """UnreadableImageError for what is too small."""
+    """UnreadableImageError for what is too small or too large."""
     width, height = image.size
+    if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
+        raise UnreadableImageError(
+            f"too many pixels: {width}x{height}; expected at most {MAX_SIDE} a side and "
+            f"{MAX_PIXELS} in all"
+        )
     if min(width, height) < MIN_SIDE:
         raise UnreadableImageError(
             f"{width}x{height} pixels; expected at least {MIN_SIDE}x{MIN_SIDE}"

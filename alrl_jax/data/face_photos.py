@@ -22,11 +22,28 @@ class Face:
 
 @dataclasses.dataclass(frozen=True)
 class FacePhoto:
-    """A photo and the faces in it that count: one of a source, one or more of a target."""
+    """A photo and the faces in it that count: one of a source, one or more of a target.
 
-    picture: Picture
+    Attributes:
+        picture: the photo; None where only its faces are wanted any more.
+        faces: where they lie, and their crops.
+        sha256: of the file; "" where it came from memory.
+        size: width and height of the upright photo in px.
+    """
+
+    picture: Picture | None
     faces: tuple[Face, ...]
     sha256: str
+    size: tuple[int, int]
+
+    @property
+    def nbytes(self) -> int:
+        """What it holds in memory."""
+        return sum(f.crop.nbytes for f in self.faces) + (self.picture.nbytes if self.picture else 0)
+
+    def without_picture(self) -> "FacePhoto":
+        """The faces alone."""
+        return dataclasses.replace(self, picture=None)
 
 
 def read_faces(
@@ -46,16 +63,36 @@ def read_faces(
         FaceNotFoundError: there is no such face in it.
     """
     picture = read_picture(path)
+    return find_faces(picture, path, sha256, finder, choice, resolution)
+
+
+def find_faces(
+    picture: Picture,
+    path: Path,
+    sha256: str,
+    finder: FaceFinder | None,
+    choice: str,
+    resolution: int,
+) -> FacePhoto:
+    """Cuts the chosen faces out of a photo; see ``read_faces``.
+
+    Raises:
+        FaceNotFoundError: there is no such face in it.
+    """
     if finder is None:
-        alignments = [centre_square(picture.seen, resolution)]
-    else:
-        try:
-            alignments = finder.alignments(path, picture.seen, choice)
-        except FaceNotFoundError as error:
-            hint = "crops need --aligned or --aligned_source"
-            raise FaceNotFoundError(f"{error}; {hint}") from error
-    faces = tuple(Face(place, crop_face(picture.seen, place)) for place in alignments)
-    return FacePhoto(picture, faces, sha256)
+        return cut_faces(picture, [centre_square(picture.seen, resolution)], sha256)
+    try:
+        return cut_faces(picture, finder.alignments(path, picture.seen, choice), sha256)
+    except FaceNotFoundError as error:
+        hint = "crops need --aligned or --aligned_source"
+        raise FaceNotFoundError(f"{error}; {hint}") from error
+
+
+def cut_faces(picture: Picture, places: list[Alignment], sha256: str) -> FacePhoto:
+    """A photo with the faces at these places."""
+    faces = tuple(Face(place, crop_face(picture.seen, place)) for place in places)
+    height, width = picture.seen.shape[:2]
+    return FacePhoto(picture, faces, sha256, (width, height))
 
 
 def paste_faces(
@@ -66,10 +103,11 @@ def paste_faces(
     """The photo's colours with all its faces swapped; its size and depth are the photo's.
 
     Args:
-        photo: the target.
+        photo: the target, with its picture.
         swapped: generated face and mask of each of its faces.
         options: see ``paste.paste_face``.
     """
+    assert photo.picture is not None
     colour = photo.picture.colour
     for face, (generated, mask) in zip(photo.faces, swapped, strict=True):
         colour = paste_face(colour, face.alignment, face.crop, generated, mask, options)

@@ -315,6 +315,23 @@ def _fits(alignment: Alignment, height: int, width: int) -> bool:
     return 0 <= x <= width and 0 <= y <= height and side <= LARGEST_CROP * max(height, width)
 
 
+def place(face: FoundFace, photo: Photo, resolution: int) -> Alignment:
+    """Where the crop of a face lies in its photo.
+
+    Raises:
+        FaceNotFoundError: its landmarks are no face, or none of this photo's.
+    """
+    try:
+        alignment = face.alignment(resolution)
+    except LandmarkError as error:
+        raise FaceNotFoundError(str(error)) from error
+    if not _fits(alignment, *photo.shape[:2]):
+        raise FaceNotFoundError(
+            f"landmarks that do not fit its {photo.shape[1]}x{photo.shape[0]} pixels"
+        )
+    return alignment
+
+
 class FaceFinder:
     """Alignments of the faces of photos.
 
@@ -343,11 +360,6 @@ class FaceFinder:
         """
         try:
             chosen = choose_faces(self.find(path, photo), choice)
-            found = [face.alignment(self.resolution) for face in chosen]
         except LandmarkError as error:
             raise FaceNotFoundError(str(error)) from error
-        if not all(_fits(alignment, *photo.shape[:2]) for alignment in found):
-            raise FaceNotFoundError(
-                f"landmarks that do not fit its {photo.shape[1]}x{photo.shape[0]} pixels"
-            )
-        return found
+        return [place(face, photo, self.resolution) for face in chosen]

@@ -1,7 +1,9 @@
-"""Lists of pairs to swap: a CSV file, or drawn from a directory tree."""
+"""Lists of pairs to swap: a CSV file, files, patterns and directories, or drawn from a tree."""
 
 import csv
 import dataclasses
+import glob
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,9 @@ from alrl_jax.data.folder import list_images
 from alrl_jax.errors import UserError
 
 COLUMNS = ("source", "target")
+PAIRINGS = ("all", "zip")
+"""Every source with every target, sources first; or the first with the first, and so on."""
+OUTSIDE = "a link that leads out of its directory"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,24 +67,121 @@ def _pair(path: Path, line: int, row: dict[str, str | None]) -> PairFiles:
     return PairFiles(source, target, (row.get("skin_tone") or "").strip())
 
 
-def list_pairs(pairs: str | None, source: str | None, target: str | None) -> list[PairFiles]:
+class AllPairs(Sequence[PairFiles]):
+    """Every source with every target, made when they are asked for: there may be millions."""
+
+    def __init__(self, sources: list[Path], targets: list[Path]) -> None:
+        self._sources, self._targets = sources, targets
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return len(self._sources) * len(self._targets)
+
+    def __getitem__(self, index: int) -> PairFiles:  # type: ignore[override]
+        """Pair ``index``: all targets of the first source come first."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        source, target = divmod(index % len(self), len(self._targets))
+        return PairFiles(self._sources[source], self._targets[target])
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """What flags name.
+
+    Attributes:
+        pairs: in order.
+        refused: files of them that must not be read, with the reason.
+    """
+
+    pairs: Sequence[PairFiles]
+    refused: Mapping[Path, str]
+
+
+def list_pairs(
+    pairs: str | None,
+    source: str | None,
+    target: str | None,
+    pairing: str = "all",
+    output: Path | None = None,
+) -> Listing:
     """The pairs that the flags name.
 
+    Args:
+        pairs: a CSV file; see ``read_pairs``.
+        source: a picture, a pattern (``*``, ``?``, ``**``), or a directory; see ``list_files``.
+        target: the same.
+        pairing: of ``PAIRINGS``.
+        output: directory of results, whose pictures are left out of others'.
+
     Raises:
-        UserError: neither a CSV file nor both pictures, or all of them; no such file.
+        UserError: neither a CSV file nor both sides, or all of them; no such file; counts that
+            cannot be paired one by one.
     """
     if pairs is not None:
         if source is not None or target is not None:
             raise UserError("got --pairs beside --source or --target; expected one way; drop one")
-        return read_pairs(Path(pairs))
+        return Listing(read_pairs(Path(pairs)), {})
     if source is None or target is None:
         raise UserError(
             f"got --source={source} --target={target}; expected both, or --pairs=FILE.csv; add them"
         )
-    for name, path in (("source", source), ("target", target)):
-        if not Path(path).is_file():
-            raise UserError(f"got --{name}={path}; expected a picture file; check the path")
-    return [PairFiles(Path(source), Path(target))]
+    sources, refused = list_files("source", source, output)
+    targets, more = list_files("target", target, output)
+    if pairing == "all":
+        return Listing(AllPairs(sources, targets), refused | more)
+    if len(sources) != len(targets):
+        raise UserError(
+            f"got --pairing=zip with {len(sources)} sources and {len(targets)} targets; expected "
+            "as many of both; take --pairing=all, or list the pairs in a CSV file"
+        )
+    return Listing([PairFiles(*two) for two in zip(sources, targets, strict=True)], refused | more)
+
+
+def list_files(
+    flag: str, named: str, output: Path | None = None
+) -> tuple[list[Path], dict[Path, str]]:
+    """The pictures that a flag names, sorted by path, and those of them that must not be read.
+
+    Of a directory: all that are named like pictures, in its folders too, but for those in
+    ``output``, which earlier runs made. Links to folders and
+    hidden names are left out; a link to a file outside of the directory is refused, as whoever
+    filled the directory need not be who runs this. What a pattern or a flag itself names is read
+    wherever it lies.
+
+    Raises:
+        UserError: nothing there.
+    """
+    path = Path(named)
+    if path.is_dir():
+        files = [path / name for name in list_images(path)]
+        if output is not None and _inside(output, path):
+            files = [file for file in files if not _inside(file.parent, output)]
+        refused = {file: OUTSIDE for file in files if _leads_out(file, path)}
+        expected = "pictures in that directory"
+    elif glob.has_magic(named) and not path.exists():
+        found = sorted(glob.glob(named, recursive=True))
+        files, refused = [Path(name) for name in found if not Path(name).is_dir()], {}
+        expected = "pictures of that pattern"
+    else:
+        files, refused = [path] if path.is_file() else [], {}
+        expected = "a picture file, a pattern or a directory"
+    if not files:
+        raise UserError(f"got --{flag}={named}; expected {expected}; check the path")
+    return files, refused
+
+
+def _inside(path: Path, directory: Path) -> bool:
+    return path.resolve().is_relative_to(directory.resolve())
+
+
+def _leads_out(file: Path, directory: Path) -> bool:
+    if not file.is_symlink():
+        return False
+    try:
+        return not file.resolve().is_relative_to(directory.resolve())
+    except (OSError, RuntimeError):  # a loop; reading it says so
+        return False
 
 
 def draw_pairs(directory: Path, count: int | None, seed: int) -> list[PairFiles]:

@@ -35,6 +35,12 @@ class Picture:
     seen: UInt8[np.ndarray, "h w 3"]
     icc_profile: bytes | None
 
+    @property
+    def nbytes(self) -> int:
+        """What its pixels take in memory."""
+        arrays = {id(a): a.nbytes for a in (self.colour, self.alpha, self.seen) if a is not None}
+        return sum(arrays.values())
+
     def with_alpha(
         self, colour: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
     ) -> UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]:
@@ -60,16 +66,14 @@ def _picture(image: Image.Image, path: Path) -> Picture:
     else:
         has_alpha = image.has_transparency_data
         pixels = np.asarray(image.convert("RGBA") if has_alpha else to_rgb(image))
-        seen = np.asarray(to_rgb(image))
+        seen = np.asarray(to_rgb(image)) if has_alpha else pixels
     profile = image.info.get("icc_profile")
     is_rgb = isinstance(profile, bytes) and profile[_PROFILE_SPACE] == b"RGB "
-    colour, alpha = pixels[..., :3], pixels[..., 3:]
-    return Picture(
-        upright(image, colour),
-        upright(image, alpha) if alpha.shape[-1] else None,
-        upright(image, seen),
-        profile if is_rgb else None,
-    )
+    colour = upright(image, pixels[..., :3])
+    alpha = upright(image, pixels[..., 3:]) if pixels.shape[-1] == 4 else None
+    same = alpha is None and colour.dtype == np.uint8  # one array, half the memory
+    seen = colour if same else upright(image, seen)
+    return Picture(colour, alpha, seen, profile if is_rgb else None)
 
 
 def _rawmode(image: Image.Image) -> str:

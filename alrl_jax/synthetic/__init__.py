@@ -1,7 +1,7 @@
 """A procedural world of faces whose every factor is known, true swaps included."""
 
 from alrl_jax.synthetic.labels import FACE_LABELS, LANDMARKS, LEFT_RIGHT, PARSING_LABELS
-from alrl_jax.synthetic.renderer import Rendering, render
+from alrl_jax.synthetic.renderer import Rendering, project_landmarks, render
 from alrl_jax.synthetic.sampling import (
     ATTRIBUTE_FACTORS,
     ATTRIBUTE_GROUPS,
@@ -32,6 +32,7 @@ __all__ = [
     "SPLITS",
     "attribute_vector",
     "identity_vector",
+    "project_landmarks",
     "render",
     "sample_attributes",
     "sample_identities",

@@ -315,3 +315,13 @@ def render(identities: Identities, attributes: Attributes, resolution: int) -> R
         done = _pictures(*part, jnp.asarray(count), resolution)
         parts.append(jax.tree.map(lambda x, count=count: x[:count], done))
     return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+
+
+def project_landmarks(
+    identities: Identities, attributes: Attributes, resolution: int
+) -> Float[Array, "n m 2"]:
+    """Landmarks of pictures that are not drawn, in pixels; see ``Rendering``."""
+    scene = face_scene(identities, attributes)
+    return jax.vmap(lambda who, how: _project(landmark_points(who, how), resolution))(
+        scene.identity, scene.attributes
+    )

@@ -77,11 +77,26 @@ def _deep_rgb() -> bytes:
     return deep_png(np.full((SIDE, SIDE, 3), (0xFFFF, 0x8000, 0), np.uint16), 2)
 
 
-def _bomb() -> bytes:
-    """A small PNG that claims to be 400 million pixels."""
-    head = struct.pack(">2I5B", 20000, 20000, 8, 2, 0, 0, 0)
+def _claiming(width: int, height: int) -> bytes:
+    """A small PNG that claims to have so many pixels."""
+    head = struct.pack(">2I5B", width, height, 8, 2, 0, 0, 0)
     body = _chunk(b"IDAT", zlib.compress(b"\0" * 1000))
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + body + _chunk(b"IEND", b"")
+
+
+def _with_chunk(chunk: bytes) -> bytes:
+    plain = encoded(picture(), "PNG")
+    return plain[:33] + chunk + plain[33:]  # after the header
+
+
+def _with_text(size: int) -> bytes:
+    """A PNG whose compressed comment grows without bounds."""
+    return _with_chunk(_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(size))))
+
+
+def _with_profile(size: int) -> bytes:
+    """A PNG whose compressed colour profile does."""
+    return _with_chunk(_chunk(b"iCCP", b"ICC\0\0" + zlib.compress(bytes(size))))
 
 
 def _frames(kind: str) -> bytes:
@@ -145,7 +160,11 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     ),
     "one_pixel.png": (lambda: encoded(Image.new("RGB", (1, 1)), "PNG"), "1x1 pixels"),
     "sliver.png": (lambda: encoded(Image.new("RGB", (400, 3)), "PNG"), "400x3 pixels"),
-    "bomb.png": (_bomb, "too many pixels"),
+    "bomb.png": (lambda: _claiming(20000, 20000), "too many pixels"),
+    "large.png": (lambda: _claiming(9000, 15000), "too many pixels"),
+    "absurd.png": (lambda: _claiming(16, 80000), "too many pixels: 16x80000"),
+    "text_bomb.png": (lambda: _with_text(2**22), "(?i)large|memory"),
+    "profile_bomb.png": (lambda: _with_profile(2**22), "(?i)large|data"),
 }
 """Files that cannot be used, and what is said about them."""
 

@@ -1,0 +1,99 @@
+"""Swaps one face into the frames of a film.
+
+python -m alrl_jax.infer_frames --model=DIR --source=PATH --frames=DIR|VIDEO --output=DIR
+
+A directory holds numbered pictures, which give PNG files of their names, a JSON file beside each. A
+video file (extra ``video``) gives one of the same name, with its sound and the times of its frames,
+and one JSON file. The face is followed from frame to frame and its landmarks are smoothed over time
+(``--nosmooth``: not); frames without it stay as they are. ``results.jsonl`` has a line a frame. Use
+films of people who agreed; outputs are marked as those of ``alrl_jax.infer``. Exit status: 0 done;
+2 bad usage; 3 finished, some frames failed, or the face was in none.
+"""
+
+import collections
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from tqdm import tqdm
+
+from alrl_jax import command_line
+from alrl_jax.errors import UserError
+from alrl_jax.inference import command
+from alrl_jax.inference.frame_folder import FolderSwapping, numbered_files
+from alrl_jax.inference.frames import FrameSwapping
+from alrl_jax.inference.job import EARLIER
+from alrl_jax.inference.outputs import RESULTS_FILE, make_output
+from alrl_jax.inference.tracking import SMOOTHING
+from alrl_jax.inference.video import count_frames
+from alrl_jax.inference.video_file import VideoSwapping
+
+Results = Iterator[dict[str, Any]]
+
+
+def main(argv: list[str]) -> int:
+    """Swaps what the flags say; gives the exit status."""
+    del argv
+    values = flags.FLAGS
+    frames, output = Path(values.frames), Path(values.output)
+    if not frames.exists():
+        raise UserError(
+            f"got --frames={frames}; expected a directory of frames or a video file; check the path"
+        )
+    landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
+    settings = command.read_settings(values, landmarks_path)
+    swapping = FrameSwapping(
+        command.load_swapper(values.model),
+        settings,
+        Path(values.source),
+        landmarks_path,
+        SMOOTHING if values.smooth else None,
+    )
+    total, results = _results(swapping, frames, output, values)
+    counts: collections.Counter[str] = collections.Counter()
+    failures, swapped = [], 0
+    for result in tqdm(results, "swap", total, unit="image", bar_format=command.BAR):
+        counts[result["status"]] += 1
+        swapped += result["status"] == "done" or result["reason"] == EARLIER
+        if result["status"] == "failed" and len(failures) < command.TOLD:
+            failures.append(f"  frame {result['number']}: {result['reason']}")
+    command.tell(counts, failures, output / RESULTS_FILE)
+    return 0 if swapped and not counts["failed"] else command.SOME_FAILED
+
+
+def _results(
+    swapping: FrameSwapping, frames: Path, output: Path, values: Any
+) -> tuple[int | None, Results]:
+    """Number of frames, where that is known, and the results that come."""
+    if frames.is_dir():
+        if output.resolve() == frames.resolve():
+            raise UserError(f"got --output={output}, where the frames lie; name another directory")
+        files = numbered_files(frames)
+        make_output(values.output)
+        return len(files), FolderSwapping(swapping, output, values.fps).run(
+            files, values.batch_size
+        )
+    run = VideoSwapping(swapping, output, frames)
+    make_output(values.output)
+    return count_frames(frames), run.run(values.batch_size)
+
+
+def define_flags() -> None:
+    """Defines the flags of this command; not at import, as other commands have the same names."""
+    command.define_flags()
+    flags.adopt_module_key_flags(command)
+    flags.DEFINE_string("source", None, "Picture of the face to put in.", required=True)
+    flags.DEFINE_string("frames", None, "Directory of frames, or a video file.", required=True)
+    flags.DEFINE_float("fps", 25.0, "Frames of a directory a second.", lower_bound=0.001)
+    flags.DEFINE_boolean("smooth", True, "Smooth landmarks over time.")
+
+
+def cli() -> None:
+    """The console script."""
+    define_flags()
+    command_line.run(main)
+
+
+if __name__ == "__main__":
+    cli()

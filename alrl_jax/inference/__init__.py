@@ -1,0 +1,1 @@
+"""Swapping many pictures: read, swap, paste and write side by side, in order, in bounded memory."""

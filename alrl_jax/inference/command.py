@@ -1,0 +1,103 @@
+"""What the commands that swap faces share: flags, settings, the model, and what they tell."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from alrl_jax import provenance
+from alrl_jax.data.landmarks import LANDMARK_SOURCES, check_choice
+from alrl_jax.data.paste import BLENDS, PasteOptions
+from alrl_jax.errors import UserError
+from alrl_jax.inference.settings import FACES, Settings
+from alrl_jax.loading import load
+
+SOME_FAILED = 3
+"""Exit status of a run that finished, but not for all."""
+STATUSES = ("done", "skipped", "failed")
+TOLD = 20
+"""Failures that are printed one by one; ``results.jsonl`` has them all."""
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
+"""The progress bar: always images a second, and the time left."""
+
+
+def tell(counts: Mapping[str, int], failures: list[str], results: Path) -> None:
+    """Prints how a run went.
+
+    Args:
+        counts: by status.
+        failures: lines about the first ones.
+        results: where all is told.
+    """
+    told = ", ".join(f"{counts[name]} {name}" for name in STATUSES if counts.get(name))
+    more = counts.get("failed", 0) - len(failures)
+    lines = [f"{told}: {results}", *failures, *([f"  and {more} more"] if more else [])]
+    for line in lines:  # names of files may hold what no terminal shows, or obeys
+        print("".join(c if c.isascii() and c.isprintable() else _escaped(c) for c in line))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
+
+
+def load_swapper(directory: str) -> Any:
+    """A model that can swap.
+
+    Raises:
+        UserError: nothing there, or a model of another kind.
+    """
+    model = load(directory)
+    if model.kind != "swapper":
+        raise UserError(
+            f"got a model of kind {model.kind!r} in {directory}; expected a swapper; "
+            "take embedded/swapper_64 or what configs with task swap train"
+        )
+    return model
+
+
+def read_settings(values: Any, landmarks_path: Path | None) -> Settings:
+    """The settings that the flags ask for.
+
+    Raises:
+        UserError: a choice of faces that is none; no such landmark file.
+    """
+    if landmarks_path is not None and (values.aligned or not landmarks_path.is_file()):
+        raise UserError(
+            f"got --landmarks_path={landmarks_path}; expected a file, and no --aligned; mend it"
+        )
+    return Settings(
+        pose_from=values.pose_from,
+        identity_from=values.identity_from,
+        aligned=values.aligned,
+        aligned_source=values.aligned_source,
+        landmarks_from=values.landmarks_from,
+        landmarks_sha256=None if landmarks_path is None else provenance.file_sha256(landmarks_path),
+        face=check_choice("face", values.face, several=True),
+        source_face=check_choice("source_face", values.source_face, several=False),
+        paste=PasteOptions(values.blend, values.colour_match, values.feather, values.detail),
+        mark=values.mark,
+    )
+
+
+def define_flags() -> None:
+    """Defines the flags that every such command has."""
+    flags.DEFINE_string("model", None, "Model or work directory, or embedded/NAME.", required=True)
+    flags.DEFINE_string("output", None, "Directory of the results.", required=True)
+    flags.DEFINE_enum("pose_from", "target", FACES, "Whose pose the result has.")
+    flags.DEFINE_enum("identity_from", "source", FACES, "Whose identity the result has.")
+    flags.DEFINE_boolean("aligned", False, "Pictures are face crops; look for no face in them.")
+    flags.DEFINE_boolean("aligned_source", False, "Only the sources are face crops.")
+    rows = list(LANDMARK_SOURCES)
+    flags.DEFINE_enum("landmarks_from", "cascade", rows, "What finds faces; cascade is coarse.")
+    flags.DEFINE_string("landmarks_path", None, "Landmark file, or the detector's model file.")
+    flags.DEFINE_string("face", "largest", "Faces of the target: largest, all, or a number from 0.")
+    flags.DEFINE_string("source_face", "largest", "Face of the source: largest, or a number.")
+    flags.DEFINE_enum("blend", "feather", list(BLENDS), "How the swapped face is joined in.")
+    flags.DEFINE_boolean("colour_match", False, "Give it the colours of the original face.")
+    flags.DEFINE_float(
+        "feather", 0.0, "Soft edge added to the mask, share of the crop's side.", 0.0, 0.5
+    )
+    flags.DEFINE_float("detail", 1.0, "Share of the target's fine detail that stays.", 0.0, 1.0)
+    flags.DEFINE_boolean("mark", True, "Put an invisible mark into outputs from 256 px on.")
+    flags.DEFINE_integer("batch_size", 16, "Pairs swapped at a time.", lower_bound=1)

@@ -1,0 +1,186 @@
+"""A model at work on a stream of pairs: read, swap and write side by side, in order.
+
+Reading and writing happen in threads; the device has one batch under way while the one before it is
+fetched. Everything is taken on demand, so memory does not grow with the number of pairs: at most
+``Engine.most_under_way`` of them exist at a time, fewer where their pictures are large.
+"""
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+from alrl_jax.data.face_photos import Face
+from alrl_jax.inference.job import Job, SwappedFace
+from alrl_jax.inference.ordered import ordered
+from alrl_jax.inference.settings import FACES, Settings
+from alrl_jax.sharding import make_mesh, shard_batch
+
+THREADS = min(32, os.cpu_count() or 1)
+BYTES_A_STAGE = 2**30
+"""Pictures that one stage may hold; large ones make batches and queues shorter."""
+ENDED_A_BATCH = 4
+"""Pairs that need no device pass in groups of at most so many batches."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Flight:
+    """A group of jobs of which the device works on the faces.
+
+    Attributes:
+        jobs: in order.
+        batches: number of faces and arrays of every batch of theirs.
+        begun: when, by ``time.perf_counter``.
+    """
+
+    jobs: list[Job]
+    batches: list[tuple[int, dict[str, Any]]]
+    begun: float
+
+
+class Engine:
+    """Swaps jobs with a model on all devices of this process.
+
+    Args:
+        model: a swapper: ``swap`` and ``embed`` take batches of its resolution.
+        settings: whose pose and identity.
+        batch_size: faces at a time; rounded up to a multiple of the number of devices.
+    """
+
+    def __init__(self, model: Any, settings: Settings, batch_size: int) -> None:
+        self.model, self.settings = model, settings
+        self.mesh = make_mesh(jax.local_devices())
+        self.batch_size = -(-batch_size // self.mesh.size) * self.mesh.size
+        self._largest: int | None = None
+        self._fetched = 0.0
+
+    @property
+    def most_under_way(self) -> int:
+        """Pairs that have been taken and not been given back, at most."""
+        group = ENDED_A_BATCH * self.batch_size
+        return 2 * max(THREADS, 2 * self.batch_size) + 2 * group
+
+    def run(
+        self, items: Iterable[T], prepare: Callable[[T], Job], finish: Callable[[Job], R]
+    ) -> Iterator[R]:
+        """What ``finish`` makes of every item, in order.
+
+        Args:
+            items: taken one by one, in the thread that asks for the results.
+            prepare: makes a job of an item, in a thread.
+            finish: gets the job with its faces swapped, or ended, in a thread.
+        """
+        readers, writers = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(THREADS)
+        try:
+            jobs = ordered(prepare, items, readers, self.ahead)
+            yield from ordered(finish, self._swapped(jobs), writers, self.ahead)
+        finally:
+            for pool in (readers, writers):
+                pool.shutdown(cancel_futures=True)
+
+    def swap(self, places: list[tuple[Face, Face]]) -> list[SwappedFace]:
+        """The swapped faces of sources and places, in batches of one shape."""
+        return [face for batch in self._dispatch(places) for face in _fetch(*batch)]
+
+    def ahead(self) -> int:
+        """Jobs of a stage that may be under way just now."""
+        if self._largest is None:  # nothing known yet of how large they are
+            return THREADS
+        return max(THREADS, min(2 * self.batch_size, self._fitting()))
+
+    def _fitting(self) -> int:
+        """How many jobs, as large as the largest so far, a stage may hold."""
+        return max(1, BYTES_A_STAGE // max(1, self._largest or 0))
+
+    def _groups(self, jobs: Iterable[Job]) -> Iterator[list[Job]]:
+        """Jobs whose faces fill a batch; fewer at the end, or where their pictures are large."""
+        group, faces = [], 0
+        for job in jobs:
+            self._largest = max(self._largest or 0, job.nbytes)
+            most = min(ENDED_A_BATCH * self.batch_size, self._fitting())
+            if group and (faces + len(job.places) > self.batch_size or len(group) >= most):
+                yield group
+                group, faces = [], 0
+            group.append(job)
+            faces += len(job.places)
+            if faces == self.batch_size:
+                yield group
+                group, faces = [], 0
+        if group:
+            yield group
+
+    def _swapped(self, jobs: Iterable[Job]) -> Iterator[Job]:
+        """Jobs with their faces swapped; the next group is under way while one is fetched."""
+        waiting = None
+        for group in self._groups(jobs):
+            places = [place for job in group for place in job.places]
+            following = _Flight(group, self._dispatch(places), time.perf_counter())
+            if waiting is not None:
+                yield from self._landed(waiting)
+            waiting = following
+        if waiting is not None:
+            yield from self._landed(waiting)
+
+    def _landed(self, flight: _Flight) -> Iterator[Job]:
+        """The jobs of a group with what the device made of them."""
+        faces = [face for batch in flight.batches for face in _fetch(*batch)]
+        now = time.perf_counter()
+        each = (now - max(flight.begun, self._fetched)) / max(1, len(faces))
+        self._fetched = now
+        following = iter(faces)
+        for job in flight.jobs:
+            own = tuple(next(following) for _ in job.places)
+            if own:
+                seconds = {**job.seconds, "swap": each * len(own)}
+                job = dataclasses.replace(job, swapped=own, seconds=seconds)
+            yield job
+
+    def _dispatch(self, places: list[tuple[Face, Face]]) -> list[tuple[int, dict[str, Any]]]:
+        """Puts faces on the devices, in batches; does not wait for what comes of them."""
+        starts = range(0, len(places), self.batch_size)
+        return [self._dispatch_batch(places[i : i + self.batch_size]) for i in starts]
+
+    def _dispatch_batch(self, places: list[tuple[Face, Face]]) -> tuple[int, dict[str, Any]]:
+        padded = places + [places[-1]] * (self.batch_size - len(places))
+        columns = zip(FACES, zip(*padded, strict=True), strict=True)
+        crops = {name: np.stack([face.crop for face in faces]) for name, faces in columns}
+        crops = shard_batch(self.mesh, crops)
+        swapped = self.model.swap(
+            crops["source"],
+            crops["target"],
+            pose_from=self.settings.pose_from,
+            identity_from=self.settings.identity_from,
+        )
+        return len(places), {
+            "generated": swapped.generated,
+            "mask": swapped.mask,
+            "attribute_gates": swapped.gates.attributes,
+            "pose_gates": swapped.gates.pose,
+            "source": self.model.embed(crops["source"]),
+            "image": self.model.embed(swapped.image),
+        }
+
+
+def _fetch(count: int, batch: dict[str, Any]) -> list[SwappedFace]:
+    """The first faces of a batch, once the device is done; the others only fill it."""
+    values = {name: np.asarray(array)[:count] for name, array in batch.items()}
+    similarity = np.sum(values["source"] * values["image"], axis=-1)
+    return [
+        SwappedFace(
+            # Copies, so that a face that is kept does not keep its whole batch.
+            generated=values["generated"][i].copy(),
+            mask=values["mask"][i].copy(),
+            attribute_gates=values["attribute_gates"][i].mean(axis=-1),
+            pose_gate=float(values["pose_gates"][i].mean()),
+            identity_similarity=float(similarity[i]),
+        )
+        for i in range(count)
+    ]

@@ -1,0 +1,75 @@
+"""From swapped faces to a picture: pasted into the target, marked as what it is."""
+
+import dataclasses
+import datetime
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8, UInt16
+
+from alrl_jax import provenance, watermark
+from alrl_jax.data.face_photos import FacePhoto, paste_faces
+from alrl_jax.inference.job import PairFailed, SwappedFace
+from alrl_jax.inference.settings import Settings
+
+Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
+
+
+@dataclasses.dataclass(frozen=True)
+class SwappedPicture:
+    """A target with its faces swapped, and what it says of itself.
+
+    Attributes:
+        pixels: RGB or RGBA, as large and as deep as the target.
+        icc_profile: colour profile of the pixels.
+        fields: provenance, for the file's metadata.
+        watermark: record of the mark; see ``watermark.mark``.
+    """
+
+    pixels: Pixels
+    icc_profile: bytes | None
+    fields: Mapping[str, str]
+    watermark: Mapping[str, Any]
+
+    def png(self) -> bytes:
+        """The PNG file, with its provenance."""
+        return provenance.png_bytes(self.pixels, self.fields, self.icc_profile)
+
+    def save(self, path: Path) -> None:
+        """Writes the PNG file, all at once or not at all."""
+        provenance.write_files({path: self.png()})
+
+
+def finish(
+    target: FacePhoto,
+    swapped: tuple[SwappedFace, ...],
+    settings: Settings,
+    model_sha256: str,
+    check_mark: bool = True,
+) -> SwappedPicture:
+    """Pastes swapped faces into their target and marks it.
+
+    Args:
+        target: with its picture.
+        swapped: what goes into each of its faces.
+        settings: how.
+        model_sha256: of the model that drew the faces.
+        check_mark: whether to see if the mark can be read, which takes longer than marking.
+
+    Raises:
+        PairFailed: the model drew numbers that are not finite.
+    """
+    if not all(face.is_finite for face in swapped):
+        raise PairFailed("the model gave numbers that are not finite")
+    assert target.picture is not None
+    faces = [(face.generated, face.mask) for face in swapped]
+    colour = paste_faces(target, faces, settings.paste)
+    now = datetime.datetime.now(datetime.UTC)
+    marked, record = watermark.mark(
+        colour, model_sha256, now.date(), wanted=settings.mark, check=check_mark
+    )
+    fields = provenance.metadata(model_sha256, time=now.isoformat(timespec="seconds"))
+    pixels = target.picture.with_alpha(marked)
+    return SwappedPicture(pixels, target.picture.icc_profile, fields, record)

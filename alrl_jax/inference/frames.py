@@ -1,0 +1,199 @@
+"""Swaps of one source into the frames of a film, along the track of a face."""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from alrl_jax import provenance
+from alrl_jax.data.alignment import Alignment, centre_square
+from alrl_jax.data.decode import UnreadableImageError
+from alrl_jax.data.face_photos import FacePhoto, cut_faces
+from alrl_jax.data.landmarks import FaceFinder, FaceNotFoundError, place
+from alrl_jax.data.one_euro import OneEuro
+from alrl_jax.data.pair_list import PairFiles
+from alrl_jax.data.picture import Picture
+from alrl_jax.errors import UserError
+from alrl_jax.inference.engine import THREADS, Engine
+from alrl_jax.inference.finishing import SwappedPicture, finish
+from alrl_jax.inference.job import Job, PairFailed, measured, timed
+from alrl_jax.inference.ordered import ordered
+from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.settings import Settings
+from alrl_jax.inference.tracking import SMOOTHING, FaceTrack, Sighting, thumbnail
+
+KEPT = "the frame stays as it is"
+"""Ends the reason of a frame without the face."""
+
+R = TypeVar("R")
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """A frame that can be read.
+
+    Attributes:
+        number: from 0.
+        seconds: when it is shown.
+        path: by which a landmark file knows it.
+        read: gives the picture and the SHA-256 of its file; raises PairFailed.
+    """
+
+    number: int
+    seconds: float
+    path: Path
+    read: Callable[[], tuple[Picture, str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Placed:
+    """A frame with the place of its face.
+
+    Attributes:
+        job: of the frame; failed where it could not be read.
+        picture: None where it failed.
+        sha256: of its file.
+        alignment: None where the face is not in it.
+        reason: why it is not.
+    """
+
+    job: Job
+    picture: Picture | None = None
+    sha256: str = ""
+    alignment: Alignment | None = None
+    reason: str | None = None
+
+
+class FrameSwapping:
+    """A model, a source and settings for films.
+
+    Args:
+        model: a swapper.
+        settings: ``face`` names one face.
+        source: the picture of the face to put in.
+        landmarks_path: file of ``settings.landmarks_from``; None where it needs none.
+        smoothing: of landmarks over time; None for none.
+
+    Raises:
+        UserError: all faces are asked for, the source cannot be used, or what finds the faces
+            cannot be opened.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        settings: Settings,
+        source: Path,
+        landmarks_path: Path | None = None,
+        smoothing: OneEuro | None = SMOOTHING,
+    ) -> None:
+        if settings.face == "all":
+            raise UserError("got --face=all; expected one face to follow; name it by a number")
+        self.model, self.settings, self.source_path = model, settings, source
+        self.model_sha256 = provenance.variables_sha256(model.variables)
+        self.smoothing = smoothing
+        self._resolution = int(model.config["resolution"])
+        self._finder = None
+        if not settings.aligned:
+            self._finder = FaceFinder(settings.landmarks_from, landmarks_path, self._resolution)
+        reader = PhotoReader(settings, self._finder, self._resolution)
+        try:
+            self.source = reader.source(source, reader.sha256("source", source))
+        except PairFailed as error:
+            raise UserError(
+                f"got --source={source} ({error}); expected a picture with a face; take another"
+            ) from error
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """What outputs depend on beside the settings of pictures."""
+        smoothing = self.smoothing
+        return {"smoothing": None if smoothing is None else dataclasses.asdict(smoothing)}
+
+    def files(self, frame: Path) -> PairFiles:
+        """The files of a frame."""
+        return PairFiles(self.source_path, frame)
+
+    def run(
+        self,
+        frames: Iterable[Frame],
+        ended: Callable[[Job], Job],
+        done: Callable[[Job], R],
+        batch_size: int,
+    ) -> Iterator[R]:
+        """What ``done`` makes of every frame, in order.
+
+        Args:
+            frames: taken one by one, in the thread that asks for the results.
+            ended: sees a frame with its place before it is swapped, and may end it; in a thread.
+            done: gets the frame swapped, ended, or without its face (``skipped``, with its
+                picture); in a thread.
+            batch_size: faces at a time.
+        """
+        engine = Engine(self.model, self.settings, batch_size)
+        track = FaceTrack(self.settings.face, self.smoothing)
+        pool = ThreadPoolExecutor(THREADS)
+        try:
+            seen = ordered(self._look, frames, pool, engine.ahead)
+            placed = (self._place(track, *sighted) for sighted in seen)
+            yield from engine.run(placed, lambda item: ended(self._cut(item)), done)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def swapped_picture(self, job: Job) -> SwappedPicture:
+        """The frame with its face swapped; the mark of the first frame alone is read again.
+
+        Raises:
+            PairFailed: the model drew numbers that are not finite.
+        """
+        assert job.target is not None
+        first = job.number == 0
+        return finish(job.target, job.swapped, self.settings, self.model_sha256, first)
+
+    def _look(self, frame: Frame) -> tuple[_Placed, Sighting | None]:
+        """Reads a frame and finds the faces in it."""
+        seconds: dict[str, float] = {}
+        job = Job(frame.number, self.files(frame.path), seconds=seconds)
+        try:
+            with timed(seconds, "read"):
+                picture, sha256 = frame.read()
+                faces, problem = [], None
+                try:
+                    faces = self._finder.find(frame.path, picture.seen) if self._finder else []
+                except FaceNotFoundError as error:
+                    problem = str(error)
+        except (PairFailed, UnreadableImageError, MemoryError) as error:
+            return _Placed(job.ended("failed", f"frame: {error or 'out of memory'}")), None
+        sighting = Sighting(faces, thumbnail(picture.seen), frame.seconds, problem)
+        return _Placed(job, picture, sha256), sighting
+
+    def _place(self, track: FaceTrack, placed: _Placed, sighting: Sighting | None) -> _Placed:
+        """Where the followed face lies; called frame by frame, in order."""
+        picture = placed.picture
+        if picture is None or sighting is None:
+            return placed
+        if self._finder is None:
+            square = centre_square(picture.seen, self._resolution)
+            return dataclasses.replace(placed, alignment=square)
+        try:
+            alignment = place(track.follow(sighting), picture.seen, self._resolution)
+        except FaceNotFoundError as error:
+            return dataclasses.replace(placed, reason=f"{error}; {KEPT}")
+        return dataclasses.replace(placed, alignment=alignment)
+
+    def _cut(self, placed: _Placed) -> Job:
+        """The job of a frame, with the crop of its face."""
+        job, picture = placed.job, placed.picture
+        if picture is None:
+            return job
+        if placed.alignment is None:
+            target = cut_faces(picture, [], placed.sha256)
+            return dataclasses.replace(job, target=target, status="skipped", reason=placed.reason)
+        target: FacePhoto = cut_faces(picture, [placed.alignment], placed.sha256)
+        return dataclasses.replace(job, source=self.source, target=target)
+
+
+def with_facts(job: Job) -> Job:
+    """The job of a swapped frame with what was measured."""
+    return dataclasses.replace(job, facts=measured(job.swapped))

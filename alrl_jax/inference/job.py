@@ -1,0 +1,121 @@
+"""One pair on its way from files to a picture."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from alrl_jax.data.face_photos import Face, FacePhoto
+from alrl_jax.data.pair_list import PairFiles
+
+EARLIER = "done by an earlier run"
+"""Reason why a pair is skipped."""
+STAGES = ("read", "swap", "write")
+IDENTITY_NET = "the swapper's own identity net, on the crops"
+"""What measures ``identity_similarity``: it guided the swap as well, so it is no judge."""
+
+
+class PairFailed(Exception):
+    """This pair cannot be swapped; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SwappedFace:
+    """What the model made of one pair of crops.
+
+    Attributes:
+        generated: what the generator drew, in [-1, 1], not blended yet.
+        mask: share of the generated face in every pixel.
+        attribute_gates: share of the source in every W+ layer.
+        pose_gate: share of the source in the pose code.
+        identity_similarity: cosine of the unit embeddings of source and blended swap.
+    """
+
+    generated: Float[np.ndarray, "r r 3"]
+    mask: Float[np.ndarray, "r r 1"]
+    attribute_gates: Float[np.ndarray, " l"]
+    pose_gate: float
+    identity_similarity: float
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all pixels are numbers."""
+        return bool(np.isfinite(self.generated).all() and np.isfinite(self.mask).all())
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One pair: either ready (both faces), or at an end (status and reason).
+
+    Attributes:
+        number: of the pair, from 0.
+        files: where it came from; None where it came from memory.
+        source: the face to put in.
+        target: the picture that it goes into.
+        status: ``done``, ``skipped`` or ``failed``; empty while it is under way.
+        reason: why it is not ``done``.
+        swapped: a face each of ``places``, once the model has drawn them.
+        seconds: by stage, of those that are over.
+        facts: what was measured; see ``measured``.
+    """
+
+    number: int
+    files: PairFiles | None = None
+    source: FacePhoto | None = None
+    target: FacePhoto | None = None
+    status: str = ""
+    reason: str | None = None
+    swapped: tuple[SwappedFace, ...] = ()
+    seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def places(self) -> list[tuple[Face, Face]]:
+        """The source's face and where it is to go, once for every face of the target."""
+        if self.source is None or self.target is None:
+            return []
+        return [(self.source.faces[0], face) for face in self.target.faces]
+
+    @property
+    def nbytes(self) -> int:
+        """What it holds in memory, about."""
+        photos = [photo for photo in (self.source, self.target) if photo is not None]
+        return sum(photo.nbytes for photo in photos)
+
+    def ended(self, status: str, reason: str | None = None, **changes: Any) -> "Job":
+        """This pair at its end, its pictures let go."""
+        over = {"status": status, "reason": reason, "source": None, "target": None, "swapped": ()}
+        return dataclasses.replace(self, **over | changes)
+
+
+def measured(swapped: tuple[SwappedFace, ...]) -> dict[str, Any]:
+    """What is told of a swap, as plain values; of several faces the mean.
+
+    ``gates``: the share that came from the source, over all layers, in each layer (coarse to fine)
+    and in the pose code. ``identity_similarity`` is null where it is no number.
+    """
+    layers = np.mean([face.attribute_gates for face in swapped], axis=0)
+    similarity = float(np.mean([face.identity_similarity for face in swapped]))
+    return {
+        "gates": {
+            "source_share": round(float(layers.mean()), 4),
+            "source_share_by_layer": [round(float(share), 4) for share in layers],
+            "source_share_of_pose": round(float(np.mean([f.pose_gate for f in swapped])), 4),
+        },
+        "identity_similarity": round(similarity, 4) if np.isfinite(similarity) else None,
+        "identity_similarity_by": IDENTITY_NET,
+    }
+
+
+@contextmanager
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Writes down how long a stage took."""
+    begin = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[stage] = time.perf_counter() - begin

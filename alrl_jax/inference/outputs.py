@@ -1,0 +1,218 @@
+"""The directory of a run's outputs: pictures, the JSON file beside each, and ``results.jsonl``."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+
+from alrl_jax import provenance
+from alrl_jax.data.face_photos import FacePhoto
+from alrl_jax.data.pair_list import PairFiles
+from alrl_jax.errors import UserError
+from alrl_jax.inference.finishing import SwappedPicture
+from alrl_jax.inference.job import STAGES, Job
+from alrl_jax.inference.settings import FACES, Settings
+
+T = TypeVar("T")
+
+RESULTS_FILE = "results.jsonl"
+FACTS = ("gates", "identity_similarity", "identity_similarity_by")
+"""What results and sidecars tell of a swap; see ``job.measured``."""
+
+
+def output_name(number: int, files: PairFiles) -> str:
+    """Name of a pair's output: its number (from 0) makes it unique, the stems make it readable."""
+    source, target = (
+        re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem)[:60] for path in (files.source, files.target)
+    )
+    return f"{number:06d}_{source}_to_{target}.png"
+
+
+def make_output(path: str) -> Path:
+    """The output directory, made where it is missing.
+
+    Raises:
+        UserError: it cannot be a directory, or nothing can be written there.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+        probe = Path(path) / f".probe.{os.getpid()}.tmp"
+        probe.touch()
+        probe.unlink()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"got --output={path} ({reason}); expected a directory that can be written; "
+            "choose another"
+        ) from None
+    return Path(path)
+
+
+class OutputFolder:
+    """Outputs of one model with one choice of settings.
+
+    Args:
+        directory: must exist when something is written.
+        model_kind: kind of the model.
+        model_sha256: see ``provenance.variables_sha256``.
+        settings: recorded beside every output.
+        more: further plain values on which outputs depend.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        model_kind: str,
+        model_sha256: str,
+        settings: Settings,
+        more: dict[str, Any] | None = None,
+    ) -> None:
+        self.directory = directory
+        self._recipe = {
+            "tool": provenance.TOOL,
+            "version": provenance.tool_version(),
+            "model": {"kind": model_kind, "sha256": model_sha256},
+            "settings": dataclasses.asdict(settings) | (more or {}),
+        }
+
+    def recipe(self, hashes: Mapping[str, str]) -> dict[str, Any]:
+        """All that an output depends on: tool, model, settings, and the hashes of its inputs."""
+        return self._recipe | {"inputs_sha256": dict(hashes)}
+
+    def finished(self, name: str, hashes: dict[str, str]) -> dict[str, Any] | None:
+        """The sidecar of this very output, where an earlier run left both whole; else None.
+
+        Args:
+            name: of the output.
+            hashes: SHA-256 of source and target.
+        """
+        path = self.directory / name
+        try:
+            sidecar = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            same = all(sidecar[key] == value for key, value in self.recipe(hashes).items())
+            same = same and sidecar["output"]["sha256"] == provenance.file_sha256(path)
+            return sidecar if same else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def facts(self, sidecar: Mapping[str, Any]) -> dict[str, Any]:
+        """What a sidecar tells that results tell as well."""
+        return {name: sidecar.get(name) for name in FACTS}
+
+    def write(self, name: str, job: Job, picture: SwappedPicture) -> dict[str, Any]:
+        """Writes a picture and its sidecar, both or neither; gives the sidecar.
+
+        The sidecar gets its name first: there is never a picture without one.
+
+        Args:
+            name: of the output.
+            job: with its faces swapped, and its facts.
+            picture: what to write.
+
+        Raises:
+            OSError: it cannot be written; nothing new is left.
+        """
+        assert job.source is not None and job.target is not None and job.files is not None
+        path, content = self.directory / name, picture.png()
+        photos = {"source": job.source, "target": job.target}
+        sidecar = {
+            **self.recipe({face: photo.sha256 for face, photo in photos.items()}),
+            **{face: self._told(getattr(job.files, face), photos[face]) for face in FACES},
+            "output": {"file": name, "sha256": hashlib.sha256(content).hexdigest()},
+            "swapped_share_of_crop": float(np.mean([face.mask for face in job.swapped])),
+            **job.facts,
+            "digital_source_type": provenance.DIGITAL_SOURCE_TYPE,
+            "watermark": dict(picture.watermark),
+            "time": picture.fields["time"],
+        }
+        told = provenance.json_text(sidecar).encode()
+        provenance.write_files({path.with_suffix(".json"): told, path: content})
+        return sidecar
+
+    def _told(self, path: Path, photo: FacePhoto) -> dict[str, Any]:
+        """What the sidecar says of an input."""
+        matrices = [face.alignment.matrix.tolist() for face in photo.faces]
+        return {
+            "file": self.relative(path),
+            "sha256": photo.sha256,
+            "width": photo.size[0],
+            "height": photo.size[1],
+            "photo_to_crop": matrices[0],
+            "all_photo_to_crop": matrices,
+        }
+
+    def relative(self, path: Path) -> str:
+        """A path as results tell it, relative to the directory."""
+        return Path(os.path.relpath(path, self.directory)).as_posix()
+
+    def result(self, job: Job, name: str) -> dict[str, Any]:
+        """The line of a pair in ``results.jsonl``; what is not known is None."""
+        assert job.files is not None
+        seconds = {stage: job.seconds.get(stage) for stage in STAGES}
+        return {
+            "source": self.relative(job.files.source),
+            "target": self.relative(job.files.target),
+            "output": None if job.status == "failed" else name,
+            "status": job.status,
+            "reason": job.reason,
+            "number": job.number,
+            "seconds": {k: None if v is None else round(v, 4) for k, v in seconds.items()},
+            **{name: job.facts.get(name) for name in FACTS},
+        }
+
+
+class ResultsLog:
+    """``results.jsonl``, a line at a time: whoever is killed leaves whole lines, the first ones.
+
+    A run begins it anew, since it goes through all its pairs again, finished ones included.
+
+    Raises:
+        UserError: it cannot be written; lines that were not written whole are taken back.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / RESULTS_FILE
+        self._file = self._guarded(lambda: self._path.open("wb", buffering=0))
+
+    def __enter__(self) -> "ResultsLog":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def write(self, result: Mapping[str, Any]) -> None:
+        """Adds a line."""
+        line = (json.dumps(result, allow_nan=False) + "\n").encode()
+        self._guarded(lambda: self._write(line))
+
+    def _write(self, line: bytes) -> None:
+        begin = self._file.tell()
+        try:
+            written = 0
+            while written < len(line):
+                written += self._file.write(line[written:])
+        except OSError:
+            self._file.truncate(begin)
+            self._file.seek(begin)
+            raise
+
+    def _guarded(self, act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except OSError as error:
+            raise UserError(
+                f"got {self._path} ({error.strerror}); expected a file that can be written; make "
+                "room and start again: what is finished will be skipped"
+            ) from error

@@ -1,0 +1,125 @@
+"""Photos of pairs, with the faces that count in them; a picture of many pairs is read once.
+
+What is opened is a regular file of a size that photographs have; see ``data.decode`` for how it is
+guarded against broken ones.
+"""
+
+import dataclasses
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from alrl_jax import provenance
+from alrl_jax.data.decode import UnreadableImageError
+from alrl_jax.data.face_photos import FacePhoto, read_faces
+from alrl_jax.data.landmarks import FaceFinder, FaceNotFoundError
+from alrl_jax.data.trees import MAX_FILE_BYTES
+from alrl_jax.inference.bounded_cache import BoundedCache
+from alrl_jax.inference.job import PairFailed
+from alrl_jax.inference.settings import Settings
+
+HASHES = 4096
+"""Files whose hash is remembered."""
+SOURCE_BYTES = 2**27
+"""Source faces that are remembered, together."""
+
+_Version = tuple[Path, int, int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """A file as it was found: its path, and what changes when its content does."""
+
+    name: str
+    version: _Version
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.version[0]
+
+
+class PhotoReader:
+    """Reads the photos of pairs, from several threads.
+
+    Args:
+        settings: which faces, and whether pictures are face crops.
+        finder: what finds faces; None where all pictures are crops.
+        resolution: side of the crops in px.
+        refused: files that must not be read, with the reason.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        finder: FaceFinder | None,
+        resolution: int,
+        refused: Mapping[Path, str] | None = None,
+    ) -> None:
+        self._settings, self._finder, self._resolution = settings, finder, resolution
+        self._refused = refused or {}
+        self._hashes: BoundedCache[str] = BoundedCache(HASHES)
+        crop_bytes = resolution * resolution * 3 * 4
+        self._sources: BoundedCache[FacePhoto] = BoundedCache(max(8, SOURCE_BYTES // crop_bytes))
+
+    def sha256(self, name: str, path: Path) -> str:
+        """Hash of the content of a file.
+
+        Args:
+            name: ``source`` or ``target``, for the message.
+            path: of the file.
+
+        Raises:
+            PairFailed: it cannot be read, or is not to be.
+        """
+        file = self._file(name, path)
+        return self._hashes.get(file.version, lambda: _hash(file))
+
+    def source(self, path: Path, sha256: str) -> FacePhoto:
+        """The face of a source; its picture is let go.
+
+        Raises:
+            PairFailed: there is none.
+        """
+        file = self._file("source", path)
+        return self._sources.get(file.version, lambda: self._read(file, sha256).without_picture())
+
+    def target(self, path: Path, sha256: str) -> FacePhoto:
+        """A target with its faces.
+
+        Raises:
+            PairFailed: there are none.
+        """
+        return self._read(self._file("target", path), sha256)
+
+    def _file(self, name: str, path: Path) -> _File:
+        if path in self._refused:
+            raise PairFailed(f"{name}: {self._refused[path]}")
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise PairFailed(f"{name}: {error.strerror}") from error
+        except ValueError as error:  # a name with a null character in it
+            raise PairFailed(f"{name}: {error}") from error
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise PairFailed(f"{name}: not a regular file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise PairFailed(f"{name}: {status.st_size} bytes; no photograph has as many")
+        return _File(name, (path, status.st_ino, status.st_size, status.st_mtime_ns))
+
+    def _read(self, file: _File, sha256: str) -> FacePhoto:
+        finder = None if self._settings.is_crop(file.name) else self._finder
+        choice = self._settings.choice(file.name)
+        try:
+            return read_faces(file.path, sha256, finder, choice, self._resolution)
+        except (UnreadableImageError, FaceNotFoundError) as error:
+            raise PairFailed(f"{file.name}: {error}") from error
+        except MemoryError as error:
+            raise PairFailed(f"{file.name}: too large for this machine's memory") from error
+
+
+def _hash(file: _File) -> str:
+    try:
+        return provenance.file_sha256(file.path)
+    except OSError as error:
+        raise PairFailed(f"{file.name}: {error.strerror}") from error

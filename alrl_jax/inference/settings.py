@@ -1,0 +1,48 @@
+"""What a user chooses about a run of swaps."""
+
+import dataclasses
+
+from alrl_jax.data.paste import PasteOptions
+
+FACES = ("source", "target")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What a user chose; recorded beside every output.
+
+    Attributes:
+        pose_from: whose pose the result has, of ``FACES``.
+        identity_from: whose identity the result has, of ``FACES``.
+        aligned: pictures are face crops; no face is looked for.
+        aligned_source: only the sources are.
+        landmarks_from: what finds the faces, a row of ``LANDMARK_SOURCES``.
+        landmarks_sha256: of the landmark file or the detector's model file, where one was given.
+        face: which faces of a target; see ``landmarks.choose_faces``.
+        source_face: which face of a source.
+        paste: how faces are brought back.
+        mark: whether outputs get the invisible mark.
+    """
+
+    pose_from: str = "target"
+    identity_from: str = "source"
+    aligned: bool = False
+    aligned_source: bool = False
+    landmarks_from: str = "cascade"
+    landmarks_sha256: str | None = None
+    face: str = "largest"
+    source_face: str = "largest"
+    paste: PasteOptions = PasteOptions()
+    mark: bool = True
+
+    def is_crop(self, face: str) -> bool:
+        """Whether the pictures of one of ``FACES`` are face crops already."""
+        return self.aligned or (face == "source" and self.aligned_source)
+
+    def choice(self, face: str) -> str:
+        """Which face of a picture of one of ``FACES`` counts."""
+        return self.source_face if face == "source" else self.face
+
+
+DEFAULTS = Settings()
+"""What the command does without flags."""

@@ -1,0 +1,114 @@
+"""Swaps of picture files, from a list of pairs to a directory of outputs."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from alrl_jax import provenance
+from alrl_jax.data.landmarks import FaceFinder
+from alrl_jax.data.pair_list import PairFiles
+from alrl_jax.inference.engine import Engine
+from alrl_jax.inference.finishing import finish
+from alrl_jax.inference.job import EARLIER, Job, PairFailed, measured, timed
+from alrl_jax.inference.outputs import OutputFolder, ResultsLog, output_name
+from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.settings import FACES, Settings
+
+
+class Swapping:
+    """One run: a model, settings and an output directory.
+
+    Args:
+        model: a swapper; ``swap`` and ``embed`` take batches of its resolution.
+        settings: whose pose and identity, and whether pictures are face crops already.
+        output: directory of the outputs; must exist when the run starts.
+        landmarks_path: file of ``settings.landmarks_from``; None where it needs none.
+        refused: files that must not be read, with the reason; their pairs fail.
+
+    Raises:
+        UserError: what finds the faces cannot be opened.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        settings: Settings,
+        output: Path,
+        landmarks_path: Path | None = None,
+        refused: Mapping[Path, str] | None = None,
+    ) -> None:
+        self.model, self.settings = model, settings
+        self.model_sha256 = provenance.variables_sha256(model.variables)
+        self.output = OutputFolder(output, model.kind, self.model_sha256, settings)
+        resolution = int(model.config["resolution"])
+        finder = None
+        if not settings.aligned:
+            finder = FaceFinder(settings.landmarks_from, landmarks_path, resolution)
+        self._reader = PhotoReader(settings, finder, resolution, refused)
+
+    def run(self, pairs: Sequence[PairFiles], batch_size: int) -> Iterator[dict[str, Any]]:
+        """Swaps all pairs while somebody asks for the results.
+
+        Args:
+            pairs: what to swap.
+            batch_size: faces at a time.
+
+        Returns:
+            The lines of ``results.jsonl``, in input order, each written before it is given.
+
+        Raises:
+            UserError: ``results.jsonl`` cannot be written.
+        """
+        engine = Engine(self.model, self.settings, min(batch_size, len(pairs)))
+        provenance.remove_leftovers(self.output.directory)
+        with ResultsLog(self.output.directory) as log:
+            for job in engine.run(enumerate(pairs), self.prepare, self._finish):
+                result = self.output.result(job, self._name(job))
+                log.write(result)
+                yield result
+
+    def prepare(self, numbered: tuple[int, PairFiles]) -> Job:
+        """Reads a pair and finds its faces."""
+        number, files = numbered
+        seconds: dict[str, float] = {}
+        job = Job(number, files, seconds=seconds)
+        try:
+            with timed(seconds, "read"):
+                return self._read(job, files)
+        except PairFailed as error:
+            return job.ended("failed", str(error))
+
+    def _read(self, job: Job, files: PairFiles) -> Job:
+        hashes = {name: self._reader.sha256(name, getattr(files, name)) for name in FACES}
+        sidecar = self.output.finished(self._name(job), hashes)
+        if sidecar is not None:
+            facts = self.output.facts(sidecar)
+            return job.ended("skipped", EARLIER, facts=facts)
+        source = self._reader.source(files.source, hashes["source"])
+        target = self._reader.target(files.target, hashes["target"])
+        return dataclasses.replace(job, source=source, target=target)
+
+    def _finish(self, job: Job) -> Job:
+        """Pastes the faces back and writes picture and sidecar."""
+        if job.status:
+            return job
+        target, seconds = job.target, dict(job.seconds)
+        assert target is not None
+        job = dataclasses.replace(job, seconds=seconds, facts=measured(job.swapped))
+        try:
+            with timed(seconds, "write"):
+                picture = finish(target, job.swapped, self.settings, self.model_sha256)
+                self.output.write(self._name(job), job, picture)
+        except PairFailed as error:
+            return job.ended("failed", str(error), facts={})
+        except MemoryError:
+            return job.ended("failed", "too large for this machine's memory", facts={})
+        except OSError as error:
+            reason = f"output: {error.strerror or error}"
+            return job.ended("failed", reason, facts={})
+        return job.ended("done")
+
+    def _name(self, job: Job) -> str:
+        assert job.files is not None
+        return output_name(job.number, job.files)

@@ -1,0 +1,230 @@
+"""Video files through PyAV (extra ``video``): frames out and in, all other streams as they are.
+
+Times of frames are kept, whatever their rate; audio and subtitles are copied packet by packet.
+Frames are encoded anew, with 8 bits a channel, upright, in the colour space that they had.
+"""
+
+import collections
+import contextlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from alrl_jax.errors import UserError
+
+CONTAINERS: dict[str, tuple[str, str]] = {
+    ".mp4": ("mp4", "libx264"),
+    ".mov": ("mov", "libx264"),
+    ".m4v": ("mp4", "libx264"),
+    ".mkv": ("matroska", "libx264"),
+    ".webm": ("webm", "libvpx-vp9"),
+}
+"""Container and codec of an output, by the suffix of the input."""
+OTHER = ".mkv"
+"""Suffix of the output of any other input; it takes every stream."""
+CRF = "18"
+"""Quality of the encoded frames: hardly to be told from the original."""
+COPIED = ("audio", "subtitle")
+_MATRICES = (1, 4, 5, 7, 9)  # that swscale knows
+_ITU601 = 5
+_FULL, _NARROW = 2, 1
+_HIGH_DYNAMIC_RANGE = (16, 18)  # transfer functions: PQ and HLG
+
+Pixels = UInt8[np.ndarray, "h w 3"]
+
+
+def output_suffix(path: Path) -> str:
+    """Suffix of the output of a video file."""
+    suffix = path.suffix.lower()
+    return suffix if suffix in CONTAINERS else OTHER
+
+
+class VideoCopy:
+    """Reads the frames of a video file and writes others in their place.
+
+    Args:
+        path: of the input.
+        output: of the file to write, under any name.
+        suffix: a row of ``CONTAINERS``.
+        comment: goes into the metadata of the output, before the comment of the input.
+
+    Raises:
+        UserError: PyAV is not installed, or the input is no video that it reads.
+    """
+
+    def __init__(self, path: Path, output: Path, suffix: str, comment: str) -> None:
+        self._av = _library()
+        self._path = path
+        container, self._codec = CONTAINERS[suffix]
+        with self._told("a video file"):
+            self._input = self._av.open(str(path))
+        if not self._input.streams.video:
+            raise UserError(f"got {path}, which has no frames; expected a video file; take another")
+        self._stream = self._input.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self.rate = self._stream.average_rate or 25
+        with self._told("an output that can be written"):
+            self._output = self._av.open(str(output), "w", format=container)
+        for key, value in self._input.metadata.items():
+            self._output.metadata[key] = value
+        old = self._input.metadata.get("comment", "")
+        self._output.metadata["comment"] = f"{comment}\n{old}" if old else comment
+        self._encoder: Any = None
+        self._copies: dict[int, Any] = {}
+        self._held: collections.deque[Any] = collections.deque()
+        self._times: collections.deque[tuple[int, Any, Any]] = collections.deque()
+        self.left_out: list[str] = []
+
+    def __enter__(self) -> "VideoCopy":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._input.close()
+        if kind is not None:
+            with contextlib.suppress(self._av.FFmpegError):
+                self._output.close()
+
+    def frames(self) -> Iterator[tuple[float, Pixels]]:
+        """Time in s and upright pixels of every frame, in the order in which they are shown.
+
+        Raises:
+            UserError: the file is damaged, or its colours are of high dynamic range.
+        """
+        wanted = [s for s in self._input.streams if s is self._stream or s.type in COPIED]
+        with self._told("a video file that is whole"):
+            for packet in self._input.demux(wanted):
+                if packet.stream is not self._stream:
+                    if packet.dts is not None:  # None: the end of the stream
+                        self._held.append(packet)
+                    continue
+                for frame in packet.decode():
+                    yield self._read(frame)
+
+    def _read(self, frame: Any) -> tuple[float, Pixels]:
+        if frame.color_trc in _HIGH_DYNAMIC_RANGE:
+            raise UserError(
+                f"got {self._path}, whose colours are of high dynamic range; expected a video of "
+                "standard range; convert it first"
+            )
+        pixels = frame.to_ndarray(format="rgb24")
+        pixels = np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+        if self._encoder is None:
+            self._open_streams(frame, pixels)
+        step = float(self._stream.time_base)
+        if frame.pts is None:
+            frame.pts = self._times[-1][0] + 1 if self._times else 0
+        self._times.append((frame.pts, frame.colorspace, frame.color_range))
+        return (frame.pts - (self._stream.start_time or 0)) * step, pixels
+
+    def _open_streams(self, frame: Any, pixels: Pixels) -> None:
+        """Adds the streams of the output, once it is known how the frames look."""
+        height, width = pixels.shape[:2]
+        stream = self._output.add_stream(self._codec, rate=self.rate)
+        stream.width, stream.height = width, height
+        # Half the colours' resolution needs even sides.
+        stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
+        stream.options = {"crf": CRF} | ({"b": "0"} if "vpx" in self._codec else {})
+        stream.time_base = self._stream.time_base
+        context = stream.codec_context
+        context.time_base = self._stream.time_base
+        for name in ("colorspace", "color_range", "color_primaries", "color_trc"):
+            setattr(context, name, getattr(frame, name))
+        self._encoder = stream
+        for other in self._input.streams:
+            if other is self._stream:
+                continue
+            if other.type in COPIED:
+                with self._told(f"streams that {self._output.format.name} takes"):
+                    self._copies[other.index] = self._output.add_stream_from_template(other)
+            else:
+                self.left_out.append(f"{other.type} stream {other.index}")
+
+    def write(self, pixels: Pixels) -> None:
+        """Writes the next frame, in the order in which they were read.
+
+        Raises:
+            UserError: the file cannot be written.
+        """
+        pts, colorspace, color_range = self._times.popleft()
+        frame = self._av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        matrix = colorspace if colorspace in _MATRICES else _ITU601
+        narrow = color_range if color_range in (_NARROW, _FULL) else _NARROW
+        frame = frame.reformat(
+            format=self._encoder.pix_fmt, dst_colorspace=matrix, dst_color_range=narrow
+        )
+        frame.colorspace, frame.color_range = colorspace, color_range
+        frame.pts, frame.time_base = pts, self._stream.time_base
+        with self._told("a file that can be written"):
+            self._copy(until=float(pts * self._stream.time_base))
+            self._output.mux(self._encoder.encode(frame))
+
+    def finish(self) -> None:
+        """Writes what is left, and the end of the file.
+
+        Raises:
+            UserError: the file cannot be written, or there was no frame.
+        """
+        if self._encoder is None:
+            raise UserError(f"got {self._path} without a frame; expected a video; take another")
+        with self._told("a file that can be written"):
+            self._output.mux(self._encoder.encode(None))
+            self._copy(until=float("inf"))
+            self._output.close()
+
+    def _copy(self, until: float) -> None:
+        """Copies the packets of other streams up to a time in s."""
+        while self._held and float(self._held[0].dts * self._held[0].time_base) <= until:
+            packet = self._held.popleft()
+            packet.stream = self._copies[packet.stream.index]
+            self._output.mux(packet)
+
+    @contextmanager
+    def _told(self, expected: str) -> Iterator[None]:
+        """UserError for what FFmpeg refuses."""
+        try:
+            yield
+        except self._av.FFmpegError as error:
+            raise UserError(
+                f"got {self._path} ({error.strerror or error}); expected {expected}; mend it or "
+                "take another"
+            ) from error
+
+
+def count_frames(path: Path) -> int | None:
+    """Number of frames of a video file, as it says itself; None where it does not.
+
+    Raises:
+        UserError: PyAV is not installed.
+    """
+    av = _library()
+    try:
+        with av.open(str(path)) as container:
+            return (container.streams.video[0].frames or None) if container.streams.video else None
+    except av.FFmpegError:  # whoever opens it to swap it says so
+        return None
+
+
+def comment_of(fields: Mapping[str, str]) -> str:
+    """The provenance fields of a film, one a line: ``alrl_jax:digitalSourceType=...``."""
+    return "\n".join(f"alrl_jax:{name}={value}" for name, value in fields.items())
+
+
+def _library() -> Any:
+    try:
+        import av
+    except ImportError:
+        raise UserError(
+            "got a video file without the package av; expected it for video; do "
+            "pip install 'alrl_jax[video]', or pass a directory of frames"
+        ) from None
+    return av

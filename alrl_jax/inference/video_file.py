@@ -1,0 +1,127 @@
+"""Swaps in a video file, which gives a video file with the same times and sound."""
+
+import collections
+import datetime
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alrl_jax import provenance
+from alrl_jax.data.picture import Picture
+from alrl_jax.errors import UserError
+from alrl_jax.inference.frames import Frame, FrameSwapping, with_facts
+from alrl_jax.inference.job import EARLIER, Job, PairFailed
+from alrl_jax.inference.outputs import OutputFolder, ResultsLog
+from alrl_jax.inference.video import VideoCopy, comment_of, output_suffix
+
+
+class VideoSwapping:
+    """A run over a video file; see ``FrameSwapping``.
+
+    Args:
+        swapping: model, source and settings.
+        output: directory of the outputs.
+        path: of the video file.
+
+    Raises:
+        UserError: landmarks come from a file, which knows pictures alone, or the output would
+            replace the input.
+    """
+
+    def __init__(self, swapping: FrameSwapping, output: Path, path: Path) -> None:
+        settings, model = swapping.settings, swapping.model
+        if not settings.aligned and settings.landmarks_from == "file":
+            raise UserError(
+                f"got {path} with --landmarks_from=file; expected a detector; choose another, or "
+                "unpack the frames and name their directory"
+            )
+        self._swapping, self._path = swapping, path
+        sha256 = swapping.model_sha256
+        self.output = OutputFolder(output, model.kind, sha256, settings, swapping.recipe)
+        self.name = path.stem + output_suffix(path)
+        if (output / self.name).resolve() == path.resolve():
+            raise UserError(f"got {path} in --output={output}; expected another directory")
+        self._watermark: dict[str, Any] | None = None
+
+    def run(self, batch_size: int) -> Iterator[dict[str, Any]]:
+        """Swaps all frames while somebody asks for the results; the file appears at the end.
+
+        A frame without the face, or whose swap fails, stays as it is. A file that an earlier run
+        finished is not made again, and gives one line.
+
+        Returns:
+            The lines of ``results.jsonl``, one a frame.
+
+        Raises:
+            UserError: the video cannot be read or written.
+        """
+        provenance.remove_leftovers(self.output.directory)
+        source, target = self._swapping.source.sha256, provenance.file_sha256(self._path)
+        hashes = {"source": source, "target": target}
+        with ResultsLog(self.output.directory) as log:
+            for job in self._jobs(hashes, batch_size):
+                result = self.output.result(job, self.name) | {"output": self.name}
+                log.write(result)
+                yield result
+
+    def _jobs(self, hashes: dict[str, str], batch_size: int) -> Iterator[Job]:
+        if self.output.finished(self.name, hashes) is not None:
+            files = self._swapping.files(self._path)
+            yield Job(0, files, status="skipped", reason=EARLIER)
+            return
+        path = self.output.directory / self.name
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        fields = provenance.metadata(self._swapping.model_sha256, time=time)
+        counts: collections.Counter[str] = collections.Counter()
+        try:
+            comment = comment_of(fields)
+            with VideoCopy(self._path, temporary, path.suffix, comment) as copy:
+                frames = self._frames(copy)
+                for job, pixels in self._swapping.run(frames, lambda j: j, self._draw, batch_size):
+                    copy.write(pixels)
+                    counts[job.status] += 1
+                    yield job
+                copy.finish()
+            told = {"frames": dict(counts), "streams_left_out": copy.left_out}
+            sidecar = self._sidecar(hashes, provenance.file_sha256(temporary), told, time)
+            provenance.write_json(path.with_suffix(".json"), sidecar)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _frames(self, copy: VideoCopy) -> Iterator[Frame]:
+        for number, (seconds, pixels) in enumerate(copy.frames()):
+            picture = Picture(pixels, None, pixels, None)
+            yield Frame(number, seconds, self._path, lambda picture=picture: (picture, ""))
+
+    def _draw(self, job: Job) -> tuple[Job, np.ndarray]:
+        """The pixels of a frame: swapped, or as they were."""
+        assert job.target is not None and job.target.picture is not None
+        pixels = job.target.picture.colour
+        if job.status:
+            return job.ended(job.status, job.reason), pixels
+        try:
+            drawn = self._swapping.swapped_picture(job)
+        except PairFailed as error:
+            return job.ended("failed", str(error)), pixels
+        if job.number == 0 or self._watermark is None:
+            self._watermark = dict(drawn.watermark)
+        return with_facts(job).ended("done"), drawn.pixels
+
+    def _sidecar(
+        self, hashes: dict[str, str], sha256: str, told: dict[str, Any], time: str
+    ) -> dict[str, Any]:
+        return {
+            **self.output.recipe(hashes),
+            "source": {"file": self.output.relative(self._swapping.source_path)},
+            "target": {"file": self.output.relative(self._path)},
+            "output": {"file": self.name, "sha256": sha256},
+            **told,
+            "digital_source_type": provenance.DIGITAL_SOURCE_TYPE,
+            "watermark": self._watermark,
+            "time": time,
+        }

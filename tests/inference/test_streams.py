@@ -1,0 +1,194 @@
+"""Streams: order, bounded read-ahead, failures on the way, and what is read once."""
+
+import collections
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from alrl_jax import infer, provenance
+from alrl_jax.data.pair_list import PairFiles
+from alrl_jax.inference import engine, photo_reader
+from alrl_jax.inference.bounded_cache import BoundedCache
+from alrl_jax.inference.ordered import ordered
+from tests.fakes import FakeSwapper
+from tests.inference.pictures import noise, pairs_in, picture, swapping
+
+ALIGNED = infer.Settings(aligned=True)
+
+
+class Counted:
+    """An endless iterator that knows how many items were taken."""
+
+    def __init__(self, items: Any) -> None:
+        self.items, self.taken = iter(items), 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        self.taken += 1
+        return next(self.items)
+
+
+def test_results_come_in_order_a_bounded_way_ahead() -> None:
+    def work(number: int) -> int:
+        time.sleep(0.002 * (number % 3))
+        return number
+
+    source = Counted(itertools.count())
+    with ThreadPoolExecutor(4) as pool:
+        results = ordered(work, source, pool, lambda: 5)
+        for given, number in enumerate(itertools.islice(results, 30)):
+            assert number == given
+            assert source.taken <= given + 5
+        results.close()
+
+
+def test_an_error_comes_when_its_turn_comes() -> None:
+    with ThreadPoolExecutor(2) as pool:
+        results = ordered(lambda x: 1 // x, [1, 1, 0, 1], pool, lambda: 4)
+        assert [next(results), next(results)] == [1, 1]
+        with pytest.raises(ZeroDivisionError):
+            next(results)
+
+
+def test_cache_makes_a_value_once_and_keeps_few() -> None:
+    cache: BoundedCache[int] = BoundedCache(2)
+    made: list[int] = []
+
+    def make(key: int) -> int:
+        time.sleep(0.01)
+        made.append(key)
+        return key
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda _: cache.get(7, lambda: make(7)), range(16))) == [7] * 16
+    assert made == [7]
+    for key in (1, 7, 2, 7, 1):  # 1 goes when 2 comes, as 7 was used after it
+        cache.get(key, lambda key=key: make(key))
+    assert made == [7, 1, 2, 1] and len(cache) == 2
+    with pytest.raises(ZeroDivisionError):
+        cache.get(0, lambda: 1 // 0)
+    assert cache.get(0, lambda: 5) == 5, "errors are not kept"
+
+
+def test_stream_is_in_order_and_takes_few_pairs_ahead(tmp_path: Path) -> None:
+    picture(tmp_path / "s.png", 0)
+    endless = ((tmp_path / "s.png", noise(i)) for i in itertools.count(1))
+    source, model = Counted(endless), FakeSwapper()
+    stream = infer.swap_stream(source, model, ALIGNED, batch_size=8)
+    most = engine.Engine(model, ALIGNED, 8).most_under_way
+    for number, result in enumerate(itertools.islice(stream, 3 * most)):
+        assert result.number == number and source.taken <= number + 1 + most
+        assert result.picture is not None
+        pixels = result.picture.pixels
+        np.testing.assert_array_equal(pixels[4:12, 4:12], noise(0)[4:12, 4:12])
+        np.testing.assert_array_equal(pixels[:4], noise(number + 1)[:4])
+    assert {call["shape"] for call in model.calls} == {(8, 16, 16, 3)}
+    stream.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("ThreadPoolExecutor")]
+
+
+def test_large_pictures_make_queues_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture_bytes = 200 * 200 * 3
+    monkeypatch.setattr(engine, "BYTES_A_STAGE", 3 * picture_bytes)
+    source = Counted((noise(0), noise(i, (200, 200))) for i in itertools.count())
+    stream = infer.swap_stream(source, FakeSwapper(), ALIGNED, batch_size=64)
+    stages = 2 * max(engine.THREADS, 2) + 2 * 2
+    for number, _ in enumerate(itertools.islice(stream, 30)):
+        assert source.taken <= number + 1 + stages
+    stream.close()
+
+
+def test_pairs_that_cannot_be_swapped_do_not_stop_a_stream(tmp_path: Path) -> None:
+    good = (noise(0), noise(1))
+    bad = [
+        (tmp_path / "none.png", noise(1)),
+        (noise(0), noise(1).astype(np.float32)),
+        (noise(0), noise(1, (8, 8))),
+        noise(0),
+    ]
+    results = list(infer.swap_stream(iter([good, *bad, good]), FakeSwapper(), ALIGNED))
+    assert [r.picture is not None for r in results] == [True, *[False] * 4, True]
+    reasons = [r.reason or "" for r in results[1:5]]
+    wanted = ("source: No such file", "target: array [16, 16, 3] of float32", "8x8", "not a pair")
+    assert all(want in reason for want, reason in zip(wanted, reasons, strict=True))
+
+
+def test_pictures_of_a_stream_say_what_they_are(tmp_path: Path) -> None:
+    (result,) = infer.swap_stream([(noise(0), noise(1))], FakeSwapper(), ALIGNED)
+    assert result.picture is not None
+    result.picture.save(tmp_path / "a.png")
+    assert provenance.read_metadata(tmp_path / "a.png") == result.picture.fields
+    assert set(result.seconds) == {"read", "swap", "write"}
+    assert result.facts["gates"]["source_share_by_layer"] == [1.0] * 6
+
+
+def test_similarity_is_that_of_the_swap_to_the_source() -> None:
+    """The stand-in swaps the middle alone: between equal and unrelated."""
+    same, other = infer.swap_stream(
+        [(noise(0), noise(0)), (noise(0), noise(1))], FakeSwapper(), ALIGNED
+    )
+    assert same.facts["identity_similarity"] == pytest.approx(1.0, abs=1e-4)
+    assert -0.5 < other.facts["identity_similarity"] < 0.9
+    assert "own identity net" in other.facts["identity_similarity_by"]
+
+
+def test_one_source_of_many_pairs_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    read, hashed = photo_reader.read_faces, photo_reader.provenance.file_sha256
+
+    def counted_read(path: Path, *rest: Any) -> Any:
+        opened.append(path.name)
+        return read(path, *rest)
+
+    def counted_hash(path: Path) -> str:
+        opened.append(f"sha256 {path.name}")
+        return hashed(path)
+
+    monkeypatch.setattr(photo_reader, "read_faces", counted_read)
+    monkeypatch.setattr(photo_reader.provenance, "file_sha256", counted_hash)
+    source = picture(tmp_path / "s.png", 0)
+    targets = [picture(tmp_path / f"t{i}.png", i) for i in range(20)]
+    pairs = [PairFiles(source, target) for target in targets]
+    results = list(swapping(tmp_path / "out").run(pairs, 4))
+    assert [r["status"] for r in results] == ["done"] * 20
+    assert opened.count("s.png") == opened.count("sha256 s.png") == 1
+    assert sum(name.startswith("t") for name in opened) == 20
+
+
+def test_reading_swapping_and_writing_overlap(tmp_path: Path) -> None:
+    active: collections.Counter[str] = collections.Counter()
+    seen: set[tuple[str, ...]] = set()
+
+    def slowly(stage: str, act: Callable[..., Any]) -> Callable[..., Any]:
+        def work(*args: Any, **kwargs: Any) -> Any:
+            active[stage] += 1
+            seen.add(tuple(sorted(name for name, count in active.items() if count)))
+            time.sleep(0.02)
+            try:
+                return act(*args, **kwargs)
+            finally:
+                active[stage] -= 1
+
+        return work
+
+    class Slow(FakeSwapper):
+        def swap(self, *args: Any, **kwargs: Any) -> Any:
+            return slowly("swap", super().swap)(*args, **kwargs)
+
+    run = swapping(tmp_path / "out", Slow())
+    run.prepare = slowly("read", run.prepare)  # type: ignore[method-assign]
+    run._finish = slowly("write", run._finish)  # type: ignore[method-assign]
+    list(run.run(pairs_in(tmp_path, 60), 8))
+    together = {stage for stages in seen if len(stages) > 1 for stage in stages}
+    assert together == {"read", "swap", "write"}
