@@ -5,13 +5,31 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Key
 
 from alrl_jax import sharding
 from alrl_jax.metrics import TrainingDiverged
 from alrl_jax.tasks.task import Trainable
 
 PyTree = Any
+
+
+def first_state(
+    task: Trainable, key: Key[Array, ""], pretrained: PyTree, abstract: PyTree
+) -> PyTree:
+    """The state before the first update, made where it lies.
+
+    Args:
+        task: gives it.
+        key: seeds it.
+        pretrained: what ``task.load_pretrained`` returned, on the devices.
+        abstract: the state as ``jax.ShapeDtypeStruct`` leaves with shardings.
+    """
+    leaves, structure = jax.tree.flatten(abstract)
+    where = [leaf.sharding for leaf in leaves]
+    # Lists, for the reason that ``lower_step`` gives.
+    init = jax.jit(lambda *values: jax.tree.leaves(task.init(*values)), out_shardings=where)
+    return jax.tree.unflatten(structure, init(key, pretrained))
 
 
 def compile_step(
@@ -70,7 +88,8 @@ def lower_step(
             raise TypeError(f"{type(task).__name__}.step changed the structure of the state")
         return new_leaves, metrics
 
-    jitted = jax.jit(step, donate_argnums=0, out_shardings=sharding.replicated(mesh))
+    where = [sharding.state_sharding(mesh, leaf.shape) for leaf in state_leaves]
+    jitted = jax.jit(step, donate_argnums=0, out_shardings=(where, sharding.replicated(mesh)))
     return jitted.lower(state_leaves, other_leaves)
 
 
