@@ -59,6 +59,7 @@ def write_config(name: str, steps: int, faces: Path, identity: Path, path: Path)
         "sample_every": 0,
         "optimizer__algorithm": "adam",
         "optimizer__beta1": 0.0,
+        "optimizer__decay": False,  # so that a run can be made longer
         "data__source": "folder",
         "data__path": str(faces),
         **TASKS[name],

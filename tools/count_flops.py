@@ -10,10 +10,8 @@ from typing import Any
 
 from jax.extend import core
 
-Jaxpr = core.Jaxpr
 
-
-def count_flops(program: core.ClosedJaxpr | Jaxpr) -> float | None:
+def count_flops(program: core.ClosedJaxpr | core.Jaxpr) -> float | None:
     """Operations of all convolutions and matrix products of a program.
 
     Loops of known length count as often as they run, and of branches the dearest counts.
@@ -45,7 +43,7 @@ def _count(equation: Any) -> float | None:
 def _programs(value: Any) -> list[Any]:
     """Programs among the parameters of an operation: called functions, bodies, branches."""
     several = value if isinstance(value, tuple | list) else [value]
-    return [each for each in several if isinstance(each, core.ClosedJaxpr | Jaxpr)]
+    return [each for each in several if isinstance(each, core.ClosedJaxpr | core.Jaxpr)]
 
 
 def _dot(equation: Any) -> float:

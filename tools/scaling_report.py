@@ -127,7 +127,7 @@ def compiled_collectives(abstract: AbstractRun, shards: int) -> dict[str, dict[s
     frozen = placed(abstract.frozen, sharding.replicated(mesh))
     batch = placed(abstract.batch, sharding.batch_sharding(mesh))
     lowered = lower_step(abstract.task, abstract.phases()[0], mesh, state, frozen, batch)
-    return collective_bytes(lowered.compile().as_text())
+    return collective_bytes(lowered.compile().as_text() or "")
 
 
 def placed(tree: PyTree, where: jax.sharding.Sharding) -> PyTree:
