@@ -250,7 +250,7 @@ class _Run:
 
     def _save(self, step: int) -> None:
         self.window.collect()
-        check_finite(self.state, step)
+        check_finite(self.mesh, self.state, step)
         metadata = {"iterator": self.batches.get_state(), "window": self.window.get_state()}
         self.checkpointer.save(step, self.state, metadata)
 

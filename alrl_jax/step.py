@@ -1,6 +1,7 @@
 """One update on the devices: its compilation, and a look at its result."""
 
-from collections.abc import Hashable
+import functools
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
@@ -93,13 +94,23 @@ def lower_step(
     return jitted.lower(state_leaves, other_leaves)
 
 
-@jax.jit
 def _finite_leaves(leaves: list[Array]) -> Bool[Array, " n"]:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
 
 
-def check_finite(state: PyTree, step: int) -> None:
+@functools.cache
+def _jitted_finite_leaves(mesh: jax.sharding.Mesh) -> Callable[[list[Array]], Array]:
+    """Every process sees the whole answer, wherever the leaves lie."""
+    return jax.jit(_finite_leaves, out_shardings=sharding.replicated(mesh))
+
+
+def check_finite(mesh: jax.sharding.Mesh, state: PyTree, step: int) -> None:
     """Refuses a state with infinities: the metrics of an update do not show what it wrote.
+
+    Args:
+        mesh: devices on which the state lies.
+        state: what is looked at.
+        step: its number, to be told.
 
     Raises:
         TrainingDiverged: naming the first array that is not finite.
@@ -109,7 +120,7 @@ def check_finite(state: PyTree, step: int) -> None:
         for path, leaf in jax.tree.leaves_with_path(state)
         if jnp.issubdtype(leaf.dtype, jnp.floating)
     ]
-    finite = jax.device_get(_finite_leaves([leaf for _, leaf in leaves]))
+    finite = jax.device_get(_jitted_finite_leaves(mesh)([leaf for _, leaf in leaves]))
     for (path, _), good in zip(leaves, finite, strict=True):
         if not good:
             name = jax.tree_util.keystr(path)

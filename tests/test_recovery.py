@@ -84,6 +84,7 @@ def identity_config(folder: Path) -> dict[str, Any]:
         "log_every": 3,
         "checkpoint_every": 2,
         "sample_every": 0,
+        "optimizer__decay": False,  # else rates depend on the number of steps
         "losses__arcface": 1.0,
         "data__num_identities": 24,
         "data__source": "folder",
