@@ -6,9 +6,10 @@ array (the data iterator, sums of metrics). Orbax writes to a temporary name and
 directory with a plain number is complete.
 """
 
+import contextlib
 import dataclasses
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -56,6 +57,7 @@ class Checkpointer:
         self._workdir = Path(workdir).absolute()
         self._keep = keep
         self._pending: ocp.AsyncResponse[bool] | None = None
+        self._saving = 0
         self._manager = self._open()
 
     def __enter__(self) -> "Checkpointer":
@@ -84,17 +86,27 @@ class Checkpointer:
             step: finished updates, the name of the checkpoint.
             state: dataclass or dictionary of array trees.
             metadata: JSON object saved with it.
+
+        Raises:
+            UserError: if this save, or the one before, cannot be written.
         """
         self.wait()
-        self._pending = self._manager.save_async(
-            step, _fields(state), force=True, custom_metadata={_METADATA: metadata}
-        )
+        with self._told(step):
+            self._pending = self._manager.save_async(
+                step, _fields(state), force=True, custom_metadata={_METADATA: metadata}
+            )
+        self._saving = step
 
     def wait(self) -> None:
-        """Waits for the save in progress; an error of its thread is raised here."""
+        """Waits for the save in progress.
+
+        Raises:
+            UserError: if it cannot be written, as on a full disk.
+        """
         pending, self._pending = self._pending, None
         if pending is not None:
-            pending.result()
+            with self._told(self._saving):
+                pending.result()
 
     def restore(self, abstract_state: PyTree) -> Restored | None:
         """Reads the newest checkpoint that can be read.
@@ -141,6 +153,21 @@ class Checkpointer:
     @property
     def _directory(self) -> Path:
         return self._workdir / DIRECTORY
+
+    @contextlib.contextmanager
+    def _told(self, step: int) -> Iterator[None]:
+        """Tells of a save that failed; what was saved before it stays."""
+        try:
+            yield
+        # As in ``restore``: errors of files pass as they are, or as what their library makes of it.
+        except Exception as error:
+            good = newest_step(self._workdir)
+            kept = "there is none yet" if good is None else f"checkpoint {good} is good"
+            raise UserError(
+                f"got {self._directory}, where checkpoint {step} cannot be written "
+                f"({_reason(error)}); expected a disk with room that can be written; {kept}; make "
+                "room and start again"
+            ) from error
 
     def _open(self) -> ocp.training.Checkpointer:
         keep: Any = ocp.training.preservation_policies.LatestN(self._keep)

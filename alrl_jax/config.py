@@ -158,7 +158,8 @@ class Config:
     ``compute_dtype`` is that of the convolutions of the StyleGAN2 networks and of an ``ir_se``
     encoder; ``remat`` says what their backward pass keeps of a block (``REMAT_POLICIES``).
     ``loss_resolution``: side to which images are pooled before the losses of task ``swap`` look at
-    them; the discriminator sees them whole. 0: not pooled.
+    them; the discriminator sees them whole. 0: not pooled. ``parameter_shards``: devices that share
+    one copy of parameters, averages and optimiser states; 1: every device has its own.
     """
 
     task: str = "swap"
@@ -173,6 +174,7 @@ class Config:
     keep_checkpoints: int = 2
     compute_dtype: str = "float32"
     remat: str = "none"
+    parameter_shards: int = 1
     data: DataConfig = DataConfig()
     generator: GeneratorConfig = GeneratorConfig()
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
@@ -297,6 +299,7 @@ _RULES: tuple[_Rule, ...] = (
     ("sample_every", _not_negative, "0 (never) or more"),
     ("keep_checkpoints", _positive, "a number above 0"),
     ("compute_dtype", _one_of(COMPUTE_DTYPES), f"one of {COMPUTE_DTYPES}"),
+    ("parameter_shards", _positive, "a number above 0"),
     ("data.source", _one_of(SOURCES), f"one of {SOURCES}"),
     ("data.identities", _one_of(("image", "folder")), "one of ('image', 'folder')"),
     ("data.num_identities", lambda n: n >= 2, "2 or more"),

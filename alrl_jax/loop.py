@@ -22,7 +22,7 @@ from tqdm import tqdm
 from alrl_jax import sharding
 from alrl_jax.checkpoint import Checkpointer
 from alrl_jax.metrics import MetricLog, MetricWindow, TrainingDiverged
-from alrl_jax.step import check_finite, compile_step
+from alrl_jax.step import check_finite, compile_step, first_state
 from alrl_jax.tasks.task import Trainable
 
 PyTree = Any
@@ -169,12 +169,12 @@ class _Run:
             self.batches.set_state(begin)
         self.frozen = sharding.replicate(self.mesh, self.task.load_frozen())
         pretrained = sharding.replicate(self.mesh, self.task.load_pretrained())
-        arguments = (jax.random.key(seed), pretrained)
-        abstract = jax.eval_shape(self.task.init, *arguments)
-        restored = self.checkpointer.restore(sharding.abstract_replicated(self.mesh, abstract))
+        key = jax.random.key(seed)
+        shapes = jax.eval_shape(self.task.init, key, pretrained)
+        abstract = sharding.abstract_state(self.mesh, shapes)
+        restored = self.checkpointer.restore(abstract)
         if restored is None:
-            layout = sharding.replicated(self.mesh)
-            self.state = jax.jit(self.task.init, out_shardings=layout)(*arguments)
+            self.state = first_state(self.task, key, pretrained, abstract)
             first = 0
         else:
             self.state = restored.state
@@ -250,7 +250,7 @@ class _Run:
 
     def _save(self, step: int) -> None:
         self.window.collect()
-        check_finite(self.state, step)
+        check_finite(self.mesh, self.state, step)
         metadata = {"iterator": self.batches.get_state(), "window": self.window.get_state()}
         self.checkpointer.save(step, self.state, metadata)
 
@@ -317,11 +317,13 @@ def _report_start(
         name: sum(leaf.size for leaf in jax.tree.leaves(tree))
         for name, tree in state.params.items()
     }
-    used = sum(leaf.nbytes for leaf in jax.tree.leaves((state, frozen))) / 2**20
+    kept = {"state": state, "frozen networks": frozen}
+    sizes_kept = {name: sharding.bytes_per_device(tree) / 2**20 for name, tree in kept.items()}
     parts = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+    held = ", ".join(f"{size:.1f} MiB of {name}" for name, size in sizes_kept.items())
     device = mesh.devices.flat[0]
     _say(
-        f"{sum(sizes.values()):,} parameters ({parts}); state and frozen networks {used:.0f} MiB; "
+        f"{sum(sizes.values()):,} parameters ({parts}); a device keeps {held}; "
         f"{mesh.size} x {device.device_kind} ({device.platform}); batch {schedule.batch_size}; "
         f"steps {first} to {schedule.num_steps}"
     )

@@ -1,6 +1,7 @@
 """What training tells: log lines, ``metrics.jsonl``, TensorBoard, pictures. The only place that
 knows clu."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -14,6 +15,8 @@ import numpy as np
 from absl import logging
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
+
+from alrl_jax.errors import UserError
 
 FILE_NAME = "metrics.jsonl"
 SAMPLES = "samples"
@@ -62,10 +65,20 @@ class MetricLog:
         self.close()
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Adds one line, and makes sure that it is in the file when this returns."""
+        """Adds one line, and makes sure that it is in the file when this returns.
+
+        Raises:
+            UserError: if it cannot be written, as on a full disk.
+        """
         if self._file is not None:
-            self._file.write(json.dumps({"step": step, **values}) + "\n")
-            self._file.flush()
+            try:
+                self._file.write(json.dumps({"step": step, **values}) + "\n")
+                self._file.flush()
+            except OSError as error:
+                raise UserError(
+                    f"got {self._workdir / FILE_NAME}, to which step {step} cannot be written "
+                    f"({error.strerror}); expected a disk with room; make room and start again"
+                ) from error
         if self._writer is not None:
             self._writer.write_scalars(step, dict(values))
             self._writer.flush()
@@ -86,7 +99,9 @@ class MetricLog:
     def close(self) -> None:
         """Flushes and closes the files."""
         if self._file is not None:
-            self._file.close()
+            # What a full disk leaves in the buffer has been told of.
+            with contextlib.suppress(OSError):
+                self._file.close()
         if self._writer is not None:
             self._writer.close()
 

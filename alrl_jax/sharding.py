@@ -1,7 +1,9 @@
 """Devices and how arrays lie on them: the only place that knows meshes.
 
-Training is data parallel: a batch is split along its first axis over all devices, everything else
-is replicated.
+Training is data parallel: a batch is split along its first axis over all devices. The state is
+replicated, or split over groups of ``parameter_shards`` neighbouring devices, each of which then
+keeps a part of every large array and gathers the rest when it is needed. Everything else is
+replicated.
 """
 
 from collections.abc import Sequence
@@ -15,33 +17,69 @@ from alrl_jax.errors import UserError
 
 PyTree = Any
 
-AXIS = "data"
-"""Name of the only mesh axis."""
+AXES = ("data", "parameters")
+"""Names of the mesh axes: groups of devices, and devices of a group."""
+
+SMALLEST_SPLIT = 2**11
+"""Numbers in an array that is worth splitting; gathering costs more than smaller ones take up."""
 
 
-def make_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """A one-dimensional mesh.
+def make_mesh(devices: Sequence[Any] | None = None, parameter_shards: int = 1) -> Mesh:
+    """A mesh of groups of devices.
 
     Args:
         devices: the ``jax.Device`` objects to use; None means all, those of other processes
             included.
+        parameter_shards: devices among which a state is split.
 
     Returns:
-        A mesh with the axis ``AXIS``, along which batches are split.
+        A mesh with the axes ``AXES``; batches are split along both.
+
+    Raises:
+        UserError: if the devices do not make whole groups.
     """
     devices = jax.devices() if devices is None else list(devices)
-    # Linen layers carry no output shardings, so the axis has to be automatic.
-    return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+    if len(devices) % parameter_shards:
+        raise UserError(
+            f"parameter_shards is {parameter_shards}; expected a divisor of the {len(devices)} "
+            "devices; set --config.parameter_shards=1"
+        )
+    shape = (len(devices) // parameter_shards, parameter_shards)
+    # Linen layers carry no output shardings, so the axes have to be automatic.
+    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 2, devices=devices)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The sharding of parameters and metrics: a full copy on every device."""
+    """The sharding of frozen networks and metrics: a full copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The sharding of batches: the first axis is split over the devices."""
-    return NamedSharding(mesh, PartitionSpec(AXIS))
+    return NamedSharding(mesh, PartitionSpec(AXES))
+
+
+def state_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
+    """How an array of a state lies: a large one is split along its longest axis that can be.
+
+    Args:
+        mesh: see ``make_mesh``; on groups of one device all is replicated.
+        shape: of the whole array.
+    """
+    shards = mesh.shape[AXES[1]]
+    lengths = [length if length % shards == 0 else 0 for length in shape]
+    if shards == 1 or np.prod(shape) < SMALLEST_SPLIT or not any(lengths):
+        return replicated(mesh)
+    axis = int(np.argmax(lengths))
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, AXES[1]))
+
+
+def bytes_per_device(tree: PyTree) -> int:
+    """What one device keeps of a tree of arrays."""
+    return sum(
+        int(np.prod(leaf.sharding.shard_shape(leaf.shape))) * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(tree)
+    )
 
 
 def check_batch_size(batch_size: int, mesh: Mesh) -> None:
@@ -83,7 +121,14 @@ def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
     )
 
 
-def abstract_replicated(mesh: Mesh, tree: PyTree) -> PyTree:
-    """Shapes and types of a tree, as replicated over the mesh: what a checkpoint restores into."""
-    sharding = replicated(mesh)
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+def abstract_state(mesh: Mesh, state: PyTree) -> PyTree:
+    """Shapes and types of a state as it lies on the mesh: what a checkpoint restores into."""
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=state_sharding(mesh, x.shape)),
+        state,
+    )
+
+
+def place_state(mesh: Mesh, state: PyTree) -> PyTree:
+    """Puts host arrays where a state lies; every process must hold the same values."""
+    return jax.tree.map(lambda x: jax.device_put(x, state_sharding(mesh, x.shape)), state)

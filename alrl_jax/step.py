@@ -1,17 +1,36 @@
 """One update on the devices: its compilation, and a look at its result."""
 
-from collections.abc import Hashable
+import functools
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool
+from jaxtyping import Array, Bool, Key
 
 from alrl_jax import sharding
 from alrl_jax.metrics import TrainingDiverged
 from alrl_jax.tasks.task import Trainable
 
 PyTree = Any
+
+
+def first_state(
+    task: Trainable, key: Key[Array, ""], pretrained: PyTree, abstract: PyTree
+) -> PyTree:
+    """The state before the first update, made where it lies.
+
+    Args:
+        task: gives it.
+        key: seeds it.
+        pretrained: what ``task.load_pretrained`` returned, on the devices.
+        abstract: the state as ``jax.ShapeDtypeStruct`` leaves with shardings.
+    """
+    leaves, structure = jax.tree.flatten(abstract)
+    where = [leaf.sharding for leaf in leaves]
+    # Lists, for the reason that ``lower_step`` gives.
+    init = jax.jit(lambda *values: jax.tree.leaves(task.init(*values)), out_shardings=where)
+    return jax.tree.unflatten(structure, init(key, pretrained))
 
 
 def compile_step(
@@ -70,17 +89,28 @@ def lower_step(
             raise TypeError(f"{type(task).__name__}.step changed the structure of the state")
         return new_leaves, metrics
 
-    jitted = jax.jit(step, donate_argnums=0, out_shardings=sharding.replicated(mesh))
+    where = [sharding.state_sharding(mesh, leaf.shape) for leaf in state_leaves]
+    jitted = jax.jit(step, donate_argnums=0, out_shardings=(where, sharding.replicated(mesh)))
     return jitted.lower(state_leaves, other_leaves)
 
 
-@jax.jit
 def _finite_leaves(leaves: list[Array]) -> Bool[Array, " n"]:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
 
 
-def check_finite(state: PyTree, step: int) -> None:
+@functools.cache
+def _jitted_finite_leaves(mesh: jax.sharding.Mesh) -> Callable[[list[Array]], Array]:
+    """Every process sees the whole answer, wherever the leaves lie."""
+    return jax.jit(_finite_leaves, out_shardings=sharding.replicated(mesh))
+
+
+def check_finite(mesh: jax.sharding.Mesh, state: PyTree, step: int) -> None:
     """Refuses a state with infinities: the metrics of an update do not show what it wrote.
+
+    Args:
+        mesh: devices on which the state lies.
+        state: what is looked at.
+        step: its number, to be told.
 
     Raises:
         TrainingDiverged: naming the first array that is not finite.
@@ -90,7 +120,7 @@ def check_finite(state: PyTree, step: int) -> None:
         for path, leaf in jax.tree.leaves_with_path(state)
         if jnp.issubdtype(leaf.dtype, jnp.floating)
     ]
-    finite = jax.device_get(_finite_leaves([leaf for _, leaf in leaves]))
+    finite = jax.device_get(_jitted_finite_leaves(mesh)([leaf for _, leaf in leaves]))
     for (path, _), good in zip(leaves, finite, strict=True):
         if not good:
             name = jax.tree_util.keystr(path)

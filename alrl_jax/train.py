@@ -2,6 +2,8 @@
 
 ``--config.FIELD=VALUE`` overrides a field. Started again with the same directory, it goes on from
 the newest checkpoint; a finished run ends at once. SIGTERM and SIGINT save and end with status 0.
+Several processes train as one where a cluster (``--distributed``) or the flags
+``--coordinator_address``, ``--num_processes`` and ``--process_id`` bring them together.
 """
 
 import os
@@ -27,6 +29,8 @@ from alrl_jax.errors import UserError
 from alrl_jax.loop import Batches, Schedule, fit
 from alrl_jax.metrics import TrainingDiverged
 from alrl_jax.model_card import write_card
+from alrl_jax.processes import CLUSTERS, connect, meeting
+from alrl_jax.sharding import make_mesh
 from alrl_jax.tasks import make_task
 from alrl_jax.workdir import open_workdir
 
@@ -56,7 +60,8 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
         batches = open_batches(config, task.batch_kind)
         if jax.process_index() == 0:
             lineage.write_origin(workdir, origin(config, command))
-        step = fit(task, batches, workdir, schedule(config), config.seed)
+        mesh = make_mesh(parameter_shards=config.parameter_shards)
+        step = fit(task, batches, workdir, schedule(config), config.seed, mesh)
         if jax.process_index() == 0:
             write_card(workdir)
         return step
@@ -142,12 +147,13 @@ def open_batches(config: Config, kind: str) -> Batches:
 def main(argv: Sequence[str]) -> int:
     """Reads the flags and trains; the exit status is 1 where training diverged."""
     logging.set_verbosity(logging.INFO)
-    if flags.FLAGS.distributed:
-        jax.distributed.initialize()
-    config = Config.from_dict(flags.FLAGS.config.to_dict())
+    values = flags.FLAGS
+    config = Config.from_dict(values.config.to_dict())
+    by_hand = meeting(values.coordinator_address, values.num_processes, values.process_id)
+    connect(values.distributed, by_hand)
     try:
         command = shlex.join(["python", "-m", "alrl_jax.train", *sys.argv[1:]])
-        train(config, Path(flags.FLAGS.workdir), command)
+        train(config, Path(values.workdir), command)
     except TrainingDiverged as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -158,9 +164,12 @@ def cli() -> NoReturn:
     """The console script; flags are defined here, as other commands have some of the same name."""
     config_flags.DEFINE_config_file("config", lock_config=True, help_string="A file of configs/.")
     flags.DEFINE_string("workdir", None, "Directory of the run.")
-    flags.DEFINE_boolean(
-        "distributed", False, "Train together with the other processes that the cluster started."
+    flags.DEFINE_enum(
+        "distributed", None, list(CLUSTERS), "Train with the other processes of this cluster."
     )
+    flags.DEFINE_string("coordinator_address", None, "By hand: HOST:PORT of process 0.")
+    flags.DEFINE_integer("num_processes", None, "By hand: how many train together.", lower_bound=1)
+    flags.DEFINE_integer("process_id", None, "By hand: number of this one.", lower_bound=0)
     flags.mark_flags_as_required(["config", "workdir"])
     run(main)
 

@@ -21,6 +21,7 @@ MAY_CHANGE = frozenset(
         "checkpoint_every",
         "sample_every",
         "keep_checkpoints",
+        "parameter_shards",
         "data.path",
     }
 )

@@ -45,7 +45,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("data",),
     ("convert.*",),
     ("convert",),
-    ("sharding", "checkpoint", "metrics"),
+    ("sharding", "checkpoint", "metrics", "processes"),
     ("model_card",),
     ("step",),
     ("loop",),

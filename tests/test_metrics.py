@@ -1,4 +1,5 @@
 import json
+import resource
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alrl_jax.errors import UserError
 from alrl_jax.metrics import (
     MetricLog,
     MetricWindow,
@@ -41,6 +43,23 @@ def test_line_that_a_killed_run_left_is_dropped(tmp_path: Path) -> None:
     with MetricLog(tmp_path, 4) as log:
         log.write(6, {"a": 3.0})
     assert [line["step"] for line in read_metrics(tmp_path)] == [2, 6]
+
+
+def test_a_disk_without_room_is_told(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with MetricLog(tmp_path, 0) as log:
+        log.write(2, {"a": 1.0})
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (30, limits[1]))
+            with pytest.raises(UserError, match="metrics.jsonl, to which step 4 cannot be written"):
+                log.write(4, {"a": 2.0})
+                log.write(4, {"a": 2.0})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with MetricLog(tmp_path, 2) as log:
+        log.write(4, {"a": 3.0})
+    assert read_metrics(tmp_path) == [{"step": 2, "a": 1.0}, {"step": 4, "a": 3.0}]
 
 
 def test_other_processes_write_nothing(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from alrl_jax.errors import UserError
 def test_mesh_holds_every_device_on_an_automatic_axis() -> None:
     mesh = sharding.make_mesh()
     assert list(mesh.devices.flat) == jax.devices()
-    assert mesh.axis_names == (sharding.AXIS,)
-    assert mesh.axis_types == (AxisType.Auto,)
+    assert mesh.axis_names == sharding.AXES
+    assert mesh.axis_types == (AxisType.Auto,) * 2
 
 
 def test_mesh_of_chosen_devices() -> None:
@@ -28,7 +28,7 @@ def test_batch_is_split_along_its_first_axis() -> None:
     }
     placed = sharding.shard_batch(mesh, batch)
     for name, values in batch.items():
-        assert placed[name].sharding.spec == PartitionSpec(sharding.AXIS)
+        assert placed[name].sharding.spec == PartitionSpec(sharding.AXES)
         assert placed[name].dtype == values.dtype
         np.testing.assert_array_equal(placed[name], values)
     shards = placed["image"].addressable_shards
@@ -45,9 +45,35 @@ def test_replicated_arrays_are_whole_on_every_device() -> None:
 
 def test_abstract_tree_keeps_shapes_and_types() -> None:
     mesh = sharding.make_mesh()
-    leaf = sharding.abstract_replicated(mesh, [jax.ShapeDtypeStruct((2, 3), np.int32)])[0]
+    leaf = sharding.abstract_state(mesh, [jax.ShapeDtypeStruct((2, 3), np.int32)])[0]
     assert (leaf.shape, leaf.dtype) == ((2, 3), np.int32)
     assert leaf.sharding == sharding.replicated(mesh)
+
+
+def test_large_arrays_of_a_state_are_split() -> None:
+    mesh = sharding.make_mesh(parameter_shards=4)
+    shape = jax.ShapeDtypeStruct
+    state = {
+        "kernel": shape((3, 3, 64, 128), np.float32),
+        "square": shape((64, 64), np.float32),
+        "odd": shape((51, 51), np.float32),
+        "bias": shape((128,), np.float32),
+    }
+    specs = {k: tuple(sharding.state_sharding(mesh, v.shape).spec) for k, v in state.items()}
+    split = sharding.AXES[1]
+    expected = {"kernel": (None, None, None, split), "square": (split,), "odd": (), "bias": ()}
+    assert specs == expected
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
+    placed = sharding.place_state(mesh, zeros)
+    whole = 4 * (51 * 51 + 128)
+    assert sharding.bytes_per_device(placed) == whole + 4 * (9 * 64 * 128 + 64 * 64) // 4
+    alone = sharding.place_state(sharding.make_mesh(), zeros)
+    assert sharding.bytes_per_device(alone) == whole + 4 * (9 * 64 * 128 + 64 * 64)
+
+
+def test_devices_have_to_make_whole_groups() -> None:
+    with pytest.raises(UserError, match="parameter_shards is 3; expected a divisor of the 8 dev"):
+        sharding.make_mesh(parameter_shards=3)
 
 
 def test_batch_size_has_to_fit_the_devices() -> None:

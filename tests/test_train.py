@@ -97,7 +97,7 @@ def test_diverged_training_ends_with_status_1(
 
     class Flags:
         workdir = str(tmp_path)
-        distributed = False
+        distributed = coordinator_address = num_processes = process_id = None
         config = type("Values", (), {"to_dict": lambda self: VALUES})()
 
     monkeypatch.setattr(train_module.flags, "FLAGS", Flags())

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,6 +20,11 @@ from alrl_jax.metrics import TrainingDiverged, read_metrics
 from tests.damage import after_damage, damage
 from tests.fake_task import FakeBatches, FakeTask, schedule
 
+LIMITED = """
+import resource, runpy
+resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0}))
+runpy.run_module("tests.fake_task", run_name="__main__", alter_sys=True)
+"""
 FIELDS = ("step", "params", "ema", "opt_state")
 
 
@@ -93,6 +99,18 @@ def test_resumes_on_other_devices(tmp_path: Path) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), parts, whole)
 
 
+def test_a_clock_that_jumps_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path / "whole", 8)
+    now, year = time.time, 365 * 86400.0
+    for stop, offset in ((3, year), (5, -year), (8, 0.0)):
+        monkeypatch.setattr(time, "time", lambda offset=offset: now() + offset)
+        train(tmp_path / "parts", stop)
+    assert_same_run(tmp_path / "whole", tmp_path / "parts")
+    assert newest_step(tmp_path / "parts") == 8
+
+
 @after_damage
 def test_damaged_checkpoint_costs_only_its_steps(tmp_path: Path) -> None:
     train(tmp_path / "whole", 8)
@@ -157,10 +175,16 @@ def test_signal_finishes_the_step_and_saves(tmp_path: Path, number: signal.Signa
     assert_same_run(tmp_path, tmp_path.parent / "whole")
 
 
-def start_program(workdir: Path, num_steps: int, *processes: str) -> subprocess.Popen[str]:
+def start_program(
+    workdir: Path, num_steps: int, *processes: str, largest_file: int | None = None
+) -> subprocess.Popen[str]:
+    """The fake task in a process, which may write files of so many bytes at most."""
+    program = ["-m", "tests.fake_task"]
+    if largest_file is not None:
+        program = ["-c", LIMITED.format(largest_file)]
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "tests.fake_task", str(workdir), str(num_steps), *processes],
+        [sys.executable, *program, str(workdir), str(num_steps), *processes],
         cwd=Path(__file__).parent.parent,
         env=environment,
         stdout=subprocess.PIPE,
@@ -187,6 +211,19 @@ def test_killed_program_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None
     train(tmp_path / "killed", step + 5, mesh=one)
     train(tmp_path / "whole", step + 5, mesh=one)
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_disk_without_room_is_told(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for a full disk: writing fails in the same places."""
+    process = start_program(tmp_path / "run", 1000, largest_file=400)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    message = "UserError: got .*checkpoints, where checkpoint 2 cannot be written .*there is none"
+    assert re.search(message, errors), errors[-3000:]
+    assert newest_step(tmp_path / "run") is None
+    train(tmp_path / "run", 6)
+    train(tmp_path / "whole", 6)
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 def test_terminated_program_saves_and_ends_well(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 Every row runs on one device of the machine and is set against what that device can do: the rate
 of a large matrix product (float32, JAX's default precision) and of a large copy. Floating-point
-operations are XLA's count for the program before optimisation; the renderer loops as long as its
-data need, so there is none and it gets null. Each row is the median of repeated calls after
-compilation. ``cpu_busy_share`` is what this process used of all cores meanwhile, and
-``cpu_seconds_per_image`` what an image took of them. ``infer_64`` goes from files to files; beside
-it stands what the device alone does, as the share of its rate that is reached
-(``fraction_of_device``) and its own ``device_cpu_seconds_per_image``.
+operations are XLA's count for the program before optimisation, beside them those of its products
+alone, counted from shapes (``tools.count_flops``); the renderer loops as long as its data need, so
+there are none and it gets null. Bytes are what the compiled program reads and writes, by XLA's
+count; ``tools.roofline`` draws both. Each row is the median of repeated calls after compilation.
+``cpu_busy_share`` is what this process used of all cores meanwhile, and ``cpu_seconds_per_image``
+what an image took of them. ``infer_64`` goes from files to files; beside it stands what the device
+alone does, as the share of its rate that is reached (``fraction_of_device``) and its own
+``device_cpu_seconds_per_image``.
 """
 
 import dataclasses
@@ -20,7 +22,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,6 +47,7 @@ from alrl_jax.sharding import make_mesh, replicate, replicated, shard_batch
 from alrl_jax.step import compile_step
 from alrl_jax.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
+from tools.count_flops import count_flops
 
 MATMUL_SIZE = {"cpu": 2048}
 ACCELERATOR_MATMUL_SIZE = 8192
@@ -62,15 +65,32 @@ class Work:
         call: does the work once and returns what to wait for.
         images: images a call handles.
         flops: floating-point operations of a call, None where they cannot be counted.
-        copied_bytes: bytes a call must at least move, for work that only moves them.
+        product_flops: those of convolutions and matrix products, from shapes.
+        moved_bytes: bytes that a call reads and writes.
         device: does what the device does in a call, and no more.
     """
 
     call: Callable[[], Any]
     images: int
     flops: float | None = None
-    copied_bytes: float | None = None
+    product_flops: float | None = None
+    moved_bytes: float | None = None
     device: Callable[[], Any] | None = None
+
+
+def program(traced: jax.stages.Traced, images: int, call: Callable[[Any], Any]) -> Work:
+    """Work of one program.
+
+    Args:
+        traced: the program.
+        images: images a call handles.
+        call: runs it, given what it compiled to.
+    """
+    lowered = traced.lower()
+    compiled = lowered.compile()
+    return Work(
+        lambda: call(compiled), images, _flops(lowered), count_flops(traced.jaxpr), _bytes(compiled)
+    )
 
 
 def renderer(resolution: int, batch: int) -> Work:
@@ -100,7 +120,7 @@ def synthesis(resolution: int, batch: int, width: int, channel_base: int) -> Wor
     variables = jax.jit(generator.init)(jax.random.key(1), z)
     ws = generator.apply(variables, z, method="map")
     function = jax.jit(lambda v, codes: generator.apply(v, codes, method="synthesize"))
-    return Work(lambda: function(variables, ws), batch, _flops(function.lower(variables, ws)))
+    return program(function.trace(variables, ws), batch, lambda run: run(variables, ws))
 
 
 def input_pipeline(resolution: int, batch: int) -> Work:
@@ -110,7 +130,7 @@ def input_pipeline(resolution: int, batch: int) -> Work:
         source, kind="pairs", batch_size=batch, seed=0, same_identity_share=0.5, flip=True
     )
     moved = sum(leaf.nbytes for leaf in jax.tree.leaves(next(batches)))
-    return Work(lambda: next(batches), 2 * batch, copied_bytes=moved)
+    return Work(lambda: next(batches), 2 * batch, moved_bytes=moved)
 
 
 def training(config_file: str) -> Work:
@@ -125,8 +145,8 @@ def training(config_file: str) -> Work:
     cycle = [task.phase(step) for step in range(LAZY_CYCLE)]
     cycle = cycle[:1] if len(set(cycle)) == 1 else cycle
     compiled = {p: compile_step(task, p, mesh, state, frozen, batch) for p in dict.fromkeys(cycle)}
-    counted = jax.jit(task.step, static_argnums=3)
-    flops = {phase: _flops(counted.lower(state, frozen, batch, phase)) for phase in compiled}
+    step = jax.jit(task.step, static_argnums=3)
+    traced = {phase: step.trace(state, frozen, batch, phase) for phase in compiled}
     leaves = jax.tree.leaves(state)
     others = jax.tree.leaves((frozen, batch))
 
@@ -137,9 +157,13 @@ def training(config_file: str) -> Work:
             leaves, metrics = compiled[phase](leaves, others)
         return leaves, metrics
 
-    counts = [count for phase in cycle if (count := flops[phase]) is not None]
-    total = sum(counts) if len(counts) == len(cycle) else None
-    return Work(call, len(cycle) * config.batch_size, total)
+    return Work(
+        call,
+        len(cycle) * config.batch_size,
+        _total(cycle, {phase: _flops(each.lower()) for phase, each in traced.items()}),
+        _total(cycle, {phase: count_flops(each.jaxpr) for phase, each in traced.items()}),
+        _total(cycle, {phase: _bytes(each) for phase, each in compiled.items()}),
+    )
 
 
 def swaps(model: str, batch: int) -> Work:
@@ -148,8 +172,8 @@ def swaps(model: str, batch: int) -> Work:
     faces = _batch("pairs", batch, 64)
     assert isinstance(faces, PairBatch)
     source, target = faces.source.image, faces.target.image
-    flops = _flops(jax.jit(swapper.swap).lower(source, target))
-    return Work(lambda: swapper.swap(source, target).image, batch, flops)
+    traced = jax.jit(swapper.swap).trace(source, target)
+    return program(traced, batch, lambda _: swapper.swap(source, target).image)
 
 
 def inference(model: str, batch: int, pictures: int) -> Work:
@@ -192,6 +216,7 @@ ROWS: dict[str, Callable[[], Work]] = {
     "renderer_64": lambda: renderer(64, batch=16),
     "synthesis_64": lambda: synthesis(64, batch=16, width=64, channel_base=1024),
     "synthesis_256": lambda: synthesis(256, batch=4, width=512, channel_base=16384),
+    "synthesis_1024": lambda: synthesis(1024, batch=1, width=512, channel_base=32768),
     "input_64": lambda: input_pipeline(64, batch=16),
     "train_generator_64": lambda: training("generator_64.py"),
     "train_identity_64": lambda: training("identity_64.py"),
@@ -242,19 +267,25 @@ def _measured(name: str, work: Work, seconds: float, ceilings: dict[str, float])
 
 
 def _row(name: str, work: Work, seconds: float, ceilings: dict[str, float]) -> dict[str, Any]:
-    fraction = None
-    if work.flops is not None:
-        fraction = work.flops / seconds / ceilings["matmul_flops"]
-    elif work.copied_bytes is not None:
-        fraction = work.copied_bytes / seconds / ceilings["copy_bytes_per_second"]
+    flops, moved = work.flops, work.moved_bytes
+    matmul = _share(flops, seconds * ceilings["matmul_flops"])
+    copy = _share(moved, seconds * ceilings["copy_bytes_per_second"])
     return {
         "name": name,
         "images_per_second": work.images / seconds,
-        "flops_per_image": None if work.flops is None else work.flops / work.images,
-        "bytes_per_image": None if work.copied_bytes is None else work.copied_bytes / work.images,
-        "fraction_of_ceiling": fraction,
+        "flops_per_image": _share(flops, work.images),
+        "product_flops_per_image": _share(work.product_flops, work.images),
+        "products_of_flops": None if flops is None else _share(work.product_flops, flops),
+        "bytes_per_image": _share(moved, work.images),
+        "fraction_of_matmul": matmul,
+        "fraction_of_copy": copy,
+        "fraction_of_ceiling": copy if matmul is None else matmul,
         "images_per_call": work.images,
     }
+
+
+def _share(part: float | None, whole: float) -> float | None:
+    return None if part is None else part / whole
 
 
 def _median_seconds(call: Callable[[], Any], seconds: float) -> float:
@@ -276,6 +307,18 @@ def _flops(lowered: jax.stages.Lowered) -> float | None:
     """XLA's count; a loop's body counts once, but here only the drawing of numbers loops."""
     analysis = lowered.cost_analysis()
     return float(analysis["flops"]) if analysis else None
+
+
+def _bytes(compiled: jax.stages.Compiled) -> float | None:
+    """XLA's count of what the operations of a compiled program read and write."""
+    analysis = compiled.cost_analysis()
+    return float(analysis["bytes accessed"]) if analysis else None
+
+
+def _total(cycle: Sequence[Any], counts: Mapping[Any, float | None]) -> float | None:
+    """Sum of counts by phase over the phases of a cycle; None where one is not known."""
+    known = [count for phase in cycle if (count := counts[phase]) is not None]
+    return sum(known) if len(known) == len(cycle) else None
 
 
 def _matmul_flops(seconds: float) -> float:
