@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("models.swapper",),
     ("models.build",),
     ("models",),
-    ("losses", "optim", "state"),
+    ("losses", "gan_losses", "optim", "state"),
     ("projection",),
     ("synthetic.labels", "synthetic.primitives", "synthetic.sampling"),
     ("synthetic.scene",),

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from alrl_jax.gan_losses import discriminator_loss, path_lengths, r1_penalty
 from alrl_jax.losses import (
     LOSSES,
     OUTSIDE_WEIGHT,
@@ -15,9 +16,6 @@ from alrl_jax.losses import (
     AnalyserForward,
     SwapForward,
     arcface_logits,
-    discriminator_loss,
-    path_lengths,
-    r1_penalty,
     total_loss,
 )
 from alrl_jax.models.identity import FaceFactors

@@ -11,13 +11,8 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from alrl_jax.config import Config
-from alrl_jax.losses import (
-    GeneratorForward,
-    discriminator_loss,
-    path_lengths,
-    r1_penalty,
-    total_loss,
-)
+from alrl_jax.gan_losses import discriminator_loss, path_lengths, r1_penalty
+from alrl_jax.losses import GeneratorForward, total_loss
 from alrl_jax.models.ada import DiscriminatorAugmentation
 from alrl_jax.models.build import build_discriminator, build_generator, constant_channels
 from alrl_jax.models.functional import apply
