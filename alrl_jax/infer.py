@@ -12,6 +12,7 @@ settings finished are skipped. Use pictures of people who agreed. Outputs carry 
 """
 
 import collections
+import dataclasses
 from pathlib import Path
 
 from absl import flags
@@ -22,6 +23,7 @@ from alrl_jax.data.pair_list import PAIRINGS, list_pairs
 from alrl_jax.inference import command
 from alrl_jax.inference.command import load_swapper
 from alrl_jax.inference.outputs import RESULTS_FILE, make_output, output_name
+from alrl_jax.inference.samples import SAMPLE, write_sample
 from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.stream import StreamResult, swap_stream
 from alrl_jax.inference.swapping import Swapping
@@ -42,10 +44,15 @@ def main(argv: list[str]) -> int:
     del argv
     values = flags.FLAGS
     output = Path(values.output)
-    listing = list_pairs(values.pairs, values.source, values.target, values.pairing, output)
     landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
     settings = command.read_settings(values, landmarks_path)
     model = load_swapper(values.model)
+    source = values.source
+    if source is not None and source.startswith(SAMPLE):
+        make_output(values.output)
+        source = str(write_sample(model, source, output))
+        settings = dataclasses.replace(settings, aligned_source=True)
+    listing = list_pairs(values.pairs, source, values.target, values.pairing, output)
     swapping = Swapping(model, settings, output, landmarks_path, listing.refused)
     make_output(values.output)
     counts: collections.Counter[str] = collections.Counter()
@@ -65,7 +72,11 @@ def define_flags() -> None:
     command.define_flags()
     flags.adopt_module_key_flags(command)
     flags.DEFINE_string("pairs", None, "CSV file, header source,target; paths relative to it.")
-    flags.DEFINE_string("source", None, "Picture, pattern or directory: the faces to put in.")
+    flags.DEFINE_string(
+        "source",
+        None,
+        "Picture, pattern or directory: the faces to put in; or sample:SEED, a face of nobody.",
+    )
     flags.DEFINE_string("target", None, "Picture, pattern or directory to put them into.")
     flags.DEFINE_enum("pairing", "all", PAIRINGS, "Every source with every target, or in turn.")
 

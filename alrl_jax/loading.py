@@ -1,13 +1,16 @@
 """``alrl_jax.load``: a model directory or a work directory, ready to use."""
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
+from alrl_jax import synthetic
 from alrl_jax.checkpoint import newest_step, read_fields
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
@@ -42,6 +45,12 @@ Images = Float[AnyArray, "b h w 3"]
 
 ORIGINS: dict[str, int] = {"source": FROM_SOURCE, "target": FROM_TARGET}
 """Names by which callers say whose an attribute group shall be."""
+
+
+NOBODY = 20230304
+"""Seeds people of the procedural world who are in none of its splits."""
+STILL = ("yaw", "pitch", "roll", "smile", "mouth_open", "blink", "brow_raise", "hair_fringe")
+"""Attributes that are 0 where such a person is shown: upright, neutral, nothing over the face."""
 
 
 class GeneratorModel(Model):
@@ -205,6 +214,25 @@ class SwapperModel(Model):
     def embed(self, images: Images) -> Float[Array, "b e"]:
         """Unit embeddings of who faces are, by the identity net that guides the swap."""
         return self._embed(self._networks, images)
+
+    def sample_face(self, seed: int) -> Float[Array, "r r 3"]:
+        """A face of nobody, to be the source of a swap; the same for the same seed.
+
+        A swapper of the procedural world gets one of its people, seen from the front, who is in no
+        data set; every other one a sample of its own generator, at truncation 0.7.
+        """
+        if self._swapper.identity.knows_factors:
+            key = jax.random.fold_in(jax.random.key(NOBODY), np.uint32(seed))
+            how = synthetic.sample_attributes(key, 1)
+            still = dict.fromkeys(STILL, jnp.zeros_like(how.yaw))
+            how = dataclasses.replace(how, **still)
+            who = synthetic.sample_identities(key, 1)
+            return synthetic.render(who, how, int(self.config["resolution"])).image[0]
+        generator = self._swapper.generator
+        z = np.random.RandomState(seed).randn(1, generator.z_dim).astype(np.float32)
+        networks = {name: self.variables["generator"][name] for name in ("params", "constants")}
+        ws = generator.apply(networks, z, None, truncation_psi=0.7, method="map")
+        return generator.apply(networks, ws, None, method="synthesize")[0]
 
     def reconstruct(self, images: Images) -> Float[Array, "b h w 3"]:
         """Faces drawn again from their own codes."""

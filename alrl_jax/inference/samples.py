@@ -1,0 +1,45 @@
+"""Faces of nobody as sources: ``--source=sample:SEED`` takes who somebody is out of a picture."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from alrl_jax import provenance
+from alrl_jax.errors import UserError
+
+SAMPLE = "sample:"
+
+
+def write_sample(model: Any, named: str, directory: Path) -> Path:
+    """Draws the face that a flag names, as a picture with its provenance.
+
+    Args:
+        model: a swapper; see ``SwapperModel.sample_face``.
+        named: ``sample:SEED``, the seed a number from 0 to 2^32 - 1.
+        directory: gets ``sample_SEED.png``.
+
+    Raises:
+        UserError: no such seed; the picture cannot be written.
+    """
+    seed = named.removeprefix(SAMPLE)
+    if not (seed.isascii() and seed.isdigit() and int(seed) < 2**32):
+        raise UserError(
+            f"got --source={named}; expected sample:SEED with a whole number from 0 to 2^32 - 1; "
+            "choose one"
+        )
+    path = directory / f"sample_{int(seed)}.png"
+    pixels = np.asarray(model.sample_face(int(seed)))
+    content = provenance.png_bytes(
+        np.rint((np.clip(pixels, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8),
+        provenance.metadata(
+            provenance.variables_sha256(model.variables), provenance.GENERATED_SOURCE_TYPE
+        ),
+    )
+    try:
+        provenance.write_files({path: content})
+    except OSError as error:
+        raise UserError(
+            f"got {path} ({error.strerror}); expected a file that can be written; make room"
+        ) from error
+    return path

@@ -1,0 +1,54 @@
+"""Faces of nobody: the same for a seed, of no split, refused without one."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import alrl_jax
+from alrl_jax.errors import UserError
+from alrl_jax.inference.samples import write_sample
+from tests.conftest import RunCli
+from tools.measure_deidentification import measure
+
+SWAPPER = "embedded/swapper_64"
+
+
+def test_a_seed_is_a_person() -> None:
+    model = alrl_jax.load(SWAPPER)
+    faces = [np.asarray(model.sample_face(seed)) for seed in (3, 3, 4)]
+    assert faces[0].shape == (64, 64, 3) and np.abs(faces[0]).max() <= 1
+    np.testing.assert_array_equal(faces[0], faces[1])
+    assert np.abs(faces[0] - faces[2]).max() > 0.1
+
+
+def test_a_sample_is_a_source(run_cli: RunCli, tmp_path: Path) -> None:
+    target = tmp_path / "me.png"
+    Image.fromarray(np.full((80, 70, 3), 120, np.uint8)).save(target)
+    arguments = [f"--model={SWAPPER}", "--source=sample:7", f"--target={target}", "--aligned"]
+    done = run_cli("alrl_jax.infer", *arguments, f"--output={tmp_path / 'out'}", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (line,) = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    result = json.loads(line)
+    assert result["source"] == "sample_7.png" and result["status"] == "done"
+    with Image.open(tmp_path / "out" / result["output"]) as picture:
+        assert picture.size == (70, 80)
+    again = run_cli("alrl_jax.infer", *arguments, f"--output={tmp_path / 'out'}", cwd=tmp_path)
+    assert "1 skipped" in again.stdout, again.stderr
+
+
+@pytest.mark.parametrize("named", ["sample:", "sample:-1", "sample:one", f"sample:{2**32}"])
+def test_what_is_no_seed_is_refused(named: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="expected sample:SEED"):
+        write_sample(None, named, tmp_path)
+
+
+def test_people_are_recognised_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A swapper that changes nothing hides nobody."""
+    model, judge = alrl_jax.load(SWAPPER), alrl_jax.load("embedded/judge_64")
+    monkeypatch.setattr(model, "swap", lambda _, target: SimpleNamespace(image=target))
+    found = measure(model, judge, "development", 0, 7)
+    assert found["before"] == found["after"] and found["before"]["top1"] > 0.5

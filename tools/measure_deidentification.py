@@ -1,0 +1,104 @@
+"""How often people are recognised once a face of nobody has taken the place of theirs.
+
+    python -m tools.measure_deidentification --model=embedded/swapper_64 [--people=200] [--seed=0]
+
+Pictures of unseen people of the procedural world get the face of somebody who does not exist, each
+another one (``infer --source=sample:SEED``). The judge looks every picture up among other pictures
+of all these people, before and after. Prints one JSON object. What it says holds for this judge,
+these people and this recognition alone: pose, hair, clothes and scene remain as they were.
+"""
+
+import json
+from typing import Any, NoReturn
+
+import jax
+import numpy as np
+from absl import flags
+from tqdm import tqdm
+
+from alrl_jax import synthetic
+from alrl_jax.command_line import run
+from alrl_jax.errors import UserError
+from alrl_jax.evaluation.judging import cosine, retrieval
+from alrl_jax.evaluation.measuring import Collector, Examiner, batches
+from alrl_jax.loading import AnalyserModel, SwapperModel, load
+
+BATCH = 20
+
+
+def measure(
+    model: SwapperModel, judge: AnalyserModel, split: str, seed: int, people: int
+) -> dict[str, Any]:
+    """Re-identification of people before and after.
+
+    Args:
+        model: a swapper of the procedural world.
+        judge: a net that took no part in its training.
+        split: key of ``synthetic.SPLITS``.
+        seed: which people of the split.
+        people: how many, which is the size of the gallery as well.
+
+    Returns:
+        For ``before`` and ``after``: shares of people found first (``top1``) and among the first
+        five (``top5``), and the mean cosine of picture and gallery (``similarity``).
+    """
+    key = synthetic.split_key(split, seed)
+    identities = synthetic.sample_identities(key, people)
+    attributes = synthetic.sample_attributes(key, 2 * people)
+    examiner, collector = Examiner(judge), Collector()
+    resolution = int(model.config["resolution"])
+    for numbers, valid in tqdm(list(batches(people, BATCH)), desc="people", unit="batch"):
+        who = jax.tree.map(lambda x, n=numbers: x[n], identities)
+        shown, other = (
+            synthetic.render(
+                who, jax.tree.map(lambda x, n=2 * numbers + nth: x[n], attributes), resolution
+            ).image
+            for nth in (0, 1)
+        )
+        nobody = np.stack([np.asarray(model.sample_face(int(number))) for number in numbers])
+        swapped = model.swap(nobody, shown).image
+        for name, images in {"before": shown, "after": swapped, "gallery": other}.items():
+            collector.add("people", name, examiner.embed(images), valid)
+    found = collector.get("people")
+    return {
+        name: {
+            **{f"top{n}": _share(found[name], found["gallery"], n) for n in (1, 5)},
+            "similarity": float(np.mean(cosine(found[name], found["gallery"]))),
+        }
+        for name in ("before", "after")
+    }
+
+
+def _share(queries: np.ndarray, gallery: np.ndarray, top: int) -> float:
+    return float(np.mean(retrieval(queries, gallery, top=top)))
+
+
+def main(_: list[str]) -> int:
+    """Measures and prints."""
+    values = flags.FLAGS
+    model, judge = load(values.model), load(values.judge)
+    for flag, found, kind in (("model", model, SwapperModel), ("judge", judge, AnalyserModel)):
+        if not isinstance(found, kind):
+            expected = "a swapper" if kind is SwapperModel else "a judge"
+            raise UserError(
+                f"got --{flag}={values[flag].value} of kind {found.kind}; expected {expected}; "
+                "name another directory"
+            )
+    told = {name: values[name].value for name in ("model", "judge", "split", "seed", "people")}
+    measured = measure(model, judge, values.split, values.seed, values.people)
+    print(json.dumps(told | measured))
+    return 0
+
+
+def cli() -> NoReturn:
+    """Defines the flags and runs ``main``."""
+    flags.DEFINE_string("model", "embedded/swapper_64", "Swapper of the procedural world.")
+    flags.DEFINE_string("judge", "embedded/judge_64", "Who recognises people.")
+    flags.DEFINE_integer("people", 200, "Number of people.", lower_bound=2)
+    flags.DEFINE_integer("seed", 0, "Which people and attributes of the split.")
+    flags.DEFINE_enum("split", "test", tuple(synthetic.SPLITS), "Part of the key space.")
+    run(main)
+
+
+if __name__ == "__main__":
+    cli()
