@@ -6,8 +6,8 @@ operations are XLA's count for the program before optimisation, beside them thos
 alone, counted from shapes (``tools.count_flops``); the renderer loops as long as its data need, so
 there are none and it gets null. Bytes are what the compiled program reads and writes, by XLA's
 count; ``tools.roofline`` draws both. Each row is the median of repeated calls after compilation.
-``cpu_busy_share`` is what this process used of all cores meanwhile, ``cpu_seconds_per_image`` what an
-image took of them. ``infer_64`` goes from files to files; beside it stands what the device alone
+``cpu_busy_share`` is what this process used of all cores meanwhile, ``cpu_seconds_per_image`` what
+an image took of them. ``infer_64`` goes from files to files; beside it stands what the device alone
 does: the share of its rate that is reached (``fraction_of_device``), and its processor time.
 """
 
