@@ -43,9 +43,9 @@ class SwapForward:
         swapped: the swap.
         reconstructed: what the generator draws from the target's own codes.
         source_embedding: unit identity embedding of the source.
-        swap_embedding: unit identity embedding of the swap.
+        swap_embedding: unit identity embedding of the generated face.
         source_factors: what the identity net reads from the source.
-        swap_factors: what the identity net reads from the swap.
+        swap_factors: what the identity net reads from the generated face.
         target_factors: what the identity net reads from the target.
         generated_distance: perceptual distance of generated face and target.
         reconstructed_distance: perceptual distance of reconstruction and target.
@@ -126,7 +126,7 @@ def total_loss(
 
 
 def identity(f: SwapForward) -> Scalar:
-    """1 - cosine of the identity embeddings of swap and source."""
+    """1 - cosine of the identity embeddings of generated face and source."""
     return jnp.mean(1.0 - jnp.sum(_made(f.swap_embedding) * f.source_embedding, axis=-1))
 
 
@@ -140,7 +140,7 @@ def identity_factors(f: SwapForward) -> Scalar:
 
 
 def attributes(f: SwapForward) -> Scalar:
-    """The identity net should read the target's attributes and pose from the swap.
+    """The identity net should read the target's attributes and pose from the generated face.
 
     Squared error of standardised attributes, and of angles in units of 30 degrees.
     """

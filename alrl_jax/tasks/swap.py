@@ -254,7 +254,9 @@ class SwapTask:
         truth = pooling.pool_images(whole.target.image, side)
         teachers = self._teachers
         asking = ("identity", "identity_factors", "attributes")
-        swap_embedding, swap_factors = teachers.read(frozen, swapped.image, *asking)
+        # Before the blend, which lets no gradient through outside of its mask: read behind it, no
+        # face would ever grow wider than the target's.
+        swap_embedding, swap_factors = teachers.read(frozen, swapped.generated, *asking)
         _, source_factors = teachers.read(frozen, source_face.image, "identity_factors")
         _, target_factors = teachers.read(frozen, truth, "attributes")
         labels = teachers.labels(frozen, source_face, face, batch)
