@@ -28,7 +28,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         for face in ("source", "target")
     },
 }
-"""What is asked of ``SwapperModel.swap``, by name."""
+"""What is asked of ``SwapperModel.swap``, by name; of a model without a group, nothing about it."""
 
 FACES = ("source", "target")
 
@@ -62,10 +62,15 @@ def measure_control(
         standard deviations, by request and by the face they are measured against.
     """
     examiner, collector = Examiner(judge), Collector()
+    requests = {
+        name: asked
+        for name, asked in REQUESTS.items()
+        if asked.get("groups", {}).keys() <= set(model.attribute_groups)
+    }
     for numbers, valid in tqdm(list(batches(count, batch_size)), desc="control", unit="batch"):
         pair = render(take(plan, numbers), resolution)
         faces = {face: examiner.predict(getattr(pair, face)) for face in FACES}
-        for request, asked in REQUESTS.items():
+        for request, asked in requests.items():
             swapped = examiner.predict(model.swap(pair.source, pair.target, **asked).image)
             for face in FACES:
                 for name, values in distances(swapped, faces[face]).items():
@@ -78,7 +83,7 @@ def measure_control(
             }
             for face in FACES
         }
-        for request in REQUESTS
+        for request in requests
     }
 
 

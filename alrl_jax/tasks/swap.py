@@ -254,8 +254,7 @@ class SwapTask:
         truth = pooling.pool_images(whole.target.image, side)
         teachers = self._teachers
         asking = ("identity", "identity_factors", "attributes")
-        # Before the blend, which lets no gradient through outside of its mask: read behind it, no
-        # face would ever grow wider than the target's.
+        # Before the blend: outside of its mask no gradient would ever make a face wider.
         swap_embedding, swap_factors = teachers.read(frozen, swapped.generated, *asking)
         _, source_factors = teachers.read(frozen, source_face.image, "identity_factors")
         _, target_factors = teachers.read(frozen, truth, "attributes")

@@ -70,7 +70,14 @@ def run(
     return state, metrics, text
 
 
-@pytest.mark.parametrize("name", tiny.CONFIG_NAMES)
+# The configs for photographs differ from one another in their sizes above all: one of them is quick.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if name in tiny.PHOTO_CONFIGS[:2] else name
+        for name in tiny.CONFIG_NAMES
+    ],
+)
 def test_every_config_takes_a_step(tiny_task: Callable[..., Task], name: str) -> None:
     task = tiny_task(name)
     state, metrics, _ = run(task, devices=1)
@@ -118,6 +125,7 @@ def test_a_swap_step_moves_what_it_trains(tiny_task: Callable[..., Task]) -> Non
     jax.tree.map(np.testing.assert_array_equal, before.moving, after.moving)
 
 
+@pytest.mark.slow
 def test_a_frozen_generator_is_an_argument(tiny_task: Callable[..., Task], tmp_path: Path) -> None:
     path = fabricate(tmp_path, ["generator"], tiny.RESOLUTION, tiny.NARROW)["generator"]
     frozen = {"generator__train": False, "pretrained__generator": str(path)}
@@ -152,6 +160,7 @@ def test_the_loss_of_a_fixed_batch_falls(tiny_task: Callable[..., Task]) -> None
     assert totals[-1] < 0.9 * totals[0]
 
 
+@pytest.mark.slow
 def test_unlabelled_faces_teach_no_labels(tiny_task: Callable[..., Task]) -> None:
     task = tiny_task("synthetic_64", **FEW_LOSSES)
     state, frozen = jax.jit(task.init)(jax.random.key(0), {}), task.load_frozen()
