@@ -70,7 +70,7 @@ def run(
     return state, metrics, text
 
 
-# The configs for photographs differ from one another in their sizes above all: one of them is quick.
+# Those for photographs differ from one another in their sizes above all: one of them is quick.
 @pytest.mark.parametrize(
     "name",
     [
