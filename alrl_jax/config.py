@@ -6,15 +6,13 @@ all named in one error. Modules below never see these classes: a task hands them
 """
 
 import dataclasses
-import difflib
-import types
-import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import ml_collections
 from ml_collections import config_dict
 
+from alrl_jax.dataclass_building import build_dataclass
 from alrl_jax.errors import UserError
 
 TASKS = ("generator", "identity", "swap")
@@ -106,7 +104,10 @@ class EncoderConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SwapConfig:
-    """Adaptive selection of latent codes."""
+    """Adaptive selection of latent codes.
+
+    ``disguise``: how far targets of one person's pairs are bent, see ``tasks/disguise.py``.
+    """
 
     channel_groups: int = 8
     width: int = 64
@@ -196,7 +197,7 @@ class Config:
             UserError: naming every unknown key, wrong type and value out of range.
         """
         faults: list[str] = []
-        config = _build(cls, values, "", faults)
+        config = build_dataclass(cls, values, faults)
         if not faults:
             faults = config.validate()
         if faults:
@@ -358,43 +359,4 @@ def _value(config: Config, name: str) -> Any:
     value: Any = config
     for part in name.split("."):
         value = getattr(value, part)
-    return value
-
-
-def _build(cls: type, values: Mapping[str, Any], prefix: str, faults: list[str]) -> Any:
-    """Fills a dataclass from a mapping; what does not fit is added to ``faults``."""
-    hints = typing.get_type_hints(cls)
-    arguments = {}
-    for key, value in values.items():
-        name = prefix + key
-        if key not in hints:
-            close = difflib.get_close_matches(key, hints, n=1)
-            hint = f"; did you mean {prefix}{close[0]}" if close else ""
-            faults.append(f"{name} is not a field{hint}")
-        elif dataclasses.is_dataclass(hints[key]) and isinstance(value, Mapping):
-            arguments[key] = _build(typing.cast(type, hints[key]), value, name + ".", faults)
-        else:
-            known = len(faults)
-            plain = _plain(value, hints[key], name, faults)
-            if len(faults) == known:
-                arguments[key] = plain
-    return cls(**arguments)
-
-
-def _plain(value: Any, hint: Any, name: str, faults: list[str]) -> Any:
-    """A plain value of the type that the field has; an int passes as float, a list as tuple."""
-    origin = typing.get_origin(hint) or hint
-    if origin is types.UnionType:
-        if value is None:
-            return None
-        origin = next(a for a in typing.get_args(hint) if a is not type(None))
-    if origin is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if origin is tuple and isinstance(value, list | tuple):
-        return tuple(value)
-    if origin is Mapping and isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, origin) and not (origin is int and isinstance(value, bool)):
-        return value
-    faults.append(f"{name} is {value!r}; expected {getattr(origin, '__name__', origin)}")
     return value

@@ -338,10 +338,11 @@ def arcface_logits(
 
 
 def _factor_error(read: Float[Array, "b f"], truth: Float[Array, "b n"], face: FaceBatch) -> Scalar:
-    """Mean squared error of factors over labelled faces; 0 for data that know no factors."""
+    """Mean squared error of the factors that are known; 0 for data that know none."""
     if not truth.shape[-1]:
         return jnp.zeros(())
-    return _mean_where(jnp.square(read - truth), face.labelled[:, None])
+    known = face.labelled[:, None] & jnp.isfinite(truth)
+    return _mean_where(jnp.square(read - jnp.where(known, truth, 0.0)), known)
 
 
 def _face_l1(

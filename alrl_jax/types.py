@@ -25,7 +25,8 @@ class FaceBatch:
         image: pixels in [-1, 1].
         parsing: CelebAMask-HQ class of every pixel, ``UNLABELLED`` where unknown.
         identity: number of the person; equal numbers are the same person.
-        identity_factors: standardised factors that make the person (no columns where unknown).
+        identity_factors: standardised factors that make the person (no columns where the data know
+            none, NaN where a face's are unknown).
         attribute_factors: standardised factors of pose, expression, light and so on.
         pose_degrees: yaw, pitch, roll; NaN where a labelled face's are unknown.
         landmarks: x, y in pixels.

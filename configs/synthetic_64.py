@@ -15,8 +15,8 @@ def get_config() -> ml_collections.ConfigDict:
     ``pretrained.generator`` to begin from one that was trained as a GAN.
     """
     losses = {
-        "identity": 1.0,
-        "identity_factors": 0.0,
+        "identity": 0.3,
+        "identity_factors": 2.0,
         "attributes": 0.5,
         "reconstruction": 4.0,
         "perceptual": 0.5,
@@ -24,7 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
         "self_perceptual": 0.5,
         "region": 0.5,
         "parsing": 0.1,
-        "background": 1.0,
+        "background": 0.5,
         "pose_consistency": 0.0,
         "attribute_consistency": 0.0,
         "latent": 0.001,
@@ -35,13 +35,14 @@ def get_config() -> ml_collections.ConfigDict:
         "r1": 0.5,
     }
     config = default_config("swap", losses)
-    config.num_steps = 3300
+    config.num_steps = 4500
     config.batch_size = 16
     config.log_every = 50
     config.checkpoint_every = 250
     config.sample_every = 250
     config.data.same_identity_share = 0.5
     config.swap.temperature_end = 0.5
+    config.swap.disguise = 0.033
     config.discriminator.mbstd_blocks = 4
     config.optimizer.algorithm = "muon"
     config.optimizer.learning_rate = 0.02

@@ -1,5 +1,6 @@
 """Losses against values worked out by hand."""
 
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
@@ -90,6 +91,21 @@ def test_reconstruction_of_a_disguised_target_is_the_face_as_it_was() -> None:
     )
     for name in ("reconstruction", "self_reconstruction"):
         assert float(LOSSES["swap"][name](forward)) == 0.0
+
+
+def test_unknown_factors_teach_nothing() -> None:
+    """Neither they nor their gradients reach the loss."""
+    target = dataclasses.replace(
+        tiny.random_faces(1),
+        identity_factors=jnp.asarray([[jnp.nan]]),
+        attribute_factors=jnp.asarray([[1.0, 2.0]]),
+    )
+    loss = lambda read: LOSSES["swap"]["attribute_groups"](  # noqa: E731
+        _forward(target=target, factors=read)
+    )
+    value, gradient = jax.value_and_grad(loss)(jnp.asarray([[5.0, 1.0, 0.0]]))
+    assert float(value) == pytest.approx(2.0)
+    np.testing.assert_allclose(gradient, [[0.0, 0.0, -2.0]])
 
 
 def test_a_caricature_has_other_factors() -> None:

@@ -44,7 +44,8 @@ def disguise(
         strength: standard deviation of a field's displacements, as a share of the image's side.
 
     Returns:
-        The faces with another image and parsing; what else is known of them stays as it was.
+        The faces with another image and parsing. Whose face it is now nobody knows: the identity
+        factors of the disguised are NaN. What else is known of them stays as it was.
     """
     side = face.image.shape[1]
     window = jnp.where(where[:, None, None], _window(face, face_labels), 0.0)
@@ -59,6 +60,7 @@ def disguise(
         parsing=jax.vmap(lambda labels, row, column: labels[row, column])(
             face.parsing, rows, columns
         ),
+        identity_factors=jnp.where(where[:, None], jnp.nan, face.identity_factors),
     )
 
 

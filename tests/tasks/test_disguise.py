@@ -40,7 +40,14 @@ def test_only_the_chosen_faces_and_what_is_near_them_move() -> None:
     inner = slice(tiny.RESOLUTION // 4 - rim, rim - tiny.RESOLUTION // 4)
     far[inner, inner] = False
     assert not moved[:, far].any()
-    np.testing.assert_array_equal(bent.identity_factors, batch.identity_factors)
+
+
+def test_nobody_knows_whose_the_disguised_faces_are() -> None:
+    batch, where = faces(), jnp.arange(tiny.BATCH) % 2 == 0
+    bent = bend(batch, where)
+    assert np.isnan(bent.identity_factors[where]).all()
+    np.testing.assert_array_equal(bent.identity_factors[~where], batch.identity_factors[~where])
+    np.testing.assert_array_equal(bent.attribute_factors, batch.attribute_factors)
 
 
 def test_labels_follow_the_pixels() -> None:
