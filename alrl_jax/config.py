@@ -106,12 +106,14 @@ class EncoderConfig:
 class SwapConfig:
     """Adaptive selection of latent codes.
 
+    ``pose_transfer``: whether the target's pose code is refined for the source.
     ``disguise``: how far targets of one person's pairs are bent, see ``tasks/disguise.py``.
     """
 
     channel_groups: int = 8
     width: int = 64
     gate_mode: str = "hard"
+    pose_transfer: bool = False
     temperature_start: float = 1.0
     temperature_end: float = 0.3
     gate_budget: float = 0.5

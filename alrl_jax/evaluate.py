@@ -28,7 +28,7 @@ from alrl_jax.evaluation.metric_table import by_skin_tone, compare, means_of, su
 from alrl_jax.evaluation.presets import PROTOCOLS, ROLES, flag, rows_of_protocol
 from alrl_jax.evaluation.report import Extras, file_name, write_report
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, rows_of
-from alrl_jax.loading import load
+from alrl_jax.loading import load_kind
 from alrl_jax.metrics import SAMPLES, read_metrics
 
 BENCHMARKS = ("counterfactual", "pairs")
@@ -65,19 +65,6 @@ PAIRS_ALONE = (
     *(flag(role).removeprefix("--") for role in ROLES),
 )
 """Flags of the benchmark pairs."""
-
-
-def load_kind(directory: str, kind: str, remedy: str) -> Any:
-    """A model that must be of one kind.
-
-    Raises:
-        UserError: nothing there, or a model of another kind.
-    """
-    model = load(directory)
-    if model.kind != kind:
-        got = f"got a model of kind {model.kind!r} in {directory}"
-        raise UserError(f"{got}; expected {kind!r}; {remedy}")
-    return model
 
 
 def evaluate_counterfactual(
@@ -224,7 +211,9 @@ def main(argv: list[str]) -> int:
     del argv
     values = flags.FLAGS
     check_flags(values)
-    model = load_kind(values.workdir, "swapper", "take embedded/swapper_64 or train the task swap")
+    model = load_kind(
+        values.workdir, "swapper", remedy="take embedded/swapper_64 or train the task swap"
+    )
     extras = read_extras(values.workdir, model, values.before, values.num_pictures)
     run = run_pairs if values.benchmark == "pairs" else run_counterfactual
     blocks, found = run(values, model, extras.before)
@@ -264,7 +253,7 @@ def run_counterfactual(
 ) -> tuple[dict[str, Any], Measurement]:
     """Evaluates on rendered people; see ``evaluate_counterfactual``."""
     directory = values.judge or DEFAULT_JUDGE
-    judge = load_kind(directory, "judge", f"take {DEFAULT_JUDGE}")
+    judge = load_kind(directory, "judge", remedy=f"take {DEFAULT_JUDGE}")
     described = opening.describe_model(directory, judge)
     count = values.num_pairs or DEFAULT_PAIRS
     if before is not None:

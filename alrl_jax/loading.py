@@ -215,24 +215,29 @@ class SwapperModel(Model):
         """Unit embeddings of who faces are, by the identity net that guides the swap."""
         return self._embed(self._networks, images)
 
+    @property
+    def samples_are_rendered(self) -> bool:
+        """Whether its identity net knows the people of the procedural world by their factors."""
+        return self._swapper.identity.knows_factors
+
     def sample_face(self, seed: int) -> Float[Array, "r r 3"]:
         """A face of nobody, to be the source of a swap; the same for the same seed.
 
-        A swapper of the procedural world gets one of its people, seen from the front, who is in no
-        data set; every other one a sample of its own generator, at truncation 0.7.
+        Where ``samples_are_rendered``, one of the people of the procedural world, seen from the
+        front, who is in no data set; else a sample of the swapper's generator, at truncation 0.7.
         """
-        if self._swapper.identity.knows_factors:
+        if self.samples_are_rendered:
             key = jax.random.fold_in(jax.random.key(NOBODY), np.uint32(seed))
             how = synthetic.sample_attributes(key, 1)
             still = dict.fromkeys(STILL, jnp.zeros_like(how.yaw))
             how = dataclasses.replace(how, **still)
             who = synthetic.sample_identities(key, 1)
             return synthetic.render(who, how, int(self.config["resolution"])).image[0]
-        generator = self._swapper.generator
-        z = np.random.RandomState(seed).randn(1, generator.z_dim).astype(np.float32)
-        networks = {name: self.variables["generator"][name] for name in ("params", "constants")}
-        ws = generator.apply(networks, z, None, truncation_psi=0.7, method="map")
-        return generator.apply(networks, ws, None, method="synthesize")[0]
+        generator = GeneratorModel(
+            "generator", self.config["generator"], self.variables["generator"]
+        )
+        z = np.random.RandomState(seed).randn(1, generator.network.z_dim).astype(np.float32)
+        return generator.synthesize(generator.map(z, truncation_psi=0.7))[0]
 
     def reconstruct(self, images: Images) -> Float[Array, "b h w 3"]:
         """Faces drawn again from their own codes."""
@@ -304,6 +309,26 @@ def load(directory: str | Path) -> Any:
             "update alrl_jax or name another directory"
         )
     return MODELS[kind](kind, config, variables)
+
+
+def load_kind(directory: str | Path, *kinds: str, remedy: str) -> Any:
+    """Opens a model that must be of one of these kinds.
+
+    Args:
+        directory: see ``load``.
+        kinds: keys of ``MODELS``.
+        remedy: what to do about another kind, the last words of the error.
+
+    Raises:
+        UserError: nothing there, or a model of another kind.
+    """
+    model = load(directory)
+    if model.kind not in kinds:
+        raise UserError(
+            f"got a model of kind {model.kind!r} in {directory}; expected "
+            f"{' or '.join(map(repr, kinds))}; {remedy}"
+        )
+    return model
 
 
 def export_workdir(workdir: Path) -> tuple[int, ExportedModel]:

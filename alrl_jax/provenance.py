@@ -30,6 +30,8 @@ DIGITAL_SOURCE_TYPE = (
 """IPTC: a composite that contains media drawn by a trained algorithm."""
 GENERATED_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """IPTC: drawn by a trained algorithm alone."""
+RENDERED_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithmicMedia"
+"""IPTC: drawn by an algorithm that was not trained on anything."""
 TOOL = "alrl_jax"
 FIELDS = ("digitalSourceType", "tool", "version", "modelSHA256")
 """Of every picture; ``time`` may stand beside them."""

@@ -159,8 +159,8 @@ def test_flags_that_do_not_belong_together(
 
 def test_a_model_of_another_kind_is_told(models: Path) -> None:
     with pytest.raises(UserError, match="'judge'.*expected 'swapper'"):
-        evaluate.load_kind(str(models / "judge"), "swapper", "take another")
-    with pytest.raises(UserError, match="'judge'.*expected a swapper"):
+        evaluate.load_kind(models / "judge", "swapper", remedy="take another")
+    with pytest.raises(UserError, match="'judge'.*expected .swapper."):
         infer.load_swapper(str(models / "judge"))
 
 

@@ -171,7 +171,7 @@ def test_distance_grows_with_the_difference_and_sees_every_scale() -> None:
 def test_lpips_of_another_kind_is_refused(tmp_path: Path) -> None:
     model = _model(SMALL)
     save_model(tmp_path / "g", "generator", SMALL, model.variables)
-    with pytest.raises(UserError, match="kind 'generator'.*expected LPIPS"):
+    with pytest.raises(UserError, match="kind 'generator'.*expected 'lpips'"):
         project.load_measure(str(tmp_path / "g"))
     assert project.load_measure(None) is project.PIXELS
 

@@ -26,7 +26,7 @@ from flax import traverse_util
 
 from alrl_jax import command_line, provenance
 from alrl_jax.errors import UserError
-from alrl_jax.loading import ORIGINS, SwapperModel, load
+from alrl_jax.loading import ORIGINS, SwapperModel, load_kind
 from alrl_jax.model_card import read_record, write_card
 from alrl_jax.model_directory import MODEL_FILE, WEIGHTS_FILE, read_meta, save_model
 from alrl_jax.models.build import build_swapper
@@ -115,9 +115,7 @@ def export_model(directory: str, output: Path, half: bool = False) -> dict[str, 
             f"got --output={output}, which is there and no export; expected a new directory or an "
             "older export; name another"
         )
-    model = load(directory)
-    if not isinstance(model, SwapperModel):
-        raise UserError(f"got --model={directory} of kind {model.kind!r}; expected a swapper")
+    model = load_kind(directory, "swapper", remedy="name another directory")
     program = export_program(model)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch:

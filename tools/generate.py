@@ -23,7 +23,7 @@ from tqdm import tqdm
 from alrl_jax import command_line, provenance
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import pictures
-from alrl_jax.loading import GeneratorModel, load
+from alrl_jax.loading import GeneratorModel, load_kind
 from alrl_jax.models.stylegan2 import NoiseMode
 
 MAX_SEED = 2**32 - 1
@@ -144,13 +144,8 @@ def load_generator(directory: str) -> GeneratorModel:
     Raises:
         UserError: nothing there, or a model of another kind.
     """
-    model = load(directory)
-    if not isinstance(model, GeneratorModel):
-        raise UserError(
-            f"got a model of kind {model.kind!r} in {directory}; expected a generator; take what "
-            "tools.convert_weights or configs with task generator make"
-        )
-    return model
+    remedy = "take what tools.convert_weights or configs with task generator make"
+    return load_kind(directory, "generator", remedy=remedy)
 
 
 def main(_: list[str]) -> int:

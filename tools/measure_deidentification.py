@@ -18,10 +18,9 @@ from tqdm import tqdm
 
 from alrl_jax import synthetic
 from alrl_jax.command_line import run
-from alrl_jax.errors import UserError
 from alrl_jax.evaluation.judging import cosine, retrieval
 from alrl_jax.evaluation.measuring import Collector, Examiner, batches
-from alrl_jax.loading import AnalyserModel, SwapperModel, load
+from alrl_jax.loading import AnalyserModel, SwapperModel, load_kind
 
 BATCH = 20
 
@@ -76,14 +75,9 @@ def _share(queries: np.ndarray, gallery: np.ndarray, top: int) -> float:
 def main(_: list[str]) -> int:
     """Measures and prints."""
     values = flags.FLAGS
-    model, judge = load(values.model), load(values.judge)
-    for flag, found, kind in (("model", model, SwapperModel), ("judge", judge, AnalyserModel)):
-        if not isinstance(found, kind):
-            expected = "a swapper" if kind is SwapperModel else "a judge"
-            raise UserError(
-                f"got --{flag}={values[flag].value} of kind {found.kind}; expected {expected}; "
-                "name another directory"
-            )
+    remedy = "name another directory"
+    model = load_kind(values.model, "swapper", remedy=remedy)
+    judge = load_kind(values.judge, "judge", remedy=remedy)
     told = {name: values[name].value for name in ("model", "judge", "split", "seed", "people")}
     measured = measure(model, judge, values.split, values.seed, values.people)
     print(json.dumps(told | measured))

@@ -21,7 +21,7 @@ from alrl_jax.data.cache import cache_directory
 from alrl_jax.data.folder import list_images
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.fid import frechet_distance, measure_files
-from alrl_jax.loading import load
+from alrl_jax.loading import load_kind
 from alrl_jax.measuring_models import InceptionModel
 
 
@@ -51,12 +51,8 @@ def main(_: list[str]) -> int:
     """Measures what the flags say."""
     values = flags.FLAGS
     images, others = list_pictures(values.images), list_pictures(values.others)
-    model = load(values.model)
-    if not isinstance(model, InceptionModel):
-        raise UserError(
-            f"got a model of kind {model.kind!r} in {values.model}; expected Inception; take what "
-            "tools.convert_weights --kind=inception makes"
-        )
+    remedy = "take what tools.convert_weights --kind=inception makes"
+    model = load_kind(values.model, "inception", remedy=remedy)
     cache = Path(values.cache).expanduser() if values.cache else cache_directory() / "fid"
     print(json.dumps(compare(model, images, others, cache, values.batch_size)))
     return 0

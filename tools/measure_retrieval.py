@@ -17,9 +17,8 @@ from jaxtyping import Float
 
 from alrl_jax import synthetic
 from alrl_jax.command_line import run
-from alrl_jax.errors import UserError
 from alrl_jax.evaluation.judging import retrieval
-from alrl_jax.loading import AnalyserModel, load
+from alrl_jax.loading import AnalyserModel, load_kind
 
 BATCH = 50
 
@@ -62,12 +61,7 @@ def _embed(
 def main(_: list[str]) -> int:
     """Measures and prints."""
     values = flags.FLAGS
-    model = load(values.model)
-    if not isinstance(model, AnalyserModel):
-        raise UserError(
-            f"got --model={values.model} of kind {model.kind}; expected an identity net or a "
-            "judge; name another directory"
-        )
+    model = load_kind(values.model, "identity", "judge", remedy="name another directory")
     found = find_people(model, values.split, values.seed, values.people)
     asked = {name: values[name].value for name in ("model", "split", "seed", "people")}
     print(json.dumps(asked | found))

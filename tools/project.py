@@ -30,8 +30,7 @@ from alrl_jax.data.folder import list_images
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.image_metrics import psnr
 from alrl_jax.evaluation.pictures import to_bytes
-from alrl_jax.loading import GeneratorModel, load
-from alrl_jax.measuring_models import LPIPSModel
+from alrl_jax.loading import GeneratorModel, load_kind
 from alrl_jax.models import ops
 from alrl_jax.models.functional import apply
 from alrl_jax.projection import (
@@ -129,12 +128,8 @@ def load_measure(directory: str | None) -> Measure:
     """
     if directory is None:
         return PIXELS
-    model = load(directory)
-    if not isinstance(model, LPIPSModel):
-        raise UserError(
-            f"got a model of kind {model.kind!r} in {directory}; expected LPIPS; take what "
-            "tools.convert_weights --kind=lpips makes"
-        )
+    remedy = "take what tools.convert_weights --kind=lpips makes"
+    model = load_kind(directory, "lpips", remedy=remedy)
 
     def distance(variables: Any, images: Array, targets: Array) -> Float[Array, " b"]:
         pixels = pyramid_distance(images, targets)

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,7 +31,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.evaluation.benchmark import Counterfactuals, plan_pairs, render_pairs, take
 from alrl_jax.evaluation.image_metrics import psnr
 from alrl_jax.evaluation.measuring import batches
-from alrl_jax.loading import SwapperModel, load
+from alrl_jax.loading import SwapperModel, load_kind
 from alrl_jax.model_directory import MODEL_FILE, resolve_directory
 from alrl_jax.models.build import build_swapper
 from alrl_jax.models.encoder import FaceEncoding
@@ -57,6 +58,15 @@ class Found:
     shares: tuple[float, ...]
     face_psnr: float
     tried: int
+
+
+@flax.struct.dataclass
+class Encoded:
+    """What every selection on a batch of pairs starts from."""
+
+    source: FaceEncoding
+    target: FaceEncoding
+    identity: Float[Array, "b e"]
 
 
 def search(model: SwapperModel, seed: int, pairs: int, finalists: int, final_pairs: int) -> Found:
@@ -88,20 +98,24 @@ def _score(
     resolution, plan = int(model.config["resolution"]), plan_pairs(SPLIT, seed, count)
 
     @jax.jit
-    def encode(networks: Networks, pair: Counterfactuals) -> tuple[FaceEncoding, FaceEncoding]:
-        return swapper.encode(networks, pair.source), swapper.encode(networks, pair.target)
+    def encode(networks: Networks, pair: Counterfactuals) -> Encoded:
+        return Encoded(
+            source=swapper.encode(networks, pair.source),
+            target=swapper.encode(networks, pair.target),
+            identity=swapper.embed(networks, pair.source),
+        )
 
     @jax.jit
     def score(
         networks: Networks,
         pair: Counterfactuals,
-        source: FaceEncoding,
-        target: FaceEncoding,
+        encoded: Encoded,
         shares: Float[Array, " s"],
     ) -> Float[Array, " b"]:
-        someone = swapper.embed(networks, pair.source)  # whom a fixed selection does not look at
-        origins = swapper.origins({})
-        codes, _ = swapper.select(networks, source.codes, target.codes, someone, origins, shares)
+        source, target = encoded.source, encoded.target
+        codes, _ = swapper.select(
+            networks, source.codes, target.codes, encoded.identity, swapper.origins({}), shares
+        )
         generated = swapper.generate(networks, codes)
         drawn = swapper.encode(networks, generated)
         image, _ = swapper.finish(
@@ -113,11 +127,11 @@ def _score(
     with tqdm(total=len(selections) * -(-count // BATCH), desc=title, unit="swap") as progress:
         for numbers, valid in batches(count, BATCH):
             pair = render_pairs(take(plan, numbers), resolution)
-            source, target = encode(networks, pair)
-            for place, shares in enumerate(selections):
-                found = score(networks, pair, source, target, jnp.asarray(shares))
-                totals[place] += float(jnp.sum(found[:valid]))
+            encoded, found = encode(networks, pair), []
+            for shares in selections:
+                found.append(score(networks, pair, encoded, jnp.asarray(shares)))
                 progress.update()
+            totals += np.sum(np.stack(jax.device_get(found))[:, :valid], axis=1)
     return totals / count
 
 
@@ -132,13 +146,8 @@ def note(directory: Path, found: Found) -> None:
 def main(_: list[str]) -> int:
     """Searches, prints and, where it is asked to, notes."""
     values = flags.FLAGS
-    model = load(values.model)
+    model = load_kind(values.model, "swapper", remedy="name another directory")
     directory = resolve_directory(values.model)
-    if not isinstance(model, SwapperModel):
-        raise UserError(
-            f"got --model={values.model} of kind {model.kind}; expected a swapper; name another "
-            "directory"
-        )
     if values.write and not (directory / MODEL_FILE).is_file():
         raise UserError(
             f"got --write with {values.model}, which is a work directory; expected a model "

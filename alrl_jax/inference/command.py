@@ -11,7 +11,7 @@ from alrl_jax.data.landmarks import LANDMARK_SOURCES, check_choice
 from alrl_jax.data.paste import BLENDS, PasteOptions
 from alrl_jax.errors import UserError
 from alrl_jax.inference.settings import FACES, Settings
-from alrl_jax.loading import load
+from alrl_jax.loading import load_kind
 
 SOME_FAILED = 3
 """Exit status of a run that finished, but not for all."""
@@ -47,13 +47,8 @@ def load_swapper(directory: str) -> Any:
     Raises:
         UserError: nothing there, or a model of another kind.
     """
-    model = load(directory)
-    if model.kind != "swapper":
-        raise UserError(
-            f"got a model of kind {model.kind!r} in {directory}; expected a swapper; "
-            "take embedded/swapper_64 or what configs with task swap train"
-        )
-    return model
+    remedy = "take embedded/swapper_64 or what configs with task swap train"
+    return load_kind(directory, "swapper", remedy=remedy)
 
 
 def read_settings(values: Any, landmarks_path: Path | None) -> Settings:

@@ -30,11 +30,14 @@ def write_sample(model: Any, named: str, directory: Path) -> Path:
         )
     path = directory / f"sample_{int(seed)}.png"
     pixels = np.asarray(model.sample_face(int(seed)))
+    source_type = (
+        provenance.RENDERED_SOURCE_TYPE
+        if model.samples_are_rendered
+        else provenance.GENERATED_SOURCE_TYPE
+    )
     content = provenance.png_bytes(
         np.rint((np.clip(pixels, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8),
-        provenance.metadata(
-            provenance.variables_sha256(model.variables), provenance.GENERATED_SOURCE_TYPE
-        ),
+        provenance.metadata(provenance.variables_sha256(model.variables), source_type),
     )
     try:
         provenance.write_files({path: content})

@@ -77,6 +77,7 @@ def build_swapper(values: Values, remat: str = "none") -> Swapper:
         channel_groups=swap["channel_groups"],
         width=swap["width"],
         gate_mode=swap["gate_mode"],
+        pose_transfer=swap.get("pose_transfer", False),
     )
     return Swapper(
         encoder=build_encoder(encoder, generator, remat),

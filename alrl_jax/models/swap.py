@@ -28,12 +28,14 @@ class AdaptiveSwap(nn.Module):
         width: width of tokens and queries.
         gate_mode: ``hard`` (discrete), ``soft`` (sigmoid) or ``pair_independent`` (discrete, but
             the same for every pair).
+        pose_transfer: whether the target's pose code is refined for the source as well.
     """
 
     attribute_groups: tuple[str, ...]
     channel_groups: int
     width: int
     gate_mode: str = "hard"
+    pose_transfer: bool = False
 
     @nn.compact
     def __call__(
@@ -68,8 +70,12 @@ class AdaptiveSwap(nn.Module):
         pose_origin = origins[self.attribute_groups.index("pose")]
         pose_gates = jnp.where(pose_origin == LEARNED, gates[:, 0], pose_origin.astype(gates.dtype))
         refined = self._transfer(source.attributes, target.attributes, identity)
+        posed = target.pose
+        if self.pose_transfer:
+            swaps = origins[self.attribute_groups.index("identity")] != FROM_TARGET
+            posed += swaps * self._transfer_pose(source.pose, target.pose, identity)
         codes = LatentCodes(
-            pose=_select(pose_gates[:, None, None], source.pose, target.pose),
+            pose=_select(pose_gates[:, None, None], source.pose, posed),
             attributes=_select(gates[:, 1:], refined, target.attributes),
         )
         shape = (layers + 1, self.channel_groups)
@@ -160,6 +166,24 @@ class AdaptiveSwap(nn.Module):
         )
         hidden = nn.silu(jnp.einsum("bli,lih->blh", inputs, first))
         return source + jnp.einsum("blh,lhd->bld", hidden, last)
+
+    def _transfer_pose(
+        self,
+        source: Float[Array, "b 4 4 c"],
+        target: Float[Array, "b 4 4 c"],
+        identity: Float[Array, "b e"],
+    ) -> Float[Array, "b 4 4 c"]:
+        """What the target's pose code lacks to lay out the source's head; starts at 0.
+
+        The code says where the outline of the head is, and with it how wide the face.
+        """
+        seen = jnp.concatenate([source, target], axis=-1).reshape(source.shape[0], -1)
+        seen = jnp.concatenate([seen, identity], axis=-1)
+        hidden = nn.silu(nn.Dense(self.width, name="pose_transfer_in")(seen))
+        moved = nn.Dense(
+            target[0].size, kernel_init=nn.initializers.zeros, name="pose_transfer_out"
+        )(hidden)
+        return moved.reshape(target.shape)
 
 
 class FactorProbe(nn.Module):

@@ -356,6 +356,7 @@ def swapper_config(config: Config) -> dict:
             "channel_groups": config.swap.channel_groups,
             "width": config.swap.width,
             "gate_mode": config.swap.gate_mode,
+            "pose_transfer": config.swap.pose_transfer,
             "feather": config.swap.feather,
         },
         "attribute_groups": list(ATTRIBUTE_GROUPS),

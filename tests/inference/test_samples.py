@@ -9,20 +9,30 @@ import pytest
 from PIL import Image
 
 import alrl_jax
+from alrl_jax import provenance
 from alrl_jax.errors import UserError
 from alrl_jax.inference.samples import write_sample
+from alrl_jax.loading import SwapperModel
 from tests.conftest import RunCli
 from tools.measure_deidentification import measure
 
 SWAPPER = "embedded/swapper_64"
 
 
-def test_a_seed_is_a_person() -> None:
+@pytest.mark.parametrize("rendered", [True, False])
+def test_a_seed_is_a_person(
+    rendered: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of the procedural world, or one whom the swapper's own generator draws."""
+    monkeypatch.setattr(SwapperModel, "samples_are_rendered", rendered)
     model = alrl_jax.load(SWAPPER)
     faces = [np.asarray(model.sample_face(seed)) for seed in (3, 3, 4)]
     assert faces[0].shape == (64, 64, 3) and np.abs(faces[0]).max() <= 1
     np.testing.assert_array_equal(faces[0], faces[1])
     assert np.abs(faces[0] - faces[2]).max() > 0.1
+    told = provenance.read_metadata(write_sample(model, "sample:3", tmp_path))
+    names = {True: "algorithmicMedia", False: "trainedAlgorithmicMedia"}
+    assert told["digitalSourceType"].rpartition("/")[2] == names[rendered]
 
 
 def test_a_sample_is_a_source(run_cli: RunCli, tmp_path: Path) -> None:

@@ -28,7 +28,11 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 Make = Callable[..., SwapTask]
 
-FACTORS = {"losses__attributes": 0.0, "losses__attribute_groups": 0.0}
+FACTORS = {
+    "losses__identity_factors": 0.0,
+    "losses__attributes": 0.0,
+    "losses__attribute_groups": 0.0,
+}
 FEW = {
     f"losses__{name}": 0.0
     for name in ("adversarial", "r1", "perceptual", "self_perceptual", "background")
@@ -171,8 +175,16 @@ def test_the_log_says_where_masks_come_from(make: Make, caplog: pytest.LogCaptur
         ("own", {"named": {"lpips": "parser"}}, "of kind face_parser; expected lpips"),
         ("own", {"named": {"parser": "identity"}}, "of kind arcface; expected face_parser"),
         ("lpips", {}, "of kind lpips; expected identity or arcface or iresnet"),
-        ("identity", {"losses__attributes": 0.0}, "losses.attribute_groups is 0.1; expected 0"),
-        ("identity", {}, "losses.attributes is 0.5; expected 0, as .* reads identities alone"),
+        (
+            "identity",
+            {**FACTORS, "losses__attribute_groups": 0.1},
+            "losses.attribute_groups is 0.1; expected 0",
+        ),
+        (
+            "identity",
+            {**FACTORS, "losses__attributes": 0.5},
+            "losses.attributes is 0.5; expected 0, as .* reads identities alone",
+        ),
         ("identity", FACTORS, "losses.perceptual is 0.5 without pretrained.lpips"),
     ],
 )
