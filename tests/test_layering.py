@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("mark_waves",),
     ("watermark",),
     ("lineage", "model_texts"),
-    ("models.upfirdn",),
+    ("models.upfirdn", "models.winograd"),
     ("models.ops",),
     ("models.layers",),
     ("models.*",),

@@ -2,13 +2,15 @@
 
 Every row runs on one device of the machine and is set against what that device can do: the rate
 of a large matrix product (float32, JAX's default precision) and of a large copy. Floating-point
-operations are XLA's count for the program before optimisation, beside them those of its products
-alone, counted from shapes (``tools.count_flops``); the renderer loops as long as its data need, so
-there are none and it gets null. Bytes are what the compiled program reads and writes, by XLA's
-count; ``tools.roofline`` draws both. Each row is the median of repeated calls after compilation.
-``cpu_busy_share`` is what this process used of all cores meanwhile, ``cpu_seconds_per_image`` what
-an image took. ``infer_64`` goes from files to files; beside it stands what the device alone
-does: the share of its rate that is reached (``fraction_of_device``), and its processor time.
+operations are those of convolutions and matrix products as the network defines them, counted from
+shapes (``tools.count_flops``), beside them XLA's count for the program before optimisation: it has
+elementwise work on top, and less where CPUs draw wide convolutions with fewer products
+(``alrl_jax.models.winograd``). The renderer loops as long as its data need, so it gets null. Bytes
+are what the compiled program reads and writes, by XLA's count; ``tools.roofline`` draws both. Each
+row is the median of repeated calls after compilation. ``cpu_busy_share`` is what this process used
+of all cores meanwhile, ``cpu_seconds_per_image`` what an image took. ``infer_64`` goes from files
+to files; beside it stands what the device alone does: the share of its rate that is reached
+(``fraction_of_device``), and its processor time.
 """
 
 import dataclasses
@@ -46,12 +48,9 @@ from alrl_jax.sharding import make_mesh, replicate, replicated, shard_batch
 from alrl_jax.step import compile_step
 from alrl_jax.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
+from tools.ceilings import copy_rate, matmul_flops, repeat
 from tools.count_flops import count_flops
 
-MATMUL_SIZE = {"cpu": 2048}
-ACCELERATOR_MATMUL_SIZE = 8192
-COPY_BYTES = 2**28
-MIN_CALLS = 3
 LAZY_CYCLE = 16
 """Steps after which lazy regularisation repeats."""
 
@@ -63,8 +62,9 @@ class Work:
     Attributes:
         call: does the work once and returns what to wait for.
         images: images a call handles.
-        flops: floating-point operations of a call, None where they cannot be counted.
-        product_flops: those of convolutions and matrix products, from shapes.
+        flops: operations of a call's convolutions and matrix products, from shapes; None where they
+            cannot be counted.
+        lowered_flops: XLA's count of a call.
         moved_bytes: bytes that a call reads and writes.
         device: does what the device does in a call, and no more.
     """
@@ -72,7 +72,7 @@ class Work:
     call: Callable[[], Any]
     images: int
     flops: float | None = None
-    product_flops: float | None = None
+    lowered_flops: float | None = None
     moved_bytes: float | None = None
     device: Callable[[], Any] | None = None
 
@@ -88,7 +88,7 @@ def program(traced: jax.stages.Traced, images: int, call: Callable[[Any], Any]) 
     lowered = traced.lower()
     compiled = lowered.compile()
     return Work(
-        lambda: call(compiled), images, _flops(lowered), count_flops(traced.jaxpr), _bytes(compiled)
+        lambda: call(compiled), images, count_flops(traced.jaxpr), _flops(lowered), _bytes(compiled)
     )
 
 
@@ -159,8 +159,8 @@ def training(config_file: str) -> Work:
     return Work(
         call,
         len(cycle) * config.batch_size,
-        _total(cycle, {phase: _flops(each.lower()) for phase, each in traced.items()}),
         _total(cycle, {phase: count_flops(each.jaxpr) for phase, each in traced.items()}),
+        _total(cycle, {phase: _flops(each.lower()) for phase, each in traced.items()}),
         _total(cycle, {phase: _bytes(each) for phase, each in compiled.items()}),
     )
 
@@ -237,8 +237,8 @@ def measure(names: Sequence[str], seconds: float) -> dict[str, Any]:
         ``machine``, ``ceilings`` and ``rows``: plain values for JSON.
     """
     ceilings = {
-        "matmul_flops": _matmul_flops(seconds),
-        "copy_bytes_per_second": _copy_rate(seconds),
+        "matmul_flops": matmul_flops(seconds),
+        "copy_bytes_per_second": copy_rate(seconds),
     }
     rows = []
     for name in tqdm(names, desc="benchmark"):
@@ -253,13 +253,13 @@ def measure(names: Sequence[str], seconds: float) -> dict[str, Any]:
 
 def _measured(name: str, work: Work, seconds: float, ceilings: dict[str, float]) -> dict[str, Any]:
     """A row, with what it took of the processors."""
-    times, used = _repeat(work.call, seconds)
+    times, used = repeat(work.call, seconds)
     call = statistics.median(times)
     row = _row(name, work, call, ceilings)
     row["cpu_busy_share"] = used / sum(times) / (os.cpu_count() or 1)
     row["cpu_seconds_per_image"] = used / len(times) / work.images
     if work.device is not None:
-        times, used = _repeat(work.device, seconds)
+        times, used = repeat(work.device, seconds)
         row["fraction_of_device"] = statistics.median(times) / call
         row["device_cpu_seconds_per_image"] = used / len(times) / work.images
     return row
@@ -273,8 +273,7 @@ def _row(name: str, work: Work, seconds: float, ceilings: dict[str, float]) -> d
         "name": name,
         "images_per_second": work.images / seconds,
         "flops_per_image": _share(flops, work.images),
-        "product_flops_per_image": _share(work.product_flops, work.images),
-        "products_of_flops": None if flops is None else _share(work.product_flops, flops),
+        "lowered_flops_per_image": _share(work.lowered_flops, work.images),
         "bytes_per_image": _share(moved, work.images),
         "fraction_of_matmul": matmul,
         "fraction_of_copy": copy,
@@ -285,21 +284,6 @@ def _row(name: str, work: Work, seconds: float, ceilings: dict[str, float]) -> d
 
 def _share(part: float | None, whole: float) -> float | None:
     return None if part is None else part / whole
-
-
-def _median_seconds(call: Callable[[], Any], seconds: float) -> float:
-    return statistics.median(_repeat(call, seconds)[0])
-
-
-def _repeat(call: Callable[[], Any], seconds: float) -> tuple[list[float], float]:
-    """Seconds of each of several calls, and processor seconds of all."""
-    times: list[float] = []
-    used = time.process_time()
-    while len(times) < MIN_CALLS or sum(times) < seconds:
-        begin = time.perf_counter()
-        jax.block_until_ready(call())
-        times.append(time.perf_counter() - begin)
-    return times, time.process_time() - used
 
 
 def _flops(lowered: jax.stages.Lowered) -> float | None:
@@ -318,21 +302,6 @@ def _total(cycle: Sequence[Any], counts: Mapping[Any, float | None]) -> float | 
     """Sum of counts by phase over the phases of a cycle; None where one is not known."""
     known = [count for phase in cycle if (count := counts[phase]) is not None]
     return sum(known) if len(known) == len(cycle) else None
-
-
-def _matmul_flops(seconds: float) -> float:
-    n = MATMUL_SIZE.get(jax.default_backend(), ACCELERATOR_MATMUL_SIZE)
-    a = jax.random.normal(jax.random.key(0), (n, n))
-    product = jax.jit(lambda x, y: x @ y)
-    jax.block_until_ready(product(a, a))
-    return 2 * n**3 / _median_seconds(lambda: product(a, a), seconds)
-
-
-def _copy_rate(seconds: float) -> float:
-    a = jnp.ones(COPY_BYTES // 4, jnp.float32)
-    copy = jax.jit(lambda x: -x)
-    jax.block_until_ready(copy(a))
-    return 2 * COPY_BYTES / _median_seconds(lambda: copy(a), seconds)
 
 
 def _batch(kind: str, batch: int, resolution: int) -> FaceBatch | PairBatch:

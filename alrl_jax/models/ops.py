@@ -14,6 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float, Float32
 
 from alrl_jax.errors import UserError
+from alrl_jax.models import winograd
 from alrl_jax.models.upfirdn import (
     FIR_FILTER,
     Number,
@@ -26,6 +27,9 @@ from alrl_jax.models.upfirdn import (
 LEAKY_SLOPE = 0.2
 LEAKY_GAIN = math.sqrt(2.0)
 """Keeps the variance of a unit normal input through a leaky ReLU, nearly."""
+
+_WIDE = 256
+"""Channels from which CPUs draw a convolution in tiles."""
 
 _CONV_LAYOUT = ("NHWC", "HWIO", "NHWC")
 
@@ -48,7 +52,47 @@ def conv2d(x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]) -> Float
     """Plain correlation; odd kernels, zeros beyond the border."""
     if weight.shape[0] == 1:
         return x @ weight[0, 0]  # a product; CPUs take twice as long over the convolution
+    return _conv3x3(x, weight) if _is_wide(x, weight) else _conv_same(x, weight)
+
+
+def _conv_same(
+    x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]
+) -> Float[Array, "b h w o"]:
     return lax.conv_general_dilated(x, weight, (1, 1), "SAME", dimension_numbers=_CONV_LAYOUT)
+
+
+def _is_wide(x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]) -> bool:
+    """Whether fewer products pay for more passes over memory, on a CPU."""
+    sides_are_even = x.shape[1] % winograd.TILE == 0 == x.shape[2] % winograd.TILE
+    channels = min(weight.shape[2:])
+    return (
+        weight.shape[0] == 3
+        and sides_are_even
+        and channels >= _WIDE
+        and x.dtype == weight.dtype == jnp.float32
+    )
+
+
+@jax.custom_vjp
+def _conv3x3(
+    x: Float[Array, "b h w i"], weight: Float[Array, "3 3 i o"]
+) -> Float[Array, "b h w o"]:
+    """A wide 3x3 correlation; with its kernel gradient a set closed under differentiation."""
+    return lax.platform_dependent(x, weight, cpu=winograd.convolve, default=_conv_same)
+
+
+@jax.custom_vjp
+def _correlate_same(
+    x: Float[Array, "b h w i"], y: Float[Array, "b h w o"]
+) -> Float[Array, "3 3 i o"]:
+    """Transpose of ``_conv3x3`` in the kernel."""
+    kernel = jax.ShapeDtypeStruct((3, 3, x.shape[-1], y.shape[-1]), x.dtype)
+    return jax.linear_transpose(lambda weight: _conv_same(x, weight), kernel)(y)[0]
+
+
+def _turned(weight: Float[Array, "k k i o"]) -> Float[Array, "k k o i"]:
+    """The kernel of the transposed correlation."""
+    return jnp.flip(weight, (0, 1)).swapaxes(2, 3)
 
 
 @jax.custom_vjp
@@ -68,7 +112,7 @@ def _grow(x: Float[Array, "b m n o"], weight: Float[Array, "k k i o"]) -> Float[
     pad = weight.shape[0] - 1
     return lax.conv_general_dilated(
         x,
-        jnp.flip(weight, (0, 1)).swapaxes(2, 3),
+        _turned(weight),
         (1, 1),
         ((pad, pad), (pad, pad)),
         lhs_dilation=(2, 2),
@@ -96,6 +140,14 @@ def _keep_arguments(function: Callable[..., Array]) -> Callable[..., tuple[Array
     return lambda *arguments: (function(*arguments), arguments)
 
 
+_conv3x3.defvjp(
+    _keep_arguments(_conv3x3),
+    lambda kept, y: (_conv3x3(y, _turned(kept[1])), _correlate_same(kept[0], y)),
+)
+_correlate_same.defvjp(
+    _keep_arguments(_correlate_same),
+    lambda kept, weight: (_conv3x3(kept[1], _turned(weight)), _conv3x3(kept[0], weight)),
+)
 _shrink.defvjp(
     _keep_arguments(_shrink),
     lambda kept, small: (_grow(small, kept[1]), _correlate(kept[0], small)),

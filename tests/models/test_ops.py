@@ -199,6 +199,45 @@ def test_modulated_conv2d(name: str) -> None:
     _check(name, function, arguments, _nchw, gradients)
 
 
+def test_wide_convolutions_are_plain_ones_with_fewer_products() -> None:
+    """Values, gradients, and what R1 takes of the gradients."""
+    keys = jax.random.split(jax.random.key(0), 3)
+    x = jax.random.normal(keys[0], (2, 6, 4, 256))
+    weight = jax.random.normal(keys[1], (3, 3, 256, 260)) / 48
+    cotangent = jax.random.normal(keys[2], (2, 6, 4, 260))
+
+    def run(convolve: Callable[..., jax.Array]) -> list[jax.Array]:
+        def penalty(x: jax.Array, weight: jax.Array) -> jax.Array:
+            pulled = jax.vjp(convolve, x, weight)[1](cotangent)
+            return sum(jnp.sum(jnp.square(each)) for each in pulled) + jnp.sum(
+                jnp.square(convolve(x, weight))
+            )
+
+        pulled = jax.vjp(convolve, x, weight)[1](cotangent)
+        return [convolve(x, weight), *pulled, *jax.grad(penalty, (0, 1))(x, weight)]
+
+    assert ops._is_wide(x, weight)
+    wide, plain = jax.jit(run, static_argnums=0)(ops.conv2d), run(ops._conv_same)
+    for actual, wanted in zip(wide, plain, strict=True):
+        assert_close(actual, np.asarray(wanted))
+
+
+@pytest.mark.parametrize(
+    ("sides", "channels", "kernel", "dtype"),
+    [
+        ((5, 4), 256, 3, jnp.float32),
+        ((4, 4), 255, 3, jnp.float32),
+        ((4, 4), 256, 5, jnp.float32),
+        ((4, 4), 256, 3, jnp.bfloat16),
+    ],
+)
+def test_other_convolutions_stay_plain(
+    sides: tuple[int, int], channels: int, kernel: int, dtype: Any
+) -> None:
+    x = jnp.zeros((1, *sides, channels), dtype)
+    assert not ops._is_wide(x, jnp.zeros((kernel, kernel, channels, 256), dtype))
+
+
 def test_demodulation_conventions_differ_by_their_guard() -> None:
     weight = jax.random.normal(jax.random.key(0), (3, 3, 16, 4))
     styles = jnp.full((2, 16), 1e-4)
