@@ -108,6 +108,8 @@ class SwapConfig:
 
     ``pose_transfer``: whether the target's pose code is refined for the source.
     ``disguise``: how far targets of one person's pairs are bent, see ``tasks/disguise.py``.
+    ``impostors``: share of one person's pairs whose targets get a stranger's face instead, see
+    ``tasks/impostors.py``.
     """
 
     channel_groups: int = 8
@@ -119,6 +121,7 @@ class SwapConfig:
     gate_budget: float = 0.5
     feather: int = 1
     disguise: float = 0.0
+    impostors: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,6 +248,11 @@ class Config:
                 f"discriminator.ada is {self.discriminator.ada!r} without a weight of "
                 "losses.adversarial; expected 'off', as there is no discriminator"
             )
+        if self.swap.impostors and blocks > 0 and self.batch_size // blocks < 2:
+            faults.append(
+                f"swap.impostors is {self.swap.impostors} with {self.batch_size} pairs in {blocks} "
+                "discriminator.mbstd_blocks; expected two or more in a block, or 0"
+            )
         stages = 4 if self.encoder.backbone == "ir_se" else 3
         if len(self.encoder.widths) != stages:
             faults.append(
@@ -335,6 +343,7 @@ _RULES: tuple[_Rule, ...] = (
     ("swap.temperature_end", _positive, "a number above 0"),
     ("swap.gate_budget", _share, "a share from 0 to 1"),
     ("swap.feather", _not_negative, "0 (hard edge) or more pixels"),
+    ("swap.impostors", _share, "a share from 0 to 1"),
     ("swap.disguise", _not_negative, "0 (targets as they are) or a share of the side"),
     ("identity.kind", _one_of(("identity", "judge")), "one of ('identity', 'judge')"),
     ("identity.block", _one_of(ANALYSER_BLOCKS), f"one of {ANALYSER_BLOCKS}"),

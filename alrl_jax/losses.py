@@ -41,14 +41,14 @@ class SwapForward:
         target_encoding: encoding of the target.
         generated_encoding: encoding of the generated face.
         swapped: the swap.
-        reconstructed: what the generator draws from the target's own codes.
+        reconstructed: what the generator draws from the source's own codes.
         source_embedding: unit identity embedding of the source.
         swap_embedding: unit identity embedding of the generated face.
         source_factors: what the identity net reads from the source.
         swap_factors: what the identity net reads from the generated face.
         target_factors: what the identity net reads from the target.
         generated_distance: perceptual distance of generated face and target.
-        reconstructed_distance: perceptual distance of reconstruction and target.
+        reconstructed_distance: perceptual distance of reconstruction and source.
         source_labels: what the source's pixels show.
         target_labels: what the target's pixels show.
         factors: the target's known factors, as the probe reads them from its codes.
@@ -152,7 +152,7 @@ def attributes(f: SwapForward) -> Scalar:
 
 def reconstruction(f: SwapForward) -> Scalar:
     """Where both faces are one person's, the generated face should be the target (L1)."""
-    return _mean_where(_face_l1(f, f.swapped.generated, f.truth), f.same_identity)
+    return _mean_where(_face_l1(f.swapped.generated, f.truth, f.swapped.mask), f.same_identity)
 
 
 def perceptual(f: SwapForward) -> Scalar:
@@ -161,8 +161,9 @@ def perceptual(f: SwapForward) -> Scalar:
 
 
 def self_reconstruction(f: SwapForward) -> Scalar:
-    """A face's own codes should draw it again (L1)."""
-    return jnp.mean(_face_l1(f, f.reconstructed, f.target.image))
+    """A face's own codes should draw it again (L1); the source's, as that is nobody's disguise."""
+    region = jax.nn.sigmoid(f.source_encoding.region_logits)
+    return jnp.mean(_face_l1(f.reconstructed, f.source.image, region))
 
 
 def self_perceptual(f: SwapForward) -> Scalar:
@@ -216,8 +217,16 @@ def gate_budget(f: SwapForward) -> Scalar:
 
 def gate_entropy(f: SwapForward) -> Scalar:
     """Entropy of the gates in nats: decisions should be clear."""
-    p = jnp.clip(f.swapped.gates.probabilities, 1e-5, 1.0 - 1e-5)
-    return -jnp.mean(p * jnp.log(p) + (1.0 - p) * jnp.log1p(-p))
+    return jnp.mean(_entropy(f.swapped.gates.probabilities))
+
+
+def gate_information(f: SwapForward) -> Scalar:
+    """Minus what the gates tell about the pair, in nats: they should decide by what they see.
+
+    The mutual information of a gate and the pair: entropy of its mean less its mean entropy.
+    """
+    p = f.swapped.gates.probabilities
+    return jnp.mean(_entropy(p)) - jnp.mean(_entropy(jnp.mean(p, axis=0)))
 
 
 def attribute_groups(f: SwapForward) -> Scalar:
@@ -293,6 +302,7 @@ LOSSES: dict[str, dict[str, Callable[[Any], Scalar]]] = {
         "latent": latent,
         "gate_budget": gate_budget,
         "gate_entropy": gate_entropy,
+        "gate_information": gate_information,
         "attribute_groups": attribute_groups,
         "adversarial": swap_adversarial,
     },
@@ -337,6 +347,12 @@ def arcface_logits(
     return scale * jnp.where(own, widened, cosines)
 
 
+def _entropy(probability: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """Entropy of yes or no, in nats."""
+    p = jnp.clip(probability, 1e-5, 1.0 - 1e-5)
+    return -(p * jnp.log(p) + (1.0 - p) * jnp.log1p(-p))
+
+
 def _factor_error(read: Float[Array, "b f"], truth: Float[Array, "b n"], face: FaceBatch) -> Scalar:
     """Mean squared error of the factors that are known; 0 for data that know none."""
     if not truth.shape[-1]:
@@ -346,11 +362,10 @@ def _factor_error(read: Float[Array, "b f"], truth: Float[Array, "b n"], face: F
 
 
 def _face_l1(
-    f: SwapForward, image: Float[Array, "b h w 3"], wanted: Float[Array, "b h w 3"]
+    image: Float[Array, "b h w 3"], wanted: Float[Array, "b h w 3"], mask: Float[Array, "b h w 1"]
 ) -> Float[Array, " b"]:
-    """Weighted mean of the absolute difference; the blend's mask weighs the face."""
-    mask = jax.lax.stop_gradient(f.swapped.mask)
-    weight = OUTSIDE_WEIGHT + (1.0 - OUTSIDE_WEIGHT) * mask
+    """Weighted mean of the absolute difference; ``mask`` says where the face is."""
+    weight = OUTSIDE_WEIGHT + (1.0 - OUTSIDE_WEIGHT) * jax.lax.stop_gradient(mask)
     difference = jnp.mean(jnp.abs(image - wanted), axis=-1, keepdims=True)
     return jnp.sum(weight * difference, axis=(1, 2, 3)) / jnp.sum(weight, axis=(1, 2, 3))
 

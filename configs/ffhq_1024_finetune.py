@@ -40,6 +40,7 @@ def get_config() -> ml_collections.ConfigDict:
         "latent": 0.001,
         "gate_budget": 0.1,
         "gate_entropy": 0.002,
+        "gate_information": 0.0,
         "attribute_groups": 0.0,
         "adversarial": 0.05,
         "r1": 10.0,

@@ -65,32 +65,50 @@ def test_a_loss_without_weight_is_not_called() -> None:
     assert float(total) == 0.0 and values == {}
 
 
-def test_reconstruction_looks_at_the_face_first() -> None:
+@pytest.mark.parametrize("name", ["reconstruction", "self_reconstruction"])
+def test_reconstruction_looks_at_the_face_first(name: str) -> None:
     left = jnp.zeros((1, 4, 4, 1)).at[:, :, :2].set(1.0)
-    loss = lambda drawn: LOSSES["swap"]["self_reconstruction"](  # noqa: E731
-        _forward(
-            swapped=SimpleNamespace(mask=left),
-            target=SimpleNamespace(image=jnp.zeros((1, 4, 4, 3))),
-            reconstructed=jnp.broadcast_to(drawn, (1, 4, 4, 3)),
+    black = jnp.zeros((1, 4, 4, 3))
+
+    def loss(drawn: jax.Array) -> float:
+        drawn = jnp.broadcast_to(drawn, black.shape)
+        forward = _forward(
+            swapped=SimpleNamespace(mask=left, generated=drawn),
+            truth=black,
+            same_identity=jnp.ones((1,), bool),
+            source=SimpleNamespace(image=black),
+            source_encoding=SimpleNamespace(region_logits=100.0 * (2.0 * left - 1.0)),
+            reconstructed=drawn,
+        )
+        return float(LOSSES["swap"][name](forward))
+
+    inside = 1.0 / (1.0 + OUTSIDE_WEIGHT)
+    assert loss(left) == pytest.approx(inside)
+    assert loss(1.0 - left) == pytest.approx(1.0 - inside)
+
+
+def test_only_one_persons_faces_are_reconstructed() -> None:
+    """The swap of a disguised target should be the face as it was."""
+    truth = jnp.stack([jnp.zeros((4, 4, 3)), jnp.ones((4, 4, 3))])
+    forward = _forward(
+        swapped=SimpleNamespace(mask=jnp.ones((2, 4, 4, 1)), generated=jnp.zeros((2, 4, 4, 3))),
+        truth=truth,
+        target=SimpleNamespace(image=truth + 5.0),
+        same_identity=jnp.asarray([True, False]),
+    )
+    assert float(LOSSES["swap"]["reconstruction"](forward)) == 0.0
+
+
+def test_gates_that_see_nothing_tell_nothing() -> None:
+    """Two gates, four pairs: one that is sure and differs, one that is sure and does not."""
+    both = jnp.asarray([[1.0, 1.0], [0.0, 1.0], [1.0, 1.0], [0.0, 1.0]])
+    told = lambda p: float(  # noqa: E731
+        LOSSES["swap"]["gate_information"](
+            _forward(swapped=SimpleNamespace(gates=SimpleNamespace(probabilities=p[:, None])))
         )
     )
-    inside = 1.0 / (1.0 + OUTSIDE_WEIGHT)
-    assert float(loss(left)) == pytest.approx(inside)
-    assert float(loss(1.0 - left)) == pytest.approx(1.0 - inside)
-
-
-def test_reconstruction_of_a_disguised_target_is_the_face_as_it_was() -> None:
-    """The swap of one person's faces should undo the disguise, the target's own codes keep it."""
-    images = [jnp.full((1, 4, 4, 3), value) for value in (0.2, 0.5)]
-    forward = _forward(
-        swapped=SimpleNamespace(mask=jnp.ones((1, 4, 4, 1)), generated=images[0]),
-        reconstructed=images[1],
-        truth=images[0],
-        target=SimpleNamespace(image=images[1]),
-        same_identity=jnp.ones((1,), bool),
-    )
-    for name in ("reconstruction", "self_reconstruction"):
-        assert float(LOSSES["swap"][name](forward)) == 0.0
+    assert told(both) == pytest.approx(-np.log(2) / 2, abs=1e-3)
+    assert told(jnp.full((4, 2), 0.5)) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_unknown_factors_teach_nothing() -> None:

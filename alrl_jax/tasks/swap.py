@@ -22,7 +22,7 @@ from alrl_jax.models.functional import apply
 from alrl_jax.models.swap import FactorProbe
 from alrl_jax.models.swapper import Networks
 from alrl_jax.state import PyTree, TrainState, ema_decay, update_ema
-from alrl_jax.tasks import pooling, warm_start
+from alrl_jax.tasks import impostors, pooling, warm_start
 from alrl_jax.tasks.disguise import disguise
 from alrl_jax.tasks.generator import (
     REAL_SIGN,
@@ -41,8 +41,8 @@ FACTOR_GROUPS = {
 }
 """Attribute group of every known factor."""
 
-DISGUISE_STREAM = 1
-"""Folded into a step's key for the draws of disguises."""
+DISGUISE_STREAM, IMPOSTOR_STREAM = 1, 2
+"""Folded into a step's key for the draws of disguises, and of who becomes an impostor."""
 
 ATTRIBUTE_GROUPS = ("identity", *synthetic.ATTRIBUTE_GROUPS)
 """Names of the attribute queries."""
@@ -224,7 +224,7 @@ class SwapTask:
         """
         swapper = self._swapper
         networks = self._networks(params, state, frozen)
-        whole, batch = batch, self._disguise(batch, jax.random.fold_in(key, DISGUISE_STREAM))
+        whole, batch = batch, self._disguise(batch, state, frozen, key)
         both = swapper.encode(networks, interleave(batch.source.image, batch.target.image))
         source, target = separate(both)
         embedding = swapper.embed(networks, batch.source.image)
@@ -237,7 +237,7 @@ class SwapTask:
             temperature=self._temperature(state.step),
             noise_key=key,
         )
-        drawn = swapper.generate(networks, interleave(codes, target.codes))
+        drawn = swapper.generate(networks, interleave(codes, source.codes))
         generated, reconstructed = separate(drawn)
         encoded = swapper.encode(networks, generated)
         # The blend may not be gamed: no face is drawn wider to win a larger mask.
@@ -276,7 +276,7 @@ class SwapTask:
             target_factors=target_factors,
             generated_distance=teachers.distance(frozen, "perceptual", swapped.generated, truth),
             reconstructed_distance=teachers.distance(
-                frozen, "self_perceptual", reconstructed, face.image
+                frozen, "self_perceptual", reconstructed, source_face.image
             ),
             source_labels=labels[0],
             target_labels=labels[1],
@@ -291,14 +291,32 @@ class SwapTask:
         )
         return forward, generated
 
-    def _disguise(self, batch: PairBatch, key: Key[Array, ""]) -> PairBatch:
-        """The pairs as the networks see them: targets of the same person are disguised."""
-        strength = self._config.swap.disguise
-        if not strength:
-            return batch
-        labels = jnp.asarray(synthetic.FACE_LABELS)
-        seen = disguise(batch.target, batch.same_identity, key, labels, strength)
-        return dataclasses.replace(batch, target=seen)
+    def _disguise(
+        self, batch: PairBatch, state: TrainState, frozen: dict[str, PyTree], key: Key[Array, ""]
+    ) -> PairBatch:
+        """The pairs as the networks see them: targets of the same person are not quite theirs.
+
+        Some are impostors, drawn by the averaged networks; the others are bent.
+        """
+        target, hidden = batch.target, batch.same_identity
+        if share := self._config.swap.impostors:
+            networks = self._networks(state.ema, state, frozen)
+            blocks = self._config.discriminator.mbstd_blocks
+            other = dataclasses.replace(
+                batch.source, image=impostors.strangers(batch.source.image, blocks)
+            )
+            swapped = self._swap(networks, dataclasses.replace(batch, source=other)).image
+            draws = jax.random.uniform(jax.random.fold_in(key, IMPOSTOR_STREAM), hidden.shape)
+            chosen = hidden & (draws < share)
+            target = impostors.put_in(target, chosen, jax.lax.stop_gradient(swapped))
+            hidden &= ~chosen
+        if strength := self._config.swap.disguise:
+            labels, draw = (
+                jnp.asarray(synthetic.FACE_LABELS),
+                jax.random.fold_in(key, DISGUISE_STREAM),
+            )
+            target = disguise(target, hidden, draw, labels, strength)
+        return dataclasses.replace(batch, target=target)
 
     def _swap(self, networks: Networks, batch: PairBatch) -> SwapOutput:
         origins = self._swapper.origins({})

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from absl import logging
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
@@ -19,7 +19,7 @@ from alrl_jax.models.teachers import IdentityTeacher, ParserTeacher, PerceptualT
 from alrl_jax.state import PyTree
 from alrl_jax.tasks.pairs import interleave, separate
 from alrl_jax.tasks.pretrained import Reader, read_pretrained, read_pretrained_meta
-from alrl_jax.types import FaceBatch, PairBatch, ParsingLabels
+from alrl_jax.types import UNLABELLED, FaceBatch, PairBatch, ParsingLabels
 
 EMBEDDERS = ("arcface", "iresnet")
 """Kinds of published identity nets."""
@@ -116,7 +116,7 @@ class Teachers:
         """
         if not self._asked(*MASK_LOSSES):
             return None, None
-        known = [ParsingLabels(face.parsing, face.labelled) for face in (source, target)]
+        known = [ParsingLabels(face.parsing, _has_parsing(face)) for face in (source, target)]
         if self.parser is not None:
             images = interleave(whole.source.image, whole.target.image)
             found = self.parser.labels(frozen["parser"], images, target.parsing.shape[1])
@@ -167,6 +167,10 @@ class Teachers:
                 f"{self._config.pretrained['identity']} reads identities alone; set "
                 f"--config.losses.{name}=0, or pretrained.identity to a model of kind identity"
             )
+
+
+def _has_parsing(face: FaceBatch) -> Bool[Array, " b"]:
+    return face.labelled & jnp.any(face.parsing != UNLABELLED, axis=(1, 2))
 
 
 def _complete(data: ParsingLabels, found: Array) -> ParsingLabels:

@@ -20,6 +20,8 @@ def test_mask_stays_inside_the_union(feather: int) -> None:
     assert (mask <= union).all() and mask.max() == 1.0
     soft = (mask > 0) & (mask < 1)
     assert soft.any() == (feather > 0)
+    # Only corners of the union fall below one half.
+    assert ((mask > 0.5) != (union > 0.5)).sum() <= 8 * feather**2
 
 
 def test_background_is_untouched() -> None:
