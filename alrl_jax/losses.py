@@ -5,7 +5,8 @@ Every loss of a task reads one struct that holds what the forward pass made (``S
 the config; a loss of weight 0 is never called, and what only it needed is never computed.
 
 None of them sees the true swap of two different people: reconstruction looks at pairs of one person
-only.
+only. ``supervised`` alone does, and only where a config asks the data for true swaps
+(``data.true_swaps``): what is trained with it is a stated ceiling, not a method.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,6 +27,8 @@ Made = TypeVar("Made")
 
 OUTSIDE_WEIGHT = 0.25
 """Weight of a pixel outside the face in a reconstruction: the blend takes those from the target."""
+PERCEPTUAL_SHARE = 0.125
+"""Of the perceptual distance in ``supervised``."""
 
 
 @flax.struct.dataclass
@@ -56,6 +59,8 @@ class SwapForward:
         face_labels: parsing classes that a swap replaces.
         w_avg: centre of the generator's W space.
         gate_budget: share of codes that should come from the source.
+        truth_swap: the true swaps, for ``supervised``.
+        truth_distance: perceptual distance of generated face and true swap.
     """
 
     source: FaceBatch
@@ -81,6 +86,8 @@ class SwapForward:
     face_labels: Int[Array, " n"]
     w_avg: Float[Array, " d"]
     gate_budget: Scalar
+    truth_swap: Float[Array, "b h w 3"] | None = None
+    truth_distance: Float[Array, " b"] | None = None
 
 
 @flax.struct.dataclass
@@ -231,6 +238,16 @@ def swap_adversarial(f: SwapForward) -> Scalar:
     return jnp.mean(jax.nn.softplus(-f.swap_logits))
 
 
+def supervised(f: SwapForward) -> Scalar:
+    """The generated face should be the true swap, of whomever: L1 and perceptual distance.
+
+    What ``reconstruction`` and ``perceptual`` ask of pairs of one person, in the proportion in
+    which the 64 px recipes weigh them.
+    """
+    error = _face_l1(f, f.swapped.generated, _made(f.truth_swap))
+    return jnp.mean(error) + PERCEPTUAL_SHARE * jnp.mean(_made(f.truth_distance))
+
+
 # --- generator ------------------------------------------------------------------------------------
 
 
@@ -295,6 +312,7 @@ LOSSES: dict[str, dict[str, Callable[[Any], Scalar]]] = {
         "gate_entropy": gate_entropy,
         "attribute_groups": attribute_groups,
         "adversarial": swap_adversarial,
+        "supervised": supervised,
     },
     "generator": {"adversarial": generator_adversarial},
     "identity": {

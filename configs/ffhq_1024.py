@@ -42,6 +42,7 @@ def get_config() -> ml_collections.ConfigDict:
         "gate_entropy": 0.002,
         "attribute_groups": 0.0,
         "adversarial": 0.0,
+        "supervised": 0.0,
         "r1": 0.0,
     }
     config = default_config("swap", losses)

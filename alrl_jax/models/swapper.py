@@ -164,10 +164,16 @@ class Swapper:
         """
         if self.mask == "none":
             return generated, jnp.ones_like(target[..., :1])
-        regions = [jax.nn.sigmoid(x) for x in (target_region_logits, generated_region_logits)]
         if self.mask == "ellipse":
-            regions = [jnp.broadcast_to(face_ellipse(x.shape[1]), x.shape) for x in regions]
-        mask = blend_mask(*regions, self.feather)
+            side = target_region_logits.shape[1]
+            fixed = jnp.broadcast_to(face_ellipse(side), target_region_logits.shape)
+            mask = blend_mask(fixed, fixed, self.feather)
+        else:
+            mask = blend_mask(
+                jax.nn.sigmoid(target_region_logits),
+                jax.nn.sigmoid(generated_region_logits),
+                self.feather,
+            )
         mask = resize_bilinear(mask, *target.shape[1:3], align_corners=False)
         return blend(generated, target, mask), mask
 
