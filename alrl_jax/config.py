@@ -12,6 +12,7 @@ from typing import Any
 import ml_collections
 from ml_collections import config_dict
 
+from alrl_jax.config_faults import joint_faults
 from alrl_jax.dataclass_building import build_dataclass
 from alrl_jax.errors import UserError
 
@@ -20,10 +21,13 @@ ALGORITHMS = ("adam", "muon")
 SOURCES = ("synthetic", "prepared", "tfds", "folder")
 POSE_SPACES = ("spatial_const", "coarse_codes", "none")
 GATE_MODES = ("hard", "soft", "pair_independent")
+SELECTORS = ("adaptive", "mean", "lcr4", "fslsd7", "psp_middle", "best_fixed", "ftm4", "mixer")
+"""Selections that a swapper can be trained with."""
+MASKS = ("learned", "ellipse", "none")
+FRESH = ("heads", "swap", "probe", "discriminator")
+"""What can start anew where ``pretrained.swapper`` holds it."""
 ANALYSER_BLOCKS = ("residual", "plain")
 ADA_MODES = ("off", "fixed", "adaptive")
-SMALLEST_SWAP = 32
-"""The encoder's pose code is 4x4 at an eighth of the resolution."""
 BACKBONES = ("residual", "ir_se")
 REMAT = ("none", "convolutions", "blocks")
 PRETRAINED = ("identity", "generator", "discriminator", "encoder", "swapper", "lpips", "parser")
@@ -36,6 +40,8 @@ class DataConfig:
     """Where faces come from; ``path`` None means a cache folder keyed by these values.
 
     ``identities`` says whether every ``image`` or every sub-``folder`` of a folder is a person.
+    ``true_swaps``: pairs come with their true swap, for the loss ``supervised`` alone; only the
+    synthetic world knows it.
     """
 
     source: str = "synthetic"
@@ -46,6 +52,7 @@ class DataConfig:
     images_per_identity: int = 6
     same_identity_share: float = 0.5
     flip: bool = True
+    true_swaps: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +99,8 @@ class EncoderConfig:
     the trunk of pSp and e4e, with widths and numbers of units of its four stages, and its factor of
     squeeze and excitation; ``pretrained.encoder`` and ``pretrained.swapper`` overrule them.
     ``resolution``: side of the images that it sees; larger ones are pooled. 0: that of the images.
+    ``train_backbone`` False holds the features of ``pretrained.swapper`` still, and trains the
+    heads on them.
     """
 
     backbone: str = "residual"
@@ -100,18 +109,26 @@ class EncoderConfig:
     units: tuple[int, ...] = (3, 4, 14, 3)
     squeeze: int = 16
     pose_space: str = "spatial_const"
+    train_backbone: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
 class SwapConfig:
-    """Adaptive selection of latent codes.
+    """Selection of latent codes, and what blends the face that they draw.
 
+    ``selector``: one of ``SELECTORS``; ``gate_mode``, ``pose_transfer`` and temperatures are those
+    of ``adaptive``. ``shares``: of the source in the pose code and in every layer, which
+    ``tools.search_selection`` finds for ``best_fixed``. ``mask``: the encoder's ``learned`` region,
+    the same ``ellipse`` in every picture, or ``none``: no blending.
     ``pose_transfer``: whether the target's pose code is refined for the source.
     ``disguise``: how far targets of one person's pairs are bent, see ``tasks/disguise.py``.
     ``impostors``: share of one person's pairs whose targets get a stranger's face instead, see
     ``tasks/impostors.py``.
     """
 
+    selector: str = "adaptive"
+    shares: tuple[float, ...] = ()
+    mask: str = "learned"
     channel_groups: int = 8
     width: int = 64
     gate_mode: str = "hard"
@@ -165,7 +182,8 @@ class Config:
     encoder; ``remat`` says what their backward pass keeps of a block (``REMAT_POLICIES``).
     ``loss_resolution``: side to which images are pooled before the losses of task ``swap`` look at
     them; the discriminator sees them whole. 0: not pooled. ``parameter_shards``: devices that share
-    one copy of parameters, averages and optimiser states; 1: every device has its own.
+    one copy of parameters, averages and optimiser states; 1: every device has its own. ``fresh``:
+    parts that start anew whatever ``pretrained.swapper`` holds (``FRESH``).
     """
 
     task: str = "swap"
@@ -190,6 +208,7 @@ class Config:
     optimizer: OptimizerConfig = OptimizerConfig()
     losses: Mapping[str, float] = dataclasses.field(default_factory=dict)
     pretrained: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    fresh: tuple[str, ...] = ()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Config":
@@ -219,47 +238,7 @@ class Config:
             f"{name} is {_value(self, name)!r}; expected {expectation}"
             for name, check, expectation in _RULES
             if not check(_value(self, name))
-        ] + self._joint_faults()
-
-    def _joint_faults(self) -> list[str]:
-        faults = []
-        blocks = self.discriminator.mbstd_blocks
-        if blocks > 0 and self.batch_size % blocks:
-            faults.append(
-                f"batch_size is {self.batch_size}; expected a multiple of "
-                f"discriminator.mbstd_blocks ({blocks})"
-            )
-        if self.task == "swap" and self.resolution < SMALLEST_SWAP:
-            faults.append(
-                f"resolution is {self.resolution}; expected {SMALLEST_SWAP} or more for task swap"
-            )
-        if self.swap.channel_groups > 0 and self.generator.w_dim % self.swap.channel_groups:
-            faults.append(
-                f"swap.channel_groups is {self.swap.channel_groups}; expected a divisor of "
-                f"generator.w_dim ({self.generator.w_dim})"
-            )
-        for name in ("loss_resolution", "encoder.resolution"):
-            side = _value(self, name)
-            if side < 0 or (side and self.resolution % side):
-                faults.append(f"{name} is {side}; expected 0 or a divisor of {self.resolution}")
-        # A config without any loss is one of a run that is over.
-        if self.discriminator.ada != "off" and self.losses and not self.losses.get("adversarial"):
-            faults.append(
-                f"discriminator.ada is {self.discriminator.ada!r} without a weight of "
-                "losses.adversarial; expected 'off', as there is no discriminator"
-            )
-        if self.swap.impostors and blocks > 0 and self.batch_size // blocks < 2:
-            faults.append(
-                f"swap.impostors is {self.swap.impostors} with {self.batch_size} pairs in {blocks} "
-                "discriminator.mbstd_blocks; expected two or more in a block, or 0"
-            )
-        stages = 4 if self.encoder.backbone == "ir_se" else 3
-        if len(self.encoder.widths) != stages:
-            faults.append(
-                f"encoder.widths is {self.encoder.widths}; expected {stages} widths for "
-                f"encoder.backbone {self.encoder.backbone}"
-            )
-        return faults
+        ] + joint_faults(self)
 
 
 def default_config(task: str, losses: Mapping[str, float]) -> ml_collections.ConfigDict:
@@ -287,8 +266,8 @@ def _not_negative(value: int | float) -> bool:
     return value >= 0
 
 
-def _share(value: int | float) -> bool:
-    return 0 <= value <= 1
+def _share(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 <= value <= 1
 
 
 def _one_of(names: tuple[str, ...]) -> Callable[[Any], bool]:
@@ -336,6 +315,9 @@ _RULES: tuple[_Rule, ...] = (
     ("encoder.units", lambda n: len(n) == 4 and min(n) > 0, "four positive numbers"),
     ("encoder.squeeze", _positive, "a number above 0"),
     ("encoder.pose_space", _one_of(POSE_SPACES), f"one of {POSE_SPACES}"),
+    ("swap.selector", _one_of(SELECTORS), f"one of {SELECTORS}"),
+    ("swap.shares", lambda x: all(map(_share, x)), "shares from 0 to 1"),
+    ("swap.mask", _one_of(MASKS), f"one of {MASKS}"),
     ("swap.channel_groups", _positive, "a number above 0"),
     ("swap.width", _positive, "a number above 0"),
     ("swap.gate_mode", _one_of(GATE_MODES), f"one of {GATE_MODES}"),
@@ -362,6 +344,7 @@ _RULES: tuple[_Rule, ...] = (
     ("optimizer.r1_interval", _positive, "a number above 0"),
     ("optimizer.path_interval", _positive, "a number above 0"),
     ("pretrained", lambda p: set(p) <= set(PRETRAINED), f"directories of {PRETRAINED}"),
+    ("fresh", lambda parts: set(parts) <= set(FRESH), f"some of {FRESH}"),
     ("losses", lambda w: all(v >= 0 for v in w.values()), "weights of 0 or more"),
 )
 

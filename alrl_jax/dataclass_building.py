@@ -51,7 +51,7 @@ def _plain(value: Any, hint: Any, name: str, faults: list[str]) -> Any:
     if origin is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if origin is tuple and isinstance(value, list | tuple):
-        return tuple(value)
+        return tuple(_plain(x, typing.get_args(hint)[0], name, faults) for x in value)
     if origin is Mapping and isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, origin) and not (origin is int and isinstance(value, bool)):

@@ -159,15 +159,18 @@ class SwapperModel(Model):
     """Kind ``swapper``: pairs of faces to swapped faces.
 
     Attributes:
-        selectors: rules that can select codes, ``adaptive`` first; the last are those that were
-            found for this very model (``selections`` of its config).
-        attribute_groups: groups that a caller can take from either face.
+        selectors: rules that can select codes, first the one that the model was trained with; the
+            last are those that were found for this very model (``selections`` of its config).
+        attribute_groups: groups that a caller can take from either face: of a model whose selection
+            is not ``adaptive``, identity and pose alone.
     """
 
     def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
-        super().__init__(kind, config, variables)
+        super().__init__(kind, config, {"swap": {}, **variables})  # a fixed rule has no weights
         self._selections = config.get("selections", {})
-        self.selectors = (*SELECTORS, *self._selections)
+        self._own = config["swap"].get("selector", "adaptive")
+        fixed = (*(name for name, rule in SELECTORS.items() if rule is not None), *self._selections)
+        self.selectors = (self._own, *(name for name in fixed if name != self._own))
         self.attribute_groups = tuple(config["attribute_groups"])
         self._swapper = build_swapper(config)
         self._swap = jax.jit(self._swapper.swap)
@@ -198,13 +201,17 @@ class SwapperModel(Model):
             identity_from: ``source`` swaps as trained; ``target`` takes everything from the target
                 but what ``groups`` and ``pose_from`` say.
             groups: attribute groups by name that shall come from one face, whatever the module
-                would decide.
-            selector: ``adaptive`` (the default) or a fixed rule, see ``selectors``.
+                would decide; the adaptive selection alone knows which codes make them.
+            selector: the model's own selection (the default) or a fixed rule, see ``selectors``.
+                A rule that takes the pose code from the source does so whatever ``pose_from`` says.
 
         Raises:
-            UserError: on an unknown face, group or selector.
+            UserError: on an unknown face or selector, and on a group that is unknown or that the
+                selector cannot take apart.
         """
-        shares = self._shares(selector or "adaptive")
+        chosen = selector or self._own
+        shares = self._shares(chosen)
+        self._check_groups(chosen, groups or {})
         wanted = {"pose": pose_from, **(groups or {})}
         origins = {name: self._origin(name, face) for name, face in wanted.items()}
         if self._origin("identity", identity_from) == FROM_TARGET:
@@ -244,16 +251,27 @@ class SwapperModel(Model):
         return self._reconstruct(self._networks, images)
 
     def _shares(self, selector: str) -> Float[Array, " n"] | None:
-        """Fixed shares of the source by a selector's name; None for the adaptive one."""
+        """Fixed shares of the source by a selector's name; None for the model's own."""
         if selector not in self.selectors:
             raise UserError(f"selector is {selector!r}; expected one of {self.selectors}")
+        if selector == self._own:
+            return None
         if selector in self._selections:
             return jnp.asarray(self._selections[selector], jnp.float32)
         rule = SELECTORS[selector]
-        if rule is None:
-            return None
+        assert rule is not None, "the others are fixed"
         layers = num_latents(self._swapper.generator.resolution)
         return jnp.asarray(rule(layers), jnp.float32)
+
+    def _check_groups(self, selector: str, groups: Mapping[str, Face]) -> None:
+        """Refuses attribute groups where nothing decides by attribute."""
+        apart = sorted(groups.keys() - {"identity", "pose"})
+        if apart and selector != "adaptive":
+            raise UserError(
+                f"got the attribute group {apart[0]!r} with selector {selector}; expected identity "
+                "and pose alone, as it has no attribute queries; take a model trained with "
+                "swap.selector adaptive"
+            )
 
     def _origin(self, group: str, face: str) -> int:
         if group not in self.attribute_groups:

@@ -5,7 +5,8 @@ Every loss of a task reads one struct that holds what the forward pass made (``S
 the config; a loss of weight 0 is never called, and what only it needed is never computed.
 
 None of them sees the true swap of two different people: reconstruction looks at pairs of one person
-only.
+only. ``supervised`` alone does, and only where a config asks the data for true swaps
+(``data.true_swaps``): what is trained with it is a stated ceiling, not a method.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,15 +18,15 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from alrl_jax.loss_parts import Scalar, entropy, face_l1, factor_error, mean_where, region_error
 from alrl_jax.models.encoder import FaceEncoding
 from alrl_jax.models.identity import FaceFactors
 from alrl_jax.types import FaceBatch, ParsingLabels, SwapOutput
 
-Scalar = Float[Array, ""]
 Made = TypeVar("Made")
 
-OUTSIDE_WEIGHT = 0.25
-"""Weight of a pixel outside the face in a reconstruction: the blend takes those from the target."""
+PERCEPTUAL_SHARE = 0.125
+"""Of the perceptual distance in ``supervised``."""
 
 
 @flax.struct.dataclass
@@ -56,6 +57,8 @@ class SwapForward:
         face_labels: parsing classes that a swap replaces.
         w_avg: centre of the generator's W space.
         gate_budget: share of codes that should come from the source.
+        truth_swap: the true swaps, for ``supervised``.
+        truth_distance: perceptual distance of generated face and true swap.
     """
 
     source: FaceBatch
@@ -81,6 +84,8 @@ class SwapForward:
     face_labels: Int[Array, " n"]
     w_avg: Float[Array, " d"]
     gate_budget: Scalar
+    truth_swap: Float[Array, "b h w 3"] | None = None
+    truth_distance: Float[Array, " b"] | None = None
 
 
 @flax.struct.dataclass
@@ -152,18 +157,18 @@ def attributes(f: SwapForward) -> Scalar:
 
 def reconstruction(f: SwapForward) -> Scalar:
     """Where both faces are one person's, the generated face should be the target (L1)."""
-    return _mean_where(_face_l1(f.swapped.generated, f.truth, f.swapped.mask), f.same_identity)
+    return mean_where(face_l1(f.swapped.generated, f.truth, f.swapped.mask), f.same_identity)
 
 
 def perceptual(f: SwapForward) -> Scalar:
     """Perceptual distance of generated face and target, where both faces are one person's."""
-    return _mean_where(_made(f.generated_distance), f.same_identity)
+    return mean_where(_made(f.generated_distance), f.same_identity)
 
 
 def self_reconstruction(f: SwapForward) -> Scalar:
     """A face's own codes should draw it again (L1); the source's, as that is nobody's disguise."""
     region = jax.nn.sigmoid(f.source_encoding.region_logits)
-    return jnp.mean(_face_l1(f.reconstructed, f.source.image, region))
+    return jnp.mean(face_l1(f.reconstructed, f.source.image, region))
 
 
 def self_perceptual(f: SwapForward) -> Scalar:
@@ -173,8 +178,8 @@ def self_perceptual(f: SwapForward) -> Scalar:
 
 def region(f: SwapForward) -> Scalar:
     """Cross-entropy and Dice of the face region against parsing labels, on both faces."""
-    source = _region(f.source_encoding, _made(f.source_labels), f.face_labels)
-    return source + _region(f.target_encoding, _made(f.target_labels), f.face_labels)
+    source = region_error(f.source_encoding, _made(f.source_labels), f.face_labels)
+    return source + region_error(f.target_encoding, _made(f.target_labels), f.face_labels)
 
 
 def parsing(f: SwapForward) -> Scalar:
@@ -182,8 +187,8 @@ def parsing(f: SwapForward) -> Scalar:
     logits, truth = f.target_encoding.parsing_logits, _made(f.target_labels)
     known = (truth.classes < logits.shape[-1]) & truth.known[:, None, None]
     labels = jnp.where(known, truth.classes, 0)
-    entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return _mean_where(entropy, known)
+    cross_entropy = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return mean_where(cross_entropy, known)
 
 
 def background(f: SwapForward) -> Scalar:
@@ -217,7 +222,7 @@ def gate_budget(f: SwapForward) -> Scalar:
 
 def gate_entropy(f: SwapForward) -> Scalar:
     """Entropy of the gates in nats: decisions should be clear."""
-    return jnp.mean(_entropy(f.swapped.gates.probabilities))
+    return jnp.mean(entropy(f.swapped.gates.probabilities))
 
 
 def gate_information(f: SwapForward) -> Scalar:
@@ -226,18 +231,28 @@ def gate_information(f: SwapForward) -> Scalar:
     The mutual information of a gate and the pair: entropy of its mean less its mean entropy.
     """
     p = f.swapped.gates.probabilities
-    return jnp.mean(_entropy(p)) - jnp.mean(_entropy(jnp.mean(p, axis=0)))
+    return jnp.mean(entropy(p)) - jnp.mean(entropy(jnp.mean(p, axis=0)))
 
 
 def attribute_groups(f: SwapForward) -> Scalar:
     """Squared error of the known factors, read from the codes that own them."""
     truth = jnp.concatenate([f.target.identity_factors, f.target.attribute_factors], axis=-1)
-    return _factor_error(f.factors, truth, f.target)
+    return factor_error(f.factors, truth, f.target)
 
 
 def swap_adversarial(f: SwapForward) -> Scalar:
     """Non-saturating loss: the generated face should look real."""
     return jnp.mean(jax.nn.softplus(-f.swap_logits))
+
+
+def supervised(f: SwapForward) -> Scalar:
+    """The generated face should be the true swap, of whomever: L1 and perceptual distance.
+
+    What ``reconstruction`` and ``perceptual`` ask of pairs of one person, in the proportion in
+    which the 64 px recipes weigh them.
+    """
+    error = face_l1(f.swapped.generated, _made(f.truth_swap), f.swapped.mask)
+    return jnp.mean(error) + PERCEPTUAL_SHARE * jnp.mean(_made(f.truth_distance))
 
 
 # --- generator ------------------------------------------------------------------------------------
@@ -253,12 +268,12 @@ def generator_adversarial(f: GeneratorForward) -> Scalar:
 
 def identity_regression(f: AnalyserForward) -> Scalar:
     """Squared error of the standardised identity factors."""
-    return _factor_error(f.factors.identity_vector, f.truth.identity_factors, f.truth)
+    return factor_error(f.factors.identity_vector, f.truth.identity_factors, f.truth)
 
 
 def attribute_regression(f: AnalyserForward) -> Scalar:
     """Squared error of the standardised attribute factors."""
-    return _factor_error(f.factors.attribute_vector, f.truth.attribute_factors, f.truth)
+    return factor_error(f.factors.attribute_vector, f.truth.attribute_factors, f.truth)
 
 
 def pose_regression(f: AnalyserForward) -> Scalar:
@@ -266,7 +281,7 @@ def pose_regression(f: AnalyserForward) -> Scalar:
     truth = f.truth.pose_degrees
     known = f.truth.labelled[:, None] & jnp.isfinite(truth)
     error = jnp.square((f.factors.pose_degrees - jnp.where(known, truth, 0.0)) / 30.0)
-    return _mean_where(error, known)
+    return mean_where(error, known)
 
 
 def landmark_regression(f: AnalyserForward) -> Scalar:
@@ -275,7 +290,7 @@ def landmark_regression(f: AnalyserForward) -> Scalar:
         return jnp.zeros(())
     size = f.truth.image.shape[1]
     error = 100.0 * jnp.abs(f.factors.landmarks - f.truth.landmarks / size)
-    return _mean_where(error, f.truth.labelled[:, None, None])
+    return mean_where(error, f.truth.labelled[:, None, None])
 
 
 def arcface(f: AnalyserForward) -> Scalar:
@@ -305,6 +320,7 @@ LOSSES: dict[str, dict[str, Callable[[Any], Scalar]]] = {
         "gate_information": gate_information,
         "attribute_groups": attribute_groups,
         "adversarial": swap_adversarial,
+        "supervised": supervised,
     },
     "generator": {"adversarial": generator_adversarial},
     "identity": {
@@ -345,45 +361,6 @@ def arcface_logits(
     widened = jnp.cos(jnp.arccos(cosines) + margin)
     own = jax.nn.one_hot(identity, centres.shape[0], dtype=bool)
     return scale * jnp.where(own, widened, cosines)
-
-
-def _entropy(probability: Float[Array, "*n"]) -> Float[Array, "*n"]:
-    """Entropy of yes or no, in nats."""
-    p = jnp.clip(probability, 1e-5, 1.0 - 1e-5)
-    return -(p * jnp.log(p) + (1.0 - p) * jnp.log1p(-p))
-
-
-def _factor_error(read: Float[Array, "b f"], truth: Float[Array, "b n"], face: FaceBatch) -> Scalar:
-    """Mean squared error of the factors that are known; 0 for data that know none."""
-    if not truth.shape[-1]:
-        return jnp.zeros(())
-    known = face.labelled[:, None] & jnp.isfinite(truth)
-    return _mean_where(jnp.square(read - jnp.where(known, truth, 0.0)), known)
-
-
-def _face_l1(
-    image: Float[Array, "b h w 3"], wanted: Float[Array, "b h w 3"], mask: Float[Array, "b h w 1"]
-) -> Float[Array, " b"]:
-    """Weighted mean of the absolute difference; ``mask`` says where the face is."""
-    weight = OUTSIDE_WEIGHT + (1.0 - OUTSIDE_WEIGHT) * jax.lax.stop_gradient(mask)
-    difference = jnp.mean(jnp.abs(image - wanted), axis=-1, keepdims=True)
-    return jnp.sum(weight * difference, axis=(1, 2, 3)) / jnp.sum(weight, axis=(1, 2, 3))
-
-
-def _mean_where(values: Float[Array, "b *n"], where: Bool[Array, "b *m"]) -> Scalar:
-    """Mean over the places that count; 0 where none does."""
-    counts = jnp.broadcast_to(where, values.shape).astype(values.dtype)
-    return jnp.sum(values * counts) / jnp.maximum(jnp.sum(counts), 1.0)
-
-
-def _region(encoding: FaceEncoding, face: ParsingLabels, labels: Int[Array, " n"]) -> Scalar:
-    truth = jnp.isin(face.classes, labels).astype(jnp.float32)[..., None]
-    logits = encoding.region_logits
-    entropy = jnp.mean(optax.sigmoid_binary_cross_entropy(logits, truth), axis=(1, 2, 3))
-    mask = jax.nn.sigmoid(logits)
-    overlap = 2.0 * jnp.sum(mask * truth, axis=(1, 2, 3)) + 1.0
-    dice = 1.0 - overlap / (jnp.sum(mask + truth, axis=(1, 2, 3)) + 1.0)
-    return _mean_where(entropy + dice, face.known)
 
 
 def _made(value: Made | None) -> Made:

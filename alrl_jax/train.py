@@ -25,6 +25,7 @@ from alrl_jax.config import Config
 from alrl_jax.data.origin import data_entry
 from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.data.sources import open_source
+from alrl_jax.data.true_swaps import true_swaps
 from alrl_jax.errors import UserError
 from alrl_jax.loop import Batches, Schedule, fit
 from alrl_jax.metrics import TrainingDiverged
@@ -132,6 +133,11 @@ def open_batches(config: Config, kind: str) -> Batches:
             f"{config.data.num_identities} of them (data.num_identities), as ArcFace has a class "
             f"for each; set it to {people}"
         )
+    data, truths = config.data, None
+    if data.true_swaps:
+        logging.warning("training sees true swaps: a ceiling, to be called by that name")
+        counts = (data.num_identities, data.images_per_identity)
+        truths = true_swaps(config.resolution, *counts, data.split)
     return make_iterator(
         source,
         kind=kind,
@@ -141,6 +147,7 @@ def open_batches(config: Config, kind: str) -> Batches:
         flip=config.data.flip,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
+        truths=truths,
     )
 
 

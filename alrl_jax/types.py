@@ -59,11 +59,19 @@ class ParsingLabels:
 
 @flax.struct.dataclass
 class PairBatch:
-    """Source and target faces of a swap; ``same_identity`` where both show one person."""
+    """Source and target faces of a swap.
+
+    Attributes:
+        source: faces that give the identity.
+        target: faces that give everything else.
+        same_identity: where both show one person.
+        truth: the true swap, which only the stated ceiling may learn from; else None.
+    """
 
     source: FaceBatch
     target: FaceBatch
     same_identity: Bool[AnyArray, " b"]
+    truth: Float[AnyArray, "b h w 3"] | None = None
 
 
 @flax.struct.dataclass
@@ -83,11 +91,14 @@ class LatentCodes:
 class SwapGates:
     """Which codes come from the source (1) and which from the target (0).
 
+    Of a learned transfer, which selects nothing: how far each code has moved to the source's.
+
     Attributes:
         pose: gates of the channel groups of the pose code.
         attributes: gates of the channel groups of every W+ layer.
         probabilities: of taking a group from the source, before the decision.
-        owners: share of every attribute group in the decision over a code.
+        owners: share of every attribute group in the decision over a code; a single column where
+            nothing is decided by group.
     """
 
     pose: Float[Array, "b g"]

@@ -43,6 +43,7 @@ def get_config() -> ml_collections.ConfigDict:
         "gate_information": 0.0,
         "attribute_groups": 0.0,
         "adversarial": 0.0,
+        "supervised": 0.0,
         "r1": 0.0,
     }
     config = default_config("swap", losses)

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "alrl_jax"
 # above; `name.*` stands for every module of a folder that no other line names, and these may
 # import each other. `__init__` modules stand above what their folder holds.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("dataclass_building", "errors", "png", "types"),
+    ("config_faults", "dataclass_building", "errors", "png", "types"),
     ("command_line", "config", "model_directory", "provenance", "workdir"),
     ("content_credentials", "payload_code"),
     ("mark_waves",),
@@ -27,7 +27,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("models.swapper",),
     ("models.build",),
     ("models",),
-    ("losses", "gan_losses", "optim", "state"),
+    ("gan_losses", "loss_parts", "optim", "state"),
+    ("losses",),
     ("projection",),
     ("synthetic.labels", "synthetic.primitives", "synthetic.sampling"),
     ("synthetic.scene",),

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from alrl_jax.gan_losses import discriminator_loss, path_lengths, r1_penalty
+from alrl_jax.loss_parts import OUTSIDE_WEIGHT
 from alrl_jax.losses import (
     LOSSES,
-    OUTSIDE_WEIGHT,
+    PERCEPTUAL_SHARE,
     REGULARISERS,
     AnalyserForward,
     SwapForward,
@@ -143,6 +144,19 @@ def test_a_caricature_has_other_factors() -> None:
     )
     assert float(LOSSES["swap"]["identity"](forward)) == pytest.approx(0.0)
     assert float(LOSSES["swap"]["identity_factors"](forward)) == pytest.approx(4.0)
+
+
+def test_the_ceiling_is_compared_with_the_true_swap() -> None:
+    mask = jnp.ones((2, 4, 4, 1))
+    forward = _forward(
+        swapped=SimpleNamespace(mask=mask, generated=jnp.zeros((2, 4, 4, 3))),
+        truth_swap=jnp.full((2, 4, 4, 3), 0.5),
+        truth_distance=jnp.asarray([0.2, 0.6]),
+    )
+    expected = 0.5 + PERCEPTUAL_SHARE * 0.4
+    assert float(LOSSES["swap"]["supervised"](forward)) == pytest.approx(expected)
+    with pytest.raises(AssertionError, match="left out"):
+        LOSSES["swap"]["supervised"](_forward(swapped=forward.swapped, truth_swap=None))
 
 
 def test_attributes_are_compared_with_the_targets() -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -19,6 +20,8 @@ CONFIGS = Path(__file__).parent.parent / "configs"
 CONFIG_NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
 PHOTO_CONFIGS = tuple(name for name in CONFIG_NAMES if name.startswith("ffhq"))
 """Those that start from networks of others."""
+ROWS_CONFIG = "rows_64"
+"""The one that trains on the features of a swapper."""
 RESOLUTION = 32
 BATCH = 8
 NARROW = Sizes(
@@ -36,19 +39,26 @@ NARROW = Sizes(
 """Sizes of networks of others, as small as the tiny configs."""
 
 
-def tiny_config(name: str, identity: Path | None = None, **changes: Any) -> Config:
-    """A config of ``configs/``, narrow and at 32 px.
-
-    Args:
-        name: file name without its ending.
-        identity: model directory of the identity net, for swap configs.
-        changes: fields by dotted name, dots written as double underscores.
-    """
+def load_config_file(name: str) -> ModuleType:
+    """The module of a file of ``configs/``."""
     spec = importlib.util.spec_from_file_location(name, CONFIGS / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    config = module.get_config()
+    return module
+
+
+def tiny_config(name: str, identity: Path | None = None, **changes: Any) -> Config:
+    """A config of ``configs/``, narrow and at 32 px.
+
+    Args:
+        name: file name without its ending; after a colon, what the file is asked for.
+        identity: model directory of the identity net, for swap configs.
+        changes: fields by dotted name, dots written as double underscores.
+    """
+    name, _, row = name.partition(":")
+    module = load_config_file(name)
+    config = module.get_config(row) if row else module.get_config()
     encoder = {"encoder.widths": (8, 8, 8)}
     if config.encoder.backbone == "ir_se":
         encoder = {
@@ -90,6 +100,16 @@ def save_tiny_identity(directory: Path) -> Path:
     state = jax.jit(task.init)(jax.random.key(7), {})
     model = task.export(state, {})
     save_model(directory, model.kind, model.config, model.variables)
+    return directory
+
+
+def save_tiny_swapper(directory: Path, identity: Path, **changes: Any) -> Path:
+    """Writes an untrained swapper, whose features and generator rows can be trained on."""
+    task = make_task(tiny_config("synthetic_64", identity, **changes))
+    state = jax.jit(task.init)(jax.random.key(3), {})
+    model = task.export(state, task.load_frozen())
+    kept = {n: tree for n, tree in model.variables.items() if n not in ("probe", "discriminator")}
+    save_model(directory, model.kind, model.config, kept)
     return directory
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Int
 
 from alrl_jax.data.flip import FlipTables, flip_records, flip_tables
 from alrl_jax.data.records import Source, to_float
+from alrl_jax.data.true_swaps import TrueSwaps
 from alrl_jax.errors import UserError
 from alrl_jax.types import FaceBatch, PairBatch
 
@@ -80,6 +81,7 @@ def make_iterator(
     process_index: int = 0,
     process_count: int = 1,
     prefetch: int = 2,
+    truths: TrueSwaps | None = None,
 ) -> grain.DatasetIterator[FaceBatch | PairBatch]:
     """Returns an endless iterator over this process's rows of the global batches 0, 1, ...
 
@@ -98,6 +100,7 @@ def make_iterator(
         process_index: which contiguous slice of the global batch to return.
         process_count: number of processes that share the global batch.
         prefetch: batches that a thread reads ahead; 0 reads in the calling thread.
+        truths: draws the true swaps of pairs, where these shall be known.
 
     Raises:
         UserError: an impossible value, or pairs of strangers from a source with one person.
@@ -106,7 +109,7 @@ def make_iterator(
     rows = batch_size // process_count
     local = slice(process_index * rows, (process_index + 1) * rows)
     draw = _draw_pairs(source, same_identity_share, flip) if kind == "pairs" else _draw_faces(flip)
-    read = _Reader(source, flip_tables(source.layout))
+    read = _Reader(source, flip_tables(source.layout), truths)
     batches = (
         grain.MapDataset.range(len(source))
         .seed(seed)
@@ -188,6 +191,7 @@ class _Reader:
 
     source: Source
     tables: FlipTables
+    truths: TrueSwaps | None
 
     def faces(self, drawn: Draw) -> FaceBatch:
         """Reads a batch of faces."""
@@ -197,7 +201,11 @@ class _Reader:
         """Reads a batch of pairs."""
         target = self.faces(drawn)
         source = self.faces({"index": drawn["source_index"], "flip": drawn["source_flip"]})
-        return PairBatch(source, target, source.identity == target.identity)
+        pairs = PairBatch(source, target, source.identity == target.identity)
+        if self.truths is None:
+            return pairs
+        truth = self.truths.draw(drawn["source_index"], drawn["index"], drawn["flip"])
+        return dataclasses.replace(pairs, truth=truth)
 
 
 def to_batch(records: np.ndarray) -> FaceBatch:

@@ -40,11 +40,8 @@ def synthetic_plan(
     ):
         if value < 1:
             raise UserError(f"got data.{name}={value}; expected at least 1; raise it")
-    n = num_identities * images_per_identity
-    key = synthetic.split_key(split, seed)
-    people = synthetic.sample_identities(key, num_identities)
-    attributes = synthetic.sample_attributes(key, n)
-    numbers = np.arange(n, dtype=np.int32) // images_per_identity
+    people, attributes = population(num_identities, images_per_identity, split, seed)
+    numbers = np.arange(num_identities * images_per_identity, dtype=np.int32) // images_per_identity
 
     def make(start: int, stop: int) -> np.ndarray:
         """Renders the records start..stop."""
@@ -66,6 +63,15 @@ def synthetic_plan(
         "seed": seed,
     }
     return Plan(parameters, synthetic_layout(resolution), numbers, make)
+
+
+def population(
+    num_identities: int, images_per_identity: int, split: str, seed: int
+) -> tuple[synthetic.Identities, synthetic.Attributes]:
+    """The people of a plan, and the attributes of every record."""
+    key = synthetic.split_key(split, seed)
+    people = synthetic.sample_identities(key, num_identities)
+    return people, synthetic.sample_attributes(key, num_identities * images_per_identity)
 
 
 def _render(

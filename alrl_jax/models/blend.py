@@ -4,6 +4,19 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+ELLIPSE_CENTRE = (0.5, 0.58)
+ELLIPSE_HALF_AXES = (0.26, 0.34)
+"""Across and down, as shares of a crop's side: of all ellipses on a grid of 0.01, this one has the
+greatest mean IoU with the face regions of 240 people of the procedural world (0.82)."""
+
+
+def face_ellipse(side: int) -> Float[Array, "{side} {side} 1"]:
+    """Where a face usually is in an FFHQ crop: 1 inside a fixed ellipse, 0 outside."""
+    places = (jnp.arange(side, dtype=jnp.float32) + 0.5) / side
+    x, y = ((places - c) / a for c, a in zip(ELLIPSE_CENTRE, ELLIPSE_HALF_AXES, strict=True))
+    inside = jnp.square(y)[:, None] + jnp.square(x)[None, :] < 1.0
+    return inside.astype(jnp.float32)[..., None]
+
 
 def blend_mask(
     target_region: Float[Array, "b h w 1"],

@@ -15,7 +15,7 @@ from alrl_jax.models.inception import Inception
 from alrl_jax.models.lpips import LPIPS
 from alrl_jax.models.psp import StyleEncoder
 from alrl_jax.models.stylegan2 import Generator, channel_table, num_latents
-from alrl_jax.models.swap import AdaptiveSwap
+from alrl_jax.models.swap import SELECTORS, AdaptiveSwap, FixedSwap
 from alrl_jax.models.swapper import Swapper
 from alrl_jax.models.teachers import (
     PARSER_SIDE,
@@ -23,6 +23,7 @@ from alrl_jax.models.teachers import (
     IdentityTeacher,
     ParserTeacher,
 )
+from alrl_jax.models.transfers import TRANSFERS, LearnedTransfer
 
 Values = Mapping[str, Any]
 
@@ -72,22 +73,44 @@ def build_swapper(values: Values, remat: str = "none") -> Swapper:
     """
     generator = build_generator(values["generator"], remat)
     encoder, swap = values["encoder"], values["swap"]
-    selector = AdaptiveSwap(
-        attribute_groups=tuple(values["attribute_groups"]),
-        channel_groups=swap["channel_groups"],
-        width=swap["width"],
-        gate_mode=swap["gate_mode"],
-        pose_transfer=swap.get("pose_transfer", False),
-    )
+    groups, layers = tuple(values["attribute_groups"]), num_latents(generator.resolution)
     return Swapper(
         encoder=build_encoder(encoder, generator, remat),
-        selector=selector,
+        selector=build_selector(swap, groups, layers),
         generator=generator,
         identity=build_identity_teacher(values["identity"]),
         pose_space=encoder["pose_space"],
         feather=swap["feather"],
         encoder_resolution=encoder.get("resolution", 0),
+        mask=swap.get("mask", "learned"),
     )
+
+
+def build_selector(
+    values: Values, attribute_groups: tuple[str, ...], num_layers: int
+) -> AdaptiveSwap | FixedSwap | LearnedTransfer:
+    """What selects codes, by the name that ``selector`` gives; ``adaptive`` where it is absent.
+
+    Args:
+        values: ``selector``, fields of ``AdaptiveSwap``, and ``shares`` of a fixed selection that
+            has no rule.
+        attribute_groups: what a caller can take from either face.
+        num_layers: layers of W+.
+    """
+    name = values.get("selector", "adaptive")
+    if name == "adaptive":
+        return AdaptiveSwap(
+            attribute_groups=attribute_groups,
+            channel_groups=values["channel_groups"],
+            width=values["width"],
+            gate_mode=values["gate_mode"],
+            pose_transfer=values.get("pose_transfer", False),
+        )
+    if name in TRANSFERS:
+        return TRANSFERS[name](attribute_groups, values["channel_groups"], values["width"])
+    rule = SELECTORS.get(name)
+    shares = rule(num_layers) if rule is not None else values["shares"]
+    return FixedSwap(attribute_groups, tuple(float(share) for share in shares))
 
 
 def build_encoder(

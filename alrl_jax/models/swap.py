@@ -2,7 +2,9 @@
 
 Codes are split into channel groups. A gate of 1 takes a group of a layer from the source, 0 leaves
 the target's. ``AdaptiveSwap`` decides per pair: learned attribute queries attend to the codes of
-both faces and vote on the codes they own. The other ``SELECTORS`` decide once and for all.
+both faces and vote on the codes they own. The other ``SELECTORS`` decide once and for all; a model
+that is trained with one of them has a ``FixedSwap``. ``transfers.py`` has those that learn to move
+codes instead.
 """
 
 from collections.abc import Callable
@@ -204,13 +206,19 @@ class FactorProbe(nn.Module):
     channel_groups: int
 
     @nn.compact
-    def __call__(self, codes: LatentCodes, owners: Float[Array, "l g k"]) -> Float[Array, "b f"]:
-        """Predicted factors of faces with the given codes."""
+    def __call__(self, codes: LatentCodes, owners: Float[Array, "l #g k"]) -> Float[Array, "b f"]:
+        """Predicted factors of faces with the given codes.
+
+        Where nobody in particular owns a code (one owner in all), every factor is read from all.
+        """
         batch, layers, width = codes.attributes.shape
         group = width // self.channel_groups
         parts = codes.attributes.reshape(batch, layers, self.channel_groups, group)
         belongs = [self.attribute_groups.index(name) for name in self.factor_groups]
+        if owners.shape[-1] == 1:
+            belongs = [0] * len(belongs)
         shares = owners[:, :, jnp.asarray(belongs, jnp.int32)]
+        shares = jnp.broadcast_to(shares, (layers, self.channel_groups, len(belongs)))
         shape = (layers, self.channel_groups, group, len(belongs))
         weight = self.param("weight", nn.initializers.normal(0.02), shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (len(belongs),), jnp.float32)
@@ -264,6 +272,51 @@ the pose code first, then in every W+ layer. ``adaptive`` is the learned module'
 its landmark residual, our implementation. ``psp_middle``: after pSp's layer grouping, our
 implementation. ``mean`` averages; ``all_target`` and ``all_source`` are bounds.
 """
+
+
+class FixedSwap(nn.Module):
+    """A selection that was decided before training; has no weights.
+
+    Attributes:
+        attribute_groups: what a caller can ask for, ``identity`` and ``pose`` alone.
+        shares: of the source in the pose code and in every layer, see ``SELECTORS``.
+    """
+
+    attribute_groups: tuple[str, ...]
+    shares: tuple[float, ...]
+
+    def __call__(
+        self,
+        source: LatentCodes,
+        target: LatentCodes,
+        identity: Float[Array, "b e"],
+        origins: Int[Array, " k"],
+        temperature: Float[Array, ""] | None = None,
+        noise_key: Key[Array, ""] | None = None,
+    ) -> tuple[LatentCodes, SwapGates]:
+        """Swaps the codes of pairs of faces; see ``AdaptiveSwap``. Only codes and origins count."""
+        shares = asked_shares(jnp.asarray(self.shares), origins, self.attribute_groups)
+        return fixed_swap(source, target, shares)
+
+
+def asked_shares(
+    shares: Float[Array, " n"], origins: Int[Array, " k"], attribute_groups: tuple[str, ...]
+) -> Float[Array, " n"]:
+    """Fixed shares as a caller wants them.
+
+    Nothing comes from the source where the identity shall be the target's, and all of the pose
+    code where the pose shall be the source's. No other attribute group can be asked for: a fixed
+    rule does not know which codes make it.
+
+    Args:
+        shares: of the source in the pose code and in every layer.
+        origins: for every attribute group ``LEARNED``, ``FROM_TARGET`` or ``FROM_SOURCE``.
+        attribute_groups: their names.
+    """
+    untouched = origins[attribute_groups.index("identity")] == FROM_TARGET
+    turned = origins[attribute_groups.index("pose")] == FROM_SOURCE
+    shares = jnp.where(untouched, 0.0, shares)
+    return shares.at[0].set(jnp.where(turned, 1.0, shares[0]))
 
 
 def fixed_swap(

@@ -9,13 +9,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from alrl_jax.models import ops
-from alrl_jax.models.blend import blend, blend_mask
+from alrl_jax.models.blend import blend, blend_mask, face_ellipse
 from alrl_jax.models.encoder import DualSpaceEncoder, FaceEncoding, StyleDualSpaceEncoder
 from alrl_jax.models.functional import apply
 from alrl_jax.models.resize import resize_bilinear
 from alrl_jax.models.stylegan2 import Generator
-from alrl_jax.models.swap import AdaptiveSwap, fixed_swap
+from alrl_jax.models.swap import (
+    FROM_SOURCE,
+    AdaptiveSwap,
+    FixedSwap,
+    asked_shares,
+    fixed_swap,
+)
 from alrl_jax.models.teachers import IdentityTeacher
+from alrl_jax.models.transfers import LearnedTransfer
 from alrl_jax.types import LatentCodes, SwapGates, SwapOutput
 
 Networks = Mapping[str, Any]
@@ -49,22 +56,25 @@ class Swapper:
 
     Attributes:
         encoder: dual-space encoder.
-        selector: adaptive selection of codes.
+        selector: selection of codes that the swapper is trained with.
         generator: StyleGAN2 generator.
         identity: net whose unit embedding of the source guides the selection.
         pose_space: row of ``POSE_SPACES``.
         feather: width of the blend's soft edge, in pixels of the images that the encoder sees.
         encoder_resolution: side of these images, to which larger ones are pooled; 0 if all that
             the swapper sees.
+        mask: what blends: ``learned``, the encoder's region head; ``ellipse``, the same place in
+            every picture; ``none``, nothing, so that the swap is the generated face.
     """
 
     encoder: DualSpaceEncoder | StyleDualSpaceEncoder
-    selector: AdaptiveSwap
+    selector: AdaptiveSwap | FixedSwap | LearnedTransfer
     generator: Generator
     identity: IdentityTeacher
     pose_space: str
     feather: int
     encoder_resolution: int = 0
+    mask: str = "learned"
 
     def init(self, key: Key[Array, ""], images: Float[Array, "b h w 3"]) -> dict[str, Any]:
         """Fresh variables of all four networks.
@@ -114,7 +124,7 @@ class Swapper:
         temperature: Float[Array, ""] | None = None,
         noise_key: Key[Array, ""] | None = None,
     ) -> tuple[LatentCodes, SwapGates]:
-        """Swapped codes and their gates: adaptive, or the fixed ``shares`` of the source."""
+        """Swapped codes and their gates: as trained, or the fixed ``shares`` of the source."""
         if shares is None:
             codes, gates = apply(
                 self.selector,
@@ -127,13 +137,16 @@ class Swapper:
                 noise_key,
             )
         else:
-            codes, gates = fixed_swap(source, target, shares)
+            asked = asked_shares(shares, origins, self.selector.attribute_groups)
+            codes, gates = fixed_swap(source, target, asked)
         coarse = POSE_SPACES[self.pose_space].coarse_layers
         if coarse:
-            pose_from_source = origins[self.selector.attribute_groups.index("pose")] == 1
+            pose_from_source = origins[self.selector.attribute_groups.index("pose")] == FROM_SOURCE
             pose_face = jnp.where(pose_from_source, source.attributes, target.attributes)
             merged = jnp.concatenate([pose_face[:, :coarse], codes.attributes[:, coarse:]], axis=1)
             codes = dataclasses.replace(codes, attributes=merged)
+            decided = gates.attributes.at[:, :coarse].set(pose_from_source.astype(merged.dtype))
+            gates = dataclasses.replace(gates, attributes=decided)
         return codes, gates
 
     def finish(
@@ -149,11 +162,18 @@ class Swapper:
         Returns:
             Image and mask.
         """
-        mask = blend_mask(
-            jax.nn.sigmoid(target_region_logits),
-            jax.nn.sigmoid(generated_region_logits),
-            self.feather,
-        )
+        if self.mask == "none":
+            return generated, jnp.ones_like(target[..., :1])
+        if self.mask == "ellipse":
+            side = target_region_logits.shape[1]
+            fixed = jnp.broadcast_to(face_ellipse(side), target_region_logits.shape)
+            mask = blend_mask(fixed, fixed, self.feather)
+        else:
+            mask = blend_mask(
+                jax.nn.sigmoid(target_region_logits),
+                jax.nn.sigmoid(generated_region_logits),
+                self.feather,
+            )
         mask = resize_bilinear(mask, *target.shape[1:3], align_corners=False)
         return blend(generated, target, mask), mask
 
@@ -172,7 +192,7 @@ class Swapper:
             source: faces that give the identity.
             target: faces that give everything else.
             origins: see ``origins``.
-            shares: fixed shares of the source, see ``SELECTORS``; None is adaptive.
+            shares: fixed shares of the source, see ``SELECTORS``; None is as trained.
         """
         face = self.encode(networks, target)
         identity = self.embed(networks, source)

@@ -2,11 +2,12 @@
 
 Labels that exist are used (parsing for the face region, known factors for the names of the
 attribute groups); where a face has none, those losses leave it out. The true swap of two different
-people is never used.
+people is never used, but by the loss ``supervised``, which is the stated ceiling's.
 """
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ from alrl_jax.losses import SwapForward, total_loss
 from alrl_jax.model_directory import read_model
 from alrl_jax.models.build import build_discriminator, build_swapper
 from alrl_jax.models.functional import apply
-from alrl_jax.models.swap import FactorProbe
+from alrl_jax.models.swap import FactorProbe, FixedSwap
 from alrl_jax.models.swapper import Networks
 from alrl_jax.state import PyTree, TrainState, ema_decay, update_ema
 from alrl_jax.tasks import impostors, pooling, warm_start
@@ -31,8 +32,9 @@ from alrl_jax.tasks.generator import (
 )
 from alrl_jax.tasks.pairs import interleave, separate
 from alrl_jax.tasks.pretrained import Reader, like
+from alrl_jax.tasks.swapper_values import ATTRIBUTE_GROUPS, swapper_config
 from alrl_jax.tasks.task import ExportedModel, Metrics, Phase, check_losses, network_optimizer
-from alrl_jax.tasks.teachers import Teachers, identity_config
+from alrl_jax.tasks.teachers import Teachers
 from alrl_jax.types import PairBatch, SwapOutput
 
 FACTOR_GROUPS = {
@@ -41,11 +43,11 @@ FACTOR_GROUPS = {
 }
 """Attribute group of every known factor."""
 
+WHO_LOSSES = ("identity", "identity_factors", "attributes")
+"""Losses that ask who the generated face is, and how it looks."""
+
 DISGUISE_STREAM, IMPOSTOR_STREAM = 1, 2
 """Folded into a step's key for the draws of disguises, and of who becomes an impostor."""
-
-ATTRIBUTE_GROUPS = ("identity", *synthetic.ATTRIBUTE_GROUPS)
-"""Names of the attribute queries."""
 
 
 class SwapTask:
@@ -53,8 +55,8 @@ class SwapTask:
 
     Trained: ``encoder``, ``swap`` and, where the config says so, ``generator``; for training only,
     a ``discriminator`` and the ``probe`` of the attribute groups. Frozen: ``identity`` and, where
-    the losses ask for them, ``lpips`` and ``parser``, else the ``generator``, and the statistics of
-    an encoder's batch normalisation.
+    the losses ask for them, ``lpips`` and ``parser``, else the ``generator``, where the config says
+    so the encoder's ``backbone``, and the statistics of an encoder's batch normalisation.
     """
 
     name = "swap"
@@ -62,7 +64,7 @@ class SwapTask:
 
     def __init__(self, config: Config) -> None:
         check_losses(config)
-        warm_start.check_frozen_generator(config)
+        warm_start.check_frozen(config)
         self._config = config
         self._model_config = swapper_config(config)
         self._swapper = build_swapper(self._model_config, config.remat)
@@ -78,6 +80,8 @@ class SwapTask:
         lazy = rates.r1_interval if self._weight("r1") else 0
         optimizer = network_optimizer(config, rates.learning_rate, algorithm=rates.algorithm)
         self._optimizers = {"encoder": optimizer, "swap": optimizer, "probe": optimizer}
+        if isinstance(self._swapper.selector, FixedSwap):
+            del self._optimizers["swap"]  # nothing of it can be learned
         if config.generator.train:
             self._optimizers["generator"] = network_optimizer(
                 config,
@@ -91,8 +95,10 @@ class SwapTask:
             )
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
-        """The identity net and what else teaches, and the generator where it is held still."""
+        """The identity net, what else teaches, and generator and features that are held still."""
         frozen = self._teachers.load_frozen(read)
+        if not self._config.encoder.train_backbone:
+            frozen["backbone"] = warm_start.load_backbone(self._config, read)
         if not self._config.generator.train:
             frozen["generator"] = warm_start.load_generator(self._config, read)
         return frozen
@@ -117,12 +123,14 @@ class SwapTask:
         networks = {name: like(name, fresh[name], pretrained) for name in names}
         encoder = warm_start.start_encoder(fresh["encoder"], pretrained)
         statistics = {name: tree for name, tree in encoder.items() if name != "params"}
+        held = () if self._config.encoder.train_backbone else (warm_start.BACKBONE,)
         params = {
-            "encoder": {"params": encoder["params"]},
-            "swap": networks["swap"],
+            "encoder": {"params": {n: x for n, x in encoder["params"].items() if n not in held}},
             "probe": networks["probe"],
             "discriminator": networks["discriminator"],
         }
+        if "swap" in self._optimizers:
+            params["swap"] = networks["swap"]
         moving = {"encoder": statistics} if statistics else {}
         if self._config.generator.train:
             params["generator"] = networks["generator"]["params"]
@@ -253,9 +261,8 @@ class SwapTask:
         reconstructed = pooling.pool_images(reconstructed, side)
         truth = pooling.pool_images(whole.target.image, side)
         teachers = self._teachers
-        asking = ("identity", "identity_factors", "attributes")
         # Before the blend: outside of its mask no gradient would ever make a face wider.
-        swap_embedding, swap_factors = teachers.read(frozen, swapped.generated, *asking)
+        swap_embedding, swap_factors = teachers.read(frozen, swapped.generated, *WHO_LOSSES)
         _, source_factors = teachers.read(frozen, source_face.image, "identity_factors")
         _, target_factors = teachers.read(frozen, truth, "attributes")
         labels = teachers.labels(frozen, source_face, face, batch)
@@ -288,8 +295,19 @@ class SwapTask:
             face_labels=jnp.asarray(synthetic.FACE_LABELS),
             w_avg=networks["generator"]["constants"]["mapping"]["w_avg"],
             gate_budget=jnp.asarray(self._config.swap.gate_budget, jnp.float32),
+            **self._supervision(frozen, batch, swapped.generated),
         )
         return forward, generated
+
+    def _supervision(
+        self, frozen: dict[str, PyTree], batch: PairBatch, generated: Float[Array, "b r r 3"]
+    ) -> dict[str, Any]:
+        """What the stated ceiling alone may learn from; nothing where the data do not tell it."""
+        if batch.truth is None:
+            return {}
+        truth = pooling.pool_images(batch.truth, generated.shape[1])
+        distance = self._teachers.distance(frozen, "supervised", generated, truth)
+        return {"truth_swap": truth, "truth_distance": distance}
 
     def _disguise(
         self, batch: PairBatch, state: TrainState, frozen: dict[str, PyTree], key: Key[Array, ""]
@@ -311,10 +329,8 @@ class SwapTask:
             target = impostors.put_in(target, chosen, jax.lax.stop_gradient(swapped))
             hidden &= ~chosen
         if strength := self._config.swap.disguise:
-            labels, draw = (
-                jnp.asarray(synthetic.FACE_LABELS),
-                jax.random.fold_in(key, DISGUISE_STREAM),
-            )
+            draw = jax.random.fold_in(key, DISGUISE_STREAM)
+            labels = jnp.asarray(synthetic.FACE_LABELS)
             target = disguise(target, hidden, draw, labels, strength)
         return dataclasses.replace(batch, target=target)
 
@@ -326,9 +342,12 @@ class SwapTask:
         generator = frozen.get("generator")
         if generator is None:
             generator = {"params": params["generator"], "constants": state.moving["constants"]}
+        encoder = {**params["encoder"], **state.moving.get("encoder", {})}
+        if "backbone" in frozen:
+            encoder["params"] = {**encoder["params"], warm_start.BACKBONE: frozen["backbone"]}
         return {
-            "encoder": {**params["encoder"], **state.moving.get("encoder", {})},
-            "swap": params["swap"],
+            "encoder": encoder,
+            "swap": params.get("swap", {}),
             "generator": generator,
             "identity": frozen["identity"],
         }
@@ -360,25 +379,6 @@ class SwapTask:
         return dataclasses.replace(
             state, step=state.step + 1, params=params, opt_state=opt_state, ema=ema
         )
-
-
-def swapper_config(config: Config) -> dict:
-    """Plain values that rebuild the swapper."""
-    generator = warm_start.generator_values(config)
-    return {
-        "resolution": config.resolution,
-        "generator": generator,
-        "identity": identity_config(config),
-        "encoder": warm_start.encoder_values(config, generator),
-        "swap": {
-            "channel_groups": config.swap.channel_groups,
-            "width": config.swap.width,
-            "gate_mode": config.swap.gate_mode,
-            "pose_transfer": config.swap.pose_transfer,
-            "feather": config.swap.feather,
-        },
-        "attribute_groups": list(ATTRIBUTE_GROUPS),
-    }
 
 
 def gate_picture(gates: Float[Array, "b l g"], resolution: int) -> Float[Array, "b h w 3"]:

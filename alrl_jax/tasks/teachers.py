@@ -26,7 +26,7 @@ EMBEDDERS = ("arcface", "iresnet")
 
 IDENTITY_KINDS = ("identity", *EMBEDDERS)
 
-DISTANCE_LOSSES = ("perceptual", "self_perceptual")
+DISTANCE_LOSSES = ("perceptual", "self_perceptual", "supervised")
 MASK_LOSSES = ("region", "parsing")
 FACTOR_LOSSES = ("identity_factors", "attributes", "attribute_groups")
 """Losses that ask how different images look, what pixels show, what makes a face."""

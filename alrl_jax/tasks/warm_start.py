@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from absl import logging
+
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
 from alrl_jax.models.backbones import STRIDE
@@ -16,6 +18,8 @@ ENCODERS = ("psp", "e4e", "arcface")
 BODY = ("input_layer", "body")
 """What an ArcFace network and an encoder into W+ have in common."""
 FROM_SWAPPER = ("encoder", "swap", "generator", "probe", "discriminator")
+BACKBONE = "backbone"
+"""The part of an encoder's parameters that its heads read."""
 
 
 def generator_values(config: Config) -> Values:
@@ -71,7 +75,7 @@ def encoder_values(config: Config, generator: Values) -> Values:
     values = config.encoder
     common = {"pose_space": values.pose_space}
     if config.pretrained.get("swapper"):
-        found = read_pretrained_meta(config, "swapper", ("swapper",))["config"]["encoder"]
+        found = _found_encoder(config)
         return {**found, **common, **({"dtype": config.compute_dtype} if "dtype" in found else {})}
     resolution = values.resolution or config.resolution
     if values.backbone == "residual":
@@ -98,14 +102,32 @@ def encoder_values(config: Config, generator: Values) -> Values:
     return common | {"backbone": "ir_se", "resolution": resolution} | kept | dtype
 
 
-def check_frozen_generator(config: Config) -> None:
-    """Raises UserError if the generator is held still but nobody trained it."""
+def check_frozen(config: Config) -> None:
+    """Raises UserError if a network is held still but nobody trained it."""
     named = config.pretrained.get("generator") or config.pretrained.get("swapper")
     if not config.generator.train and not named:
         raise UserError(
             "generator.train is False without pretrained.generator; expected the directory of a "
             "trained one; set --config.pretrained.generator=DIR"
         )
+    if not config.encoder.train_backbone and not config.pretrained.get("swapper"):
+        raise UserError(
+            "encoder.train_backbone is False without pretrained.swapper; expected the directory of "
+            "a trained one; set --config.pretrained.swapper=DIR"
+        )
+    if config.encoder.train_backbone and "heads" not in config.fresh:
+        return
+    if config.pretrained.get("swapper") and _found_encoder(config).get("backbone") == "ir_se":
+        raise UserError(
+            f"pretrained.swapper is {config.pretrained['swapper']}, whose encoder is ir_se; "
+            "expected one of encoder.backbone residual, whose heads are apart from its features; "
+            "train its backbone, with no heads in fresh"
+        )
+
+
+def load_backbone(config: Config, read: Reader) -> PyTree:
+    """Parameters of the pretrained encoder's features."""
+    return read_pretrained(config, "swapper", ("swapper",), read)["encoder"]["params"][BACKBONE]
 
 
 def load_generator(config: Config, read: Reader) -> PyTree:
@@ -120,7 +142,8 @@ def load_networks(config: Config, read: Reader) -> dict[str, PyTree]:
     """Start values of what is trained.
 
     Returns:
-        Variables by network; ``trunk``: of a converted encoder, or what an ArcFace network has of
+        Variables by network; ``backbone``: parameters of an encoder's features, where its heads
+        start anew; ``trunk``: of a converted encoder, or what an ArcFace network has of
         it; ``w_avg``: of the generator, the centre of a trunk that brings none.
     """
     trees: dict[str, PyTree] = {}
@@ -135,7 +158,9 @@ def load_networks(config: Config, read: Reader) -> dict[str, PyTree]:
         trees["discriminator"] = variables["params"]
     if named("swapper"):
         variables = read_pretrained(config, "swapper", ("swapper",), read)
-        trees |= {name: variables[name] for name in FROM_SWAPPER if name in variables}
+        trees |= {name: variables[name] for name in _taken_over(config) if name in variables}
+        if "heads" in config.fresh:
+            trees[BACKBONE] = trees.pop("encoder")["params"][BACKBONE]
     elif named("encoder"):
         variables = read_pretrained(config, "encoder", ENCODERS, read, _ANY_SIZE)
         trees["trunk"] = {
@@ -158,6 +183,9 @@ def start_encoder(fresh: PyTree, pretrained: dict[str, PyTree]) -> PyTree:
     """
     if "encoder" in pretrained:
         return like("encoder", fresh, pretrained)
+    if BACKBONE in pretrained:
+        held = like(BACKBONE, fresh["params"][BACKBONE], pretrained)
+        return {**fresh, "params": {**fresh["params"], BACKBONE: held}}
     trunk = {name: dict(tree["trunk"]) for name, tree in fresh.items() if "trunk" in tree}
     if not trunk:
         return fresh
@@ -178,6 +206,22 @@ def start_encoder(fresh: PyTree, pretrained: dict[str, PyTree]) -> PyTree:
 
 
 _ANY_SIZE = 0
+
+
+def _found_encoder(config: Config) -> Values:
+    """What ``pretrained.swapper`` says of its encoder."""
+    return read_pretrained_meta(config, "swapper", ("swapper",))["config"]["encoder"]
+
+
+def _taken_over(config: Config) -> list[str]:
+    """Networks of ``pretrained.swapper`` that training starts from."""
+    found = read_pretrained_meta(config, "swapper", ("swapper",))["config"]["swap"]
+    selector = found.get("selector", "adaptive")
+    fresh = set(config.fresh)
+    if selector != config.swap.selector and "swap" not in fresh:
+        logging.info("the selection %s starts anew, not as %s", config.swap.selector, selector)
+        fresh.add("swap")
+    return [name for name in FROM_SWAPPER if name not in fresh]
 
 
 def _body(tree: PyTree) -> PyTree:

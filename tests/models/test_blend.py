@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alrl_jax.models.blend import blend, blend_mask
+from alrl_jax.models.blend import ELLIPSE_HALF_AXES, blend, blend_mask, face_ellipse
 
 
 def square(first: int, last: int, size: int = 24) -> jnp.ndarray:
@@ -31,3 +31,14 @@ def test_background_is_untouched() -> None:
     image = np.asarray(blend(generated, target, mask))
     outside = np.asarray(mask)[..., 0] == 0
     np.testing.assert_array_equal(image[outside], np.asarray(target)[outside])
+
+
+def test_the_ellipse_has_its_axes() -> None:
+    side = 200
+    inside = np.asarray(face_ellipse(side))[..., 0]
+    assert set(np.unique(inside)) == {0.0, 1.0}
+    across, down = (2 * side * axis for axis in ELLIPSE_HALF_AXES)
+    assert inside.any(axis=0).sum() == pytest.approx(across, abs=1)
+    assert inside.any(axis=1).sum() == pytest.approx(down, abs=1)
+    np.testing.assert_array_equal(inside, inside[:, ::-1])
+    assert inside.sum() == pytest.approx(np.pi * across * down / 4, rel=0.01)

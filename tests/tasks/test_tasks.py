@@ -36,6 +36,9 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def tiny_task(identity: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Task]:
     def make(name: str, **changes: Any) -> Task:
+        if name == tiny.ROWS_CONFIG:
+            path = tiny.save_tiny_swapper(tmp_path_factory.mktemp(name) / "swapper", identity)
+            changes["pretrained__swapper"] = str(path)
         if name not in tiny.PHOTO_CONFIGS:
             return make_task(tiny.tiny_config(name, identity, **changes))
         names = ("generator", "discriminator", "encoder", "identity", "lpips")
@@ -71,10 +74,13 @@ def run(
 
 
 # Those for photographs differ from one another in their sizes above all: one of them is quick.
+# Rows of the table have tests of their own.
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow) if name in tiny.PHOTO_CONFIGS[:2] else name
+        pytest.param(name, marks=pytest.mark.slow)
+        if name in (*tiny.PHOTO_CONFIGS[:2], tiny.ROWS_CONFIG)
+        else name
         for name in tiny.CONFIG_NAMES
     ],
 )

@@ -1,0 +1,97 @@
+"""The table of selections at 64 px: rows trained alike on one generator and its features.
+
+    python -m alrl_jax.train --config=configs/rows_64.py:ROW --workdir=runs/rows/ROW
+    python -m alrl_jax.evaluate --workdir=runs/rows/ROW --selectors= --output=runs/rows/ROW_test
+    python -m tools.compare_rows --output=runs/table --evaluations=ROW=runs/rows/ROW_test,...
+
+ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. ``best_fixed`` also wants what
+``python -m tools.search_selection --model=DIR`` finds: ``--config.swap.shares="(0.0, 1.0, ...)"``.
+
+Generator and features come from ``pretrained.swapper`` and are held still. Each row trains heads
+(which start as that swapper's) and a swap module of its own (which starts anew) with the same data,
+losses, rates and steps. A loss about something that a row does not have, such as gates that decide,
+does nothing there. ``supervised`` is a stated ceiling: it alone sees true swaps.
+"""
+
+from typing import Any
+
+import ml_collections
+
+from alrl_jax.config import default_config
+
+ROWS: dict[str, dict[str, Any]] = {
+    "adaptive": {},
+    "mean": {"swap.selector": "mean"},
+    "lcr4": {"swap.selector": "lcr4"},
+    "fslsd7": {"swap.selector": "fslsd7"},
+    "psp_middle": {"swap.selector": "psp_middle"},
+    "best_fixed": {"swap.selector": "best_fixed"},
+    "ftm4": {"swap.selector": "ftm4"},
+    "mixer": {"swap.selector": "mixer"},
+    "supervised": {"losses.supervised": 4.0, "data.true_swaps": True},
+    "no_pose_space": {"encoder.pose_space": "none"},
+    "coarse_codes": {"encoder.pose_space": "coarse_codes"},
+    "ellipse": {"swap.mask": "ellipse"},
+    "no_blending": {"swap.mask": "none"},
+    "soft_gates": {"swap.gate_mode": "soft"},
+    "pair_independent": {"swap.gate_mode": "pair_independent"},
+    "no_code_consistency": {"losses.pose_consistency": 0.0, "losses.attribute_consistency": 0.0},
+}
+"""Fields by which every row differs from the recipe: selections, the ceiling, ablations."""
+
+
+def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
+    """The recipe, for one of ``ROWS``.
+
+    Raises:
+        ValueError: an unknown row.
+    """
+    if row not in ROWS:
+        raise ValueError(f"got the row {row!r}; expected one of {', '.join(ROWS)}; name one")
+    losses = {
+        "identity": 0.3,
+        "identity_factors": 2.0,
+        "attributes": 0.5,
+        "reconstruction": 4.0,
+        "perceptual": 0.5,
+        "self_reconstruction": 4.0,
+        "self_perceptual": 0.5,
+        "region": 0.5,
+        "parsing": 0.1,
+        "background": 0.5,
+        "pose_consistency": 0.1,
+        "attribute_consistency": 0.1,
+        "latent": 0.001,
+        "gate_budget": 0.1,
+        "gate_entropy": 0.0,
+        "gate_information": 0.01,
+        "attribute_groups": 0.1,
+        "adversarial": 0.0,
+        "supervised": 0.0,
+        "r1": 0.0,
+    }
+    config = default_config("swap", losses)
+    config.num_steps = 2000
+    config.batch_size = 16
+    config.log_every = 50
+    config.checkpoint_every = 250
+    config.sample_every = 500
+    config.data.same_identity_share = 0.5
+    config.generator.train = False
+    config.encoder.train_backbone = False
+    config.swap.temperature_end = 0.5
+    config.swap.disguise = 0.033
+    config.swap.impostors = 0.5
+    config.discriminator.mbstd_blocks = 4
+    config.optimizer.algorithm = "muon"
+    config.optimizer.learning_rate = 0.01
+    config.optimizer.beta1 = 0.5
+    config.optimizer.clip_norm = 10.0
+    config.optimizer.warmup_steps = 100
+    config.optimizer.decay = True
+    config.optimizer.ema_kimg = 2.0
+    config.pretrained.identity = "embedded/identity_64"
+    config.pretrained.swapper = "embedded/swapper_64"
+    config.fresh = ("swap",)
+    config.update_from_flattened_dict(ROWS[row])
+    return config
