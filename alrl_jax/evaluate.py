@@ -1,10 +1,12 @@
 """Measures a swapper: ``python -m alrl_jax.evaluate --workdir=DIR --output=DIR2``.
 
-Writes ``metrics.json`` and ``report/index.html``. The benchmark "counterfactual" renders held-out
-synthetic people, whose true swaps are known. "pairs" takes photographs, as a CSV file
-(``--pairs=FILE``) or a folder (``--data=DIR``), about which the judges that you name can speak;
-what none of them can say is null. ``--before=DIR`` names the output of an earlier evaluation (say,
-of the weights that training started from) to compare with.
+Writes ``metrics.json``, ``report/index.html`` and, for ``tools.compare_rows``, ``pairs.npz``: one
+number a pair. The benchmark "counterfactual" renders held-out synthetic people, whose true swaps
+are known. "pairs" takes photographs, as a CSV file (``--pairs=FILE``) or a folder (``--data=DIR``),
+about which the judges that you name can speak; what none of them can say is null. ``--before=DIR``
+names the output of an earlier evaluation (say, of the weights that training started from) to
+compare with. The first selection of codes is the model's own, ``adaptive`` unless it was trained
+with another; ``--selectors=NAME,...`` says which others to measure beside it.
 """
 
 import json
@@ -26,8 +28,8 @@ from alrl_jax.evaluation.judging import Judge
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
 from alrl_jax.evaluation.metric_table import by_skin_tone, compare, means_of, summarise
 from alrl_jax.evaluation.presets import PROTOCOLS, ROLES, flag, rows_of_protocol
-from alrl_jax.evaluation.report import Extras, file_name, write_report
-from alrl_jax.evaluation.rows import REFERENCE_ROWS, rows_of
+from alrl_jax.evaluation.report import BEFORE, Extras, file_name, write_report
+from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row, rows_of
 from alrl_jax.loading import load_kind
 from alrl_jax.metrics import SAMPLES, read_metrics
 
@@ -36,6 +38,8 @@ DEFAULT_JUDGE = "embedded/judge_64"
 DEFAULT_PAIRS = 1000
 DEFAULT_PROTOCOL = "pairs"
 DEFAULT_DETECTOR = "cascade"
+OF_PAIRS = "pairs.npz"
+"""File of an evaluation that holds one number a pair, by ``ROW/METRIC``."""
 SAME_PAIRS = (
     "benchmark",
     "protocol",
@@ -83,7 +87,7 @@ def evaluate_counterfactual(
         measurement they were made from.
     """
     resolution = int(model.config["resolution"])
-    rows = rows_of(tuple(model.selectors), with_truth=True)
+    rows = rows_of(model.selectors, with_truth=True)
     plan = benchmark.plan_pairs(split, seed, num_pairs)
     found = measure_counterfactual(
         model, judge, plan, num_pairs, rows, resolution, batch_size, num_pictures
@@ -114,7 +118,7 @@ def evaluate_pairs(
     Raises:
         UserError: one of the pictures cannot be used.
     """
-    rows = rows_of(tuple(model.selectors), with_truth=False)
+    rows = rows_of(model.selectors, with_truth=False)
     rows = {name: rows[name] for name in rows_of_protocol(settings.preset, rows)}
     found = photos.measure_photos(model, judged_by, pairs, rows, settings)
     bins, names = photos.skin_tones(pairs)
@@ -139,11 +143,9 @@ def _blocks(
         if found.hard:
             hard = {reason: means_of(values, inside) for reason, inside in found.hard.items()}
             rows[name]["hard_pairs"] = hard
-    swaps = [name for name in found.values if name not in REFERENCE_ROWS]
+    swaps, own = [n for n in found.values if n not in REFERENCE_ROWS], own_row(found.values)
     comparisons = {
-        name: compare(found.values["adaptive"], found.values[name])
-        for name in swaps
-        if name != "adaptive"
+        name: compare(found.values[own], found.values[name]) for name in swaps if name != own
     }
     return {"protocol": extra, "rows": rows, "comparisons": comparisons, "ablations": {}}
 
@@ -160,13 +162,14 @@ def read_before(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     file = path / "metrics.json" if path.is_dir() else path
     try:
         metrics = json.loads(file.read_text(encoding="utf-8"))
-        metrics["rows"]["adaptive"]
+        own = own_row(metrics["rows"])
+        metrics["rows"][own]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"got --before={path} ({error}); expected the output of an evaluation; check the path"
         ) from error
-    pictures = sorted((file.parent / "report").glob("adaptive_*.png"))
-    return metrics, {picture.name: picture.read_bytes() for picture in pictures}
+    pictures = sorted((file.parent / "report").glob(f"{own}_*.png"))
+    return metrics, {file_name(BEFORE, i): p.read_bytes() for i, p in enumerate(pictures)}
 
 
 def check_comparable(before: dict[str, Any], wanted: dict[str, Any]) -> None:
@@ -195,7 +198,7 @@ def check_comparable(before: dict[str, Any], wanted: dict[str, Any]) -> None:
 def read_extras(workdir: str, model: Any, before: str | None, num_pictures: int) -> Extras:
     """What the report shows besides figures: training curves, samples, an earlier evaluation."""
     metrics, pictures = (None, {}) if before is None else read_before(Path(before))
-    wanted = {file_name("adaptive", i) for i in range(num_pictures)}
+    wanted = {file_name(BEFORE, i) for i in range(num_pictures)}
     samples = sorted((Path(workdir) / SAMPLES).glob("*.png"))
     return Extras(
         group_names=tuple(model.attribute_groups),
@@ -214,12 +217,28 @@ def main(argv: list[str]) -> int:
     model = load_kind(
         values.workdir, "swapper", remedy="take embedded/swapper_64 or train the task swap"
     )
+    if values.selectors is not None:
+        model.selectors = chosen_selectors(model.selectors, values.selectors)
     extras = read_extras(values.workdir, model, values.before, values.num_pictures)
     run = run_pairs if values.benchmark == "pairs" else run_counterfactual
     blocks, found = run(values, model, extras.before)
     page = write_outputs(Path(values.output), blocks, found, extras)
     print(f"{page.parent.parent / 'metrics.json'}\n{page}")
     return 0
+
+
+def chosen_selectors(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, ...]:
+    """The model's own selector, and those of the others that are wanted.
+
+    Raises:
+        UserError: the model does not know one of them.
+    """
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise UserError(
+            f"got --selectors with {unknown[0]!r}; expected some of {', '.join(known)}; mend it"
+        )
+    return (known[0], *(name for name in known[1:] if name in wanted))
 
 
 def check_flags(values: Any) -> None:
@@ -265,6 +284,7 @@ def run_counterfactual(
     seen = opening.seen_in_training(directory, judge, values.workdir, model)
     extra = {
         "model": opening.describe_model(values.workdir, model),
+        "training": opening.describe_training(values.workdir),
         "judge": described,
         "judge_seen_in_training": seen,
     }
@@ -314,9 +334,11 @@ def run_pairs(
 def write_outputs(
     output: Path, metrics: dict[str, Any], found: Measurement, extras: Extras
 ) -> Path:
-    """Writes ``metrics.json`` and the report; gives the page's path."""
+    """Writes ``metrics.json``, the numbers of every pair and the report; gives the page's path."""
     output.mkdir(parents=True, exist_ok=True)
     provenance.write_json(output / "metrics.json", metrics)
+    of_pairs = {f"{row}/{m}": v for row, values in found.values.items() for m, v in values.items()}
+    provenance.write_arrays(output / OF_PAIRS, of_pairs)
     return write_report(output / "report", metrics, found, extras)
 
 
@@ -343,6 +365,7 @@ def define_flags() -> None:
         "many as there are pictures.",
         lower_bound=1,
     )
+    flags.DEFINE_list("selectors", None, "Rows beside the model's own selection; by default all.")
     flags.DEFINE_integer("batch_size", 20, "Pairs at a time.", lower_bound=1)
     flags.DEFINE_integer("num_pictures", 8, "Pairs that the report shows.", lower_bound=0)
     flags.DEFINE_string("pairs", None, "CSV file, header source,target, for the benchmark pairs.")

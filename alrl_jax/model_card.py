@@ -229,13 +229,14 @@ def _figures(figures: Record | None) -> list[str]:
     if protocol.get("judge_seen_in_training"):
         parts.append(model_texts.SEEN_IN_TRAINING)
     parts.append(_table(("row", *heads), lines))
-    tones = rows.get("adaptive", {}).get("by_skin_tone")
+    own = (protocol.get("selectors") or ["adaptive"])[0]
+    tones = rows.get(own, {}).get("by_skin_tone")
     if not tones:
         return [*parts, "By skin tone: not measured, as the pictures have no such labels.\n"]
     shown = [m for m in columns if any(tone.get(m) is not None for tone in tones.values())]
     heads = ["pairs", *(_head(name, units) for name in shown)]
     lines = [(n, str(t["count"]), *(_number(t.get(m)) for m in shown)) for n, t in tones.items()]
-    return [*parts, "Row `adaptive` by skin tone of the target:\n", _table(("tone", *heads), lines)]
+    return [*parts, f"Row `{own}` by skin tone of the target:\n", _table(("tone", *heads), lines)]
 
 
 def _measured(rows: Mapping[str, Record], name: str) -> bool:

@@ -19,7 +19,7 @@ from alrl_jax.evaluation.control import measure_control
 from alrl_jax.evaluation.image_metrics import PSNR_CAP
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
 from alrl_jax.evaluation.metric_table import METRICS
-from alrl_jax.evaluation.rows import rows_of
+from alrl_jax.evaluation.rows import own_row, rows_of
 from tests.conftest import RunCli
 from tests.fakes import RESOLUTION, FakeJudge, FakeSwapper
 
@@ -216,6 +216,39 @@ def test_report_is_one_page_with_its_pictures(
     assert json.loads((tmp_path / "metrics.json").read_text())["rows"] == metrics["rows"]
     assert evaluate.read_before(tmp_path)[0]["rows"] == metrics["rows"]
     assert len(evaluate.read_before(tmp_path)[1]) == 4
+    with np.load(tmp_path / evaluate.OF_PAIRS) as of_pairs:
+        np.testing.assert_array_equal(of_pairs["mean/psnr"], found.values["mean"]["psnr"])
+        assert len(of_pairs["truth/identity_top1"]) == COUNT
+
+
+def test_a_model_is_measured_by_its_own_name(tmp_path: Path) -> None:
+    """A row that was trained by itself: its gates, comparisons and page are those of its name."""
+    model = FakeSwapper()
+    model.selectors = ("ftm4", "mean")
+    rows = rows_of(model.selectors, with_truth=True)
+    assert own_row(rows) == "ftm4" and own_row(["target_image", "self_swap"]) == "adaptive"
+    plan = benchmark.plan_pairs("test", 0, COUNT)
+    found = measure_counterfactual(model, judge(), plan, COUNT, rows, RESOLUTION, 3, 2, render=draw)
+    extra = {"benchmark": "counterfactual", "split": "test", "num_pairs": COUNT, "resolution": 16}
+    extra["selectors"] = ["ftm4", "mean"]
+    bins = benchmark.skin_tone_bins(found.tones)
+    blocks = evaluate._blocks(found, extra, bins, benchmark.SKIN_TONE_BINS)
+    blocks["protocol"] = protocol.describe(blocks["protocol"])
+    assert "adaptive" not in blocks["rows"] and list(blocks["comparisons"]) == ["mean"]
+    assert len(found.gates["attributes"]) == COUNT and "generated" in found.pictures
+    extras = report.Extras(FakeSwapper.attribute_groups, before=blocks)
+    text = evaluate.write_outputs(tmp_path, blocks, found, extras).read_text()
+    assert "Ftm4 against other selections" in text and "Which codes come from" in text
+    assert (tmp_path / "report" / "ftm4_000.png").is_file()
+    assert len(evaluate.read_before(tmp_path)[1]) == 2
+
+
+def test_selectors_are_chosen_by_name() -> None:
+    known = ("ftm4", "mean", "lcr4")
+    assert evaluate.chosen_selectors(known, []) == ("ftm4",)
+    assert evaluate.chosen_selectors(known, ["lcr4", "ftm4"]) == ("ftm4", "lcr4")
+    with pytest.raises(UserError, match="--selectors with 'adaptive'; expected some of ftm4"):
+        evaluate.chosen_selectors(known, ["adaptive"])
 
 
 def test_gates_are_read_by_attribute_group(found: Measurement) -> None:

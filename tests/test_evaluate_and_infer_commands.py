@@ -73,6 +73,7 @@ def _set_flags(monkeypatch: pytest.MonkeyPatch, **values: Any) -> None:
         "num_pictures": 2,
         "aligned": False,
         "before": None,
+        "selectors": None,
         **dict.fromkeys(evaluate.PAIRS_ALONE),
     }
     given = {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
@@ -85,8 +86,9 @@ def test_evaluate_writes_metrics_and_report(
     model = infer.load_swapper(str(models / "swapper"))
     assert model.selectors == tuple(SELECTORS) and "mean" in SELECTORS
     model.selectors = ("adaptive", "mean")  # every selector is a compilation
-    judge = evaluate.load(models / "judge")
-    monkeypatch.setattr(evaluate, "load", lambda path: judge if "judge" in path else model)
+    judge = evaluate.load_kind(models / "judge", "judge", remedy="")
+    opened = {"swapper": model, "judge": judge}
+    monkeypatch.setattr(evaluate, "load_kind", lambda path, kind, remedy: opened[kind])
     given = {"workdir": models / "swapper", "judge": models / "judge", "output": tmp_path}
     _set_flags(monkeypatch, **given, split="development", num_pairs=3)
     assert evaluate.main(["evaluate"]) == 0
@@ -108,7 +110,7 @@ def test_evaluate_measures_photographs(
 ) -> None:
     model = infer.load_swapper(str(models / "swapper"))
     model.selectors = ("adaptive",)
-    monkeypatch.setattr(evaluate, "load", lambda path: model)
+    monkeypatch.setattr(evaluate, "load_kind", lambda path, kind, remedy: model)
     rng = np.random.default_rng(0)
     for name in "abc":
         pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)

@@ -13,7 +13,7 @@ from alrl_jax import synthetic
 from alrl_jax.evaluation import image_metrics, judging
 from alrl_jax.evaluation.benchmark import Counterfactuals, PairPlan, render_pairs, take
 from alrl_jax.evaluation.metric_table import Values
-from alrl_jax.evaluation.rows import Question, Row, RowImages
+from alrl_jax.evaluation.rows import Question, Row, RowImages, own_row
 from alrl_jax.models.identity import feature_distance, unit_length
 from alrl_jax.types import AnyArray
 
@@ -26,7 +26,7 @@ class Measurement:
         values: one number a pair, by row and metric.
         tones: melanin of every target; empty where unknown.
         pictures: first pairs, by column name, as ``b h w c`` arrays (masks have one channel).
-        gates: gates of the adaptive row for every pair, by field name; empty without any.
+        gates: gates of the model's own row for every pair, by field name; empty without any.
         owners: share of every attribute group in every gate; None without any.
         of_sets: figures of all pictures of a row together, by row and metric.
         hard: which pairs are hard, by what makes them so; empty where unknown.
@@ -161,7 +161,7 @@ def measure_counterfactual(
             for metric, numbers_of in values.items():
                 collector.add(name, metric, numbers_of, valid)
             collector.add("embedding", name, embedding, valid)
-            keep_row(collector, name, answer, shown, valid)
+            keep_row(collector, name, answer, shown, valid, own=name == own_row(rows))
     return _finish(collector, tuple(rows))
 
 
@@ -170,9 +170,11 @@ def _show_pair(collector: Collector, pair: Counterfactuals, shown: int) -> None:
         collector.add("pictures", name, getattr(pair, name), shown)
 
 
-def keep_row(collector: Collector, name: str, row: RowImages, shown: int, valid: int) -> None:
-    """Keeps the first ``shown`` pictures of a row, and all ``valid`` gates of the adaptive one."""
-    if name == "adaptive":
+def keep_row(
+    collector: Collector, name: str, row: RowImages, shown: int, valid: int, own: bool
+) -> None:
+    """Keeps the first ``shown`` pictures of a row, and all ``valid`` gates of the model's own."""
+    if own:
         for part in ("generated", "mask"):
             collector.add("pictures", part, getattr(row, part), shown)
         if row.gates is not None:

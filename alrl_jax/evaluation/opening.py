@@ -21,6 +21,7 @@ from alrl_jax.evaluation.presets import (
     preset_of,
 )
 from alrl_jax.loading import load
+from alrl_jax.model_card import read_record
 
 DETECTORS = {
     "cascade": "scikit-image's frontal-face cascade of local binary patterns, largest face; "
@@ -37,6 +38,12 @@ def describe_model(directory: str, model: Any) -> dict[str, Any]:
     """Name, kind and hash of a model, for the protocol."""
     sha256 = provenance.variables_sha256(model.variables)
     return {"name": lineage.name_of(directory), "kind": model.kind, "sha256": sha256}
+
+
+def describe_training(directory: str) -> dict[str, Any]:
+    """Seed and steps of the run that made a model; None where nobody noted them."""
+    source = read_record(directory)["source"] or {}
+    return {name: source.get(name) for name in ("seed", "steps")}
 
 
 def open_judges(protocol: str, directories: Mapping[str, str | None]) -> tuple[Preset, Judges]:

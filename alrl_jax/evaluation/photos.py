@@ -23,7 +23,7 @@ from alrl_jax.evaluation.benchmark import DILATION_AT_64, background_of
 from alrl_jax.evaluation.judges import Judges
 from alrl_jax.evaluation.measuring import Collector, Measurement, batches, keep_row
 from alrl_jax.evaluation.presets import Preset
-from alrl_jax.evaluation.rows import Question, Row, RowImages
+from alrl_jax.evaluation.rows import Question, Row, RowImages, own_row
 from alrl_jax.types import AnyArray
 
 SELF_SWAP = "self_swap"
@@ -141,7 +141,8 @@ def measure_photos(
                 )
             answer = dataclasses.replace(answer, image=stored(answer.image))
             examination.measure(name, answer)
-            keep_row(examination.collector, name, answer, shown, valid)
+            own = name == own_row(rows)
+            keep_row(examination.collector, name, answer, shown, valid, own)
     return examination.finish(pairs, tuple(rows))
 
 

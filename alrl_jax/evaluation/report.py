@@ -14,14 +14,16 @@ from alrl_jax.evaluation.measuring import Measurement
 from alrl_jax.evaluation.metric_table import METRICS, OF_PHOTOS, label
 from alrl_jax.evaluation.pictures import data_uri, grid, png, to_bytes
 from alrl_jax.evaluation.report_tables import number
-from alrl_jax.evaluation.rows import REFERENCE_ROWS
+from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row
 
+OWN, BEFORE = "own", "before"
+"""Stand for the model's own row and, in names of files, for that of an earlier evaluation."""
 COLUMNS = {
     "source": "source",
     "target": "target",
     "generated": "generated",
     "mask": "mask",
-    "adaptive": "swap",
+    OWN: "swap",
     "truth": "true swap",
     "reconstruction": "truth, re-drawn",
     "self_swap": "target into itself",
@@ -92,13 +94,19 @@ def write_report(
     }
     for name, content in pictures.items():
         (directory / name).write_bytes(content)
-    shown = [name for name in COLUMNS if len(found.pictures.get(name, ()))]
+    columns = columns_of(own_row(metrics["rows"]))
+    shown = [name for name in columns if len(found.pictures.get(name, ()))]
     if shown:
         overview = grid([found.pictures[name] for name in shown])
         (directory / "overview.png").write_bytes(png(overview))
     path = directory / "index.html"
     path.write_text(build_page(metrics, found, pictures, extras), encoding="utf-8")
     return path
+
+
+def columns_of(own: str) -> dict[str, str]:
+    """Columns of the picture grid and their titles, where the model's own row is called ``own``."""
+    return {own if name == OWN else name: title for name, title in COLUMNS.items()}
 
 
 def file_name(column: str, number: int) -> str:
@@ -126,10 +134,10 @@ def build_page(
         sections = []
     sections += [
         _summary(rows),
-        _grid(pictures, extras),
+        _grid(pictures, extras, own_row(rows)),
         report_tables.figures(rows, () if synthetic else OF_PHOTOS),
         _trade(rows),
-        report_tables.comparisons_table(metrics.get("comparisons", {})),
+        report_tables.comparisons_table(metrics.get("comparisons", {}), own_row(rows)),
         _gates(found, extras.group_names),
         report_tables.control_table(metrics.get("control", {})),
         report_tables.hard_pairs_table(rows),
@@ -145,9 +153,10 @@ def build_page(
 
 
 def _summary(rows: dict[str, Any]) -> str:
-    if not {"adaptive", "target_image", "source_image"} <= rows.keys():
+    own = own_row(rows)
+    if not {own, "target_image", "source_image"} <= rows.keys():
         return ""
-    swap, target, source = rows["adaptive"], rows["target_image"], rows["source_image"]
+    swap, target, source = rows[own], rows["target_image"], rows["source_image"]
     chosen = (
         ("identity_similarity", target, "untouched target"),
         ("pose_error_degrees", source, "untouched source"),
@@ -164,19 +173,20 @@ def _summary(rows: dict[str, Any]) -> str:
         tiles.append(page.tile(label(name), f"{number(swap[name])} {unit}", remark))
     return page.section(
         "At a glance",
-        "The adaptive swap beside the picture that does nothing of the job.",
+        "The swap beside the picture that does nothing of the job.",
         f"<div class='tiles'>{''.join(tiles)}</div>" if tiles else "",
     )
 
 
-def _grid(pictures: dict[str, bytes], extras: Extras) -> str:
-    shown = [name for name in COLUMNS if file_name(name, 0) in pictures]
+def _grid(pictures: dict[str, bytes], extras: Extras, own: str) -> str:
+    titles = columns_of(own)
+    shown = [name for name in titles if file_name(name, 0) in pictures]
     others = sorted(
-        {name.rsplit("_", 1)[0] for name in pictures} - set(COLUMNS) - set(REFERENCE_ROWS)
+        {name.rsplit("_", 1)[0] for name in pictures} - set(titles) - set(REFERENCE_ROWS)
     )
-    parts = [_picture_table(shown, COLUMNS, pictures, extras.before_pictures)]
+    parts = [_picture_table(shown, own, pictures, extras.before_pictures)]
     if others:
-        table = _picture_table(["source", "target", "adaptive", *others], COLUMNS, pictures, {})
+        table = _picture_table(["source", "target", own, *others], own, pictures, {})
         parts.append(f"<details><summary>Other selections of codes</summary>{table}</details>")
     return page.section(
         "Pictures",
@@ -188,20 +198,21 @@ def _grid(pictures: dict[str, bytes], extras: Extras) -> str:
 
 def _picture_table(
     columns: Sequence[str],
-    titles: dict[str, str],
+    own: str,
     pictures: dict[str, bytes],
     before: dict[str, bytes],
 ) -> str:
+    titles = columns_of(own)
     heads = [titles.get(name, name) for name in columns]
     if before:
-        heads.insert(heads.index(titles["adaptive"]), "before training")
+        heads.insert(heads.index(titles[own]), "before training")
     lines = []
     i = 0
     while file_name("source", i) in pictures:
         cells = []
         for name in columns:
-            if before and name == "adaptive":
-                cells.append(_image(before.get(file_name("adaptive", i)), "before training"))
+            if before and name == own:
+                cells.append(_image(before.get(file_name(BEFORE, i)), "before training"))
             cells.append(_image(pictures.get(file_name(name, i)), titles.get(name, name)))
         lines.append(f"<tr>{''.join(cells)}</tr>")
         i += 1
@@ -230,7 +241,9 @@ def _gates(found: Measurement, group_names: tuple[str, ...]) -> str:
     shares = gate_shares(found)
     if shares is None:
         return ""
-    groups = group_names or tuple(f"group {k}" for k in range(shares.shape[2]))
+    if shares.shape[2] == 1:  # nothing is decided by group
+        shares = shares[:, :, :0]
+    groups = (group_names or tuple(f"group {k}" for k in range(99)))[: shares.shape[2]]
     whole = found.gates["attributes"].mean(axis=2, keepdims=True)
     table = np.concatenate([shares, whole], axis=2)
     pose = found.gates["pose"].mean(axis=1)[:, None, None]
@@ -248,9 +261,10 @@ def _gates(found: Measurement, group_names: tuple[str, ...]) -> str:
     ]
     return page.section(
         "Which codes come from which face",
-        "Gates of the adaptive module: rows are layers of W+ with their feature resolution, "
+        "Gates of the model's own selection: rows are layers of W+ with their feature resolution, "
         "columns the attribute groups weighted by their share in each code; 1 is the source, 0 the "
-        "target. A spread of 0 everywhere would mean a fixed selection.",
+        "target. A spread of 0 everywhere would mean a fixed selection. Of a learned transfer, "
+        "which selects nothing: how far a code has moved on the way to the source's.",
         page.plots(drawings),
     )
 
@@ -270,7 +284,7 @@ def _trade(rows: dict[str, Any]) -> str:
         points,
         "pose error, degrees (left is better)",
         "identity similarity (up is better)",
-        strong="adaptive",
+        strong=own_row(rows),
     )
     return page.section(
         "Identity against pose",
@@ -280,7 +294,7 @@ def _trade(rows: dict[str, Any]) -> str:
 
 
 def _tones(rows: dict[str, Any]) -> str:
-    tones = rows.get("adaptive", {}).get("by_skin_tone")
+    tones = rows.get(own_row(rows), {}).get("by_skin_tone")
     if not tones:
         return ""
     names = [name.replace("_", " ") for name in tones]
@@ -299,7 +313,7 @@ def _tones(rows: dict[str, Any]) -> str:
     counts = ", ".join(f"{name} {note}" for name, note in zip(names, notes, strict=True))
     return page.section(
         "By skin tone of the target",
-        f"The adaptive swap on targets of different skin tone ({counts}). All metrics and rows are "
+        f"The swap on targets of different skin tone ({counts}). All metrics and rows are "
         "in metrics.json.",
         page.plots(drawings),
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 from alrl_jax.evaluation import page
 from alrl_jax.evaluation.metric_table import METRICS, label
-from alrl_jax.evaluation.rows import REFERENCE_ROWS
+from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row
 
 FAMILIES = {
     "Against the true swap and the target": (
@@ -88,7 +88,7 @@ def _figures_table(rows: dict[str, Any], chosen: Sequence[str]) -> str:
     best = {m: _best(rows, swaps, m) for m in chosen}
     rule = f"<tr class='group'><td colspan='{len(chosen) + 1}'>{{}}</td></tr>"
     lines = [rule.format("swaps")] if swaps else []
-    lines += [_row_line(name, rows[name], chosen, best) for name in swaps]
+    lines += [_row_line(name, rows[name], chosen, best, name == own_row(rows)) for name in swaps]
     lines.append(rule.format("references, not swaps"))
     lines += [_row_line(name, rows[name], chosen, {}) for name in rows if name in REFERENCE_ROWS]
     head = ["row"] + [
@@ -108,7 +108,11 @@ def _best(rows: dict[str, Any], names: Sequence[str], metric: str) -> str | None
 
 
 def _row_line(
-    name: str, row: dict[str, Any], measured: Sequence[str], best: dict[str, str | None]
+    name: str,
+    row: dict[str, Any],
+    measured: Sequence[str],
+    best: dict[str, str | None],
+    strong: bool = False,
 ) -> str:
     note = REFERENCE_NOTES.get(name)
     cells = [f"<td>{page.escape(name)}{f'<i>{page.escape(note)}</i>' if note else ''}</td>"]
@@ -119,12 +123,12 @@ def _row_line(
         if interval is not None:
             text += f"<i>{number(interval[0])} … {number(interval[1])}</i>"
         cells.append(f"<td>{text}</td>")
-    mark = " class='strong'" if name == "adaptive" else ""
+    mark = " class='strong'" if strong else ""
     return f"<tr{mark}>{''.join(cells)}</tr>"
 
 
-def comparisons_table(comparisons: dict[str, Any]) -> str:
-    """Paired differences of the adaptive row and every other selection."""
+def comparisons_table(comparisons: dict[str, Any], own: str = "adaptive") -> str:
+    """Paired differences of the model's own row and every other selection."""
     chosen = [m for m in COMPARED if all(c.get(m, {}).get("ci95") for c in comparisons.values())]
     if not comparisons or not chosen:
         return ""
@@ -139,16 +143,16 @@ def comparisons_table(comparisons: dict[str, Any]) -> str:
             cells.append(f"<td>{text}<i>{low:+.3f} … {high:+.3f}</i></td>")
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return page.section(
-        "Adaptive against other selections",
-        "Mean difference over the same pairs, adaptive minus the other row, with 95% intervals; "
-        "bold where the adaptive selection is better beyond chance.",
+        f"{own.capitalize()} against other selections",
+        f"Mean difference over the same pairs, {own} minus the other row, with 95% intervals; "
+        f"bold where {own} is better beyond chance.",
         page.table(["minus"] + [page.escape(label(m)) for m in chosen], lines),
     )
 
 
 def hard_pairs_table(rows: dict[str, Any]) -> str:
-    """The adaptive row on pairs that are hard, beside all pairs."""
-    swap = rows.get("adaptive", {})
+    """The model's own row on pairs that are hard, beside all pairs."""
+    swap = rows.get(own_row(rows), {})
     if "hard_pairs" not in swap:
         return ""
     lines = []
@@ -158,7 +162,7 @@ def hard_pairs_table(rows: dict[str, Any]) -> str:
         lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     return page.section(
         "Hard pairs",
-        "The adaptive swap where heads are turned far apart, light comes from aside or hair covers "
+        "The swap where heads are turned far apart, light comes from aside or hair covers "
         "the forehead. All metrics and rows are in metrics.json.",
         page.table(["pairs"] + [page.escape(label(m)) for m in COMPARED], lines),
     )
@@ -207,10 +211,10 @@ def judges_table(judges: dict[str, Any]) -> str:
 
 
 def before_and_after(rows: dict[str, Any], before: dict[str, Any] | None) -> str:
-    """The adaptive row of an earlier evaluation beside this one's."""
-    if before is None or "adaptive" not in rows:
+    """The model's own row of an earlier evaluation beside this one's."""
+    if before is None or own_row(rows) not in rows:
         return ""
-    old, new = before["rows"]["adaptive"], rows["adaptive"]
+    old, new = (of[own_row(of)] for of in (before["rows"], rows))
     lines = []
     for metric, row in METRICS.items():
         if old.get(metric) is None or new[metric] is None:
@@ -224,7 +228,7 @@ def before_and_after(rows: dict[str, Any], before: dict[str, Any] | None) -> str
         )
     return page.section(
         "What training did",
-        "The adaptive swap before and after this training, on the same pairs; changes for the "
+        "The swap before and after this training, on the same pairs; changes for the "
         "better are bold.",
         page.table(["metric", "before", "after", "change"], lines),
     )

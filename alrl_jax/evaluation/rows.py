@@ -1,6 +1,6 @@
 """The rows of an evaluation: every way to answer "what should the swap look like?"."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import flax.struct
@@ -62,7 +62,7 @@ def reconstruction(model: Any, question: Question) -> RowImages:
 
 
 def swap(model: Any, question: Question, selector: str | None = None) -> RowImages:
-    """A swap by the model, its codes selected adaptively or by a rule of earlier work."""
+    """A swap by the model, its codes selected as it was trained or by a rule of earlier work."""
     output = model.swap(question.source, question.target, selector=selector)
     return RowImages(output.image, output.mask, output.generated, output.gates)
 
@@ -87,14 +87,18 @@ IN_PLACE_OF_TRUTH = ("self_swap",)
 
 
 def rows_of(selectors: tuple[str, ...], with_truth: bool) -> dict[str, Row]:
-    """All rows to measure: the references, ``adaptive``, and every other selector by name."""
+    """All rows to measure: the references, then every selector, the model's own first."""
     left_out = IN_PLACE_OF_TRUTH if with_truth else NEEDS_TRUTH
     rows = {name: row for name, row in REFERENCE_ROWS.items() if name not in left_out}
-    rows["adaptive"] = swap
-    for name in selectors:
-        if name != "adaptive":
-            rows[name] = _selector_row(name)
-    return rows
+    return rows | {name: _selector_row(name) for name in selectors}
+
+
+def own_row(rows: Iterable[str]) -> str:
+    """The row of the selection that the model was trained with: the first that is no reference.
+
+    ``adaptive`` where there is no such row, as in a protocol that measures no swaps of two people.
+    """
+    return next((name for name in rows if name not in REFERENCE_ROWS), "adaptive")
 
 
 def _selector_row(name: str) -> Row:

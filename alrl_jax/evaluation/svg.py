@@ -111,6 +111,7 @@ def scatter(
     up: str,
     strong: str = "",
     width: Number = 460,
+    front: Sequence[str] = (),
 ) -> str:
     """Named points between the least and the greatest of both figures.
 
@@ -121,6 +122,7 @@ def scatter(
         up: what runs up.
         strong: name of the point that is drawn in another colour.
         width: of the drawing in pixels.
+        front: names of the points that a line joins.
     """
     height, left, right, top, bottom = 300.0, 52.0, 74.0, 34.0, 34.0
     bounds = [(min(v), max(v)) for v in zip(*points.values(), strict=True)]
@@ -134,9 +136,19 @@ def scatter(
     parts.append(text(left - 6, height - bottom, short(y_low), 10, "end"))
     parts += [text(left, height - 18, short(x_low), 10), text(left, height - 4, across, 10)]
     parts.append(text(width - right, height - 18, short(x_high), 10, "end"))
-    for name, (x, y) in points.items():
-        place = left + (x - x_low) / x_span * (width - left - right)
-        level = height - bottom - (y - y_low) / y_span * (height - top - bottom)
+    places = {
+        name: (
+            left + (x - x_low) / x_span * (width - left - right),
+            height - bottom - (y - y_low) / y_span * (height - top - bottom),
+        )
+        for name, (x, y) in points.items()
+    }
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (places[name] for name in front))
+    if line:
+        parts.append(
+            f"<polyline points='{line}' fill='none' stroke='{SOFT}' stroke-dasharray='3'/>"
+        )
+    for name, (place, level) in places.items():
         colour = SECOND if name == strong else ACCENT
         parts.append(f"<circle cx='{place:.1f}' cy='{level:.1f}' r='4' fill='{colour}'/>")
         parts.append(text(place + 6, level + 4, name, 10, fill=INK if name == strong else SOFT))

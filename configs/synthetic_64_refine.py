@@ -1,0 +1,65 @@
+"""The swapper at 64 px, second part: who a face is has to come from the source.
+
+python -m alrl_jax.train --config=configs/synthetic_64.py --workdir=runs/synthetic_64
+python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/refined_64 \
+    --config.pretrained.swapper=runs/synthetic_64
+"""
+
+import ml_collections
+
+from alrl_jax.config import default_config
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """Goes on from a swapper that draws faces well but leaves the target's geometry in its swaps.
+
+    Half of one person's pairs have an impostor for a target, the others a bent one; selection
+    starts anew.
+    """
+    losses = {
+        "identity": 0.3,
+        "identity_factors": 2.0,
+        "attributes": 0.5,
+        "reconstruction": 4.0,
+        "perceptual": 0.5,
+        "self_reconstruction": 4.0,
+        "self_perceptual": 0.5,
+        "region": 0.5,
+        "parsing": 0.1,
+        "background": 0.5,
+        "pose_consistency": 0.0,
+        "attribute_consistency": 0.0,
+        "latent": 0.001,
+        "gate_budget": 0.1,
+        "gate_entropy": 0.0,
+        "gate_information": 0.01,
+        "attribute_groups": 0.1,
+        "adversarial": 0.2,
+        "r1": 0.5,
+    }
+    config = default_config("swap", losses)
+    config.seed = 1
+    config.num_steps = 3300
+    config.batch_size = 16
+    config.log_every = 50
+    config.checkpoint_every = 150
+    config.sample_every = 300
+    config.data.same_identity_share = 0.5
+    config.swap.temperature_end = 0.5
+    config.swap.disguise = 0.033
+    config.swap.impostors = 0.5
+    config.swap.pose_transfer = True
+    config.fresh = ("swap",)
+    config.discriminator.mbstd_blocks = 4
+    config.optimizer.algorithm = "muon"
+    config.optimizer.learning_rate = 0.012
+    config.optimizer.generator_learning_rate = 0.006
+    config.optimizer.discriminator_learning_rate = 2e-3
+    config.optimizer.beta1 = 0.5
+    config.optimizer.clip_norm = 10.0
+    config.optimizer.warmup_steps = 100
+    config.optimizer.decay = True
+    config.optimizer.ema_kimg = 2.0
+    config.pretrained.identity = "embedded/identity_64"
+    config.pretrained.swapper = "embedded/swapper_64"
+    return config

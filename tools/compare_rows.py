@@ -1,0 +1,147 @@
+"""One table from the evaluations of rows that were trained apart, with one or more seeds each.
+
+    python -m tools.compare_rows --output=DIR --evaluations=runs/a,runs/b,no_blending=runs/c
+
+An evaluation is what ``alrl_jax.evaluate`` wrote. Its row is the model's own selection, by the name
+of its selector or by the one before the ``=``; evaluations of the same name are seeds of one row.
+References such as ``target_image`` come from the first evaluation. All must have measured the same
+pairs with the same judge. Writes ``table.md``, ``table.json`` and ``trade.svg``, identity against
+pose, with a line through the rows that no other beats in both. Intervals need the ``pairs.npz`` of
+the evaluations.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from absl import flags
+
+from alrl_jax import provenance
+from alrl_jax.command_line import run
+from alrl_jax.errors import UserError
+from alrl_jax.evaluate import OF_PAIRS
+from alrl_jax.evaluation import svg
+from alrl_jax.evaluation.metric_table import Values
+from alrl_jax.evaluation.row_table import (
+    ACROSS,
+    Evaluated,
+    compare_rows,
+    front_of,
+    markdown,
+    tabulate,
+    trade_points,
+)
+from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row
+
+SHARED = ("benchmark", "split", "seed", "num_pairs", "resolution", "judge")
+"""Fields of the protocol in which all evaluations must agree."""
+
+
+def read_evaluations(named: Sequence[str]) -> tuple[list[Evaluated], dict[str, Any]]:
+    """The rows of all evaluations, references first, and the protocol that they share.
+
+    Args:
+        named: ``DIR`` or ``NAME=DIR``.
+
+    Raises:
+        UserError: there is no evaluation in a directory, or it measured other pairs.
+    """
+    found: list[Evaluated] = []
+    shared: dict[str, Any] = {}
+    for entry in named:
+        name, _, path = entry.rpartition("=")
+        directory = Path(path).expanduser()
+        metrics = _read_metrics(directory)
+        protocol = {field: metrics["protocol"].get(field) for field in SHARED}
+        shared = shared or protocol
+        differing = [field for field in SHARED if protocol[field] != shared[field]]
+        if differing:
+            raise UserError(
+                f"got {path} with {differing[0]} {protocol[differing[0]]!r}; expected "
+                f"{shared[differing[0]]!r}, as the first evaluation has; evaluate it again likewise"
+            )
+        own, rows = own_row(metrics["rows"]), metrics["rows"]
+        training = metrics["protocol"].get("training", {})
+        if not found:
+            bounds = [row for row in rows if row in REFERENCE_ROWS]
+            found += [Evaluated(row, rows[row], {}, {}) for row in bounds]
+        found.append(Evaluated(name or own, rows[own], _read_pairs(directory, own), training))
+    return found, shared
+
+
+def _read_metrics(directory: Path) -> dict[str, Any]:
+    try:
+        metrics = json.loads((directory / "metrics.json").read_text(encoding="utf-8"))
+        _ = metrics["protocol"], metrics["rows"][own_row(metrics["rows"])]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"got {directory} ({error}); expected the output of an evaluation; check the path"
+        ) from error
+    return metrics
+
+
+def _read_pairs(directory: Path, row: str) -> Values:
+    """One number a pair by metric; empty where the evaluation kept none."""
+    path = directory / OF_PAIRS
+    if not path.is_file():
+        return {}
+    with np.load(path) as arrays:
+        names = [name for name in arrays if name.rpartition("/")[0] == row]
+        return {name.rpartition("/")[2]: arrays[name] for name in names}
+
+
+def drawing(table: dict[str, dict[str, Any]], strong: str) -> str:
+    """Identity against pose, all rows; the line joins the swaps that none beats in both."""
+    points = trade_points(table)
+    swaps = {name: point for name, point in points.items() if name not in REFERENCE_ROWS}
+    return svg.scatter(
+        "identity similarity to the source against pose error to the target",
+        points,
+        "pose error, degrees (left is better)",
+        "identity similarity (up is better)",
+        strong=strong,
+        width=640,
+        front=front_of(swaps),
+    )
+
+
+def write_table(output: Path, found: Sequence[Evaluated], shared: dict[str, Any], own: str) -> str:
+    """Writes the files of the table and gives the one for people as text.
+
+    Raises:
+        UserError: no evaluation is of the row from which the others are to be taken.
+    """
+    table = tabulate(found)
+    if own not in table:
+        raise UserError(f"got --against={own}; expected one of {', '.join(table)}; name one")
+    comparisons = compare_rows(found, own)
+    text = markdown(table, comparisons, own)
+    output.mkdir(parents=True, exist_ok=True)
+    provenance.write_text(output / "table.md", text)
+    if any(row[ACROSS] is not None for row in table.values()):
+        provenance.write_text(output / "trade.svg", drawing(table, own) + "\n")
+    told = {"protocol": shared, "against": own, "rows": table, "comparisons": comparisons}
+    provenance.write_json(output / "table.json", told)
+    return text
+
+
+def main(_: list[str]) -> int:
+    """Reads, tabulates, writes and prints."""
+    values = flags.FLAGS
+    found, shared = read_evaluations(values.evaluations)
+    print(write_table(Path(values.output).expanduser(), found, shared, values.against))
+    return 0
+
+
+def cli() -> NoReturn:
+    """Defines the flags and runs ``main``."""
+    flags.DEFINE_list("evaluations", None, "Directories, DIR or NAME=DIR.", required=True)
+    flags.DEFINE_string("output", None, "Directory of the table.", required=True)
+    flags.DEFINE_string("against", "adaptive", "Row from which the others are taken.")
+    run(main)
+
+
+if __name__ == "__main__":
+    cli()
