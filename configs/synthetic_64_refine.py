@@ -35,6 +35,7 @@ def get_config() -> ml_collections.ConfigDict:
         "gate_information": 0.01,
         "attribute_groups": 0.1,
         "adversarial": 0.2,
+        "supervised": 0.0,
         "r1": 0.5,
     }
     config = default_config("swap", losses)
