@@ -100,6 +100,7 @@ def test_eight_devices_train_like_one(tiny_task: Callable[..., Task], name: str)
             "losses__r1": 0.0,
             "losses__pose_consistency": 0.1,
             "swap__impostors": 0.5,
+            "batch_size": 16,
         },
     }
     task = tiny_task(name, **MANY, **special.get(name, {}))
