@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from absl import flags
-from PIL import Image
+from PIL import Image, ImageFilter
 
-from alrl_jax import payload_code, watermark
+from alrl_jax import mark_fit, mark_waves, payload_code, watermark
 from alrl_jax.errors import UserError
 from tools import measure_watermark
 from tools.measure_watermark import ATTACKS, crop, jpeg, resize
@@ -86,6 +86,38 @@ def test_mark_of_a_photograph_survives_two_attacks() -> None:
     attacked = jpeg(crop(marked, 0.8, np.random.default_rng(1)), 70)
     assert watermark.detect(attacked).payload == PAYLOAD
     assert watermark.detect(jpeg(resize(marked, 0.5), 70)).payload == PAYLOAD
+
+
+def test_mark_is_heard_in_dense_texture() -> None:
+    """Noise 12 times as loud as the mark; fitted to it, the mark can still be read."""
+    grain = np.random.default_rng(0).normal(0, 60, (256, 256))
+    image = Image.fromarray((grain + 128).clip(0, 255).astype(np.uint8))
+    soft = np.asarray(image.filter(ImageFilter.GaussianBlur(0.7))).astype(float)
+    soft = (soft - soft.mean()) / soft.std() * 25 + 128
+    picture = np.repeat(soft.clip(0, 255).astype(np.uint8)[..., None], 3, axis=-1)
+    marked = watermark.embed(picture, PAYLOAD)
+    assert watermark.psnr(picture, marked) >= 42
+    assert watermark.detect(marked).payload == PAYLOAD
+    assert not watermark.detect(picture).marked
+
+
+def test_gradient_of_the_fit_is_that_of_the_statistic() -> None:
+    """But for the levels, which it takes as constants; hence the direction alone."""
+    rng = np.random.default_rng(0)
+    count = len(mark_waves.pattern().ky)
+    turned = rng.normal(size=count) + 1j * rng.normal(size=count) + 0.1
+    z, ascent = mark_fit._z(turned)
+    terms = mark_waves.agreement(turned, mark_waves.weights(turned))
+    assert z == pytest.approx(float(np.sum(np.real(terms))))
+    step = 1e-3 * ascent / np.linalg.norm(ascent)
+    gained = mark_fit._z(turned + step)[0] - mark_fit._z(turned - step)[0]
+    assert gained / 2e-3 == pytest.approx(np.linalg.norm(ascent), rel=0.1)
+
+
+def test_a_payload_of_another_format_is_no_mark() -> None:
+    other = payload_code.Payload(PAYLOAD.model, PAYLOAD.week, format=2)
+    found = watermark.detect(watermark.embed(scene(256, 256), other))
+    assert not found.marked and found.payload is None and found.z > watermark.THRESHOLD
 
 
 def test_sixteen_bits() -> None:
