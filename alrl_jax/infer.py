@@ -6,7 +6,8 @@ A PATH is a picture, a pattern in quotes ('people/*.jpg') or a directory; severa
 paired by --pairing. Every pair gives ``NUMBER_SOURCE_to_TARGET.png`` of the target's size, and the
 same name with ``.json``: settings, hashes, places of the faces. ``results.jsonl`` tells how every
 pair went, a line as soon as it is done. Pairs that an earlier run with the same files, model and
-settings finished are skipped. Use pictures of people who agreed. Outputs carry metadata and, from
+settings finished are skipped. ``--masks`` adds ``masks/`` (which pixels come from the generated
+face) and ``manifest.csv``. Use pictures of people who agreed. Outputs carry metadata and, from
 256 px on, an invisible mark; ``--nomark`` omits it, as the sidecar tells. Exit status: 0 all done;
 2 bad usage; 3 finished, some pairs failed.
 """
@@ -46,6 +47,7 @@ def main(argv: list[str]) -> int:
     output = Path(values.output)
     landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
     settings = command.read_settings(values, landmarks_path)
+    settings = dataclasses.replace(settings, masks=values.masks)
     model = load_swapper(values.model)
     source = values.source
     if source is not None and source.startswith(SAMPLE):
@@ -78,6 +80,7 @@ def define_flags() -> None:
         "Picture, pattern or directory: the faces to put in; or sample:SEED, a face of nobody.",
     )
     flags.DEFINE_string("target", None, "Picture, pattern or directory to put them into.")
+    flags.DEFINE_boolean("masks", False, "Write the masks and a manifest, to train detectors with.")
     flags.DEFINE_enum("pairing", "all", PAIRINGS, "Every source with every target, or in turn.")
 
 

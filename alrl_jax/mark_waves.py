@@ -19,6 +19,10 @@ TILE = 128
 """Period of the mark at that size, px."""
 LOWEST, HIGHEST = 5, 28
 """Frequencies, waves per tile: what halving a picture of 256 px leaves."""
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
+"""Of red, green and blue."""
+SOFTNESS = 0.8
+"""Waves much louder than this share of their level count alike; see ``weights``."""
 _SEED = 0x616C726C
 
 Picture = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
@@ -32,7 +36,8 @@ class Pattern:
 
     Attributes:
         carriers: the other waves, in the order in which bits are laid on them.
-        near: rows of weights of the waves of about the same frequency, sum 1.
+        ring: which of the distinct frequencies each wave has.
+        near: for every distinct frequency, the weights of all of them about it; sum 1 over waves.
     """
 
     ky: Int[np.ndarray, " waves"]
@@ -40,7 +45,8 @@ class Pattern:
     phase: Complex[np.ndarray, " waves"]
     pilot: Bool[np.ndarray, " waves"]
     carriers: Int[np.ndarray, " carriers"]
-    near: Float[np.ndarray, "waves waves"]
+    ring: Int[np.ndarray, " waves"]
+    near: Float[np.ndarray, "rings rings"]
 
 
 @functools.cache
@@ -56,9 +62,11 @@ def pattern() -> Pattern:
     pilot = np.zeros(count, bool)
     pilot[rng.permutation(count)[: count // 4]] = True
     carriers = rng.permutation(np.flatnonzero(~pilot))
-    near = np.exp(-0.5 * (radius[:, None] - radius) ** 2)
-    near /= near.sum(axis=1, keepdims=True)
-    return Pattern(ky, kx, phase, pilot, carriers, near)
+    # Waves of one frequency share their neighbours: a few hundred rows instead of a thousand.
+    radii, ring, members = np.unique(radius, return_inverse=True, return_counts=True)
+    near = np.exp(-0.5 * (radii[:, None] - radii) ** 2)
+    near /= (near * members).sum(axis=1, keepdims=True)
+    return Pattern(ky, kx, phase, pilot, carriers, ring, near)
 
 
 def symbols(number: int) -> Waves:
@@ -77,7 +85,7 @@ def unit(picture: Picture) -> int:
 
 def resized(picture: Picture) -> Float[np.ndarray, "y x"]:
     """Luminance from 0 to 255, scaled so that the shorter side has ``WORK`` px."""
-    gray = picture @ np.array([0.299, 0.587, 0.114], np.float32) / np.float32(unit(picture))
+    gray = picture @ LUMINANCE / np.float32(unit(picture))
     scale = WORK / min(gray.shape)
     height, width = (max(WORK, round(side * scale)) for side in gray.shape)
     return np.asarray(Image.fromarray(gray).resize((width, height), Image.Resampling.LANCZOS))
@@ -101,7 +109,11 @@ def _blur(plane: Plane, sigma: float) -> Plane:
     kernel = (kernel / kernel.sum()).astype(np.float32)
     for _ in range(2):
         padded = np.pad(plane, ((reach, reach), (0, 0)), mode="edge")
-        plane = np.sum([k * padded[i : i + len(plane)] for i, k in enumerate(kernel)], axis=0).T
+        blurred = kernel[reach] * plane
+        for i in range(reach):
+            mirrored = padded[2 * reach - i : 2 * reach - i + len(plane)]
+            blurred += kernel[i] * (padded[i : i + len(plane)] + mirrored)
+        plane = np.ascontiguousarray(blurred.T)
     return plane
 
 
@@ -117,29 +129,42 @@ def roughness(plane: Plane) -> Plane:
 
 
 def whiten(plane: Plane) -> Plane:
-    """Nearly the sign of the detail, so that strong edges do not drown the mark around them."""
-    high, deviation = _detail(plane, 1.5, 2.0)
-    return np.clip(high / (deviation + 0.4), -0.8, 0.8)
+    """The detail at one strength everywhere, so that edges do not drown the mark around them."""
+    high, deviation = _detail(plane, 3.0, 2.0)
+    return np.clip(high / (deviation + 0.4), -1.2, 1.2)
 
 
 @functools.cache
-def _taper() -> Float[np.ndarray, " work"]:
-    place = (np.arange(WORK) + 0.5) / WORK
+def taper(length: int) -> Float[np.ndarray, " length"]:
+    """1, falling to 0 at both ends, so that what the ends cut through makes no waves."""
+    place = (np.arange(length) + 0.5) / length
     edge = np.sin(np.pi * np.minimum(place, 1 - place)) / math.sin(0.08 * math.pi)
     return np.minimum(1.0, edge).astype(np.float32)
 
 
+@functools.lru_cache(64)
 def analysis(scale: float, lowest: int) -> Complex[np.ndarray, "k work"]:
-    """Rows that measure the waves ``lowest .. HIGHEST`` along one axis."""
+    """Rows that measure the waves ``lowest .. HIGHEST`` along one axis; ``lowest`` <= 0."""
     place = (np.arange(WORK) + 0.5) / scale
-    turns = np.outer(np.arange(lowest, HIGHEST + 1), place) / TILE
-    return (np.exp(-2j * np.pi * turns) * _taper()).astype(np.complex64)
+    turns = np.outer(np.arange(HIGHEST + 1), place) / TILE
+    rows = (np.exp(-2j * np.pi * turns) * taper(WORK)).astype(np.complex64)
+    return np.concatenate([np.conj(rows[-lowest:0:-1]), rows])
 
 
 def measure(white: Plane, sy: float, sx: float) -> Waves:
     """The waves of a whitened square, if tiles are larger by these factors."""
+    return measured_by(white, analysis(sy, -HIGHEST), analysis(sx, 0))
+
+
+def measured_by(
+    white: Plane, left: Complex[np.ndarray, "ky work"], right: Complex[np.ndarray, "kx work"]
+) -> Waves:
+    """The waves of a whitened square by rows as ``analysis`` gives them."""
     waves = pattern()
-    rows = analysis(sy, -HIGHEST) @ white @ analysis(sx, 0).T
+    # Real products, as the picture is real.
+    columns = white @ np.concatenate([np.real(right), np.imag(right)]).T
+    columns = columns[:, : len(right)] + 1j * columns[:, len(right) :]
+    rows = left @ columns
     return rows[waves.ky + HIGHEST, waves.kx].astype(np.complex128)
 
 
@@ -157,13 +182,23 @@ def tilt(levels: Float[np.ndarray, "*n waves"]) -> Float[np.ndarray, "*n waves"]
 
 def level(measured: Complex[np.ndarray, "*n waves"]) -> Float[np.ndarray, "*n waves"]:
     """Root mean square magnitude of the waves of about the same frequency."""
-    return np.sqrt(np.abs(measured) ** 2 @ pattern().near.T) + 1e-9
+    waves = pattern()
+    energy = (np.real(measured) ** 2 + np.imag(measured) ** 2).reshape(-1, len(waves.ring))
+    offsets = np.arange(len(energy))[:, None] * len(waves.near) + waves.ring
+    sums = np.bincount(offsets.reshape(-1), energy.reshape(-1), len(energy) * len(waves.near))
+    levels = np.sqrt(sums.reshape(len(energy), -1) @ waves.near.T) + 1e-9
+    return levels[:, waves.ring].reshape(measured.shape)
 
 
 def weights(measured: Complex[np.ndarray, "*n waves"]) -> Float[np.ndarray, "*n waves"]:
-    """How much each wave counts; depends on magnitudes alone."""
+    """How much each wave counts; depends on magnitudes alone.
+
+    Faint waves count by their magnitude, as noise turns them easily; the others nearly alike, so
+    that the embedder may leave those alone whose turning would cost most.
+    """
     levels = level(measured)
-    return np.minimum(np.abs(measured) / levels, 1.5) * tilt(levels)
+    relative = np.abs(measured) / levels
+    return relative / np.sqrt(1 + (relative / SOFTNESS) ** 2) * tilt(levels)
 
 
 def agreement(

@@ -18,6 +18,8 @@ FORMAT = 1
 PAYLOAD_BITS = 48
 CRC_BITS = 16
 _FORMAT_BITS, _MODEL_BITS, _WEEK_BITS = 4, 32, 12
+FREE_BITS = _MODEL_BITS + _WEEK_BITS
+"""Of a payload of this format."""
 _CRC_POLYNOMIAL = 0x1021
 _MEMORY = 6
 # Octal, as the tables of convolutional codes print them.

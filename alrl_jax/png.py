@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_COLOUR_TYPES = {3: 2, 4: 6}
+_COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 _UP = b"\x02"
 """The filter that stores the difference to the row above."""
 
@@ -26,14 +26,15 @@ def encode(
     """The bytes of a PNG file of the pixels' own depth.
 
     Args:
-        pixels: 3 channels, or 4 with alpha (not premultiplied) as the last.
+        pixels: 1 channel (grey), 3, or 4 with alpha (not premultiplied) as the last.
         info: text chunks.
         icc_profile: colour profile.
     """
     if pixels.dtype == np.uint16:
         return _encode_deep(pixels, info, icc_profile)
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, format="PNG", pnginfo=info, icc_profile=icc_profile)
+    pillow = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    Image.fromarray(pillow).save(file, format="PNG", pnginfo=info, icc_profile=icc_profile)
     return file.getvalue()
 
 

@@ -117,7 +117,7 @@ def png_bytes(
     """A PNG file of a picture with provenance fields.
 
     Args:
-        image: RGB or RGBA, of 8 or 16 bits.
+        image: grey, RGB or RGBA, of 8 or 16 bits.
         fields: see ``metadata``; none are written where this is empty.
         icc_profile: colour profile of the image.
     """

@@ -4,8 +4,8 @@ The mark is a sum of waves of middle frequency in the luminance. It repeats in t
 picture's shorter side, so resizing changes nothing about it; cropping changes its scale and offset,
 which the detector searches for. The waves' phases come from a fixed generator of random numbers: a
 quarter of the waves are pilots, the others carry ``payload_code``'s bits, two each. The tile starts
-where the picture happens to look most like its mark, and waves that this very picture drowns are
-strengthened at the cost of the others.
+where the picture happens to look most like its mark, and its waves are fitted to the picture
+(``mark_fit``).
 
 The decision rests on one statistic, z: the weighted sum of the cosines of the angles between the
 picture's waves and the mark's, over its standard deviation. In a picture made without knowledge of
@@ -27,10 +27,11 @@ import numpy as np
 from jaxtyping import Complex, Float
 from PIL import Image
 
-from alrl_jax import payload_code
+from alrl_jax import mark_fit, payload_code
 from alrl_jax.errors import UserError
 from alrl_jax.mark_waves import (
     HIGHEST,
+    LUMINANCE,
     TILE,
     WORK,
     Picture,
@@ -38,16 +39,13 @@ from alrl_jax.mark_waves import (
     Waves,
     agreement,
     analysis,
-    corner,
     correlate,
     draw,
-    level,
     measure,
     pattern,
     resized,
     roughness,
     symbols,
-    tilt,
     turn,
     unit,
     weights,
@@ -64,13 +62,14 @@ FALSE_POSITIVES = 1e-7
 
 _SCALES = np.exp(np.arange(math.log(0.8), math.log(1.7), 0.007))
 _GRID = 64  # offsets tried per axis
-_STEPS = (0.5, 0.25, 0.12)  # of the refinement, in steps of the search; each is done twice
+_STEPS = (0.5, 0.25, 0.12)  # of the refinement, in steps of the search
 _TRIES = 4
-_ROUNDS = 12
+_SPARE = 0.12  # dB that rounding may cost
 _STRIP_ROWS = 512
 
-# A refinement moves each of four numbers down, not, or up, in six rounds, from any place searched.
-_TRIED_BITS = math.log2(len(_SCALES) * _GRID**2) + 24 * math.log2(3) + payload_code.PAYLOAD_BITS
+# A refinement moves each of four numbers down, not, or up, once a step, from any place searched.
+_MOVES = 4 * len(_STEPS)
+_TRIED_BITS = math.log2(len(_SCALES) * _GRID**2) + _MOVES * math.log2(3) + payload_code.FREE_BITS
 THRESHOLD = math.sqrt(2 * (_TRIED_BITS * math.log(2) - math.log(FALSE_POSITIVES)))
 """Pictures with a z of at least this are called marked."""
 
@@ -91,7 +90,7 @@ class Detection:
     """What the detector found.
 
     Attributes:
-        marked: z reaches the threshold and the payload's checksum is right.
+        marked: z reaches the threshold, the payload's checksum is right, and its format is ours.
         payload: what the mark says; None where there is none.
         z: the statistic, the largest of all places looked at.
     """
@@ -122,7 +121,10 @@ def embed(picture: Picture, payload: payload_code.Payload) -> Picture:
         )
     small = resized(picture)
     mask = roughness(small)
-    coefficients = _fit(small, mask, symbols(payload_code.pack(payload)))
+    # Of all changes of the three channels that change luminance by 1, the one of least error has a
+    # mean square of 1 / (3 sum of squares).
+    budget = 255 / 10 ** ((MIN_PSNR + _SPARE) / 20) * math.sqrt(3 * float(LUMINANCE @ LUMINANCE))
+    coefficients = mark_fit.fit(small, mask, symbols(payload_code.pack(payload)), budget)
     scale = min(height, width) / WORK
     full = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BICUBIC))
     strength = 1.0
@@ -177,45 +179,14 @@ def mark(
     return marked, record
 
 
-def _fit(small: Plane, mask: Plane, wanted: Waves) -> Waves:
-    """Amplitudes and phases of the waves for one picture; the tile starts at its top left."""
-    waves = pattern()
-    top, left = corner(small)
-    white = window(small)
-    before = measure(whiten(white), 1.0, 1.0)
-    terms = agreement(before, weights(before)) * np.conj(wanted)
-    luck = correlate(waves.ky, waves.kx, terms[None], TILE)[0]
-    dy, dx = divmod(int(np.argmax(luck)), TILE)
-    wanted = wanted * np.conj(turn(float(dy), float(dx)))
-    coefficients = wanted * tilt(level(before))
-    budget = 255 / 10 ** ((MIN_PSNR + 0.2) / 20)
-    local = window(mask)
-    gain = 0.0
-    for _ in range(_ROUNDS):
-        drawn = draw(coefficients, (0, WORK), WORK, 1.0) * local
-        factor = budget / math.sqrt(float(np.mean(drawn**2)))
-        coefficients = coefficients * factor
-        turned = measure(whiten(white + drawn * factor), 1.0, 1.0) * np.conj(wanted)
-        if not gain:
-            gained = np.mean(np.real(turned - before * np.conj(wanted)))
-            gain = max(float(gained / np.mean(np.abs(coefficients))), 1e-6)
-        goal = 2.0 * np.mean(np.real(turned))
-        error = np.maximum(goal - np.real(turned), 0) - 1j * np.imag(turned)
-        coefficients = coefficients + error * wanted / gain
-        size = np.abs(coefficients)
-        coefficients = coefficients * np.minimum(1, 3 * np.median(size) / (size + 1e-12))
-    coefficients = coefficients * turn(float(-top), float(-left))
-    drawn = draw(coefficients, (0, small.shape[0]), small.shape[1], 1.0) * mask
-    return coefficients * (budget / math.sqrt(float(np.mean(drawn**2))))
-
-
 def _add(picture: Picture, coefficients: Waves, mask: Plane, scale: float) -> Picture:
     """The picture and its mark, rounded and clipped; in strips, as photographs are large."""
     marked = np.empty_like(picture)
+    step = np.float32(unit(picture)) * LUMINANCE / (LUMINANCE @ LUMINANCE)
     for top in range(0, len(picture), _STRIP_ROWS):
         rows = slice(top, min(top + _STRIP_ROWS, len(picture)))
         drawn = draw(coefficients, (rows.start, rows.stop), picture.shape[1], scale) * mask[rows]
-        exact = picture[rows] + drawn[..., None] * np.float32(unit(picture))
+        exact = picture[rows] + drawn[..., None] * step
         marked[rows] = np.clip(np.rint(exact), 0, 255 * unit(picture))
     return marked
 
@@ -264,7 +235,7 @@ def _pilots_z(measured: Waves, dy: float, dx: float) -> float:
 def _refine(white: Plane, place: Place) -> Place:
     """Moves scales and offsets, one after the other, as long as the pilots gain."""
     best = place
-    for step in np.repeat(_STEPS, 2):
+    for step in _STEPS:
         for axis in ("y", "x"):
             start = best
             for factor in (1 - 0.007 * step, 1 + 0.007 * step):
@@ -301,5 +272,6 @@ def _read(white: Plane, place: Place) -> Detection:
     np.add.at(summed, np.arange(len(soft)) % len(summed), soft)
     number, valid = payload_code.decode(summed)
     z = float(np.sum(terms * np.conj(symbols(number))).real)
-    marked = valid and z >= THRESHOLD
-    return Detection(marked, payload_code.unpack(number) if marked else None, z)
+    payload = payload_code.unpack(number)
+    marked = valid and z >= THRESHOLD and payload.format == payload_code.FORMAT
+    return Detection(marked, payload if marked else None, z)

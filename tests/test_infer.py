@@ -222,6 +222,7 @@ def test_main_ends_with_3_when_a_pair_failed(
         "feather": 0.0,
         "detail": 1.0,
         "mark": True,
+        "masks": False,
         "batch_size": 4,
     }
     monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**values))

@@ -18,6 +18,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("command_line", "config", "model_directory", "provenance", "workdir"),
     ("content_credentials", "payload_code"),
     ("mark_waves",),
+    ("mark_fit",),
     ("watermark",),
     ("lineage", "model_texts"),
     ("models.upfirdn", "models.winograd"),

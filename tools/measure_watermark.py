@@ -1,18 +1,21 @@
 """Measures what the invisible mark survives, and how often it is seen where there is none.
 
-    python -m tools.measure_watermark --output=DIR [--renders=24] [--null_renders=1000] [--crops=20]
+    python -m tools.measure_watermark --output=DIR [--renders=24] [--trials=2] [--null_renders=1000]
+        [--crops=20] [--render_crops=1] [--seconds=0]
 
 Pictures: renders of the procedural world, and those that scikit-image ships, portraits left out.
 ``DIR/watermark.json`` gets the attack matrix (a trial counts where the whole payload comes back)
 and the null distribution: the largest z of pictures without a mark, over all scales and offsets
-that the detector tries.
+that the detector tries. Every trial is a line of ``DIR/trials.jsonl`` as soon as it is over: a run
+that was stopped, or whose time ran out (exit status 3), goes on when it is started again.
 """
 
 import datetime
 import io
 import json
 import math
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +97,10 @@ ATTACKS: dict[str, Attack] = {
 }
 
 
-def rendered(count: int, side: int, batch: int, seed: int) -> Iterator[Picture]:
-    """Faces of the procedural world."""
+def rendered(
+    count: int, side: int, batch: int, seed: int, wanted: Callable[[int], bool]
+) -> Iterator[tuple[int, Picture]]:
+    """Faces of the procedural world, by number; those that are not wanted are left out."""
 
     def draw(key: jax.Array) -> jax.Array:
         people = synthetic.sample_identities(key, batch)
@@ -103,10 +108,14 @@ def rendered(count: int, side: int, batch: int, seed: int) -> Iterator[Picture]:
         return synthetic.render(people, attributes, side).image
 
     drawn = jax.jit(draw)
-    for start in tqdm(range(0, count, batch), desc=f"render {side} px"):
+    for start in range(0, count, batch):
+        numbers = [n for n in range(start, min(start + batch, count)) if wanted(n)]
+        if not numbers:
+            continue
         images = np.asarray(drawn(jax.random.fold_in(jax.random.key(seed), start)))
-        for image in images[: count - start]:
-            yield np.clip(np.rint((image + 1) * 127.5), 0, 255).astype(np.uint8)
+        for n in numbers:
+            pixels = np.clip(np.rint((images[n - start] + 1) * 127.5), 0, 255)
+            yield n, pixels.astype(np.uint8)
 
 
 def photographs() -> dict[str, Picture]:
@@ -132,45 +141,53 @@ def photographs() -> dict[str, Picture]:
     return found
 
 
-def attack_matrix(pictures: dict[str, Picture], trials: int) -> dict[str, Any]:
+def attacked(number: int, picture: Picture, trial: int) -> dict[str, Any]:
+    """What each attack leaves of one mark: its z, and whether the whole payload comes back."""
+    rng = np.random.default_rng((number, trial))
+    model = f"{int(rng.integers(2**32)):08x}"
+    payload = payload_code.make_payload(model, datetime.date(2026, 11, 23))
+    marked = watermark.embed(picture, payload)
+    record: dict[str, Any] = {"psnr": watermark.psnr(picture, marked), "z": {}, "decoded": {}}
+    for name, attack in ATTACKS.items():
+        found = watermark.detect(attack(marked, rng))
+        record["z"][name] = round(found.z, 2)
+        record["decoded"][name] = found.payload == payload
+    return record
+
+
+def unmarked(number: int, picture: Picture, crops: int) -> dict[str, Any]:
+    """z of crops and rescales of a picture without a mark."""
+    rng = np.random.default_rng((1, number))
+    parts = (
+        resize(crop(picture, rng.uniform(0.5, 1), rng), rng.uniform(0.5, 2)) for _ in range(crops)
+    )
+    found = [watermark.detect(part) for part in parts]
+    return {"z": [round(f.z, 3) for f in found], "marked": sum(f.marked for f in found)}
+
+
+def attack_table(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """How many payloads come back after each attack, and what marking cost."""
-    rows = {name: {"pictures": 0, "decoded": 0, "smallest_z": math.inf} for name in ATTACKS}
+    rows = {}
     failed: dict[str, list[str]] = {}
-    costs = []
-    for number, (title, picture) in enumerate(tqdm(pictures.items(), desc="attack")):
-        for trial in range(trials):
-            rng = np.random.default_rng((number, trial))
-            hexadecimal = f"{int(rng.integers(2**32)):08x}"
-            payload = payload_code.make_payload(hexadecimal, datetime.date(2026, 11, 23))
-            marked = watermark.embed(picture, payload)
-            costs.append(watermark.psnr(picture, marked))
-            for name, attack in ATTACKS.items():
-                found = watermark.detect(attack(marked, rng))
-                right = found.payload == payload
-                rows[name]["pictures"] += 1
-                rows[name]["decoded"] += right
-                rows[name]["smallest_z"] = min(rows[name]["smallest_z"], round(found.z, 2))
-                if not right:
-                    failed.setdefault(title, []).append(name)
+    for name in ATTACKS:
+        decoded = [record["decoded"][name] for record in records]
+        smallest = min(record["z"][name] for record in records)
+        rows[name] = {"pictures": len(records), "decoded": sum(decoded), "smallest_z": smallest}
+        for record, right in zip(records, decoded, strict=True):
+            if not right:
+                failed.setdefault(record.get("picture", ""), []).append(name)
+    costs = [record["psnr"] for record in records]
     psnr = {"min": min(costs), "mean": float(np.mean(costs))}
     return {"psnr": psnr, "attacks": rows, "failed": failed}
 
 
-def null_distribution(pictures: dict[str, Picture], crops: int) -> dict[str, Any]:
-    """z of crops and rescales of pictures without a mark."""
-    values = []
-    marked = 0
-    for number, picture in enumerate(tqdm(pictures.values(), desc="null")):
-        rng = np.random.default_rng((1, number))
-        for _ in range(crops):
-            part = resize(crop(picture, rng.uniform(0.5, 1), rng), rng.uniform(0.5, 2))
-            found = watermark.detect(part)
-            marked += found.marked
-            values.append(found.z)
+def null_table(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The distribution of z of pictures without a mark."""
+    values = [z for record in records for z in record["z"]]
     shares = {f"{q:g}": float(np.quantile(values, q)) for q in (0.5, 0.9, 0.99, 0.999)}
     return {
         "pictures": len(values),
-        "marked": marked,
+        "marked": sum(record["marked"] for record in records),
         "threshold": watermark.THRESHOLD,
         "largest_z": max(values),
         "quantiles_of_z": shares,
@@ -179,23 +196,85 @@ def null_distribution(pictures: dict[str, Picture], crops: int) -> dict[str, Any
     }
 
 
+class Trials:
+    """``trials.jsonl``: what was measured, a line a trial; a run goes on where one was stopped.
+
+    Args:
+        path: of the file.
+        seconds: after which the run ends; 0 for no end.
+    """
+
+    def __init__(self, path: Path, seconds: float) -> None:
+        self._path = path
+        self._end = time.monotonic() + seconds if seconds else math.inf
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.records: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        self._known = {(r["part"], r["picture"], r["trial"]) for r in self.records}
+
+    def __contains__(self, trial: tuple[str, str, int]) -> bool:
+        return trial in self._known
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time has run out."""
+        return time.monotonic() > self._end
+
+    def add(self, part: str, picture: str, trial: int, record: dict[str, Any]) -> None:
+        """Writes a trial down."""
+        record = {"part": part, "picture": picture, "trial": trial, **record}
+        with self._path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        self.records.append(record)
+
+    def of(self, part: str) -> list[dict[str, Any]]:
+        """All trials of a part."""
+        return [record for record in self.records if record["part"] == part]
+
+
+def remaining(trials: Trials, values: Any) -> Iterator[tuple[str, str, int, Picture]]:
+    """Part, name, number and pixels of what is still to be looked at."""
+
+    def faces(part: str, count: int, side: int, batch: int, last: int) -> Iterator[Any]:
+        def missing(number: int) -> bool:
+            return (part, f"render {number}", last) not in trials
+
+        seed = 1 if part.startswith("null") else 0
+        for n, picture in rendered(count, side, batch, seed, missing):
+            yield part, f"render {n}", n, picture
+
+    def photos(part: str, last: int) -> Iterator[Any]:
+        for n, (name, picture) in enumerate(photographs().items()):
+            if (part, name, last) not in trials:
+                yield part, name, n, picture
+
+    yield from photos("photographs", values.trials - 1)
+    yield from photos("null_photographs", 0)
+    yield from faces("renders", values.renders, SIDE, 4, values.trials - 1)
+    yield from faces("null_renders", values.null_renders, 64, 50, 0)
+
+
 def main(_: list[str]) -> int:
-    """Measures what the flags say."""
+    """Measures what the flags say; 3 where the time ran out before."""
     values = flags.FLAGS
     output = Path(values.output)
     output.mkdir(parents=True, exist_ok=True)
-    faces = {f"render {i}": p for i, p in enumerate(rendered(values.renders, SIDE, 4, 0))}
-    photos = photographs()
-    results: dict[str, Any] = {
-        "false_positive_bound": watermark.FALSE_POSITIVES,
-        "renders": attack_matrix(faces, values.trials) if faces else None,
-        "photographs": attack_matrix(photos, values.trials),
-    }
-    provenance.write_json(output / "watermark.json", results)
-    small = rendered(values.null_renders, 64, 50, 1)
-    others = {f"render {i}": p for i, p in enumerate(small)}
-    results["null_renders"] = null_distribution(others, values.crops) if others else None
-    results["null_photographs"] = null_distribution(photos, values.crops)
+    trials = Trials(output / "trials.jsonl", values.seconds)
+    for part, name, number, picture in tqdm(remaining(trials, values), desc="pictures"):
+        if trials.is_over:
+            return 3
+        if part.startswith("null"):
+            crops = values.crops if part == "null_photographs" else values.render_crops
+            trials.add(part, name, 0, unmarked(number, picture, crops))
+            continue
+        for trial in range(values.trials):
+            if (part, name, trial) not in trials:
+                trials.add(part, name, trial, attacked(number, picture, trial))
+    tables = {"renders": attack_table, "photographs": attack_table}
+    tables |= {"null_renders": null_table, "null_photographs": null_table}
+    results: dict[str, Any] = {"false_positive_bound": watermark.FALSE_POSITIVES}
+    for part, table in tables.items():
+        records = trials.of(part)
+        results[part] = table(records) if records else None
     provenance.write_json(output / "watermark.json", results)
     print(json.dumps(results, indent=2))
     return 0
@@ -207,7 +286,11 @@ def cli() -> None:
     flags.DEFINE_integer("renders", 24, "Rendered faces that are marked.", lower_bound=0)
     flags.DEFINE_integer("trials", 2, "Payloads tried with each picture.", lower_bound=1)
     flags.DEFINE_integer("null_renders", 1000, "Faces looked at unmarked, 64 px.", lower_bound=0)
-    flags.DEFINE_integer("crops", 20, "Crops and rescales of each unmarked one.", lower_bound=1)
+    flags.DEFINE_integer(
+        "crops", 20, "Crops and rescales of each unmarked photograph.", lower_bound=1
+    )
+    flags.DEFINE_integer("render_crops", 1, "The same, of each unmarked face.", lower_bound=1)
+    flags.DEFINE_float("seconds", 0, "End after so long; another run goes on. 0: no end.", 0)
     command_line.run(main)
 
 

@@ -4,11 +4,11 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from alrl_jax.data.alignment import Alignment, centre_square, crop_face
 from alrl_jax.data.landmarks import FaceFinder, FaceNotFoundError
-from alrl_jax.data.paste import DeepPhoto, PasteOptions, paste_face
+from alrl_jax.data.paste import DeepPhoto, PasteOptions, face_share, paste_face
 from alrl_jax.data.picture import Picture, read_picture
 
 
@@ -112,3 +112,25 @@ def paste_faces(
     for face, (generated, mask) in zip(photo.faces, swapped, strict=True):
         colour = paste_face(colour, face.alignment, face.crop, generated, mask, options)
     return colour
+
+
+def face_shares(
+    photo: FacePhoto, masks: list[Float[np.ndarray, "r r 1"]], options: PasteOptions
+) -> UInt8[np.ndarray, "h w 1"]:
+    """How much of every pixel of a photo comes from the faces that are swapped in it.
+
+    In units of 1 / 255, rounded up; where two faces meet, what neither leaves of the photo.
+
+    Args:
+        photo: the target.
+        masks: of each of its faces; see ``paste.face_share``.
+        options: how they are pasted.
+    """
+    width, height = photo.size
+    left = np.full((height, width, 1), 255, np.uint8)
+    for face, mask in zip(photo.faces, masks, strict=True):
+        share = face_share(width, height, face.alignment, mask, options)
+        touched = share > 0
+        remaining = left[touched].astype(np.uint16) * (255 - share[touched])
+        left[touched] = (remaining // 255).astype(np.uint8)
+    return 255 - left

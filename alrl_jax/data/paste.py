@@ -7,7 +7,7 @@ as far as ``PasteOptions.detail`` lets it.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float, UInt8, UInt16
@@ -67,31 +67,71 @@ def paste_face(
         mask: share of the generated face in every pixel of the crop.
         options: how.
     """
-    share = _feathered(mask, round(options.feather * alignment.resolution))
-    share = share * _ramp(photo.shape[1], photo.shape[0], alignment)
+    share = _edged(mask, photo.shape[1], photo.shape[0], alignment, options)
     if options.colour_match:
         generated = match_colour(generated, crop, share)
     change = BLENDS[options.blend](generated - crop, share)
     change, reduction = _reduced(change, alignment)
-    left, top, right, bottom = _bounds(share, alignment, photo.shape[1], photo.shape[0])
     result = photo.copy()
-    # In strips, so that a photo of many megapixels needs little memory.
+    for part, (u, v), weight in _parts(share, alignment, photo.shape[1], photo.shape[0]):
+        added = bilinear(change, u / reduction, v / reduction)
+        if options.detail < 1:
+            fine = _detail(photo[part], bilinear(crop, u, v))
+            added = added - (1 - options.detail) * weight * fine
+        result[part] = np.where(weight > 0, _added(photo[part], added), photo[part])
+    return result
+
+
+def face_share(
+    width: int, height: int, alignment: Alignment, mask: Mask, options: PasteOptions
+) -> UInt8[np.ndarray, "h w 1"]:
+    """How much of every pixel of a photo ``paste_face`` takes from the generated face.
+
+    In units of 1 / 255, rounded up: 0 exactly where the photo stays as it is. Multi-band blending
+    joins coarse bands over wider edges inside of this; it is the share of the finest one.
+
+    Args:
+        width: of the photo, px.
+        height: of the photo, px.
+        alignment: where the crop was cut.
+        mask: share of the generated face in every pixel of the crop.
+        options: how the face is pasted.
+    """
+    share = _edged(mask, width, height, alignment, options)
+    result = np.zeros((height, width, 1), np.uint8)
+    for part, _, weight in _parts(share, alignment, width, height):
+        result[part] = np.ceil(255 * np.minimum(weight, 1)).astype(np.uint8)
+    return result
+
+
+def _edged(
+    mask: Mask, width: int, height: int, alignment: Alignment, options: PasteOptions
+) -> Mask:
+    """A mask with all soft edges that it gets in a photo of this size."""
+    feathered = _feathered(mask, round(options.feather * alignment.resolution))
+    return feathered * _ramp(width, height, alignment)
+
+
+def _parts(
+    share: Mask, alignment: Alignment, width: int, height: int
+) -> Iterator[
+    tuple[tuple[slice, slice], tuple[np.ndarray, np.ndarray], Float[np.ndarray, "h w 1"]]
+]:
+    """Parts of a photo of this size that a mask may touch.
+
+    In strips, so that a photo of many megapixels needs little memory.
+
+    Returns:
+        Rows and columns; the places u, v of their pixels in the crop; their share, 0 outside it.
+    """
+    left, top, right, bottom = _bounds(share, alignment, width, height)
     for start in range(top, bottom, STRIP_ROWS):
         rows = slice(start, min(start + STRIP_ROWS, bottom))
-        columns = slice(left, right)
         x, y = np.meshgrid(np.arange(left, right) + 0.5, np.arange(start, rows.stop) + 0.5)
         u, v = apply(alignment.matrix, x, y)
         side = alignment.resolution
         inside = (u >= 0) & (u <= side) & (v >= 0) & (v <= side)
-        inside = inside[..., None] & (bilinear(share, u, v) > 0)
-        added = bilinear(change, u / reduction, v / reduction)
-        if options.detail < 1:
-            fine = _detail(photo[rows, columns], bilinear(crop, u, v))
-            added = added - (1 - options.detail) * bilinear(share, u, v) * fine
-        result[rows, columns] = np.where(
-            inside, _added(photo[rows, columns], added), photo[rows, columns]
-        )
-    return result
+        yield (rows, slice(left, right)), (u, v), inside[..., None] * bilinear(share, u, v)
 
 
 def _added(old: DeepPhoto, change: Float[np.ndarray, "h w 3"]) -> DeepPhoto:

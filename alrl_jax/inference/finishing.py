@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 
 from alrl_jax import provenance, watermark
-from alrl_jax.data.face_photos import FacePhoto, paste_faces
+from alrl_jax.data.face_photos import FacePhoto, face_shares, paste_faces
 from alrl_jax.inference.job import PairFailed, SwappedFace
 from alrl_jax.inference.settings import Settings
 
@@ -26,16 +26,26 @@ class SwappedPicture:
         icc_profile: colour profile of the pixels.
         fields: provenance, for the file's metadata.
         watermark: record of the mark; see ``watermark.mark``.
+        mask: share of the generated faces in every pixel, in units of 1 / 255, 0 where the target
+            stayed as it was (but for the mark); None where ``Settings.masks`` does not ask for it.
     """
 
     pixels: Pixels
     icc_profile: bytes | None
     fields: Mapping[str, str]
     watermark: Mapping[str, Any]
+    mask: UInt8[np.ndarray, "h w 1"] | None = None
 
     def png(self) -> bytes:
         """The PNG file, with its provenance."""
         return provenance.png_bytes(self.pixels, self.fields, self.icc_profile)
+
+    def mask_png(self, picture_sha256: str) -> bytes | None:
+        """The PNG file of the mask, where there is one; its metadata name the picture's file."""
+        if self.mask is None:
+            return None
+        more = {"digitalSourceType": provenance.GENERATED_SOURCE_TYPE, "maskOf": picture_sha256}
+        return provenance.png_bytes(self.mask, {**self.fields, **more})
 
     def save(self, path: Path) -> None:
         """Writes the PNG file, all at once or not at all."""
@@ -72,4 +82,7 @@ def finish(
     )
     fields = provenance.metadata(model_sha256, time=now.isoformat(timespec="seconds"))
     pixels = target.picture.with_alpha(marked)
-    return SwappedPicture(pixels, target.picture.icc_profile, fields, record)
+    mask = None
+    if settings.masks:
+        mask = face_shares(target, [face.mask for face in swapped], settings.paste)
+    return SwappedPicture(pixels, target.picture.icc_profile, fields, record, mask)

@@ -61,6 +61,7 @@ class Job:
         swapped: a face each of ``places``, once the model has drawn them.
         seconds: by stage, of those that are over.
         facts: what was measured; see ``measured``.
+        sidecar: what lies beside the output, once there is one.
     """
 
     number: int
@@ -72,6 +73,7 @@ class Job:
     swapped: tuple[SwappedFace, ...] = ()
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sidecar: Mapping[str, Any] | None = None
 
     @property
     def places(self) -> list[tuple[Face, Face]]:

@@ -21,8 +21,11 @@ from alrl_jax.inference.job import STAGES, Job
 from alrl_jax.inference.settings import FACES, Settings
 
 T = TypeVar("T")
+L = TypeVar("L", bound="LineLog")
 
 RESULTS_FILE = "results.jsonl"
+MASKS = "masks"
+"""Folder of the masks; each has the name of its output."""
 FACTS = ("gates", "identity_similarity", "identity_similarity_by")
 """What results and sidecars tell of a swap; see ``job.measured``."""
 
@@ -75,6 +78,7 @@ class OutputFolder:
         more: dict[str, Any] | None = None,
     ) -> None:
         self.directory = directory
+        self._masks = settings.masks
         self._recipe = {
             "tool": provenance.TOOL,
             "version": provenance.tool_version(),
@@ -98,6 +102,9 @@ class OutputFolder:
             sidecar = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
             same = all(sidecar[key] == value for key, value in self.recipe(hashes).items())
             same = same and sidecar["output"]["sha256"] == provenance.file_sha256(path)
+            if same and self._masks:
+                mask = self.directory / MASKS / name
+                same = sidecar["mask"]["sha256"] == provenance.file_sha256(mask)
             return sidecar if same else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -107,9 +114,9 @@ class OutputFolder:
         return {name: sidecar.get(name) for name in FACTS}
 
     def write(self, name: str, job: Job, picture: SwappedPicture) -> dict[str, Any]:
-        """Writes a picture and its sidecar, both or neither; gives the sidecar.
+        """Writes a picture, its sidecar and its mask, all or none; gives the sidecar.
 
-        The sidecar gets its name first: there is never a picture without one.
+        The picture gets its name last: it is never there without the others.
 
         Args:
             name: of the output.
@@ -121,11 +128,14 @@ class OutputFolder:
         """
         assert job.source is not None and job.target is not None and job.files is not None
         path, content = self.directory / name, picture.png()
+        sha256 = _sha256(content)
+        mask = picture.mask_png(sha256)
         photos = {"source": job.source, "target": job.target}
         sidecar = {
             **self.recipe({face: photo.sha256 for face, photo in photos.items()}),
             **{face: self._told(getattr(job.files, face), photos[face]) for face in FACES},
-            "output": {"file": name, "sha256": hashlib.sha256(content).hexdigest()},
+            "output": {"file": name, "sha256": sha256},
+            "mask": None if mask is None else {"file": f"{MASKS}/{name}", "sha256": _sha256(mask)},
             "swapped_share_of_crop": float(np.mean([face.mask for face in job.swapped])),
             **job.facts,
             "digital_source_type": provenance.DIGITAL_SOURCE_TYPE,
@@ -133,7 +143,11 @@ class OutputFolder:
             "time": picture.fields["time"],
         }
         told = provenance.json_text(sidecar).encode()
-        provenance.write_files({path.with_suffix(".json"): told, path: content})
+        files = {path.with_suffix(".json"): told}
+        if mask is not None:
+            (self.directory / MASKS).mkdir(exist_ok=True)
+            files[self.directory / MASKS / name] = mask
+        provenance.write_files({**files, path: content})
         return sidecar
 
     def _told(self, path: Path, photo: FacePhoto) -> dict[str, Any]:
@@ -168,8 +182,8 @@ class OutputFolder:
         }
 
 
-class ResultsLog:
-    """``results.jsonl``, a line at a time: whoever is killed leaves whole lines, the first ones.
+class LineLog:
+    """A file that grows by lines: whoever is killed leaves whole lines, the first ones.
 
     A run begins it anew, since it goes through all its pairs again, finished ones included.
 
@@ -177,11 +191,11 @@ class ResultsLog:
         UserError: it cannot be written; lines that were not written whole are taken back.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._path = directory / RESULTS_FILE
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = self._guarded(lambda: self._path.open("wb", buffering=0))
 
-    def __enter__(self) -> "ResultsLog":
+    def __enter__(self: L) -> L:
         return self
 
     def __exit__(
@@ -192,9 +206,8 @@ class ResultsLog:
     ) -> None:
         self._file.close()
 
-    def write(self, result: Mapping[str, Any]) -> None:
-        """Adds a line."""
-        line = (json.dumps(result, allow_nan=False) + "\n").encode()
+    def add(self, line: bytes) -> None:
+        """Adds a line, its end included."""
         self._guarded(lambda: self._write(line))
 
     def _write(self, line: bytes) -> None:
@@ -216,3 +229,18 @@ class ResultsLog:
                 f"got {self._path} ({error.strerror}); expected a file that can be written; make "
                 "room and start again: what is finished will be skipped"
             ) from error
+
+
+class ResultsLog(LineLog):
+    """``results.jsonl``."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory / RESULTS_FILE)
+
+    def write(self, result: Mapping[str, Any]) -> None:
+        """Adds the line of a pair."""
+        self.add((json.dumps(result, allow_nan=False) + "\n").encode())
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

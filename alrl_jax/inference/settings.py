@@ -22,6 +22,7 @@ class Settings:
         source_face: which face of a source.
         paste: how faces are brought back.
         mark: whether outputs get the invisible mark.
+        masks: whether the share of the generated face in every pixel is kept as well.
     """
 
     pose_from: str = "target"
@@ -34,6 +35,7 @@ class Settings:
     source_face: str = "largest"
     paste: PasteOptions = PasteOptions()
     mark: bool = True
+    masks: bool = False
 
     def is_crop(self, face: str) -> bool:
         """Whether the pictures of one of ``FACES`` are face crops already."""

@@ -1,5 +1,6 @@
 """Swaps of picture files, from a list of pairs to a directory of outputs."""
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import finish
 from alrl_jax.inference.job import EARLIER, Job, PairFailed, measured, timed
-from alrl_jax.inference.outputs import OutputFolder, ResultsLog, output_name
+from alrl_jax.inference.manifest import Manifest
+from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog, output_name
 from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.settings import FACES, Settings
 
@@ -58,14 +60,21 @@ class Swapping:
             The lines of ``results.jsonl``, in input order, each written before it is given.
 
         Raises:
-            UserError: ``results.jsonl`` cannot be written.
+            UserError: ``results.jsonl`` or the manifest cannot be written.
         """
         engine = Engine(self.model, self.settings, min(batch_size, len(pairs)))
         provenance.remove_leftovers(self.output.directory)
-        with ResultsLog(self.output.directory) as log:
+        provenance.remove_leftovers(self.output.directory / MASKS)
+        with contextlib.ExitStack() as files:
+            log = files.enter_context(ResultsLog(self.output.directory))
+            manifest = None
+            if self.settings.masks:
+                manifest = files.enter_context(Manifest(self.output.directory))
             for job in engine.run(enumerate(pairs), self.prepare, self._finish):
                 result = self.output.result(job, self._name(job))
                 log.write(result)
+                if manifest is not None and job.sidecar is not None:
+                    manifest.write(result, job.sidecar)
                 yield result
 
     def prepare(self, numbered: tuple[int, PairFiles]) -> Job:
@@ -84,13 +93,13 @@ class Swapping:
         sidecar = self.output.finished(self._name(job), hashes)
         if sidecar is not None:
             facts = self.output.facts(sidecar)
-            return job.ended("skipped", EARLIER, facts=facts)
+            return job.ended("skipped", EARLIER, facts=facts, sidecar=sidecar)
         source = self._reader.source(files.source, hashes["source"])
         target = self._reader.target(files.target, hashes["target"])
         return dataclasses.replace(job, source=source, target=target)
 
     def _finish(self, job: Job) -> Job:
-        """Pastes the faces back and writes picture and sidecar."""
+        """Pastes the faces back and writes picture, sidecar and mask."""
         if job.status:
             return job
         target, seconds = job.target, dict(job.seconds)
@@ -99,7 +108,7 @@ class Swapping:
         try:
             with timed(seconds, "write"):
                 picture = finish(target, job.swapped, self.settings, self.model_sha256)
-                self.output.write(self._name(job), job, picture)
+                sidecar = self.output.write(self._name(job), job, picture)
         except PairFailed as error:
             return job.ended("failed", str(error), facts={})
         except MemoryError:
@@ -107,7 +116,7 @@ class Swapping:
         except OSError as error:
             reason = f"output: {error.strerror or error}"
             return job.ended("failed", reason, facts={})
-        return job.ended("done")
+        return job.ended("done", sidecar=sidecar)
 
     def _name(self, job: Job) -> str:
         assert job.files is not None
