@@ -40,7 +40,7 @@ def get_config() -> ml_collections.ConfigDict:
     }
     config = default_config("swap", losses)
     config.seed = 1
-    config.num_steps = 3300
+    config.num_steps = 2400
     config.batch_size = 16
     config.log_every = 50
     config.checkpoint_every = 150
