@@ -9,27 +9,27 @@ from alrl_jax.config import default_config
 
 
 def get_config() -> ml_collections.ConfigDict:
-    """The losses of ``synthetic_64.py`` that need no network beyond the shipped swapper's.
+    """The losses of ``synthetic_64_refine.py`` that need no network beyond the shipped swapper's.
 
     The discriminator and the probe of the attribute groups are not shipped: fresh ones would
     mislead more than they teach in so short a run.
     """
     losses = {
-        "identity": 1.0,
-        "identity_factors": 0.0,
-        "attributes": 0.5,
+        "identity": 0.3,
+        "identity_factors": 2.0,
+        "attributes": 2.0,
         "reconstruction": 4.0,
         "perceptual": 0.5,
         "self_reconstruction": 4.0,
         "self_perceptual": 0.5,
         "region": 0.5,
         "parsing": 0.1,
-        "background": 1.0,
+        "background": 0.5,
         "pose_consistency": 0.0,
         "attribute_consistency": 0.0,
         "latent": 0.001,
         "gate_budget": 0.1,
-        "gate_entropy": 0.01,
+        "gate_entropy": 0.0,
         "gate_information": 0.0,
         "attribute_groups": 0.0,
         "adversarial": 0.0,
@@ -50,6 +50,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.discriminator_learning_rate = 1e-4
     config.optimizer.clip_norm = 10.0
     config.optimizer.ema_kimg = 0.2
+    config.swap.pose_transfer = True
     config.swap.temperature_start = 0.3
     config.pretrained.identity = "embedded/identity_64"
     config.pretrained.swapper = "embedded/swapper_64"

@@ -51,7 +51,7 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
     losses = {
         "identity": 0.3,
         "identity_factors": 2.0,
-        "attributes": 0.5,
+        "attributes": 2.0,
         "reconstruction": 4.0,
         "perceptual": 0.5,
         "self_reconstruction": 4.0,
@@ -80,7 +80,6 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
     config.generator.train = False
     config.encoder.train_backbone = False
     config.swap.temperature_end = 0.5
-    config.swap.disguise = 0.033
     config.swap.impostors = 0.5
     config.discriminator.mbstd_blocks = 4
     config.optimizer.algorithm = "muon"
