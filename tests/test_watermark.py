@@ -207,6 +207,7 @@ def test_measuring_goes_on_where_it_was_stopped(
     values = types.SimpleNamespace(output=str(tmp_path), seconds=1e-9, **given)
     monkeypatch.setattr(flags, "FLAGS", values)
     assert measure_watermark.main([]) == 3 and not (tmp_path / "watermark.json").exists()
+    assert (tmp_path / "trials.jsonl").read_text().count("\n") == 1, "never none at all"
     values.seconds = 0
     assert measure_watermark.main([]) == 0
     lines = (tmp_path / "trials.jsonl").read_text().splitlines()

@@ -201,12 +201,13 @@ class Trials:
 
     Args:
         path: of the file.
-        seconds: after which the run ends; 0 for no end.
+        seconds: after which the run ends, from its first trial on; 0 for no end.
     """
 
     def __init__(self, path: Path, seconds: float) -> None:
         self._path = path
-        self._end = time.monotonic() + seconds if seconds else math.inf
+        self._seconds = seconds or math.inf
+        self._begin: float | None = None
         lines = path.read_text().splitlines() if path.exists() else []
         self.records: list[dict[str, Any]] = [json.loads(line) for line in lines]
         self._known = {(r["part"], r["picture"], r["trial"]) for r in self.records}
@@ -217,10 +218,11 @@ class Trials:
     @property
     def is_over(self) -> bool:
         """Whether the time has run out."""
-        return time.monotonic() > self._end
+        return self._begin is not None and time.monotonic() - self._begin > self._seconds
 
     def add(self, part: str, picture: str, trial: int, record: dict[str, Any]) -> None:
         """Writes a trial down."""
+        self._begin = self._begin or time.monotonic()
         record = {"part": part, "picture": picture, "trial": trial, **record}
         with self._path.open("a") as file:
             file.write(json.dumps(record) + "\n")
@@ -290,7 +292,7 @@ def cli() -> None:
         "crops", 20, "Crops and rescales of each unmarked photograph.", lower_bound=1
     )
     flags.DEFINE_integer("render_crops", 1, "The same, of each unmarked face.", lower_bound=1)
-    flags.DEFINE_float("seconds", 0, "End after so long; another run goes on. 0: no end.", 0)
+    flags.DEFINE_float("seconds", 0, "End after so long; the next run goes on. 0: no end.", 0)
     command_line.run(main)
 
 
