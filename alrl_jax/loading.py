@@ -244,7 +244,7 @@ class SwapperModel(Model):
             "generator", self.config["generator"], self.variables["generator"]
         )
         z = np.random.RandomState(seed).randn(1, generator.network.z_dim).astype(np.float32)
-        return generator.synthesize(generator.map(z, truncation_psi=0.7))[0]
+        return jnp.clip(generator.synthesize(generator.map(z, truncation_psi=0.7))[0], -1.0, 1.0)
 
     def reconstruct(self, images: Images) -> Float[Array, "b h w 3"]:
         """Faces drawn again from their own codes."""

@@ -75,7 +75,8 @@ class AdaptiveSwap(nn.Module):
         posed = target.pose
         if self.pose_transfer:
             swaps = origins[self.attribute_groups.index("identity")] != FROM_TARGET
-            posed += swaps * self._transfer_pose(source.pose, target.pose, identity)
+            moved = self._transfer_pose(source.pose, target.pose, identity)
+            posed += jnp.where(swaps, moved, 0.0)
         codes = LatentCodes(
             pose=_select(pose_gates[:, None, None], source.pose, posed),
             attributes=_select(gates[:, 1:], refined, target.attributes),

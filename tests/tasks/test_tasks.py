@@ -74,12 +74,13 @@ def run(
 
 
 # Those for photographs differ from one another in their sizes above all: one of them is quick.
-# Rows of the table have tests of their own.
+# Rows of the table have tests of their own, and other tests take steps of synthetic_64.
 @pytest.mark.parametrize(
     "name",
     [
         pytest.param(name, marks=pytest.mark.slow)
-        if name in (*tiny.PHOTO_CONFIGS[:2], tiny.ROWS_CONFIG, "synthetic_64_refine")
+        if name
+        in (*tiny.PHOTO_CONFIGS[:2], tiny.ROWS_CONFIG, "synthetic_64", "synthetic_64_refine")
         else name
         for name in tiny.CONFIG_NAMES
     ],
