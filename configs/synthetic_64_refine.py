@@ -1,14 +1,15 @@
 """The swapper at 64 px, second part: who a face is has to come from the source.
 
+python -m tools.package_model --workdir=runs/synthetic_64 --output=runs/first_model
 python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/refined_64 \
-    --config.pretrained.swapper=runs/synthetic_64
+    --config.pretrained.swapper=runs/first_model
 
-Two CPU cores take about an hour and a quarter for 3,000 steps (13 pairs a second, beside other
-work). The shipped swapper was made in two runs, as the first one showed that more has to hold the
-target's pose and expression, and that bent targets blur them:
+Two CPU cores did 13 pairs a second beside other work, which makes about an hour of 3,000 steps;
+nobody has run them in one piece. The shipped swapper was made in two runs, as the first one showed
+that more has to hold the target's pose and expression, and that bent targets blur them:
 
 python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/refined_a \
-    --config.pretrained.swapper=runs/synthetic_64 --config.num_steps=2400 --config.seed=1 \
+    --config.pretrained.swapper=runs/first_model --config.num_steps=2400 --config.seed=1 \
     --config.losses.attributes=0.5 --config.swap.disguise=0.033 \
     --config.optimizer.learning_rate=0.012 --config.optimizer.generator_learning_rate=0.006
 python -m tools.package_model --workdir=runs/refined_a --output=runs/refined_a_model \
@@ -17,7 +18,9 @@ python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/
     --config.pretrained.swapper=runs/refined_a_model --config.num_steps=700 --config.seed=2 \
     --config.fresh="()" --config.swap.temperature_start=0.5
 
-The first of them was begun for 3,300 steps and cut to 2,400 at step 1,483.
+The first of them was begun for 3,300 steps and cut to 2,400 at step 1,483. What they started from
+is an earlier run of ``synthetic_64.py``, when the identity net still read the blended face and
+faces were drawn again from the target's codes instead of the source's.
 """
 
 import ml_collections
