@@ -41,7 +41,8 @@ class DataConfig:
 
     ``identities`` says whether every ``image`` or every sub-``folder`` of a folder is a person.
     ``true_swaps``: pairs come with their true swap, for the loss ``supervised`` alone; only the
-    synthetic world knows it.
+    synthetic world knows it. ``witnesses``: pairs come with a second picture of the source's
+    person, by which the losses tell who the swap is.
     """
 
     source: str = "synthetic"
@@ -53,6 +54,7 @@ class DataConfig:
     same_identity_share: float = 0.5
     flip: bool = True
     true_swaps: bool = False
+    witnesses: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,14 +118,17 @@ class EncoderConfig:
 class SwapConfig:
     """Selection of latent codes, and what blends the face that they draw.
 
-    ``selector``: one of ``SELECTORS``; ``gate_mode``, ``pose_transfer`` and temperatures are those
-    of ``adaptive``. ``shares``: of the source in the pose code and in every layer, which
-    ``tools.search_selection`` finds for ``best_fixed``. ``mask``: the encoder's ``learned`` region,
-    the same ``ellipse`` in every picture, or ``none``: no blending.
+    ``selector``: one of ``SELECTORS``; ``gate_mode``, ``pose_transfer``, ``context``, ``requests``
+    and temperatures are those of ``adaptive``. ``shares``: of the source in the pose code and in
+    every layer, which ``tools.search_selection`` finds for ``best_fixed``. ``mask``: the
+    encoder's ``learned`` region, the same ``ellipse`` in every picture, or ``none``: no blending.
     ``pose_transfer``: whether the target's pose code is refined for the source.
+    ``context``: width of what the refinement sees of all codes of both faces; 0: each layer sees
+    its own codes alone.
     ``disguise``: how far targets of one person's pairs are bent, see ``tasks/disguise.py``.
     ``impostors``: share of one person's pairs whose targets get a stranger's face instead, see
-    ``tasks/impostors.py``.
+    ``tasks/impostors.py``. ``requests``: share of the other pairs that ask for the source's pose,
+    expression or the like, see ``tasks/requests.py``.
     """
 
     selector: str = "adaptive"
@@ -133,12 +138,14 @@ class SwapConfig:
     width: int = 64
     gate_mode: str = "hard"
     pose_transfer: bool = False
+    context: int = 0
     temperature_start: float = 1.0
     temperature_end: float = 0.3
     gate_budget: float = 0.5
     feather: int = 1
     disguise: float = 0.0
     impostors: float = 0.0
+    requests: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -320,12 +327,14 @@ _RULES: tuple[_Rule, ...] = (
     ("swap.mask", _one_of(MASKS), f"one of {MASKS}"),
     ("swap.channel_groups", _positive, "a number above 0"),
     ("swap.width", _positive, "a number above 0"),
+    ("swap.context", _not_negative, "0 (each layer alone) or more"),
     ("swap.gate_mode", _one_of(GATE_MODES), f"one of {GATE_MODES}"),
     ("swap.temperature_start", _positive, "a number above 0"),
     ("swap.temperature_end", _positive, "a number above 0"),
     ("swap.gate_budget", _share, "a share from 0 to 1"),
     ("swap.feather", _not_negative, "0 (hard edge) or more pixels"),
     ("swap.impostors", _share, "a share from 0 to 1"),
+    ("swap.requests", _share, "a share from 0 to 1"),
     ("swap.disguise", _not_negative, "0 (targets as they are) or a share of the side"),
     ("identity.kind", _one_of(("identity", "judge")), "one of ('identity', 'judge')"),
     ("identity.block", _one_of(ANALYSER_BLOCKS), f"one of {ANALYSER_BLOCKS}"),

@@ -7,6 +7,10 @@ SMALLEST_SWAP = 32
 """The encoder's pose code is 4x4 at an eighth of the resolution."""
 
 
+_ADAPTIVE_ALONE = (("gate_mode", "hard"), ("pose_transfer", False), ("context", 0), ("requests", 0))
+"""Fields of the selection ``adaptive``, and their values elsewhere."""
+
+
 def joint_faults(config: Any) -> list[str]:
     """Lists what is wrong with values together that are right alone.
 
@@ -57,13 +61,18 @@ def joint_faults(config: Any) -> list[str]:
 def _selection_faults(config: Any) -> list[str]:
     faults, swap = [], config.swap
     if swap.selector != "adaptive":
-        for name, usual in (("gate_mode", "hard"), ("pose_transfer", False)):
+        for name, usual in _ADAPTIVE_ALONE:
             value = getattr(swap, name)
             if value != usual:
                 faults.append(
                     f"swap.{name} is {value!r} with swap.selector {swap.selector}; expected "
                     f"{usual!r}, as only adaptive has it"
                 )
+    if swap.requests and config.losses and not config.losses.get("attributes"):
+        faults.append(
+            f"swap.requests is {swap.requests} without a weight of losses.attributes; expected 0, "
+            "as no other loss could see whether they are met"
+        )
     layers = 2 * (config.resolution.bit_length() - 2)  # of W+
     wanted = layers + 1 if swap.selector == "best_fixed" else 0
     if len(swap.shares) != wanted:

@@ -25,6 +25,8 @@ from alrl_jax.types import FaceBatch, ParsingLabels, SwapOutput
 
 Made = TypeVar("Made")
 
+ANGLE_UNIT_DEGREES = 10.0
+"""Of the pose in ``attributes``."""
 PERCEPTUAL_SHARE = 0.125
 """Of the perceptual distance in ``supervised``."""
 
@@ -43,11 +45,11 @@ class SwapForward:
         generated_encoding: encoding of the generated face.
         swapped: the swap.
         reconstructed: what the generator draws from the source's own codes.
-        source_embedding: unit identity embedding of the source.
+        person_embedding: unit identity embedding of the source's person.
         swap_embedding: unit identity embedding of the generated face.
-        source_factors: what the identity net reads from the source.
+        person_factors: what the identity net reads from a picture of that person.
         swap_factors: what the identity net reads from the generated face.
-        target_factors: what the identity net reads from the target.
+        target_factors: what it should read beside: as from the target, but for requests.
         generated_distance: perceptual distance of generated face and target.
         reconstructed_distance: perceptual distance of reconstruction and source.
         source_labels: what the source's pixels show.
@@ -70,9 +72,9 @@ class SwapForward:
     generated_encoding: FaceEncoding
     swapped: SwapOutput
     reconstructed: Float[Array, "b h w 3"]
-    source_embedding: Float[Array, "b e"]
+    person_embedding: Float[Array, "b e"]
     swap_embedding: Float[Array, "b e"] | None
-    source_factors: FaceFactors | None
+    person_factors: FaceFactors | None
     swap_factors: FaceFactors | None
     target_factors: FaceFactors | None
     generated_distance: Float[Array, " b"] | None
@@ -131,8 +133,8 @@ def total_loss(
 
 
 def identity(f: SwapForward) -> Scalar:
-    """1 - cosine of the identity embeddings of generated face and source."""
-    return jnp.mean(1.0 - jnp.sum(_made(f.swap_embedding) * f.source_embedding, axis=-1))
+    """1 - cosine of the identity embeddings of generated face and source's person."""
+    return jnp.mean(1.0 - jnp.sum(_made(f.swap_embedding) * f.person_embedding, axis=-1))
 
 
 def identity_factors(f: SwapForward) -> Scalar:
@@ -140,18 +142,19 @@ def identity_factors(f: SwapForward) -> Scalar:
 
     ``identity`` asks for the direction of these alone, which a caricature has as well.
     """
-    read, wanted = _made(f.swap_factors), _made(f.source_factors)
+    read, wanted = _made(f.swap_factors), _made(f.person_factors)
     return jnp.mean(jnp.square(read.identity_vector - wanted.identity_vector))
 
 
 def attributes(f: SwapForward) -> Scalar:
-    """The identity net should read the target's attributes and pose from the generated face.
+    """The identity net should read the target's attributes and pose from the generated face,
+    but for what a pair asks of the source.
 
-    Squared error of standardised attributes, and of angles in units of 30 degrees.
+    Squared error of standardised attributes, and of angles in units of 10 degrees.
     """
     read, wanted = _made(f.swap_factors), _made(f.target_factors)
     error = jnp.square(read.attribute_vector - wanted.attribute_vector)
-    turned = jnp.square((read.pose_degrees - wanted.pose_degrees) / 30.0)
+    turned = jnp.square((read.pose_degrees - wanted.pose_degrees) / ANGLE_UNIT_DEGREES)
     return jnp.mean(error) + jnp.mean(turned)
 
 

@@ -148,6 +148,7 @@ def open_batches(config: Config, kind: str) -> Batches:
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         truths=truths,
+        witnesses=data.witnesses,
     )
 
 

@@ -66,12 +66,15 @@ class PairBatch:
         target: faces that give everything else.
         same_identity: where both show one person.
         truth: the true swap, which only the stated ceiling may learn from; else None.
+        witness: a picture of the source's person other than the source, where the data are asked
+            for one: the target of a pair of one person. The source itself where there is no other.
     """
 
     source: FaceBatch
     target: FaceBatch
     same_identity: Bool[AnyArray, " b"]
     truth: Float[AnyArray, "b h w 3"] | None = None
+    witness: Float[AnyArray, "b h w 3"] | None = None
 
 
 @flax.struct.dataclass

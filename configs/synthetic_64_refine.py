@@ -49,7 +49,7 @@ def get_config() -> ml_collections.ConfigDict:
         "latent": 0.001,
         "gate_budget": 0.1,
         "gate_entropy": 0.0,
-        "gate_information": 0.01,
+        "gate_information": 0.1,
         "attribute_groups": 0.1,
         "adversarial": 0.2,
         "supervised": 0.0,
@@ -63,8 +63,11 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_every = 150
     config.sample_every = 300
     config.data.same_identity_share = 0.5
+    config.data.witnesses = True
     config.swap.temperature_end = 0.5
     config.swap.impostors = 0.5
+    config.swap.requests = 0.25
+    config.swap.context = 256
     config.swap.pose_transfer = True
     config.fresh = ("swap",)
     config.discriminator.mbstd_blocks = 4

@@ -12,6 +12,7 @@ import pytest
 from alrl_jax.gan_losses import discriminator_loss, path_lengths, r1_penalty
 from alrl_jax.loss_parts import OUTSIDE_WEIGHT
 from alrl_jax.losses import (
+    ANGLE_UNIT_DEGREES,
     LOSSES,
     PERCEPTUAL_SHARE,
     REGULARISERS,
@@ -137,9 +138,9 @@ def test_a_caricature_has_other_factors() -> None:
     )
     unit = jnp.full((2, 4), 0.5)
     forward = _forward(
-        source_factors=read(1.0),
+        person_factors=read(1.0),
         swap_factors=read(3.0),
-        source_embedding=unit,
+        person_embedding=unit,
         swap_embedding=unit,
     )
     assert float(LOSSES["swap"]["identity"](forward)) == pytest.approx(0.0)
@@ -163,7 +164,7 @@ def test_attributes_are_compared_with_the_targets() -> None:
     read = lambda shift: FaceFactors(  # noqa: E731
         identity_vector=jnp.zeros((2, 3)),
         attribute_vector=jnp.full((2, 4), shift),
-        pose_degrees=jnp.full((2, 3), 30.0 * shift),
+        pose_degrees=jnp.full((2, 3), ANGLE_UNIT_DEGREES * shift),
         landmarks=jnp.zeros((2, 1, 2)),
     )
     forward = _forward(swap_factors=read(3.0), target_factors=read(1.0))

@@ -82,6 +82,7 @@ def make_iterator(
     process_count: int = 1,
     prefetch: int = 2,
     truths: TrueSwaps | None = None,
+    witnesses: bool = False,
 ) -> grain.DatasetIterator[FaceBatch | PairBatch]:
     """Returns an endless iterator over this process's rows of the global batches 0, 1, ...
 
@@ -101,6 +102,7 @@ def make_iterator(
         process_count: number of processes that share the global batch.
         prefetch: batches that a thread reads ahead; 0 reads in the calling thread.
         truths: draws the true swaps of pairs, where these shall be known.
+        witnesses: whether pairs bring a second picture of the source's person.
 
     Raises:
         UserError: an impossible value, or pairs of strangers from a source with one person.
@@ -108,7 +110,8 @@ def make_iterator(
     _check(source, kind, batch_size, seed, same_identity_share, process_index, process_count)
     rows = batch_size // process_count
     local = slice(process_index * rows, (process_index + 1) * rows)
-    draw = _draw_pairs(source, same_identity_share, flip) if kind == "pairs" else _draw_faces(flip)
+    pairs = _draw_pairs(source, same_identity_share, flip, witnesses)
+    draw = pairs if kind == "pairs" else _draw_faces(flip)
     read = _Reader(source, flip_tables(source.layout), truths)
     batches = (
         grain.MapDataset.range(len(source))
@@ -166,7 +169,7 @@ def _draw_faces(flip: bool) -> Callable[[np.ndarray, np.random.Generator], Draw]
 
 
 def _draw_pairs(
-    source: Source, share: float, flip: bool
+    source: Source, share: float, flip: bool, witnesses: bool
 ) -> Callable[[np.ndarray, np.random.Generator], Draw]:
     """What is random about a batch of pairs; the shuffled indices are the targets."""
     partners = Partners.of(source.identities)
@@ -175,12 +178,17 @@ def _draw_pairs(
         n = len(indices)
         # Shuffled strata instead of n coins: the share varies by less than one row.
         same = rng.permutation(n) + rng.random() < share * n
-        return {
+        drawn = {
             "index": indices,
             "flip": (rng.random(n) < 0.5) & flip,
             "source_index": partners.draw(indices, same, rng),
             "source_flip": (rng.random(n) < 0.5) & flip,
         }
+        if witnesses:
+            other = partners.draw(drawn["source_index"], np.ones(n, bool), rng)
+            drawn["witness_index"] = np.where(same, indices, other)
+            drawn["witness_flip"] = np.where(same, drawn["flip"], drawn["source_flip"])
+        return drawn
 
     return draw
 
@@ -202,10 +210,13 @@ class _Reader:
         target = self.faces(drawn)
         source = self.faces({"index": drawn["source_index"], "flip": drawn["source_flip"]})
         pairs = PairBatch(source, target, source.identity == target.identity)
-        if self.truths is None:
-            return pairs
-        truth = self.truths.draw(drawn["source_index"], drawn["index"], drawn["flip"])
-        return dataclasses.replace(pairs, truth=truth)
+        if self.truths is not None:
+            truth = self.truths.draw(drawn["source_index"], drawn["index"], drawn["flip"])
+            pairs = dataclasses.replace(pairs, truth=truth)
+        if "witness_index" in drawn:
+            witness = self.faces({"index": drawn["witness_index"], "flip": drawn["witness_flip"]})
+            pairs = dataclasses.replace(pairs, witness=witness.image)
+        return pairs
 
 
 def to_batch(records: np.ndarray) -> FaceBatch:

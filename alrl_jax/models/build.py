@@ -105,6 +105,7 @@ def build_selector(
             width=values["width"],
             gate_mode=values["gate_mode"],
             pose_transfer=values.get("pose_transfer", False),
+            context=values.get("context", 0),
         )
     if name in TRANSFERS:
         return TRANSFERS[name](attribute_groups, values["channel_groups"], values["width"])

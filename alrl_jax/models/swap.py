@@ -31,6 +31,7 @@ class AdaptiveSwap(nn.Module):
         gate_mode: ``hard`` (discrete), ``soft`` (sigmoid) or ``pair_independent`` (discrete, but
             the same for every pair).
         pose_transfer: whether the target's pose code is refined for the source as well.
+        context: width of what the transfers see of all codes of both faces; 0: nothing.
     """
 
     attribute_groups: tuple[str, ...]
@@ -38,6 +39,7 @@ class AdaptiveSwap(nn.Module):
     width: int
     gate_mode: str = "hard"
     pose_transfer: bool = False
+    context: int = 0
 
     @nn.compact
     def __call__(
@@ -63,25 +65,35 @@ class AdaptiveSwap(nn.Module):
             The swapped codes, and the gates that made them.
         """
         batch, layers, _ = target.attributes.shape
+        shape = (layers + 1, self.channel_groups)
         tokens = self._tokens(source, target)
         logits, owners = self._votes(tokens, identity)
         gates = self._gates(logits, temperature, noise_key)
-        forced = jnp.take(origins, jnp.argmax(owners, axis=-1))
+        owner = jnp.argmax(owners, axis=-1)
+        forced = jnp.take(origins, owner)
         gates = jnp.where(forced[None] == LEARNED, gates, forced[None].astype(gates.dtype))
-        gates = gates.reshape(batch, layers + 1, self.channel_groups)
-        pose_origin = origins[self.attribute_groups.index("pose")]
-        pose_gates = jnp.where(pose_origin == LEARNED, gates[:, 0], pose_origin.astype(gates.dtype))
-        refined = self._transfer(source.attributes, target.attributes, identity)
+        gates = gates.reshape(batch, *shape)
+        who, pose = (self.attribute_groups.index(name) for name in ("identity", "pose"))
+        pose_gates = jnp.where(
+            origins[pose] == LEARNED, gates[:, 0], origins[pose].astype(gates.dtype)
+        )
+        known = identity
+        if self.context:
+            context = self._context(source, target, identity, origins)
+            known = jnp.concatenate([identity, context], axis=-1)
+        refined = self._transfer(source.attributes, target.attributes, known)
+        # What a caller wants of the source beside the identity must not be made the target's.
+        as_it_is = ((forced == FROM_SOURCE) & (owner != who)).reshape(shape)[None, 1:]
+        as_it_is = jnp.repeat(as_it_is, refined.shape[-1] // self.channel_groups, axis=-1)
+        refined = jnp.where(as_it_is, source.attributes, refined)
         posed = target.pose
         if self.pose_transfer:
-            swaps = origins[self.attribute_groups.index("identity")] != FROM_TARGET
-            moved = self._transfer_pose(source.pose, target.pose, identity)
-            posed += jnp.where(swaps, moved, 0.0)
+            moved = self._transfer_pose(source.pose, target.pose, known)
+            posed += jnp.where(origins[who] != FROM_TARGET, moved, 0.0)
         codes = LatentCodes(
             pose=_select(pose_gates[:, None, None], source.pose, posed),
             attributes=_select(gates[:, 1:], refined, target.attributes),
         )
-        shape = (layers + 1, self.channel_groups)
         return codes, SwapGates(
             pose=pose_gates,
             attributes=gates[:, 1:],
@@ -148,24 +160,44 @@ class AdaptiveSwap(nn.Module):
         hard = (logits > 0).astype(soft.dtype)
         return soft + jax.lax.stop_gradient(hard - soft)
 
+    def _context(
+        self,
+        source: LatentCodes,
+        target: LatentCodes,
+        identity: Float[Array, "b e"],
+        origins: Int[Array, " k"],
+    ) -> Float[Array, "b {self.context}"]:
+        """What all codes of both faces say together, and what is asked of the source.
+
+        A layer's code tells who a face is and how it looks at once; how the target looks, so that
+        it can take the place of how the source does, stands in the other codes as well.
+        """
+        asked = (origins == FROM_SOURCE).astype(identity.dtype)
+        asked = jnp.broadcast_to(asked, (identity.shape[0], origins.shape[0]))
+        parts = [source.pose, target.pose, source.attributes, target.attributes, identity, asked]
+        x = jnp.concatenate([part.reshape(identity.shape[0], -1) for part in parts], axis=-1)
+        x = nn.silu(nn.Dense(self.context, name="context_in")(x))
+        return nn.silu(nn.Dense(self.context, name="context_out")(x))
+
     def _transfer(
         self,
         source: Float[Array, "b l d"],
         target: Float[Array, "b l d"],
-        identity: Float[Array, "b e"],
+        known: Float[Array, "b e"],
     ) -> Float[Array, "b l d"]:
         """Source codes, refined layer by layer for the target; starts as the identity function."""
         layers, width = source.shape[1:]
-        repeated = jnp.broadcast_to(identity[:, None], (*source.shape[:2], identity.shape[-1]))
+        hidden_width = max(self.width, self.context)
+        repeated = jnp.broadcast_to(known[:, None], (*source.shape[:2], known.shape[-1]))
         inputs = jnp.concatenate([source, target, repeated], axis=-1)
         first = self.param(
             "transfer_in",
             nn.initializers.lecun_normal(batch_axis=(0,)),
-            (layers, inputs.shape[-1], self.width),
+            (layers, inputs.shape[-1], hidden_width),
             jnp.float32,
         )
         last = self.param(
-            "transfer_out", nn.initializers.zeros, (layers, self.width, width), jnp.float32
+            "transfer_out", nn.initializers.zeros, (layers, hidden_width, width), jnp.float32
         )
         hidden = nn.silu(jnp.einsum("bli,lih->blh", inputs, first))
         return source + jnp.einsum("blh,lhd->bld", hidden, last)
@@ -174,15 +206,16 @@ class AdaptiveSwap(nn.Module):
         self,
         source: Float[Array, "b 4 4 c"],
         target: Float[Array, "b 4 4 c"],
-        identity: Float[Array, "b e"],
+        known: Float[Array, "b e"],
     ) -> Float[Array, "b 4 4 c"]:
         """What the target's pose code lacks to lay out the source's head; starts at 0.
 
         The code says where the outline of the head is, and with it how wide the face.
         """
         seen = jnp.concatenate([source, target], axis=-1).reshape(source.shape[0], -1)
-        seen = jnp.concatenate([seen, identity], axis=-1)
-        hidden = nn.silu(nn.Dense(self.width, name="pose_transfer_in")(seen))
+        seen = jnp.concatenate([seen, known], axis=-1)
+        hidden_width = max(self.width, self.context)
+        hidden = nn.silu(nn.Dense(hidden_width, name="pose_transfer_in")(seen))
         moved = nn.Dense(
             target[0].size, kernel_init=nn.initializers.zeros, name="pose_transfer_out"
         )(hidden)

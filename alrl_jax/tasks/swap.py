@@ -23,7 +23,7 @@ from alrl_jax.models.functional import apply
 from alrl_jax.models.swap import FactorProbe, FixedSwap
 from alrl_jax.models.swapper import Networks
 from alrl_jax.state import PyTree, TrainState, ema_decay, update_ema
-from alrl_jax.tasks import impostors, pooling, warm_start
+from alrl_jax.tasks import impostors, pooling, requests, warm_start
 from alrl_jax.tasks.disguise import disguise
 from alrl_jax.tasks.generator import (
     REAL_SIGN,
@@ -46,8 +46,8 @@ FACTOR_GROUPS = {
 WHO_LOSSES = ("identity", "identity_factors", "attributes")
 """Losses that ask who the generated face is, and how it looks."""
 
-DISGUISE_STREAM, IMPOSTOR_STREAM = 1, 2
-"""Folded into a step's key for the draws of disguises, and of who becomes an impostor."""
+DISGUISE_STREAM, IMPOSTOR_STREAM, REQUEST_STREAM = 1, 2, 3
+"""Folded into a step's key for the draws of disguises, impostors and requests."""
 
 
 class SwapTask:
@@ -236,15 +236,11 @@ class SwapTask:
         both = swapper.encode(networks, interleave(batch.source.image, batch.target.image))
         source, target = separate(both)
         embedding = swapper.embed(networks, batch.source.image)
-        codes, gates = swapper.select(
-            networks,
-            source.codes,
-            target.codes,
-            embedding,
-            swapper.origins({}),
-            temperature=self._temperature(state.step),
-            noise_key=key,
-        )
+        faces = (source.codes, target.codes, embedding)
+        drawing = {"temperature": self._temperature(state.step), "noise_key": key}
+        asked, names = self._requests(batch, key), swapper.selector.attribute_groups
+        select = functools.partial(swapper.select, networks, *faces, **drawing)
+        codes, gates = requests.select(select, swapper.origins({}), names, asked)
         drawn = swapper.generate(networks, interleave(codes, source.codes))
         generated, reconstructed = separate(drawn)
         encoded = swapper.encode(networks, generated)
@@ -263,8 +259,8 @@ class SwapTask:
         teachers = self._teachers
         # Before the blend: outside of its mask no gradient would ever make a face wider.
         swap_embedding, swap_factors = teachers.read(frozen, swapped.generated, *WHO_LOSSES)
-        _, source_factors = teachers.read(frozen, source_face.image, "identity_factors")
-        _, target_factors = teachers.read(frozen, truth, "attributes")
+        person_embedding, person_factors = teachers.person(frozen, batch, embedding)
+        factors = teachers.wanted_factors(frozen, source_face.image, truth, asked)
         labels = teachers.labels(frozen, source_face, face, batch)
         forward = SwapForward(
             source=source_face,
@@ -276,11 +272,11 @@ class SwapTask:
             generated_encoding=pooling.resize_encoding(encoded, side),
             swapped=swapped,
             reconstructed=reconstructed,
-            source_embedding=embedding,
+            person_embedding=person_embedding,
             swap_embedding=swap_embedding,
-            source_factors=source_factors,
+            person_factors=person_factors,
             swap_factors=swap_factors,
-            target_factors=target_factors,
+            target_factors=factors,
             generated_distance=teachers.distance(frozen, "perceptual", swapped.generated, truth),
             reconstructed_distance=teachers.distance(
                 frozen, "self_perceptual", reconstructed, source_face.image
@@ -333,6 +329,11 @@ class SwapTask:
             labels = jnp.asarray(synthetic.FACE_LABELS)
             target = disguise(target, hidden, draw, labels, strength)
         return dataclasses.replace(batch, target=target)
+
+    def _requests(self, batch: PairBatch, key: Key[Array, ""]) -> requests.Requests | None:
+        """What pairs ask of their sources; None where the config lets none ask."""
+        share, draw = self._config.swap.requests, jax.random.fold_in(key, REQUEST_STREAM)
+        return requests.draw_requests(draw, batch.same_identity, share) if share else None
 
     def _swap(self, networks: Networks, batch: PairBatch) -> SwapOutput:
         origins = self._swapper.origins({})

@@ -28,6 +28,7 @@ def swapper_config(config: Config) -> dict:
             "width": swap.width,
             "gate_mode": swap.gate_mode,
             "pose_transfer": swap.pose_transfer,
+            "context": swap.context,
             "feather": swap.feather,
         },
         "attribute_groups": list(ATTRIBUTE_GROUPS if adaptive else WITHOUT_QUERIES),

@@ -17,8 +17,10 @@ from alrl_jax.models.build import build_lpips, build_parser_teacher
 from alrl_jax.models.identity import FaceAnalyser, FaceFactors
 from alrl_jax.models.teachers import IdentityTeacher, ParserTeacher, PerceptualTeacher
 from alrl_jax.state import PyTree
+from alrl_jax.tasks import pooling
 from alrl_jax.tasks.pairs import interleave, separate
 from alrl_jax.tasks.pretrained import Reader, read_pretrained, read_pretrained_meta
+from alrl_jax.tasks.requests import Requests, wanted_factors
 from alrl_jax.types import UNLABELLED, FaceBatch, PairBatch, ParsingLabels
 
 EMBEDDERS = ("arcface", "iresnet")
@@ -88,6 +90,41 @@ class Teachers:
         if not self._asked(*losses):
             return None, None
         return self.identity.read(frozen["identity"], image)
+
+    def person(
+        self, frozen: dict[str, PyTree], batch: PairBatch, embedding: Float[Array, "b e"]
+    ) -> tuple[Float[Array, "b e"], FaceFactors | None]:
+        """How the identity net should see the swap: as it sees the source's person.
+
+        What it reads from one picture depends on light and pose. Compared with the source itself,
+        swaps learn to repeat what it misread there; compared with another picture, they can not.
+
+        Args:
+            frozen: weights by network.
+            batch: the pairs as the data have them; without witnesses, the sources have to do.
+            embedding: identity embeddings of the sources.
+        """
+        side = self._config.loss_resolution or self._config.resolution
+        if batch.witness is None:
+            image = pooling.pool_images(batch.source.image, side)
+            return embedding, self.read(frozen, image, "identity_factors")[1]
+        image = pooling.pool_images(batch.witness, side)
+        witnessed, factors = self.read(frozen, image, "identity", "identity_factors")
+        return (embedding if witnessed is None else witnessed), factors
+
+    def wanted_factors(
+        self,
+        frozen: dict[str, PyTree],
+        source: Float[Array, "b h w 3"],
+        target: Float[Array, "b h w 3"],
+        asked: Requests | None,
+    ) -> FaceFactors | None:
+        """What the identity net should read from swaps beside who they are, if a loss asks."""
+        _, wanted = self.read(frozen, target, "attributes")
+        _, given = self.read(frozen, source, "attributes") if asked is not None else (None, None)
+        if asked is None or wanted is None or given is None:
+            return wanted
+        return wanted_factors(asked, given, wanted)
 
     def distance(
         self,

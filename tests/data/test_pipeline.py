@@ -1,5 +1,6 @@
 """Batches are a function of (seed, t): whatever the processes, the prefetch and the resumes."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -120,6 +121,25 @@ def test_partner_of_the_same_person_is_another_image_if_there_is_one(
         for target, partner in zip(targets, indices_of(source, batch.source.image), strict=True):
             assert source.identities[target] == source.identities[partner]
             assert (target == partner) == (target == 3)
+
+
+def test_a_witness_is_another_picture_of_the_source(make_source: MakeSource) -> None:
+    source = make_source([0, 0, 0, 1, 2, 2])
+    options = {"same_identity_share": 0.5, "flip": False}
+    plain = take(make_iterator(source, "pairs", 6, 0, **options), 10)
+    iterator = make_iterator(source, "pairs", 6, 0, witnesses=True, **options)
+    for batch, without in zip(take(iterator, 10), plain, strict=True):
+        assert without.witness is None
+        assert_equal(dataclasses.replace(batch, witness=None), without)
+        targets, sources, witnesses = (
+            indices_of(source, image)
+            for image in (batch.target.image, batch.source.image, batch.witness)
+        )
+        for same, target, face, seen in zip(
+            batch.same_identity, targets, sources, witnesses, strict=True
+        ):
+            assert source.identities[seen] == source.identities[face]
+            assert (seen == target) if same else ((seen == face) == (face == 3))
 
 
 def test_partners_are_drawn_evenly() -> None:

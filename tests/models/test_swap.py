@@ -73,6 +73,28 @@ def test_a_group_owns_what_it_moves(module: tuple[AdaptiveSwap, dict]) -> None:
     np.testing.assert_array_equal(changed, np.broadcast_to(owned, changed.shape))
 
 
+def test_the_context_lets_a_layer_see_all_others() -> None:
+    swap = AdaptiveSwap(GROUPS, channel_groups=4, width=16, context=8, pose_transfer=True)
+    variables = swap.init(jax.random.key(0), SOURCE, TARGET, EMBEDDING, origins(pose=FROM_TARGET))
+    variables["params"]["transfer_out"] = jnp.ones_like(variables["params"]["transfer_out"])
+    takes_all = origins(identity=FROM_SOURCE, expression=FROM_SOURCE, pose=FROM_SOURCE)
+
+    def taken(asked: jax.Array, **changes: jax.Array) -> jax.Array:
+        target = TARGET.replace(**changes)
+        return swap.apply(variables, SOURCE, target, EMBEDDING, asked)[0].attributes[:, :-1]
+
+    _, gates = swap.apply(variables, SOURCE, TARGET, EMBEDDING, takes_all)
+    mine = np.argmax(gates.owners[:-1], axis=-1) == GROUPS.index("identity")
+    mine = np.repeat(mine, WIDTH // 4, axis=-1)
+    before = taken(takes_all)
+    # What a caller takes beside the identity stays as it is, whatever the target looks like.
+    np.testing.assert_allclose(before[:, ~mine], SOURCE.attributes[:, :-1][:, ~mine], atol=1e-6)
+    last = TARGET.attributes.at[:, -1].add(1.0)
+    for changed in ({"attributes": last}, {"pose": TARGET.pose + 1.0}):
+        assert (jnp.abs(taken(takes_all, **changed) - before)[:, mine] > 1e-6).all()
+    assert (jnp.abs(taken(origins(identity=FROM_SOURCE)) - before)[:, mine] > 1e-6).all()
+
+
 def test_gradients_reach_the_votes(module: tuple[AdaptiveSwap, dict]) -> None:
     swap, variables = module
 
