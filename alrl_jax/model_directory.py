@@ -1,10 +1,13 @@
-"""Model directories: ``model.json`` and ``weights.safetensors``, all that a trained model is."""
+"""Model directories: ``model.json`` and ``weights.safetensors``, all that a trained model is.
+
+A model that shares weights with another can leave them out and name that one as its ``base``.
+"""
 
 import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ _DTYPES = {"I32": jnp.int32, "I64": jnp.int64, "U8": jnp.uint8, "BOOL": jnp.bool
 """Types of arrays by their names in a file, other than those that are read as float32."""
 
 _META_TYPES = {"kind": str, "config": dict, "conventions": dict, "source": dict, "sha256": str}
+_BASE_FIELDS = {"directory", "sha256", "arrays"}
 
 
 def resolve_directory(directory: str | Path) -> Path:
@@ -61,6 +65,7 @@ def save_model(
     conventions: Mapping[str, Any] | None = None,
     source: Mapping[str, Any] | None = None,
     half: bool = False,
+    base: str | Path | None = None,
 ) -> None:
     """Writes a model directory, whole or not at all.
 
@@ -74,20 +79,27 @@ def save_model(
         conventions: what a reader of the weights has to know beyond ``config``.
         source: where the weights come from.
         half: store float32 as float16.
+        base: model directory whose arrays are left out here where they are equal. It has to be
+            found under this name whenever the model is read.
 
     Raises:
-        UserError: if ``directory`` is something else than a model directory, or a weight is too
-            large for float16.
+        UserError: if ``directory`` is something else than a model directory, a weight is too large
+            for float16, or the base cannot be read.
     """
     target = Path(directory).expanduser()
     if target.exists() and not (target / MODEL_FILE).is_file() and not _is_empty(target):
         raise UserError(f"got {target}; expected a new or a model directory; name another one")
-    arrays = _flat_arrays(variables, half)
+    flat = traverse_util.flatten_dict(jax.device_get(variables), sep="/")
+    shared, known = {}, {}
+    if base is not None:
+        known, shared = _shared_with(base, flat)
+    arrays = _flat_arrays({n: x for n, x in flat.items() if n not in shared}, half)
     meta = {
         "kind": kind,
         "config": dict(config),
         "conventions": dict(conventions or {}),
         "source": dict(source or {}),
+        **known,
     }
     json.dumps(meta)  # what cannot be written is told before anything is
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +144,7 @@ def read_model(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
         # From the file, not from its bytes: the weights may be most of what fits into memory.
         flat = safetensors.numpy.load_file(weights)
     single = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in flat.items()}
-    return meta, traverse_util.unflatten_dict(single, sep="/")
+    return meta, traverse_util.unflatten_dict(_with_base(meta, single, read_model), sep="/")
 
 
 def read_meta(directory: str | Path) -> dict[str, Any]:
@@ -160,6 +172,12 @@ def read_meta(directory: str | Path) -> dict[str, Any]:
                 f"got {path / MODEL_FILE} without a {kind.__name__} {name!r}; expected what "
                 "training or tools.convert_weights writes"
             )
+    base = meta.get("base")
+    if base is not None and not (isinstance(base, dict) and base.keys() >= _BASE_FIELDS):
+        raise UserError(
+            f"got {path / MODEL_FILE} with base {base!r}; expected "
+            f"{', '.join(sorted(_BASE_FIELDS))} of a model directory; copy it anew"
+        )
     return meta
 
 
@@ -187,15 +205,44 @@ def read_shapes(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
         name: jax.ShapeDtypeStruct(tuple(row["shape"]), _DTYPES.get(row["dtype"], jnp.float32))
         for name, row in header.items()
     }
-    return meta, traverse_util.unflatten_dict(flat, sep="/")
+    return meta, traverse_util.unflatten_dict(_with_base(meta, flat, read_shapes), sep="/")
 
 
 def _is_empty(path: Path) -> bool:
     return path.is_dir() and not any(path.iterdir())
 
 
-def _flat_arrays(variables: PyTree, half: bool) -> dict[str, np.ndarray]:
-    flat = traverse_util.flatten_dict(jax.device_get(variables), sep="/")
+def _shared_with(
+    base: str | Path, flat: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What ``model.json`` says of a base, and the arrays that are the same there."""
+    meta, variables = read_model(base)
+    theirs = traverse_util.flatten_dict(variables, sep="/")
+    shared = {n: x for n, x in flat.items() if n in theirs and np.array_equal(x, theirs[n])}
+    left_out = {"directory": str(base), "sha256": meta["sha256"], "arrays": sorted(shared)}
+    return {"base": left_out}, shared
+
+
+def _with_base(
+    meta: Mapping[str, Any],
+    flat: dict[str, Any],
+    read: Callable[[str | Path], tuple[dict[str, Any], PyTree]],
+) -> dict[str, Any]:
+    """The arrays of a model, those of its base among them."""
+    base = meta.get("base")
+    if base is None:
+        return flat
+    theirs, variables = read(base["directory"])
+    if theirs["sha256"] != base["sha256"]:
+        raise UserError(
+            f"got {base['directory']} with other weights than those that this model shares; "
+            f"expected sha256 {base['sha256']}; put that model back, or package this one anew"
+        )
+    shared = traverse_util.flatten_dict(variables, sep="/")
+    return {**{name: shared[name] for name in base["arrays"]}, **flat}
+
+
+def _flat_arrays(flat: Mapping[str, Any], half: bool) -> dict[str, np.ndarray]:
     arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}
     if not half:
         return arrays

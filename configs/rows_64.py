@@ -19,15 +19,18 @@ import ml_collections
 
 from alrl_jax.config import default_config
 
+WITHOUT_TRANSFER = {"swap.pose_transfer": False, "swap.context": 0}
+"""Of ``adaptive`` alone: what refines the codes that it takes."""
+
 ROWS: dict[str, dict[str, Any]] = {
     "adaptive": {},
-    "mean": {"swap.selector": "mean"},
-    "lcr4": {"swap.selector": "lcr4"},
-    "fslsd7": {"swap.selector": "fslsd7"},
-    "psp_middle": {"swap.selector": "psp_middle"},
-    "best_fixed": {"swap.selector": "best_fixed"},
-    "ftm4": {"swap.selector": "ftm4"},
-    "mixer": {"swap.selector": "mixer"},
+    "mean": {"swap.selector": "mean", **WITHOUT_TRANSFER},
+    "lcr4": {"swap.selector": "lcr4", **WITHOUT_TRANSFER},
+    "fslsd7": {"swap.selector": "fslsd7", **WITHOUT_TRANSFER},
+    "psp_middle": {"swap.selector": "psp_middle", **WITHOUT_TRANSFER},
+    "best_fixed": {"swap.selector": "best_fixed", **WITHOUT_TRANSFER},
+    "ftm4": {"swap.selector": "ftm4", **WITHOUT_TRANSFER},
+    "mixer": {"swap.selector": "mixer", **WITHOUT_TRANSFER},
     "supervised": {"losses.supervised": 4.0, "data.true_swaps": True},
     "no_pose_space": {"encoder.pose_space": "none"},
     "coarse_codes": {"encoder.pose_space": "coarse_codes"},
@@ -64,7 +67,7 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
         "latent": 0.001,
         "gate_budget": 0.1,
         "gate_entropy": 0.0,
-        "gate_information": 0.01,
+        "gate_information": 0.1,
         "attribute_groups": 0.1,
         "adversarial": 0.0,
         "supervised": 0.0,
@@ -77,10 +80,13 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
     config.checkpoint_every = 250
     config.sample_every = 500
     config.data.same_identity_share = 0.5
+    config.data.witnesses = True
     config.generator.train = False
     config.encoder.train_backbone = False
     config.swap.temperature_end = 0.5
     config.swap.impostors = 0.5
+    config.swap.pose_transfer = True
+    config.swap.context = 256
     config.discriminator.mbstd_blocks = 4
     config.optimizer.algorithm = "muon"
     config.optimizer.learning_rate = 0.01

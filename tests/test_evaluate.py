@@ -14,7 +14,7 @@ from PIL import Image
 
 from alrl_jax import evaluate, synthetic
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation import benchmark, protocol, report, report_tables
+from alrl_jax.evaluation import benchmark, gates, protocol, report, report_tables
 from alrl_jax.evaluation.control import measure_control
 from alrl_jax.evaluation.image_metrics import PSNR_CAP
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
@@ -252,9 +252,16 @@ def test_selectors_are_chosen_by_name() -> None:
 
 
 def test_gates_are_read_by_attribute_group(found: Measurement) -> None:
-    shares = report.gate_shares(found)
+    shares = gates.gate_shares(found)
     assert shares is not None and shares.shape == (COUNT, 6, 3)
     np.testing.assert_allclose(shares, 1, rtol=1e-5)
+
+
+def test_codes_are_named_by_the_face_that_they_come_from() -> None:
+    pairs = np.zeros((100, 2, 3))
+    pairs[:, 0, 1], pairs[::2, 1, 0], pairs[0, 1, 2] = 1.0, 1.0, 1.0
+    always, varying, never = gates.deciders(pairs)
+    assert (always, varying, never) == ([[1], []], [[], [0]], [[0, 2], [1, 2]])
 
 
 def test_every_metric_has_its_table() -> None:

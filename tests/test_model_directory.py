@@ -1,13 +1,21 @@
 import json
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from alrl_jax import model_directory
 from alrl_jax.errors import UserError
-from alrl_jax.model_directory import read_model, resolve_directory, save_model
+from alrl_jax.model_directory import (
+    WEIGHTS_FILE,
+    read_model,
+    read_shapes,
+    resolve_directory,
+    save_model,
+)
 
 VARIABLES = {
     "params": {"a": {"weight": np.linspace(-3, 3, 6, dtype=np.float32).reshape(2, 3)}},
@@ -44,6 +52,29 @@ def test_half_is_stored_small_and_read_as_float32(tmp_path: Path) -> None:
     expected = VARIABLES["params"]["a"]["weight"].astype(np.float16).astype(np.float32)
     assert np.array_equal(weight, expected)
     assert variables["constants"]["count"].dtype == np.int32
+
+
+def test_what_a_base_holds_is_not_stored_again(tmp_path: Path) -> None:
+    save_model(tmp_path / "base", "swapper", {}, VARIABLES, half=True)
+    _, shared = read_model(tmp_path / "base")
+    own = {"constants": shared["constants"], "params": {"a": {"weight": -np.ones((2, 3))}}}
+    changed = {**shared, "params": own["params"], "more": {"x": np.arange(3.0)}}
+    save_model(tmp_path / "m", "swapper", {}, changed, base=tmp_path / "base")
+    stored = safetensors.numpy.load_file(tmp_path / "m" / WEIGHTS_FILE)
+    assert set(stored) == {"params/a/weight", "more/x"}
+    for name, read in (("whole", read_model), ("shapes", read_shapes)):
+        _, found = read(tmp_path / "m")
+        assert jax.tree.structure(found) == jax.tree.structure(changed), name
+    np.testing.assert_array_equal(read_model(tmp_path / "m")[1]["params"]["a"]["weight"], -1.0)
+    found = read_model(tmp_path / "m")[1]["constants"]
+    jax.tree.map(np.testing.assert_array_equal, found, shared["constants"])
+    save_model(tmp_path / "base", "swapper", {}, changed)
+    with pytest.raises(UserError, match="with other weights than those that this model shares"):
+        read_model(tmp_path / "m")
+    meta = json.loads((tmp_path / "m" / "model.json").read_text())
+    (tmp_path / "m" / "model.json").write_text(json.dumps({**meta, "base": {"sha256": ""}}))
+    with pytest.raises(UserError, match="expected arrays, directory, sha256 of a model directory"):
+        read_model(tmp_path / "m")
 
 
 def test_half_refuses_what_it_cannot_hold(tmp_path: Path) -> None:

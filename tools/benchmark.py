@@ -140,7 +140,8 @@ def training(config_file: str) -> Work:
     frozen = replicate(mesh, task.load_frozen())
     init = jax.jit(task.init, out_shardings=replicated(mesh))
     state = init(jax.random.key(0), task.load_pretrained())
-    batch = shard_batch(mesh, _batch(task.batch_kind, config.batch_size, config.resolution))
+    size = (config.batch_size, config.resolution)
+    batch = shard_batch(mesh, _batch(task.batch_kind, *size, config.data.witnesses))
     cycle = [task.phase(step) for step in range(LAZY_CYCLE)]
     cycle = cycle[:1] if len(set(cycle)) == 1 else cycle
     compiled = {p: compile_step(task, p, mesh, state, frozen, batch) for p in dict.fromkeys(cycle)}
@@ -304,7 +305,9 @@ def _total(cycle: Sequence[Any], counts: Mapping[Any, float | None]) -> float | 
     return sum(known) if len(known) == len(cycle) else None
 
 
-def _batch(kind: str, batch: int, resolution: int) -> FaceBatch | PairBatch:
+def _batch(
+    kind: str, batch: int, resolution: int, witnesses: bool = False
+) -> FaceBatch | PairBatch:
     def faces(seed: int) -> FaceBatch:
         who = synthetic.sample_identities(jax.random.key(seed), batch)
         how = synthetic.sample_attributes(jax.random.key(seed + 1), batch)
@@ -322,7 +325,9 @@ def _batch(kind: str, batch: int, resolution: int) -> FaceBatch | PairBatch:
 
     if kind == "faces":
         return faces(0)
-    return PairBatch(source=faces(0), target=faces(2), same_identity=jnp.arange(batch) % 2 == 0)
+    same = jnp.arange(batch) % 2 == 0
+    witness = faces(4).image if witnesses else None
+    return PairBatch(source=faces(0), target=faces(2), same_identity=same, witness=witness)
 
 
 def _read_config(name: str) -> Config:

@@ -52,12 +52,15 @@ def abstract_faces(count: int, resolution: int) -> FaceBatch:
     )
 
 
-def abstract_batch(kind: str, count: int, resolution: int) -> FaceBatch | PairBatch:
-    """Shapes of a batch of ``faces`` or ``pairs``."""
+def abstract_batch(
+    kind: str, count: int, resolution: int, witnesses: bool = False
+) -> FaceBatch | PairBatch:
+    """Shapes of a batch of ``faces`` or ``pairs``, with ``witnesses`` or without."""
     faces = abstract_faces(count, resolution)
     if kind == "faces":
         return faces
-    return PairBatch(faces, faces, jax.ShapeDtypeStruct((count,), jnp.bool_))
+    same = jax.ShapeDtypeStruct((count,), jnp.bool_)
+    return PairBatch(faces, faces, same, witness=faces.image if witnesses else None)
 
 
 def fabricated(config: Config, output: Path) -> Config:
@@ -93,7 +96,8 @@ def abstract_run(config: Config) -> AbstractRun:
     reader = (read_shapes,) if isinstance(task, SwapTask) else ()
     pretrained, frozen = task.load_pretrained(*reader), task.load_frozen(*reader)
     state = jax.eval_shape(task.init, jax.random.key(0), pretrained)
-    batch = abstract_batch(task.batch_kind, config.batch_size, config.resolution)
+    size = (config.batch_size, config.resolution)
+    batch = abstract_batch(task.batch_kind, *size, config.data.witnesses)
     return AbstractRun(task, state, frozen, batch)
 
 

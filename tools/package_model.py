@@ -23,7 +23,12 @@ TRAINING_ONLY = ("probe", "discriminator")
 
 
 def package(
-    workdir: Path, output: Path, command: str, half: bool = False, training_networks: bool = False
+    workdir: Path,
+    output: Path,
+    command: str,
+    half: bool = False,
+    training_networks: bool = False,
+    base: str | None = None,
 ) -> str:
     """Writes the averaged networks of a run's newest checkpoint as a model directory.
 
@@ -33,6 +38,7 @@ def package(
         command: line that started the training; by default what training noted.
         half: store half precision.
         training_networks: keep what only training reads.
+        base: model directory; what is the same there is left out.
 
     Returns:
         What was written, in words.
@@ -41,7 +47,7 @@ def package(
     dropped = () if training_networks else TRAINING_ONLY
     kept = {name: tree for name, tree in model.variables.items() if name not in dropped}
     source = training_record(workdir, step, command)
-    save_model(output, model.kind, model.config, kept, source=source, half=half)
+    save_model(output, model.kind, model.config, kept, source=source, half=half, base=base)
     figures = workdir / FIGURES_FILE
     if figures.is_file():
         write_text(output / FIGURES_FILE, figures.read_text(encoding="utf-8"))
@@ -53,7 +59,8 @@ def main(argv: Sequence[str]) -> None:
     """Packages the run that the flags name."""
     values = flags.FLAGS
     workdir, output = Path(values.workdir), Path(values.output)
-    print(package(workdir, output, values.command, values.half, values.training_networks))
+    kept = (values.half, values.training_networks, values.base)
+    print(package(workdir, output, values.command, *kept))
 
 
 def cli() -> None:
@@ -63,6 +70,7 @@ def cli() -> None:
     flags.DEFINE_string("command", "", "Line that started the training, if it noted none.")
     flags.DEFINE_bool("half", False, "Store half precision.")
     flags.DEFINE_bool("training_networks", False, "Keep what only training reads.")
+    flags.DEFINE_string("base", None, "Model directory; leave out what is the same there.")
     flags.mark_flags_as_required(["workdir", "output"])
     run(main)
 

@@ -6,10 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
-from alrl_jax.evaluation import page, report_tables, svg
+from alrl_jax.evaluation import gates, page, report_tables, svg
 from alrl_jax.evaluation.measuring import Measurement
 from alrl_jax.evaluation.metric_table import METRICS, OF_PHOTOS, label
 from alrl_jax.evaluation.pictures import data_uri, grid, png, to_bytes
@@ -138,7 +135,7 @@ def build_page(
         report_tables.figures(rows, () if synthetic else OF_PHOTOS),
         _trade(rows),
         report_tables.comparisons_table(metrics.get("comparisons", {}), own_row(rows)),
-        _gates(found, extras.group_names),
+        gates.section(found, extras.group_names),
         report_tables.control_table(metrics.get("control", {})),
         report_tables.hard_pairs_table(rows),
         _tones(rows),
@@ -224,49 +221,6 @@ def _image(content: bytes | None, label: str) -> str:
     if content is None:
         return "<td></td>"
     return f"<td><img src='{data_uri(content)}' alt='{page.escape(label)}'></td>"
-
-
-def gate_shares(
-    found: Measurement,
-) -> Float[np.ndarray, "n rows k"] | None:
-    """Share of the source in what every attribute group owns, by pair and W+ layer."""
-    gates = found.gates.get("attributes")
-    if gates is None or found.owners is None or found.owners.shape[1] != gates.shape[2]:
-        return None
-    total = np.einsum("nlg,lgk->nlk", gates, found.owners)
-    return total / np.maximum(found.owners.sum(axis=1)[None], 1e-8)
-
-
-def _gates(found: Measurement, group_names: tuple[str, ...]) -> str:
-    shares = gate_shares(found)
-    if shares is None:
-        return ""
-    if shares.shape[2] == 1:  # nothing is decided by group
-        shares = shares[:, :, :0]
-    groups = (group_names or tuple(f"group {k}" for k in range(99)))[: shares.shape[2]]
-    whole = found.gates["attributes"].mean(axis=2, keepdims=True)
-    table = np.concatenate([shares, whole], axis=2)
-    pose = found.gates["pose"].mean(axis=1)[:, None, None]
-    empty = np.full((len(table), 1, shares.shape[2]), np.nan)
-    table = np.concatenate([np.concatenate([empty, pose], axis=2), table], axis=1)
-    depth = shares.shape[1]
-    sides = [4 * 2 ** min((i + 1) // 2, depth // 2 - 1) for i in range(depth)]
-    layers = [f"layer {i} · {side}²" for i, side in enumerate(sides)]
-    names = ["pose code 4²", *layers]
-    columns = [*groups, "all"]
-    spread = table.std(axis=0)
-    drawings = [
-        svg.heat_map("mean share taken from the source", names, columns, table.mean(axis=0)),
-        svg.heat_map("spread over pairs (standard deviation)", names, columns, spread, high=0.5),
-    ]
-    return page.section(
-        "Which codes come from which face",
-        "Gates of the model's own selection: rows are layers of W+ with their feature resolution, "
-        "columns the attribute groups weighted by their share in each code; 1 is the source, 0 the "
-        "target. A spread of 0 everywhere would mean a fixed selection. Of a learned transfer, "
-        "which selects nothing: how far a code has moved on the way to the source's.",
-        page.plots(drawings),
-    )
 
 
 def _trade(rows: dict[str, Any]) -> str:

@@ -1,0 +1,97 @@
+"""What was selected: which codes a model takes from which face, and whether the pair decides it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from alrl_jax.evaluation import page, svg
+from alrl_jax.evaluation.measuring import Measurement
+
+NEARLY_ALL = 0.98
+"""Share of the pairs from which on a code counts as always taken from the same face."""
+
+
+def gate_shares(found: Measurement) -> Float[np.ndarray, "n rows k"] | None:
+    """Share of the source in what every attribute group owns, by pair and W+ layer."""
+    gates = found.gates.get("attributes")
+    if gates is None or found.owners is None or found.owners.shape[1] != gates.shape[2]:
+        return None
+    total = np.einsum("nlg,lgk->nlk", gates, found.owners)
+    return total / np.maximum(found.owners.sum(axis=1)[None], 1e-8)
+
+
+def layer_names(layers: int) -> list[str]:
+    """W+ layers with the side of the maps that they style, which starts at 4 and doubles."""
+    sides = [4 * 2 ** min((i + 1) // 2, layers // 2 - 1) for i in range(layers)]
+    return [f"layer {i} · {side}²" for i, side in enumerate(sides)]
+
+
+def deciders(
+    gates: Float[np.ndarray, "n l g"],
+) -> tuple[list[list[int]], list[list[int]], list[list[int]]]:
+    """Channel groups by layer: always from the source, by the pair, always from the target."""
+    share = gates.mean(axis=0)
+    source, target = share >= NEARLY_ALL, share <= 1 - NEARLY_ALL
+    kinds = (source, ~source & ~target, target)
+    always, varying, never = ([np.flatnonzero(row).tolist() for row in kind] for kind in kinds)
+    return always, varying, never
+
+
+def section(found: Measurement, group_names: tuple[str, ...]) -> str:
+    """Drawings of the gates, and the codes by name; empty for a model without any.
+
+    Args:
+        found: gates and their owners.
+        group_names: attribute groups, in the order of the owners.
+    """
+    shares = gate_shares(found)
+    if shares is None:
+        return ""
+    if shares.shape[2] == 1:  # nothing is decided by group
+        shares = shares[:, :, :0]
+    groups = (group_names or tuple(f"group {k}" for k in range(99)))[: shares.shape[2]]
+    whole = found.gates["attributes"].mean(axis=2, keepdims=True)
+    table = np.concatenate([shares, whole], axis=2)
+    pose = found.gates["pose"].mean(axis=1)[:, None, None]
+    empty = np.full((len(table), 1, shares.shape[2]), np.nan)
+    table = np.concatenate([np.concatenate([empty, pose], axis=2), table], axis=1)
+    names = ["pose code 4²", *layer_names(shares.shape[1])]
+    columns = [*groups, "all"]
+    spread = table.std(axis=0)
+    drawings = [
+        svg.heat_map("mean share taken from the source", names, columns, table.mean(axis=0)),
+        svg.heat_map("spread over pairs (standard deviation)", names, columns, spread, high=0.5),
+    ]
+    return page.section(
+        "Which codes come from which face",
+        "Gates of the model's own selection: rows are layers of W+ with their feature resolution, "
+        "columns the attribute groups weighted by their share in each code; 1 is the source, 0 the "
+        "target. A spread of 0 everywhere would mean a fixed selection. Of a learned transfer, "
+        "which selects nothing: how far a code has moved on the way to the source's.",
+        page.plots(drawings),
+        _codes_table(found, groups),
+    )
+
+
+def _codes_table(found: Measurement, groups: Sequence[str]) -> str:
+    """Every channel group of every layer by its number, with the attribute group that owns it."""
+    gates, owners = found.gates["attributes"], found.owners
+    assert owners is not None
+
+    def named(layer: int, numbers: list[int]) -> str:
+        owner = np.argmax(owners[layer], axis=-1)
+        with_owner = [f"{g} ({groups[owner[g]]})" if groups else str(g) for g in numbers]
+        return page.escape(", ".join(with_owner)) or "–"
+
+    names = layer_names(gates.shape[1])
+    kinds = deciders(gates)
+    lines = [
+        f"<tr><td>{page.escape(name)}</td>"
+        + "".join(f"<td>{named(layer, kind[layer])}</td>" for kind in kinds)
+        + "</tr>"
+        for layer, name in enumerate(names)
+    ]
+    share = f"{100 * NEARLY_ALL:.0f}%"
+    heads = [f"from the source (at least {share} of the pairs)", "depends on the pair"]
+    return page.table(["channel groups of", *heads, f"from the target (at least {share})"], lines)
