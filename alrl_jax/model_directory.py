@@ -89,8 +89,8 @@ def save_model(
     target = Path(directory).expanduser()
     if target.exists() and not (target / MODEL_FILE).is_file() and not _is_empty(target):
         raise UserError(f"got {target}; expected a new or a model directory; name another one")
-    flat = traverse_util.flatten_dict(jax.device_get(variables), sep="/")
-    shared, known = {}, {}
+    flat: dict[str, Any] = traverse_util.flatten_dict(jax.device_get(variables), sep="/")
+    known, shared = {}, {}
     if base is not None:
         known, shared = _shared_with(base, flat)
     arrays = _flat_arrays({n: x for n, x in flat.items() if n not in shared}, half)
@@ -217,8 +217,12 @@ def _shared_with(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What ``model.json`` says of a base, and the arrays that are the same there."""
     meta, variables = read_model(base)
-    theirs = traverse_util.flatten_dict(variables, sep="/")
-    shared = {n: x for n, x in flat.items() if n in theirs and np.array_equal(x, theirs[n])}
+    theirs: dict[str, Any] = traverse_util.flatten_dict(variables, sep="/")
+    shared = {
+        name: value
+        for name, value in flat.items()
+        if name in theirs and np.array_equal(value, theirs[name])
+    }
     left_out = {"directory": str(base), "sha256": meta["sha256"], "arrays": sorted(shared)}
     return {"base": left_out}, shared
 

@@ -57,8 +57,8 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
         "attributes": 2.0,
         "reconstruction": 4.0,
         "perceptual": 0.5,
-        "self_reconstruction": 4.0,
-        "self_perceptual": 0.5,
+        "self_reconstruction": 0.0,
+        "self_perceptual": 0.0,
         "region": 0.5,
         "parsing": 0.1,
         "background": 0.5,
@@ -74,11 +74,11 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
         "r1": 0.0,
     }
     config = default_config("swap", losses)
-    config.num_steps = 2000
+    config.num_steps = 600
     config.batch_size = 16
     config.log_every = 50
-    config.checkpoint_every = 250
-    config.sample_every = 500
+    config.checkpoint_every = 200
+    config.sample_every = 600
     config.data.same_identity_share = 0.5
     config.data.witnesses = True
     config.generator.train = False
@@ -92,7 +92,7 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
     config.optimizer.learning_rate = 0.01
     config.optimizer.beta1 = 0.5
     config.optimizer.clip_norm = 10.0
-    config.optimizer.warmup_steps = 100
+    config.optimizer.warmup_steps = 50
     config.optimizer.decay = True
     config.optimizer.ema_kimg = 2.0
     config.pretrained.identity = "embedded/identity_64"

@@ -112,7 +112,7 @@ DEPENDENCIES = (
 FORBIDDEN = ("flax.training", "jax.experimental.pjit", "tests", "tools")
 
 GOLDENS_LIMIT_BYTES = 12 * 2**20
-EMBEDDED_LIMIT_BYTES = 15_000_000
+EMBEDDED_LIMIT_BYTES = 30_000_000
 
 
 def _modules() -> dict[str, Path]:
