@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from alrl_jax.model_directory import (
     save_model,
 )
 
-VARIABLES = {
+VARIABLES: dict[str, Any] = {
     "params": {"a": {"weight": np.linspace(-3, 3, 6, dtype=np.float32).reshape(2, 3)}},
     "constants": {"scalar": np.float32(0.1), "count": np.int32(7)},
 }
@@ -79,7 +80,7 @@ def test_what_a_base_holds_is_not_stored_again(tmp_path: Path) -> None:
 
 def test_half_refuses_what_it_cannot_hold(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="float16"):
-        save_model(tmp_path / "m", "judge", {}, {"w": np.float32([1e6])}, half=True)
+        save_model(tmp_path / "m", "judge", {}, {"w": np.full(1, 1e6, np.float32)}, half=True)
     assert not list(tmp_path.iterdir())
 
 
