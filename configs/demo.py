@@ -45,12 +45,14 @@ def get_config() -> ml_collections.ConfigDict:
     config.sample_every = 60
     config.data.num_identities = 200
     config.data.images_per_identity = 4
+    config.data.witnesses = True
     config.optimizer.learning_rate = 1e-4
     config.optimizer.generator_learning_rate = 1e-4
     config.optimizer.discriminator_learning_rate = 1e-4
     config.optimizer.clip_norm = 10.0
     config.optimizer.ema_kimg = 0.2
     config.swap.pose_transfer = True
+    config.swap.context = 256
     config.swap.temperature_start = 0.3
     config.pretrained.identity = "embedded/identity_64"
     config.pretrained.swapper = "embedded/swapper_64"

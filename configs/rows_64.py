@@ -53,7 +53,7 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
         raise ValueError(f"got the row {row!r}; expected one of {', '.join(ROWS)}; name one")
     losses = {
         "identity": 0.3,
-        "identity_factors": 2.0,
+        "identity_factors": 3.0,
         "attributes": 2.0,
         "reconstruction": 4.0,
         "perceptual": 0.5,
@@ -84,7 +84,7 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
     config.generator.train = False
     config.encoder.train_backbone = False
     config.swap.temperature_end = 0.5
-    config.swap.impostors = 0.5
+    config.swap.impostors = 1.0
     config.swap.pose_transfer = True
     config.swap.context = 256
     config.discriminator.mbstd_blocks = 4

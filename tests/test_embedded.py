@@ -1,0 +1,60 @@
+"""The swapper that the package ships does what the README says, on pairs whose truth is known."""
+
+import jax
+import numpy as np
+import pytest
+
+import alrl_jax
+from alrl_jax.evaluation.benchmark import Counterfactuals, plan_pairs, render_pairs
+from alrl_jax.evaluation.image_metrics import psnr
+from alrl_jax.loading import AnalyserModel, SwapperModel
+
+COUNT = 12
+
+
+@pytest.fixture(scope="module")
+def pairs() -> Counterfactuals:
+    return jax.device_get(render_pairs(plan_pairs("development", 3, COUNT), 64))
+
+
+@pytest.fixture(scope="module")
+def model() -> SwapperModel:
+    model = alrl_jax.load("embedded/swapper_64")
+    assert isinstance(model, SwapperModel)
+    return model
+
+
+def test_gates_are_binary_and_differ_between_pairs(
+    model: SwapperModel, pairs: Counterfactuals
+) -> None:
+    gates = np.asarray(model.swap(pairs.source, pairs.target).gates.attributes)
+    assert np.isin(gates, (0.0, 1.0)).all()
+    decided_by_the_pair = np.ptp(gates, axis=0) > 0
+    assert decided_by_the_pair.mean() > 0.05
+    assert len({row.tobytes() for row in gates}) > COUNT // 2
+
+
+def test_swaps_come_nearer_to_the_truth_than_their_targets(
+    model: SwapperModel, pairs: Counterfactuals
+) -> None:
+    swapped = model.swap(pairs.source, pairs.target).image
+    won = psnr(swapped, pairs.truth, pairs.face_region) - psnr(
+        pairs.target, pairs.truth, pairs.face_region
+    )
+    assert np.mean(won) > 1.0
+    assert np.mean(psnr(swapped, pairs.target, pairs.background)) > 45.0
+
+
+def test_the_pose_is_that_of_the_face_that_is_asked_for(
+    model: SwapperModel, pairs: Counterfactuals
+) -> None:
+    judge = alrl_jax.load("embedded/judge_64")
+    assert isinstance(judge, AnalyserModel)
+    poses = {
+        face: judge.predict(getattr(pairs, face)).pose_degrees for face in ("source", "target")
+    }
+    for asked, other in (("source", "target"), ("target", "source")):
+        swapped = model.swap(pairs.source, pairs.target, pose_from=asked).image
+        pose = judge.predict(swapped).pose_degrees
+        near, far = (np.linalg.norm(pose - poses[face], axis=-1) for face in (asked, other))
+        assert np.mean(near) < 0.5 * np.mean(far)
