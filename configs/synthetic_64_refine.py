@@ -4,8 +4,8 @@ python -m tools.package_model --workdir=runs/synthetic_64 --output=runs/first_mo
 python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/refined_64 \
     --config.pretrained.swapper=runs/first_model
 
-Two CPU cores do 11 pairs a second, which makes an hour and twenty minutes of 3,300 steps; nobody has
-run them in one piece. The shipped swapper was made in four runs, as each showed what was missing:
+Two CPU cores do 11 pairs a second, which makes 80 minutes of 3,300 steps; nobody has run them in
+one piece. The shipped swapper was made in four runs, as each showed what was missing:
 bent targets blur expression; compared with their own source, swaps repeat what the identity net
 misreads there; and a target that shows the right person already is copied. The first two are of an
 earlier shape of this config, without ``swap.context``, ``swap.requests`` and ``data.witnesses``:
