@@ -83,6 +83,7 @@ def build_swapper(values: Values, remat: str = "none") -> Swapper:
         feather=swap["feather"],
         encoder_resolution=encoder.get("resolution", 0),
         mask=swap.get("mask", "learned"),
+        head_labels=tuple(swap.get("head_labels", ())),
     )
 
 

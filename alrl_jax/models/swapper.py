@@ -10,7 +10,12 @@ from jaxtyping import Array, Float, Int, Key
 
 from alrl_jax.models import ops
 from alrl_jax.models.blend import blend, blend_mask, face_ellipse
-from alrl_jax.models.encoder import DualSpaceEncoder, FaceEncoding, StyleDualSpaceEncoder
+from alrl_jax.models.encoder import (
+    NUM_PARSING_CLASSES,
+    DualSpaceEncoder,
+    FaceEncoding,
+    StyleDualSpaceEncoder,
+)
 from alrl_jax.models.functional import apply
 from alrl_jax.models.resize import resize_bilinear
 from alrl_jax.models.stylegan2 import Generator
@@ -65,6 +70,8 @@ class Swapper:
             the swapper sees.
         mask: what blends: ``learned``, the encoder's region head; ``ellipse``, the same place in
             every picture; ``none``, nothing, so that the swap is the generated face.
+        head_labels: parsing classes of a head, which is replaced as a whole where the pose is the
+            source's; none where the encoder has not learned to parse: then the face alone is.
     """
 
     encoder: DualSpaceEncoder | StyleDualSpaceEncoder
@@ -75,6 +82,7 @@ class Swapper:
     feather: int
     encoder_resolution: int = 0
     mask: str = "learned"
+    head_labels: tuple[int, ...] = ()
 
     def init(self, key: Key[Array, ""], images: Float[Array, "b h w 3"]) -> dict[str, Any]:
         """Fresh variables of all four networks.
@@ -149,6 +157,26 @@ class Swapper:
             gates = dataclasses.replace(gates, attributes=decided)
         return codes, gates
 
+    def replaced(
+        self, encoding: FaceEncoding, origins: Int[Array, " k"]
+    ) -> Float[Array, "b r r 1"]:
+        """Logits of what a swap replaces of a picture: the face, or the head that turns with it.
+
+        A face that looks elsewhere than the hair around it is nobody's.
+        """
+        if not self.head_labels:
+            return encoding.region_logits
+        head, others = (
+            jax.nn.logsumexp(encoding.parsing_logits[..., jnp.asarray(labels)], axis=-1)
+            for labels in (
+                self.head_labels,
+                sorted(set(range(NUM_PARSING_CLASSES)) - set(self.head_labels)),
+            )
+        )
+        whole = jnp.maximum(encoding.region_logits, (head - others)[..., None])
+        turned = origins[self.selector.attribute_groups.index("pose")] == FROM_SOURCE
+        return jnp.where(turned, whole, encoding.region_logits)
+
     def finish(
         self,
         networks: Networks,
@@ -200,9 +228,8 @@ class Swapper:
         codes, gates = self.select(networks, source_codes, face.codes, identity, origins, shares)
         generated = self.generate(networks, codes)
         drawn = self.encode(networks, generated)
-        image, mask = self.finish(
-            networks, generated, target, face.region_logits, drawn.region_logits
-        )
+        regions = (self.replaced(encoding, origins) for encoding in (face, drawn))
+        image, mask = self.finish(networks, generated, target, *regions)
         return SwapOutput(image=image, generated=generated, mask=mask, gates=gates, codes=codes)
 
     def _pool(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b r r 3"]:

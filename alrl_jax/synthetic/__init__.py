@@ -1,6 +1,12 @@
 """A procedural world of faces whose every factor is known, true swaps included."""
 
-from alrl_jax.synthetic.labels import FACE_LABELS, LANDMARKS, LEFT_RIGHT, PARSING_LABELS
+from alrl_jax.synthetic.labels import (
+    FACE_LABELS,
+    HEAD_LABELS,
+    LANDMARKS,
+    LEFT_RIGHT,
+    PARSING_LABELS,
+)
 from alrl_jax.synthetic.renderer import Rendering, project_landmarks, render
 from alrl_jax.synthetic.sampling import (
     ATTRIBUTE_FACTORS,
@@ -23,6 +29,7 @@ __all__ = [
     "ATTRIBUTE_MIRROR_SIGNS",
     "Attributes",
     "FACE_LABELS",
+    "HEAD_LABELS",
     "IDENTITY_FACTORS",
     "Identities",
     "LANDMARKS",

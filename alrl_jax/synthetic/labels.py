@@ -48,6 +48,12 @@ FACE_LABELS = tuple(
 )
 """Class ids of the region that a swap replaces."""
 
+HEAD_LABELS = (
+    *FACE_LABELS,
+    *(LABEL[name] for name in ("l_ear", "r_ear", "ear_r", "hair", "hat", "neck")),
+)
+"""Class ids of what turns with a head: replaced where a swap takes the source's pose."""
+
 LANDMARKS = (
     "l_eye_centre",
     "r_eye_centre",

@@ -1,0 +1,41 @@
+"""What a swap replaces: the face, or the head that has to turn with it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from alrl_jax import synthetic
+from alrl_jax.model_directory import read_meta
+from alrl_jax.models.build import build_swapper
+from alrl_jax.models.encoder import NUM_PARSING_CLASSES, FaceEncoding
+from alrl_jax.models.swap import FROM_SOURCE
+from alrl_jax.models.swapper import Swapper
+from alrl_jax.types import LatentCodes
+
+SEEN = ("background", "skin", "hair", "cloth")
+"""What the four pixels of the picture below show."""
+REGION = np.array([-4.0, 4.0, -4.0, -4.0], np.float32).reshape(1, 2, 2, 1)
+
+
+def _swapper(head_labels: tuple[int, ...]) -> Swapper:
+    values = read_meta("embedded/swapper_64")["config"]
+    return build_swapper({**values, "swap": {**values["swap"], "head_labels": head_labels}})
+
+
+def _replaced(head_labels: tuple[int, ...], **origins: int) -> np.ndarray:
+    classes = jnp.asarray([synthetic.PARSING_LABELS.index(name) for name in SEEN])
+    parsing = 10.0 * jax.nn.one_hot(classes, NUM_PARSING_CLASSES).reshape(1, 2, 2, -1)
+    codes = LatentCodes(jnp.zeros((1, 4, 4, 1)), jnp.zeros((1, 2, 1)))
+    encoding = FaceEncoding(codes, jnp.asarray(REGION), parsing)
+    swapper = _swapper(head_labels)
+    return np.asarray(swapper.replaced(encoding, swapper.origins(origins)))
+
+
+def test_a_head_turns_as_a_whole() -> None:
+    replaced = _replaced(synthetic.HEAD_LABELS, pose=FROM_SOURCE)
+    np.testing.assert_array_equal(replaced.ravel() > 0, [False, True, True, False])
+
+
+def test_nothing_but_the_face_is_replaced_otherwise() -> None:
+    np.testing.assert_array_equal(_replaced(synthetic.HEAD_LABELS), REGION)
+    np.testing.assert_array_equal(_replaced((), pose=FROM_SOURCE), REGION)
