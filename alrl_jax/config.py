@@ -125,6 +125,8 @@ class SwapConfig:
     ``pose_transfer``: whether the target's pose code is refined for the source.
     ``context``: width of what the refinement sees of all codes of both faces; 0: each layer sees
     its own codes alone.
+    ``turn_head``: whether the whole head is replaced, as the encoder parses it, where a caller
+    takes the pose from the source.
     ``disguise``: how far targets of one person's pairs are bent, see ``tasks/disguise.py``.
     ``impostors``: share of one person's pairs whose targets get a stranger's face instead, see
     ``tasks/impostors.py``. ``requests``: share of the other pairs that ask for the source's pose,
@@ -143,6 +145,7 @@ class SwapConfig:
     temperature_end: float = 0.3
     gate_budget: float = 0.5
     feather: int = 1
+    turn_head: bool = False
     disguise: float = 0.0
     impostors: float = 0.0
     requests: float = 0.0

@@ -73,6 +73,11 @@ def _selection_faults(config: Any) -> list[str]:
             f"swap.requests is {swap.requests} without a weight of losses.attributes; expected 0, "
             "as no other loss could see whether they are met"
         )
+    if swap.turn_head and config.losses and not config.losses.get("parsing"):
+        faults.append(
+            "swap.turn_head is True without a weight of losses.parsing; expected False, as nothing "
+            "else teaches the encoder what a head is"
+        )
     layers = 2 * (config.resolution.bit_length() - 2)  # of W+
     wanted = layers + 1 if swap.selector == "best_fixed" else 0
     if len(swap.shares) != wanted:

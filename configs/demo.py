@@ -15,8 +15,8 @@ def get_config() -> ml_collections.ConfigDict:
     mislead more than they teach in so short a run.
     """
     losses = {
-        "identity": 0.3,
-        "identity_factors": 2.0,
+        "identity": 0.6,
+        "identity_factors": 4.0,
         "attributes": 2.0,
         "reconstruction": 4.0,
         "perceptual": 0.5,
@@ -45,7 +45,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.sample_every = 60
     config.data.num_identities = 200
     config.data.images_per_identity = 4
-    config.data.witnesses = True
     config.optimizer.learning_rate = 1e-4
     config.optimizer.generator_learning_rate = 1e-4
     config.optimizer.discriminator_learning_rate = 1e-4
@@ -53,6 +52,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.ema_kimg = 0.2
     config.swap.pose_transfer = True
     config.swap.context = 256
+    config.swap.turn_head = True
     config.swap.temperature_start = 0.3
     config.pretrained.identity = "embedded/identity_64"
     config.pretrained.swapper = "embedded/swapper_64"

@@ -52,8 +52,8 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
     if row not in ROWS:
         raise ValueError(f"got the row {row!r}; expected one of {', '.join(ROWS)}; name one")
     losses = {
-        "identity": 0.3,
-        "identity_factors": 3.0,
+        "identity": 0.6,
+        "identity_factors": 4.0,
         "attributes": 2.0,
         "reconstruction": 4.0,
         "perceptual": 0.5,
@@ -80,12 +80,12 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
     config.checkpoint_every = 200
     config.sample_every = 600
     config.data.same_identity_share = 0.5
-    config.data.witnesses = True
     config.generator.train = False
     config.encoder.train_backbone = False
     config.swap.temperature_end = 0.5
     config.swap.impostors = 1.0
     config.swap.pose_transfer = True
+    config.swap.turn_head = True
     config.swap.context = 256
     config.discriminator.mbstd_blocks = 4
     config.optimizer.algorithm = "muon"

@@ -5,28 +5,34 @@ python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/
     --config.pretrained.swapper=runs/first_model
 
 Two CPU cores do 11 pairs a second, which makes 80 minutes of 3,300 steps; nobody has run them in
-one piece. The shipped swapper was made in four runs, as each showed what was missing:
-bent targets blur expression; compared with their own source, swaps repeat what the identity net
-misreads there; and a target that shows the right person already is copied. The first two are of an
-earlier shape of this config, without ``swap.context``, ``swap.requests`` and ``data.witnesses``:
+one piece. The shipped swapper was made in five runs, as each showed what was missing. The first two
+are of an earlier shape of this config, without ``swap.context``, ``swap.requests`` and with gates
+that forgot the pair:
 
     1. 2,400 steps, seed 1: losses.attributes 0.5, swap.disguise 0.033, swap.impostors 0.5,
-       losses.gate_information 0.01, learning rates 0.012 and 0.006; begun for 3,300 steps and cut
-       to 2,400 at step 1,483
+       losses.identity 0.3, losses.identity_factors 2.0, losses.gate_information 0.01, learning
+       rates 0.012 and 0.006; begun for 3,300 steps and cut to 2,400 at step 1,483
     2. 700 steps, seed 2: fresh (), no bent targets, losses.attributes 2.0
 
 python -m tools.package_model --workdir=runs/refined_b --output=runs/refined_b_model \
     --training_networks
 python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/refined_c \
     --config.pretrained.swapper=runs/refined_b_model --config.num_steps=3300 --config.seed=3 \
-    --config.swap.impostors=0.5 --config.losses.identity_factors=2.0     (stopped at step 2,655)
-python -m tools.package_model --workdir=runs/refined_c --output=runs/refined_c_model \
-    --training_networks
+    --config.data.witnesses --config.swap.impostors=0.5 --config.losses.identity=0.3 \
+    --config.losses.identity_factors=2.0                             (stopped at step 2,655)
 python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/refined_d \
     --config.pretrained.swapper=runs/refined_c_model --config.num_steps=1250 --config.seed=4 \
-    --config.fresh="()" --config.optimizer.learning_rate=0.006 \
+    --config.fresh="()" --config.data.witnesses --config.losses.identity=0.3 \
+    --config.losses.identity_factors=3.0 --config.optimizer.learning_rate=0.006 \
     --config.optimizer.generator_learning_rate=0.003 --config.optimizer.warmup_steps=50 \
     --config.swap.temperature_start=0.6
+python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/refined_e \
+    --config.pretrained.swapper=runs/refined_d_model --config.num_steps=650 --config.seed=5 \
+    --config.fresh="()" --config.optimizer.learning_rate=0.005 \
+    --config.optimizer.generator_learning_rate=0.0025 --config.optimizer.warmup_steps=30 \
+    --config.swap.temperature_start=0.5
+
+each packaged as above before the next.
 
 What they started from is an earlier run of ``synthetic_64.py``, when the identity net still read
 the blended face and faces were drawn again from the target's codes instead of the source's.
@@ -43,8 +49,8 @@ def get_config() -> ml_collections.ConfigDict:
     All of one person's pairs have an impostor for a target; selection starts anew.
     """
     losses = {
-        "identity": 0.3,
-        "identity_factors": 3.0,
+        "identity": 0.6,
+        "identity_factors": 4.0,
         "attributes": 2.0,
         "reconstruction": 4.0,
         "perceptual": 0.5,
@@ -72,11 +78,11 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_every = 150
     config.sample_every = 300
     config.data.same_identity_share = 0.5
-    config.data.witnesses = True
     config.swap.temperature_end = 0.5
     config.swap.impostors = 1.0
     config.swap.requests = 0.25
     config.swap.context = 256
+    config.swap.turn_head = True
     config.swap.pose_transfer = True
     config.fresh = ("swap",)
     config.discriminator.mbstd_blocks = 4

@@ -1,6 +1,5 @@
 """The swapper that the package ships does what the README says, on pairs whose truth is known."""
 
-import jax
 import numpy as np
 import pytest
 
@@ -14,7 +13,7 @@ COUNT = 12
 
 @pytest.fixture(scope="module")
 def pairs() -> Counterfactuals:
-    return jax.device_get(render_pairs(plan_pairs("development", 3, COUNT), 64))
+    return render_pairs(plan_pairs("development", 3, COUNT), 64)
 
 
 @pytest.fixture(scope="module")
@@ -58,5 +57,4 @@ def test_the_pose_follows_the_face_that_is_asked_for(
         return float(np.mean(np.linalg.norm(gap, axis=-1)))
 
     assert distance("target", "target") < 0.25 * distance("target", "source")
-    # W+ codes know something of the pose as well: the source's is met half of the way.
-    assert distance("source", "source") < 0.75 * distance("target", "source")
+    assert distance("source", "source") < 0.5 * distance("source", "target")

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
@@ -174,6 +175,9 @@ class Swapper:
             )
         )
         whole = jnp.maximum(encoding.region_logits, (head - others)[..., None])
+        # Wider by the rim of a pixel of 64, or an outline of the old head stays around the new one.
+        size = 2 * max(1, whole.shape[1] // 64) + 1
+        whole = nn.max_pool(whole, (size, size), padding="SAME")
         turned = origins[self.selector.attribute_groups.index("pose")] == FROM_SOURCE
         return jnp.where(turned, whole, encoding.region_logits)
 

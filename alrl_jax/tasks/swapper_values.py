@@ -30,8 +30,7 @@ def swapper_config(config: Config) -> dict:
             "pose_transfer": swap.pose_transfer,
             "context": swap.context,
             "feather": swap.feather,
-            # Without the loss, nobody can tell what the encoder's parsing means.
-            "head_labels": list(synthetic.HEAD_LABELS) if config.losses.get("parsing") else [],
+            "head_labels": list(synthetic.HEAD_LABELS) if swap.turn_head else [],
         },
         "attribute_groups": list(ATTRIBUTE_GROUPS if adaptive else WITHOUT_QUERIES),
     }

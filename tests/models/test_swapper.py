@@ -12,9 +12,12 @@ from alrl_jax.models.swap import FROM_SOURCE
 from alrl_jax.models.swapper import Swapper
 from alrl_jax.types import LatentCodes
 
-SEEN = ("background", "skin", "hair", "cloth")
-"""What the four pixels of the picture below show."""
-REGION = np.array([-4.0, 4.0, -4.0, -4.0], np.float32).reshape(1, 2, 2, 1)
+SIDE = 16
+COLUMNS = {"background": 6, "skin": 2, "hair": 2, "cloth": 6}
+"""What the columns of the picture below show, from the left."""
+SEEN = [name for name, count in COLUMNS.items() for _ in range(count)]
+FACE = np.array([name == "skin" for name in SEEN])
+REGION = np.tile(np.where(FACE, np.float32(4), np.float32(-4)), (1, SIDE, 1))[..., None]
 
 
 def _swapper(head_labels: tuple[int, ...]) -> Swapper:
@@ -24,7 +27,8 @@ def _swapper(head_labels: tuple[int, ...]) -> Swapper:
 
 def _replaced(head_labels: tuple[int, ...], **origins: int) -> np.ndarray:
     classes = jnp.asarray([synthetic.PARSING_LABELS.index(name) for name in SEEN])
-    parsing = 10.0 * jax.nn.one_hot(classes, NUM_PARSING_CLASSES).reshape(1, 2, 2, -1)
+    parsing = 10.0 * jax.nn.one_hot(classes, NUM_PARSING_CLASSES)
+    parsing = jnp.broadcast_to(parsing, (1, SIDE, SIDE, NUM_PARSING_CLASSES))
     codes = LatentCodes(jnp.zeros((1, 4, 4, 1)), jnp.zeros((1, 2, 1)))
     encoding = FaceEncoding(codes, jnp.asarray(REGION), parsing)
     swapper = _swapper(head_labels)
@@ -33,7 +37,8 @@ def _replaced(head_labels: tuple[int, ...], **origins: int) -> np.ndarray:
 
 def test_a_head_turns_as_a_whole() -> None:
     replaced = _replaced(synthetic.HEAD_LABELS, pose=FROM_SOURCE)
-    np.testing.assert_array_equal(replaced.ravel() > 0, [False, True, True, False])
+    wide = np.convolve([name in ("skin", "hair") for name in SEEN], [1, 1, 1], "same") > 0
+    np.testing.assert_array_equal(replaced[0, ..., 0] > 0, np.broadcast_to(wide, (SIDE, SIDE)))
 
 
 def test_nothing_but_the_face_is_replaced_otherwise() -> None:

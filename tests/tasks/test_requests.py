@@ -69,8 +69,13 @@ def test_only_who_asks_gets_other_codes() -> None:
     np.testing.assert_array_equal(alone.pose, 0.0)
 
 
-def test_requests_that_no_loss_sees_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("field", "value", "loss"), [("requests", 0.5, "attributes"), ("turn_head", True, "parsing")]
+)
+def test_what_no_loss_teaches_is_refused(field: str, value: float, loss: str) -> None:
     values = tiny.tiny_config("synthetic_64").to_dict()
-    values["swap"]["requests"], values["losses"]["attributes"] = 0.5, 0.0
-    with pytest.raises(ValueError, match=r"swap.requests is 0.5 without a weight"):
+    values["swap"][field], values["losses"][loss] = value, 0.0
+    with pytest.raises(
+        ValueError, match=f"swap.{field} is {value} without a weight of losses.{loss}"
+    ):
         Config.from_dict(values)
