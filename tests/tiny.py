@@ -81,6 +81,7 @@ def tiny_config(name: str, identity: Path | None = None, **changes: Any) -> Conf
         "discriminator.channel_max": 16,
         **encoder,
         "swap.width": 8,
+        "swap.context": min(config.swap.context, 8),
         "swap.channel_groups": 4,
         "identity.widths": (8, 8),
         "identity.hidden": 16,

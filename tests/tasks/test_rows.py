@@ -33,7 +33,9 @@ OTHER_LOSSES = (
     "attribute_consistency",
 )
 """Losses that have nothing to do with a row; each is long to compile."""
-FEW = {f"losses__{name}": 0.0 for name in OTHER_LOSSES}
+FEW = {f"losses__{name}": 0.0 for name in OTHER_LOSSES} | {"swap__turn_head": False}
+TRANSFER = {"swap__context": 8, "swap__pose_transfer": True}
+"""Shape of the selection that rows start from."""
 QUICK = ("adaptive", "best_fixed")
 SOURCE, TARGET = tiny.random_faces(3, seed=1).image, tiny.random_faces(3, seed=2).image
 
@@ -44,7 +46,7 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     identity = tiny.save_tiny_identity(folder / "identity")
     return {
         "identity": identity,
-        "swapper": tiny.save_tiny_swapper(folder / "swapper", identity),
+        "swapper": tiny.save_tiny_swapper(folder / "swapper", identity, **TRANSFER),
     }
 
 
