@@ -32,7 +32,8 @@ python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/
     --config.optimizer.generator_learning_rate=0.0025 --config.optimizer.warmup_steps=30 \
     --config.swap.temperature_start=0.5
 
-each packaged as above before the next.
+each packaged as above before the next. ``swap.turn_head``, which training does not read, was set in
+the configuration of the last work directory afterwards.
 
 What they started from is an earlier run of ``synthetic_64.py``, when the identity net still read
 the blended face and faces were drawn again from the target's codes instead of the source's.
