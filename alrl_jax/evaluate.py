@@ -6,11 +6,12 @@ are known. "pairs" takes photographs, as a CSV file (``--pairs=FILE``) or a fold
 about which the judges that you name can speak; what none of them can say is null. ``--before=DIR``
 names the output of an earlier evaluation (say, of the weights that training started from) to
 compare with. The first selection of codes is the model's own, ``adaptive`` unless it was trained
-with another; ``--selectors=NAME,...`` says which others to measure beside it.
+with another; ``--selectors=NAME,...`` says which others to measure beside it, and
+``--beside=NAME=DIR,...`` which other swappers, each with the selection that it was trained with.
 """
 
-import json
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ from alrl_jax.data.pair_list import PairFiles, draw_pairs, read_pairs
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import benchmark, opening, photos, protocol
 from alrl_jax.evaluation.control import measure_control
+from alrl_jax.evaluation.earlier import check_comparable, read_before
 from alrl_jax.evaluation.judges import Judges
 from alrl_jax.evaluation.judging import Judge
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
 from alrl_jax.evaluation.metric_table import by_skin_tone, compare, means_of, summarise
 from alrl_jax.evaluation.presets import PROTOCOLS, ROLES, flag, rows_of_protocol
 from alrl_jax.evaluation.report import BEFORE, Extras, file_name, write_report
-from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row, rows_of
+from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row, rows_of, rows_of_models
 from alrl_jax.loading import load_kind
 from alrl_jax.metrics import SAMPLES, read_metrics
 
@@ -79,15 +81,26 @@ def evaluate_counterfactual(
     num_pairs: int,
     batch_size: int,
     num_pictures: int,
+    beside: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, Any], Measurement]:
     """Figures of every row on held-out synthetic people.
+
+    Args:
+        model: a swapper, whose selections are rows.
+        judge: the net that measures.
+        split: of the people.
+        seed: of the world.
+        num_pairs: how many pairs.
+        batch_size: pairs at a time.
+        num_pictures: how many of the first pairs to keep pictures of.
+        beside: other swappers, each a row of this name.
 
     Returns:
         The blocks of ``metrics.json`` (the protocol without what all evaluations share), and the
         measurement they were made from.
     """
     resolution = int(model.config["resolution"])
-    rows = rows_of(model.selectors, with_truth=True)
+    rows = rows_of(model.selectors, with_truth=True) | rows_of_models(beside or {})
     plan = benchmark.plan_pairs(split, seed, num_pairs)
     found = measure_counterfactual(
         model, judge, plan, num_pairs, rows, resolution, batch_size, num_pictures
@@ -101,7 +114,7 @@ def evaluate_counterfactual(
         "num_target_people": num_pairs,
         "gallery_size": num_pairs,
         "resolution": resolution,
-        "selectors": [name for name in rows if name not in REFERENCE_ROWS],
+        "selectors": list(model.selectors),
     }
     bins = benchmark.skin_tone_bins(found.tones)
     blocks = _blocks(found, extra, bins, benchmark.SKIN_TONE_BINS)
@@ -150,51 +163,6 @@ def _blocks(
     return {"protocol": extra, "rows": rows, "comparisons": comparisons, "ablations": {}}
 
 
-def read_before(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The metrics and swaps of an earlier evaluation.
-
-    Args:
-        path: its output directory, or its ``metrics.json``.
-
-    Raises:
-        UserError: no metrics there.
-    """
-    file = path / "metrics.json" if path.is_dir() else path
-    try:
-        metrics = json.loads(file.read_text(encoding="utf-8"))
-        own = own_row(metrics["rows"])
-        metrics["rows"][own]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(
-            f"got --before={path} ({error}); expected the output of an evaluation; check the path"
-        ) from error
-    pictures = sorted((file.parent / "report").glob(f"{own}_*.png"))
-    return metrics, {file_name(BEFORE, i): p.read_bytes() for i, p in enumerate(pictures)}
-
-
-def check_comparable(before: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Makes sure that an earlier evaluation measured the same pairs with the same judge.
-
-    Args:
-        before: its ``metrics.json``.
-        wanted: fields of the protocol that must be equal.
-
-    Raises:
-        UserError: naming what differs.
-    """
-    found = before.get("protocol", {})
-    differing = [
-        f"{name} {found.get(name)!r}, not {value!r}"
-        for name, value in wanted.items()
-        if found.get(name) != value
-    ]
-    if differing:
-        raise UserError(
-            f"got --before with {'; '.join(differing)}; expected an evaluation of the same pairs "
-            "by the same judge; run it again with the flags of this one"
-        )
-
-
 def read_extras(workdir: str, model: Any, before: str | None, num_pictures: int) -> Extras:
     """What the report shows besides figures: training curves, samples, an earlier evaluation."""
     metrics, pictures = (None, {}) if before is None else read_before(Path(before))
@@ -214,9 +182,7 @@ def main(argv: list[str]) -> int:
     del argv
     values = flags.FLAGS
     check_flags(values)
-    model = load_kind(
-        values.workdir, "swapper", remedy="take embedded/swapper_64 or train the task swap"
-    )
+    model = opening.open_swapper(values.workdir)
     if values.selectors is not None:
         model.selectors = chosen_selectors(model.selectors, values.selectors)
     extras = read_extras(values.workdir, model, values.before, values.num_pictures)
@@ -260,6 +226,11 @@ def check_flags(values: Any) -> None:
             "got --aligned with --landmarks_from or --landmarks_path; expected one of them, as "
             "crops are looked for no face; drop the other"
         )
+    if of_pairs and values.beside:
+        raise UserError(
+            f"got --beside={','.join(values.beside)} with --benchmark=pairs; expected it with "
+            "--benchmark=counterfactual alone; drop it"
+        )
     if values.pairs is not None and values.num_pairs is not None:
         raise UserError(
             f"got --num_pairs={values.num_pairs} with --pairs; expected all pairs of the list to "
@@ -278,15 +249,23 @@ def run_counterfactual(
     if before is not None:
         wanted = {"benchmark": values.benchmark, "split": values.split, "seed": values.seed}
         check_comparable(before, wanted | {"num_pairs": count, "judge": described})
+    directories = opening.named_directories(values.beside or ())
+    beside = {name: opening.open_swapper(path) for name, path in directories.items()}
+    opening.check_beside(values.workdir, model, beside)
     blocks, found = evaluate_counterfactual(
-        model, judge, values.split, values.seed, count, values.batch_size, values.num_pictures
+        model,
+        judge,
+        values.split,
+        values.seed,
+        count,
+        values.batch_size,
+        values.num_pictures,
+        beside,
     )
-    seen = opening.seen_in_training(directory, judge, values.workdir, model)
-    extra = {
-        "model": opening.describe_model(values.workdir, model),
-        "training": opening.describe_training(values.workdir),
+    describe = functools.partial(opening.describe_trained, judge_directory=directory, judge=judge)
+    extra = describe(values.workdir, model) | {
         "judge": described,
-        "judge_seen_in_training": seen,
+        "beside": {name: describe(directories[name], each) for name, each in beside.items()},
     }
     blocks["protocol"] = protocol.describe(blocks["protocol"] | extra)
     return blocks, found
@@ -366,6 +345,9 @@ def define_flags() -> None:
         lower_bound=1,
     )
     flags.DEFINE_list("selectors", None, "Rows beside the model's own selection; by default all.")
+    flags.DEFINE_list(
+        "beside", None, "NAME=DIR,...: other swappers on the same rendered pairs, each a row."
+    )
     flags.DEFINE_integer("batch_size", 20, "Pairs at a time.", lower_bound=1)
     flags.DEFINE_integer("num_pictures", 8, "Pairs that the report shows.", lower_bound=0)
     flags.DEFINE_string("pairs", None, "CSV file, header source,target, for the benchmark pairs.")

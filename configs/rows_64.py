@@ -4,8 +4,7 @@
     python -m alrl_jax.evaluate --workdir=runs/rows/ROW --selectors= --output=runs/rows/ROW_test
     python -m tools.compare_rows --output=runs/table --evaluations=ROW=runs/rows/ROW_test,...
 
-ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. ``best_fixed`` also wants what
-``python -m tools.search_selection --model=DIR`` finds: ``--config.swap.shares="(0.0, 1.0, ...)"``.
+ROW is a key of ``ROWS``; another seed is ``--config.seed=1``.
 
 Generator and features come from ``pretrained.swapper`` and are held still. Each row trains heads
 (which start as that swapper's) and a swap module of its own (which starts anew) with the same data,
@@ -22,13 +21,17 @@ from alrl_jax.config import default_config
 WITHOUT_TRANSFER = {"swap.pose_transfer": False, "swap.context": 0}
 """Of ``adaptive`` alone: what refines the codes that it takes."""
 
+BEST = (0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
+"""``python -m tools.search_selection --model=embedded/swapper_64``: of the pose code, then of every
+layer of W+, whose it is (1: the source's); the best of all 2,048 on development pairs."""
+
 ROWS: dict[str, dict[str, Any]] = {
     "adaptive": {},
     "mean": {"swap.selector": "mean", **WITHOUT_TRANSFER},
     "lcr4": {"swap.selector": "lcr4", **WITHOUT_TRANSFER},
     "fslsd7": {"swap.selector": "fslsd7", **WITHOUT_TRANSFER},
     "psp_middle": {"swap.selector": "psp_middle", **WITHOUT_TRANSFER},
-    "best_fixed": {"swap.selector": "best_fixed", **WITHOUT_TRANSFER},
+    "best_fixed": {"swap.selector": "best_fixed", "swap.shares": BEST, **WITHOUT_TRANSFER},
     "ftm4": {"swap.selector": "ftm4", **WITHOUT_TRANSFER},
     "mixer": {"swap.selector": "mixer", **WITHOUT_TRANSFER},
     "supervised": {"losses.supervised": 4.0, "data.true_swaps": True},
@@ -74,11 +77,11 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
         "r1": 0.0,
     }
     config = default_config("swap", losses)
-    config.num_steps = 600
+    config.num_steps = 300
     config.batch_size = 16
     config.log_every = 50
-    config.checkpoint_every = 200
-    config.sample_every = 600
+    config.checkpoint_every = 150
+    config.sample_every = 300
     config.data.same_identity_share = 0.5
     config.generator.train = False
     config.encoder.train_backbone = False

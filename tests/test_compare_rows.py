@@ -76,6 +76,22 @@ def test_seeds_are_averaged_and_pairs_compared(tmp_path: Path) -> None:
     assert "polyline" in drawing and all(name in drawing for name in ("ftm4", "plain", "mean"))
 
 
+def test_swappers_measured_beside_another_are_rows(tmp_path: Path) -> None:
+    """Each with the training that made it; a name that is given is that of the first."""
+    directory = evaluation(tmp_path / "a", "adaptive", 20.0, 3.0)
+    file = tmp_path / "a" / "metrics.json"
+    metrics = json.loads(file.read_text())
+    metrics["rows"]["mixer"] = {**metrics["rows"]["adaptive"], "face_psnr": 19.0}
+    metrics["protocol"]["beside"] = {"mixer": {"training": {"seed": 4, "steps": 9}}}
+    file.write_text(json.dumps(metrics))
+    other = evaluation(tmp_path / "b", "mixer", 18.0, 3.0)
+    found, _ = read_evaluations([f"mine={directory}", other])
+    trained = [one for one in found if one.row != "target_image"]
+    assert [one.row for one in trained] == ["mine", "mixer", "mixer"]
+    assert [one.training["seed"] for one in trained] == [3, 4, 3]
+    assert [one.figures["face_psnr"] for one in trained[1:]] == pytest.approx([19.0, 18.0])
+
+
 def test_the_front_is_what_nothing_beats() -> None:
     points = {"a": (1.0, 0.2), "b": (2.0, 0.9), "c": (2.5, 0.8), "d": (1.0, 0.1), "e": (3.0, 1.0)}
     assert front_of(points) == ["a", "b", "e"]

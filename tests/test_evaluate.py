@@ -14,7 +14,7 @@ from PIL import Image
 
 from alrl_jax import evaluate, synthetic
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation import benchmark, gates, protocol, report, report_tables
+from alrl_jax.evaluation import benchmark, earlier, gates, protocol, report, report_tables
 from alrl_jax.evaluation.control import measure_control
 from alrl_jax.evaluation.image_metrics import PSNR_CAP
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
@@ -214,8 +214,8 @@ def test_report_is_one_page_with_its_pictures(
         np.testing.assert_allclose(np.asarray(image), expected, atol=1)
     assert (tmp_path / "report" / "overview.png").is_file()
     assert json.loads((tmp_path / "metrics.json").read_text())["rows"] == metrics["rows"]
-    assert evaluate.read_before(tmp_path)[0]["rows"] == metrics["rows"]
-    assert len(evaluate.read_before(tmp_path)[1]) == 4
+    assert earlier.read_before(tmp_path)[0]["rows"] == metrics["rows"]
+    assert len(earlier.read_before(tmp_path)[1]) == 4
     with np.load(tmp_path / evaluate.OF_PAIRS) as of_pairs:
         np.testing.assert_array_equal(of_pairs["mean/psnr"], found.values["mean"]["psnr"])
         assert len(of_pairs["truth/identity_top1"]) == COUNT
@@ -240,7 +240,7 @@ def test_a_model_is_measured_by_its_own_name(tmp_path: Path) -> None:
     text = evaluate.write_outputs(tmp_path, blocks, found, extras).read_text()
     assert "Ftm4 against other selections" in text and "Which codes come from" in text
     assert (tmp_path / "report" / "ftm4_000.png").is_file()
-    assert len(evaluate.read_before(tmp_path)[1]) == 2
+    assert len(earlier.read_before(tmp_path)[1]) == 2
 
 
 def test_selectors_are_chosen_by_name() -> None:
@@ -281,14 +281,14 @@ def test_before_must_be_an_evaluation(tmp_path: Path, content: str) -> None:
     (tmp_path / "metrics.json").write_text(content)
     for path in (tmp_path, tmp_path / "metrics.json", tmp_path / "none"):
         with pytest.raises(UserError, match="--before"):
-            evaluate.read_before(path)
+            earlier.read_before(path)
 
 
 def test_before_must_be_of_the_same_pairs() -> None:
     before = {"protocol": {"seed": 0, "num_pairs": 5, "judge": {"sha256": "a"}}}
-    evaluate.check_comparable(before, {"seed": 0, "num_pairs": 5})
+    earlier.check_comparable(before, {"seed": 0, "num_pairs": 5})
     with pytest.raises(UserError, match="num_pairs 5, not 6.*judge"):
-        evaluate.check_comparable(before, {"seed": 0, "num_pairs": 6, "judge": {"sha256": "b"}})
+        earlier.check_comparable(before, {"seed": 0, "num_pairs": 6, "judge": {"sha256": "b"}})
 
 
 def test_empty_workdir_is_one_line(run_cli: RunCli, tmp_path: Path) -> None:

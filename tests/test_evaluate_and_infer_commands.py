@@ -15,12 +15,14 @@ from PIL import Image
 from alrl_jax import evaluate, infer, synthetic
 from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.errors import UserError
+from alrl_jax.evaluation import opening
 from alrl_jax.evaluation.metric_table import METRICS
 from alrl_jax.inference import engine
 from alrl_jax.model_directory import save_model
 from alrl_jax.models.build import build_analyser, build_swapper
 from alrl_jax.models.swap import SELECTORS
 from alrl_jax.sharding import make_mesh
+from tests.fakes import FakeSwapper
 
 RESOLUTION = 32
 ANALYSER = {
@@ -73,6 +75,7 @@ def _set_flags(monkeypatch: pytest.MonkeyPatch, **values: Any) -> None:
         "num_pictures": 2,
         "aligned": False,
         "before": None,
+        "beside": None,
         "selectors": None,
         **dict.fromkeys(evaluate.PAIRS_ALONE),
     }
@@ -87,14 +90,23 @@ def test_evaluate_writes_metrics_and_report(
     assert model.selectors == tuple(SELECTORS) and "mean" in SELECTORS
     model.selectors = ("adaptive", "mean")  # every selector is a compilation
     judge = evaluate.load_kind(models / "judge", "judge", remedy="")
-    opened = {"swapper": model, "judge": judge}
-    monkeypatch.setattr(evaluate, "load_kind", lambda path, kind, remedy: opened[kind])
+    monkeypatch.setattr(evaluate, "load_kind", lambda *_, **__: judge)
+    monkeypatch.setattr(opening, "open_swapper", lambda _: model)
     given = {"workdir": models / "swapper", "judge": models / "judge", "output": tmp_path}
-    _set_flags(monkeypatch, **given, split="development", num_pairs=3)
+    _set_flags(
+        monkeypatch,
+        **given,
+        split="development",
+        num_pairs=3,
+        beside=[f"other={models / 'swapper'}"],
+    )
     assert evaluate.main(["evaluate"]) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     references = {"target_image", "source_image", "truth", "reconstruction"}
-    assert set(metrics["rows"]) == {*references, "adaptive", "mean"}
+    assert set(metrics["rows"]) == {*references, "adaptive", "mean", "other"}
+    assert metrics["rows"]["other"] == metrics["rows"]["adaptive"], "the same model"
+    assert metrics["protocol"]["beside"]["other"]["model"] == metrics["protocol"]["model"]
+    assert metrics["protocol"]["selectors"] == ["adaptive", "mean"]
     adaptive = metrics["rows"]["adaptive"]
     unknown = ["lpips", "identity_top5", "fid"]
     assert [n for n in METRICS if adaptive[n] is None] == unknown, "three people, and no such judge"
@@ -103,6 +115,20 @@ def test_evaluate_writes_metrics_and_report(
     assert str(models) not in json.dumps(metrics), "a protocol names no folders of a machine"
     page = (tmp_path / "report" / "index.html").read_text()
     assert "Which codes come from which face" in page and "hair" in page
+
+
+def test_other_swappers_have_names_of_their_own() -> None:
+    assert opening.named_directories(["a=x", "b=y=z"]) == {"a": "x", "b": "y=z"}
+    for entries in (["x"], ["=x"], ["a="], ["a=x", "a=y"]):
+        with pytest.raises(UserError, match="expected NAME=DIR, every name once"):
+            opening.named_directories(entries)
+    model, smaller = FakeSwapper(), FakeSwapper(8)
+    opening.check_beside("m", model, {"other": model})
+    for taken in ("truth", "mean"):
+        with pytest.raises(UserError, match=f"got --beside={taken}=..., the name of another row"):
+            opening.check_beside("m", model, {taken: model})
+    with pytest.raises(UserError, match="of 8 pixels; expected 16, as m has"):
+        opening.check_beside("m", model, {"other": smaller})
 
 
 def test_evaluate_measures_photographs(

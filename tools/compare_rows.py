@@ -2,8 +2,9 @@
 
     python -m tools.compare_rows --output=DIR --evaluations=runs/a,runs/b,no_blending=runs/c
 
-An evaluation is what ``alrl_jax.evaluate`` wrote. Its row is the model's own selection, by the name
-of its selector or by the one before the ``=``; evaluations of the same name are seeds of one row.
+An evaluation is what ``alrl_jax.evaluate`` wrote. Its rows are the model's own selection, by the
+name of its selector or by the one before the ``=``, and the swappers measured with ``--beside``;
+rows of the same name are seeds of one row.
 References such as ``target_image`` come from the first evaluation. All must have measured the same
 pairs with the same judge. Writes ``table.md``, ``table.json`` and ``trade.svg``, identity against
 pose, with a line through the rows that no other beats in both. Intervals need the ``pairs.npz`` of
@@ -63,11 +64,14 @@ def read_evaluations(named: Sequence[str]) -> tuple[list[Evaluated], dict[str, A
                 f"{shared[differing[0]]!r}, as the first evaluation has; evaluate it again likewise"
             )
         own, rows = own_row(metrics["rows"]), metrics["rows"]
-        training = metrics["protocol"].get("training", {})
         if not found:
             bounds = [row for row in rows if row in REFERENCE_ROWS]
             found += [Evaluated(row, rows[row], {}, {}) for row in bounds]
-        found.append(Evaluated(name or own, rows[own], _read_pairs(directory, own), training))
+        trained = {own: metrics["protocol"], **metrics["protocol"].get("beside", {})}
+        for row, said in trained.items():
+            called = (name or own) if row == own else row
+            pairs, training = _read_pairs(directory, row), said.get("training", {})
+            found.append(Evaluated(called, rows[row], pairs, training))
     return found, shared
 
 

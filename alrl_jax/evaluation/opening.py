@@ -1,6 +1,6 @@
 """Opens models and the judges that users name, and writes down what they are."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from alrl_jax.evaluation.presets import (
     flag,
     preset_of,
 )
-from alrl_jax.loading import load
+from alrl_jax.evaluation.rows import REFERENCE_ROWS
+from alrl_jax.loading import load, load_kind
 from alrl_jax.model_card import read_record
 
 DETECTORS = {
@@ -44,6 +45,68 @@ def describe_training(directory: str) -> dict[str, Any]:
     """Seed and steps of the run that made a model; None where nobody noted them."""
     source = read_record(directory)["source"] or {}
     return {name: source.get(name) for name in ("seed", "steps")}
+
+
+def describe_trained(
+    directory: str, model: Any, judge_directory: str, judge: Any
+) -> dict[str, Any]:
+    """Which model it is, the run that made it, and whether that run knew the judge."""
+    return {
+        "model": describe_model(directory, model),
+        "training": describe_training(directory),
+        "judge_seen_in_training": seen_in_training(judge_directory, judge, directory, model),
+    }
+
+
+def open_swapper(directory: str) -> Any:
+    """The swapper in a directory.
+
+    Raises:
+        UserError: nothing there, or a model of another kind.
+    """
+    remedy = "take embedded/swapper_64 or train the task swap"
+    return load_kind(directory, "swapper", remedy=remedy)
+
+
+def named_directories(entries: Sequence[str]) -> dict[str, str]:
+    """Directories by name, of what a user wrote as ``NAME=DIR``.
+
+    Raises:
+        UserError: an entry without a name, or two of one.
+    """
+    found: dict[str, str] = {}
+    for entry in entries:
+        name, _, directory = entry.partition("=")
+        if not (name and directory) or name in found:
+            raise UserError(f"got {entry!r}; expected NAME=DIR, every name once; mend it")
+        found[name] = directory
+    return found
+
+
+def check_beside(directory: str, model: Any, beside: Mapping[str, Any]) -> None:
+    """Makes sure that other swappers can be measured with a model.
+
+    Args:
+        directory: of the model.
+        model: a swapper.
+        beside: the others by name.
+
+    Raises:
+        UserError: one has a name that is taken, or another resolution.
+    """
+    wanted = int(model.config["resolution"])
+    for name, other in beside.items():
+        if name in (*REFERENCE_ROWS, *model.selectors):
+            raise UserError(
+                f"got --beside={name}=..., the name of another row; expected one that no reference "
+                "and no selection that is measured has; choose another, or leave that out of "
+                "--selectors"
+            )
+        if (found := int(other.config["resolution"])) != wanted:
+            raise UserError(
+                f"got --beside={name}=... of {found} pixels; expected {wanted}, as {directory} "
+                "has; name another swapper"
+            )
 
 
 def open_judges(protocol: str, directories: Mapping[str, str | None]) -> tuple[Preset, Judges]:

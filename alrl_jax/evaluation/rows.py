@@ -1,6 +1,6 @@
 """The rows of an evaluation: every way to answer "what should the swap look like?"."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import flax.struct
@@ -93,6 +93,11 @@ def rows_of(selectors: tuple[str, ...], with_truth: bool) -> dict[str, Row]:
     return rows | {name: _selector_row(name) for name in selectors}
 
 
+def rows_of_models(models: Mapping[str, Any]) -> dict[str, Row]:
+    """Rows of other swappers, each with the selection it was trained with, by the names given."""
+    return {name: _model_row(model) for name, model in models.items()}
+
+
 def own_row(rows: Iterable[str]) -> str:
     """The row of the selection that the model was trained with: the first that is no reference.
 
@@ -103,3 +108,7 @@ def own_row(rows: Iterable[str]) -> str:
 
 def _selector_row(name: str) -> Row:
     return lambda model, question: swap(model, question, name)
+
+
+def _model_row(other: Any) -> Row:
+    return lambda _, question: swap(other, question)
