@@ -1,6 +1,7 @@
 """Model directories: ``model.json`` and ``weights.safetensors``, all that a trained model is.
 
 A model that shares weights with another can leave them out and name that one as its ``base``.
+Weights stored in 8 bits have their scales beside them, under their name and ``:scale``.
 """
 
 import contextlib
@@ -29,6 +30,10 @@ EMBEDDED = Path(__file__).parent / "embedded"
 
 _DTYPES = {"I32": jnp.int32, "I64": jnp.int64, "U8": jnp.uint8, "BOOL": jnp.bool_}
 """Types of arrays by their names in a file, other than those that are read as float32."""
+
+_SCALE = ":scale"
+_LEAST_IN_8_BITS = 2048
+"""Values of an array below which 8 bits would save next to nothing."""
 
 _META_TYPES = {"kind": str, "config": dict, "conventions": dict, "source": dict, "sha256": str}
 _BASE_FIELDS = {"directory", "sha256", "arrays"}
@@ -65,6 +70,7 @@ def save_model(
     conventions: Mapping[str, Any] | None = None,
     source: Mapping[str, Any] | None = None,
     half: bool = False,
+    int8: bool = False,
     base: str | Path | None = None,
 ) -> None:
     """Writes a model directory, whole or not at all.
@@ -79,6 +85,8 @@ def save_model(
         conventions: what a reader of the weights has to know beyond ``config``.
         source: where the weights come from.
         half: store float32 as float16.
+        int8: store matrices and filters in 8 bits, each output (last axis) with a scale of its own,
+            and all else as with ``half``.
         base: model directory whose arrays are left out here where they are equal. It has to be
             found under this name whenever the model is read.
 
@@ -93,7 +101,7 @@ def save_model(
     known, shared = {}, {}
     if base is not None:
         known, shared = _shared_with(base, flat)
-    arrays = _flat_arrays({n: x for n, x in flat.items() if n not in shared}, half)
+    arrays = _flat_arrays({n: x for n, x in flat.items() if n not in shared}, half, int8)
     meta = {
         "kind": kind,
         "config": dict(config),
@@ -144,7 +152,12 @@ def read_model(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
         # From the file, not from its bytes: the weights may be most of what fits into memory.
         flat = safetensors.numpy.load_file(weights)
     single = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in flat.items()}
-    return meta, traverse_util.unflatten_dict(_with_base(meta, single, read_model), sep="/")
+    whole = {
+        k: v * single[k + _SCALE] if k + _SCALE in single else v
+        for k, v in single.items()
+        if not k.endswith(_SCALE)
+    }
+    return meta, traverse_util.unflatten_dict(_with_base(meta, whole, read_model), sep="/")
 
 
 def read_meta(directory: str | Path) -> dict[str, Any]:
@@ -204,6 +217,7 @@ def read_shapes(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
     flat = {
         name: jax.ShapeDtypeStruct(tuple(row["shape"]), _DTYPES.get(row["dtype"], jnp.float32))
         for name, row in header.items()
+        if not name.endswith(_SCALE)
     }
     return meta, traverse_util.unflatten_dict(_with_base(meta, flat, read_shapes), sep="/")
 
@@ -246,13 +260,19 @@ def _with_base(
     return {**{name: shared[name] for name in base["arrays"]}, **flat}
 
 
-def _flat_arrays(flat: Mapping[str, Any], half: bool) -> dict[str, np.ndarray]:
+def _flat_arrays(flat: Mapping[str, Any], half: bool, int8: bool) -> dict[str, np.ndarray]:
     arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}
-    if not half:
+    if not (half or int8):
         return arrays
     limit = float(np.finfo(np.float16).max)
-    for name, value in arrays.items():
+    for name, value in list(arrays.items()):
         if value.dtype != np.float32:
+            continue
+        if int8 and value.ndim > 1 and value.size >= _LEAST_IN_8_BITS:
+            largest = np.abs(value).max(axis=tuple(range(value.ndim - 1)))
+            scale = np.maximum(largest, np.finfo(np.float32).tiny) / 127
+            arrays[name] = np.rint(value / scale).astype(np.int8)
+            arrays[name + _SCALE] = scale.astype(np.float32)
             continue
         if np.abs(value).max(initial=0) > limit:
             raise UserError(f"got {name} beyond +-{limit:g}; expected float16; store with half=0")

@@ -55,6 +55,23 @@ def test_half_is_stored_small_and_read_as_float32(tmp_path: Path) -> None:
     assert variables["constants"]["count"].dtype == np.int32
 
 
+def test_8_bits_are_stored_with_a_scale_for_every_output(tmp_path: Path) -> None:
+    weight = np.random.default_rng(0).normal(size=(3, 3, 64, 8)).astype(np.float32)
+    weight *= np.array([0, 1e-30, 1e-6, 1, 1, 1e6, 1, 1], np.float32)
+    tree = {"conv": {"kernel": weight, "bias": np.float32(range(8))}, "count": np.int32(7)}
+    save_model(tmp_path / "m", "judge", {}, tree, int8=True)
+    stored = safetensors.numpy.load_file(tmp_path / "m" / WEIGHTS_FILE)
+    assert stored["conv/kernel"].dtype == np.int8 and stored["conv/bias"].dtype == np.float16
+    _, found = read_model(tmp_path / "m")
+    assert jax.tree.structure(found) == jax.tree.structure(tree)
+    assert found["conv"]["kernel"].dtype == np.float32 and found["count"].dtype == np.int32
+    error = np.abs(found["conv"]["kernel"] - weight).max(axis=(0, 1, 2))
+    assert (error <= np.abs(weight).max(axis=(0, 1, 2)) / 253).all()
+    _, shapes = read_shapes(tmp_path / "m")
+    assert jax.tree.map(np.shape, shapes) == jax.tree.map(np.shape, tree)
+    assert shapes["conv"]["kernel"].dtype == jnp.float32
+
+
 def test_what_a_base_holds_is_not_stored_again(tmp_path: Path) -> None:
     save_model(tmp_path / "base", "swapper", {}, VARIABLES, half=True)
     _, shared = read_model(tmp_path / "base")

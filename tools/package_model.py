@@ -27,6 +27,7 @@ def package(
     output: Path,
     command: str,
     half: bool = False,
+    int8: bool = False,
     training_networks: bool = False,
     base: str | None = None,
 ) -> str:
@@ -37,6 +38,7 @@ def package(
         output: model directory to write.
         command: line that started the training; by default what training noted.
         half: store half precision.
+        int8: store matrices and filters in 8 bits.
         training_networks: keep what only training reads.
         base: model directory; what is the same there is left out.
 
@@ -47,7 +49,8 @@ def package(
     dropped = () if training_networks else TRAINING_ONLY
     kept = {name: tree for name, tree in model.variables.items() if name not in dropped}
     source = training_record(workdir, step, command)
-    save_model(output, model.kind, model.config, kept, source=source, half=half, base=base)
+    stored = {"half": half, "int8": int8, "base": base}
+    save_model(output, model.kind, model.config, kept, source=source, **stored)
     figures = workdir / FIGURES_FILE
     if figures.is_file():
         write_text(output / FIGURES_FILE, figures.read_text(encoding="utf-8"))
@@ -59,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
     """Packages the run that the flags name."""
     values = flags.FLAGS
     workdir, output = Path(values.workdir), Path(values.output)
-    kept = (values.half, values.training_networks, values.base)
+    kept = (values.half, values.int8, values.training_networks, values.base)
     print(package(workdir, output, values.command, *kept))
 
 
@@ -69,6 +72,7 @@ def cli() -> None:
     flags.DEFINE_string("output", None, "Model directory to write.")
     flags.DEFINE_string("command", "", "Line that started the training, if it noted none.")
     flags.DEFINE_bool("half", False, "Store half precision.")
+    flags.DEFINE_bool("int8", False, "Store matrices in 8 bits, the rest in half precision.")
     flags.DEFINE_bool("training_networks", False, "Keep what only training reads.")
     flags.DEFINE_string("base", None, "Model directory; leave out what is the same there.")
     flags.mark_flags_as_required(["workdir", "output"])
