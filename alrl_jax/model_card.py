@@ -29,6 +29,8 @@ Record = dict[str, Any]
 def training_record(workdir: Path, step: int, command: str = "") -> Record:
     """How a run was made: what someone needs who wants to make it again.
 
+    Folders of the machine are left out of what it says.
+
     Args:
         workdir: directory of the run.
         step: of the checkpoint in question.
@@ -38,12 +40,12 @@ def training_record(workdir: Path, step: int, command: str = "") -> Record:
     config = read_config(workdir) or {}
     origin = lineage.read_origin(workdir) or _origin_by_config(config)
     return {
-        "command": command or origin.pop("command", ""),
+        "command": _bare(command or origin.pop("command", "")),
         "seed": config.get("seed"),
         "steps": step,
         "images": step * config.get("batch_size", 0),
         **{name: value for name, value in origin.items() if name != "command"},
-        "config": config,
+        "config": _bare(config),
         "last_metrics": lines[-1] if lines else None,
     }
 

@@ -13,6 +13,7 @@ from alrl_jax.evaluation.row_table import front_of
 from tools.compare_rows import read_evaluations, write_table
 
 PAIRS = 50
+TRAINING = {"command": "make it so", "seed": 3, "steps": 7}
 PROTOCOL = {
     "benchmark": "counterfactual",
     "split": "test",
@@ -37,7 +38,7 @@ def evaluation(
         own: {**unknown, **figures, "identity_similarity": psnr / 100},
         "all_target": unknown,
     }
-    protocol = {**PROTOCOL, "training": {"seed": 3, "steps": 7}, **said}
+    protocol = {**PROTOCOL, "training": TRAINING, **said}
     directory.mkdir()
     (directory / "metrics.json").write_text(json.dumps({"protocol": protocol, "rows": rows}))
     if keeps_pairs:
@@ -60,7 +61,7 @@ def test_seeds_are_averaged_and_pairs_compared(tmp_path: Path) -> None:
     rows = told["rows"]
     assert list(rows) == ["target_image", "adaptive", "ftm4", "plain", "mean"]
     adaptive = rows["adaptive"]
-    assert adaptive["seeds"] == 2 and adaptive["training"][0] == {"seed": 3, "steps": 7}
+    assert adaptive["seeds"] == 2 and adaptive["training"][0] == TRAINING
     assert adaptive["face_psnr"] == pytest.approx(21.0)
     assert adaptive["face_psnr_sd"] == pytest.approx(np.sqrt(2.0))
     assert rows["ftm4"]["face_psnr_sd"] is None and adaptive["ssim"] is None
@@ -73,6 +74,8 @@ def test_seeds_are_averaged_and_pairs_compared(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "table.md").read_text() == text
     assert "| `adaptive` | 2 | 21.0 ± 1.41 |" in text and "+0.500 [+0.500, +0.500]" in text
     drawing = (tmp_path / "out" / "trade.svg").read_text()
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert drawing.strip() in page and "+0.500 [+0.500, +0.500]" in page and "make it so" in page
     assert "polyline" in drawing and all(name in drawing for name in ("ftm4", "plain", "mean"))
 
 
@@ -89,6 +92,12 @@ def test_swappers_measured_beside_another_are_rows(tmp_path: Path) -> None:
     trained = [one for one in found if one.row != "target_image"]
     assert [one.row for one in trained] == ["mine", "mixer", "mixer"]
     assert [one.training["seed"] for one in trained] == [3, 4, 3]
+    again = [*[f"mine={directory}"] * 2, other]
+    metrics["protocol"] |= {"model": {"sha256": "x"}}
+    metrics["protocol"]["beside"]["mixer"]["model"] = {"sha256": "y"}
+    file.write_text(json.dumps(metrics))
+    rows = [one.row for one in read_evaluations(again)[0]]
+    assert rows == ["target_image", "mine", "mixer", "mixer"], "a model counts once"
     assert [one.figures["face_psnr"] for one in trained[1:]] == pytest.approx([19.0, 18.0])
 
 

@@ -4,11 +4,11 @@
 
 An evaluation is what ``alrl_jax.evaluate`` wrote. Its rows are the model's own selection, by the
 name of its selector or by the one before the ``=``, and the swappers measured with ``--beside``;
-rows of the same name are seeds of one row.
-References such as ``target_image`` come from the first evaluation. All must have measured the same
-pairs with the same judge. Writes ``table.md``, ``table.json`` and ``trade.svg``, identity against
-pose, with a line through the rows that no other beats in both. Intervals need the ``pairs.npz`` of
-the evaluations.
+rows of the same name are seeds of one row. A model that several evaluations measured counts once,
+as in the first. References such as ``target_image`` come from the first. All must have measured the
+same pairs with the same judge. Writes ``table.md``, ``table.json``, ``trade.svg`` (identity against
+pose, with a line through the rows that no other beats in both) and ``index.html``, which shows all
+of it. Intervals need the ``pairs.npz`` of the evaluations.
 """
 
 import json
@@ -31,6 +31,7 @@ from alrl_jax.evaluation.row_table import (
     compare_rows,
     front_of,
     markdown,
+    report,
     tabulate,
     trade_points,
 )
@@ -51,6 +52,7 @@ def read_evaluations(named: Sequence[str]) -> tuple[list[Evaluated], dict[str, A
     """
     found: list[Evaluated] = []
     shared: dict[str, Any] = {}
+    measured: set[tuple[str, str]] = set()
     for entry in named:
         name, _, path = entry.rpartition("=")
         directory = Path(path).expanduser()
@@ -70,6 +72,10 @@ def read_evaluations(named: Sequence[str]) -> tuple[list[Evaluated], dict[str, A
         trained = {own: metrics["protocol"], **metrics["protocol"].get("beside", {})}
         for row, said in trained.items():
             called = (name or own) if row == own else row
+            if sha256 := said.get("model", {}).get("sha256"):
+                if (called, sha256) in measured:
+                    continue
+                measured.add((called, sha256))
             pairs, training = _read_pairs(directory, row), said.get("training", {})
             found.append(Evaluated(called, rows[row], pairs, training))
     return found, shared
@@ -124,8 +130,12 @@ def write_table(output: Path, found: Sequence[Evaluated], shared: dict[str, Any]
     text = markdown(table, comparisons, own)
     output.mkdir(parents=True, exist_ok=True)
     provenance.write_text(output / "table.md", text)
+    drawn = None
     if any(row[ACROSS] is not None for row in table.values()):
-        provenance.write_text(output / "trade.svg", drawing(table, own) + "\n")
+        drawn = drawing(table, own)
+        provenance.write_text(output / "trade.svg", drawn + "\n")
+    page = report(table, comparisons, own, drawn)
+    provenance.write_text(output / "index.html", page)
     told = {"protocol": shared, "against": own, "rows": table, "comparisons": comparisons}
     provenance.write_json(output / "table.json", told)
     return text

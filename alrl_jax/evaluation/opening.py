@@ -42,9 +42,9 @@ def describe_model(directory: str, model: Any) -> dict[str, Any]:
 
 
 def describe_training(directory: str) -> dict[str, Any]:
-    """Seed and steps of the run that made a model; None where nobody noted them."""
+    """Command, seed and steps of the run that made a model; None where nobody noted them."""
     source = read_record(directory)["source"] or {}
-    return {name: source.get(name) for name in ("seed", "steps")}
+    return {name: source.get(name) for name in ("command", "seed", "steps")}
 
 
 def describe_trained(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from alrl_jax.evaluation import page
 from alrl_jax.evaluation.metric_table import METRICS, Values, compare
 from alrl_jax.evaluation.report_tables import number
 from alrl_jax.evaluation.rows import REFERENCE_ROWS
@@ -33,7 +34,7 @@ class Evaluated:
         row: its name in the table.
         figures: means by metric; None where not measured.
         values: one number a pair by metric; empty where the evaluation kept none.
-        training: seed and steps, as far as they are known.
+        training: command, seed and steps, as far as they are known.
     """
 
     row: str
@@ -107,31 +108,113 @@ def trade_points(table: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[floa
     }
 
 
+Cells = tuple[list[str], list[list[str]]]
+"""Heads of the columns, and the cells of every line."""
+
+
+def row_cells(table: Mapping[str, Mapping[str, Any]]) -> Cells:
+    """The table for people.
+
+    Args:
+        table: what ``tabulate`` gives.
+    """
+    shown = _shown(table)
+    lines = [
+        [name, str(row["seeds"]) if name not in REFERENCE_ROWS else "–"]
+        + [_figure(row[m], row[f"{m}_sd"]) for m in shown]
+        for name, row in table.items()
+    ]
+    return ["row", "seeds", *_heads(shown)], lines
+
+
+def difference_cells(
+    table: Mapping[str, Mapping[str, Any]], comparisons: Mapping[str, Any]
+) -> Cells:
+    """The paired differences for people; no lines where nothing was compared.
+
+    Args:
+        table: what ``tabulate`` gives.
+        comparisons: what ``compare_rows`` gives.
+    """
+    shown = _shown(table)
+    lines = [[name, *(_difference(of.get(m)) for m in shown)] for name, of in comparisons.items()]
+    return ["minus", *_heads(shown)], lines
+
+
+def lead_of_differences(own: str) -> str:
+    """What the second table says, where ``own`` is the row from which the others are taken."""
+    return f"{own} minus each other row over the same pairs, with 95% paired bootstrap intervals:"
+
+
 def markdown(
     table: Mapping[str, Mapping[str, Any]], comparisons: Mapping[str, Any], own: str
 ) -> str:
-    """The table for people, and the paired differences below it.
+    """Both tables as text.
 
     Args:
         table: what ``tabulate`` gives.
         comparisons: what ``compare_rows`` gives.
         own: the row from which the others are taken.
     """
-    shown = [m for m in SHOWN if any(row[m] is not None for row in table.values())]
-    heads = [f"{m} ({METRICS[m].unit})" if METRICS[m].unit else m for m in shown]
-    lines = [
-        [f"`{name}`", str(row["seeds"]) if name not in REFERENCE_ROWS else "–"]
-        + [_figure(row[m], row[f"{m}_sd"]) for m in shown]
-        for name, row in table.items()
-    ]
-    text = _table(["row", "seeds", *heads], lines)
+    text = _table(*row_cells(table))
     if not comparisons:
         return text
-    lines = [
-        [f"`{name}`", *(_difference(of.get(m)) for m in shown)] for name, of in comparisons.items()
+    return f"{text}\n{lead_of_differences(own)}\n\n{_table(*difference_cells(table, comparisons))}"
+
+
+def report(
+    table: Mapping[str, Mapping[str, Any]],
+    comparisons: Mapping[str, Any],
+    own: str,
+    drawing: str | None,
+) -> str:
+    """Both tables, the drawing and the command of every row as one page.
+
+    Args:
+        table: what ``tabulate`` gives.
+        comparisons: what ``compare_rows`` gives.
+        own: the row from which the others are taken.
+        drawing: identity against pose as SVG; None where it was not measured.
+    """
+    commands = [
+        (f"{name}, seed {made.get('seed')}", made.get("command") or "nobody noted it")
+        for name, row in table.items()
+        for made in row["training"]
+        if made
     ]
-    lead = f"`{own}` minus each other row over the same pairs, with 95% paired bootstrap intervals:"
-    return f"{text}\n{lead}\n\n{_table(['minus', *heads], lines)}"
+    sections = [
+        page.section(
+            "Rows",
+            "Means over pairs, and over seeds where there are several, with the standard deviation "
+            "between seeds.",
+            _html_table(*row_cells(table)),
+        ),
+        page.section(
+            "Differences",
+            lead_of_differences(own),
+            _html_table(*difference_cells(table, comparisons)) if comparisons else "",
+        ),
+        page.section(
+            "Identity against pose",
+            "The line joins the rows that no other beats in both.",
+            page.plots([drawing] if drawing else []),
+        ),
+        page.section(
+            "How the rows were trained",
+            "What a row is called, and the command that trained it.",
+            page.definitions(commands) if commands else "",
+        ),
+    ]
+    lead = "Rows that were trained apart and measured on the same pairs by the same judge."
+    return page.page("Face swapping: rows compared", lead, sections, "alrl_jax")
+
+
+def _shown(table: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [m for m in SHOWN if any(row[m] is not None for row in table.values())]
+
+
+def _heads(metrics: Sequence[str]) -> list[str]:
+    return [f"{m} ({METRICS[m].unit})" if METRICS[m].unit else m for m in metrics]
 
 
 def _over_seeds(values: Sequence[Values]) -> Values:
@@ -151,6 +234,11 @@ def _difference(found: Mapping[str, Any] | None) -> str:
     return f"{found['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
+def _html_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = ["".join(f"<td>{page.escape(cell)}</td>" for cell in cells) for cells in lines]
+    return page.table([page.escape(cell) for cell in head], [f"<tr>{row}</tr>" for row in rows])
+
+
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [head, ["---"] * len(head), *lines]
+    rows = [head, ["---"] * len(head), *([f"`{name}`", *cells] for name, *cells in lines)]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in rows)
