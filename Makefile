@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: demo test test-slow lint format install install-dev clean
+.PHONY: demo table test test-slow lint format install install-dev clean
 
 # Both evaluations run the same programs: the second one finds them compiled. On a CPU, two devices
 # train nearly twice as fast as two threads of one.
@@ -15,6 +15,16 @@ demo: $(VENV)/.runtime
 	$(RUN) -m alrl_jax.evaluate --workdir=runs/demo/training --before=runs/demo/before --num_pairs=200 --output=runs/demo
 	$(RUN) -m tools.model_card --model=runs/demo/training --metrics=runs/demo/metrics.json
 	@echo "The report: runs/demo/report/index.html"
+
+# The rows whose weights are shipped, measured here, and the others and other seeds as they were
+# measured when they were trained.
+MEASURED := configs/rows_64
+table: $(VENV)/.runtime
+	$(RUN) -m alrl_jax.evaluate --workdir=embedded/adaptive_64 --selectors= --output=runs/table/shipped \
+	  --beside=best_fixed=embedded/best_fixed_64,ftm4=embedded/ftm4_64,mixer=embedded/mixer_64
+	$(RUN) -m tools.compare_rows --output=runs/table \
+	  --evaluations=runs/table/shipped,$(MEASURED)/seed_0,$(MEASURED)/seed_1,$(MEASURED)/seed_2
+	@echo "The table: runs/table/table.md, runs/table/index.html"
 
 # Two processes: most of a test's time goes into compiling, on one core. Tests of a file share theirs.
 TEST := $(RUN) -m pytest --numprocesses=2 --dist=loadfile

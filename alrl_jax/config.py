@@ -144,7 +144,7 @@ class SwapConfig:
     temperature_start: float = 1.0
     temperature_end: float = 0.3
     gate_budget: float = 0.5
-    feather: int = 1
+    feather: int = 2
     turn_head: bool = False
     disguise: float = 0.0
     impostors: float = 0.0

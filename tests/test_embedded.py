@@ -1,5 +1,9 @@
 """The swapper that the package ships does what the README says, on pairs whose truth is known."""
 
+import json
+from pathlib import Path
+
+import jax
 import numpy as np
 import pytest
 
@@ -7,8 +11,11 @@ import alrl_jax
 from alrl_jax.evaluation.benchmark import Counterfactuals, plan_pairs, render_pairs
 from alrl_jax.evaluation.image_metrics import psnr
 from alrl_jax.loading import AnalyserModel, SwapperModel
+from alrl_jax.provenance import variables_sha256
 
 COUNT = 12
+ROWS = ("adaptive", "best_fixed", "ftm4", "mixer")
+MEASURED = Path(__file__).parent.parent / "configs" / "rows_64" / "seed_0" / "metrics.json"
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +65,19 @@ def test_the_pose_follows_the_face_that_is_asked_for(
 
     assert distance("target", "target") < 0.25 * distance("target", "source")
     assert distance("source", "source") < 0.5 * distance("source", "target")
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_of_the_table_differ_in_heads_and_selection_alone(
+    name: str, model: SwapperModel
+) -> None:
+    row = alrl_jax.load(f"embedded/{name}_64")
+    assert row.selectors[0] == name
+    shared = [
+        (networks["generator"], networks["identity"], networks["encoder"]["params"]["backbone"])
+        for networks in (row.variables, model.variables)
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *shared)
+    protocol = json.loads(MEASURED.read_text())["protocol"]
+    measured = {"adaptive": protocol, **protocol["beside"]}[name]["model"]["sha256"]
+    assert measured == variables_sha256(row.variables), "measured figures are of these weights"

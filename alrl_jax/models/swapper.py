@@ -66,7 +66,8 @@ class Swapper:
         generator: StyleGAN2 generator.
         identity: net whose unit embedding of the source guides the selection.
         pose_space: row of ``POSE_SPACES``.
-        feather: width of the blend's soft edge, in pixels of the images that the encoder sees.
+        feather: width of the blend's soft edge around the face, in pixels of the images that the
+            encoder sees.
         encoder_resolution: side of these images, to which larger ones are pooled; 0 if all that
             the swapper sees.
         mask: what blends: ``learned``, the encoder's region head; ``ellipse``, the same place in

@@ -257,7 +257,8 @@ class SwapTask:
         reconstructed = pooling.pool_images(reconstructed, side)
         truth = pooling.pool_images(whole.target.image, side)
         teachers = self._teachers
-        # Before the blend: outside of its mask no gradient would ever make a face wider.
+        # Before the blend: outside of its mask no gradient would ever make a face wider. Nor does a
+        # face say all of who it is: asked to say it inside the mask alone, it becomes a caricature.
         swap_embedding, swap_factors = teachers.read(frozen, swapped.generated, *WHO_LOSSES)
         person_embedding, person_factors = teachers.person(frozen, batch, embedding)
         factors = teachers.wanted_factors(frozen, source_face.image, truth, asked)
