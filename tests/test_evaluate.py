@@ -92,6 +92,7 @@ def test_every_row_has_every_metric(metrics: dict[str, Any]) -> None:
         "target_image",
         "source_image",
         "truth",
+        "truth_blended",
         "reconstruction",
         "adaptive",
         "mean",
@@ -146,6 +147,8 @@ def test_control_tells_whose_a_swap_is(metrics: dict[str, Any]) -> None:
 def test_bounds_are_where_they_must_be(metrics: dict[str, Any]) -> None:
     rows = metrics["rows"]
     assert rows["truth"]["psnr"] == PSNR_CAP and rows["truth"]["lpips_like"] == 0
+    blended = rows["truth_blended"]
+    assert blended["face_psnr"] == blended["background_psnr"] == PSNR_CAP
     assert rows["target_image"]["background_psnr"] == PSNR_CAP
     assert rows["target_image"]["pose_error_degrees"] == pytest.approx(0, abs=1e-4)
     assert rows["source_image"]["identity_similarity"] == pytest.approx(1, abs=1e-5)

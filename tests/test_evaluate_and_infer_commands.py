@@ -102,7 +102,7 @@ def test_evaluate_writes_metrics_and_report(
     )
     assert evaluate.main(["evaluate"]) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
-    references = {"target_image", "source_image", "truth", "reconstruction"}
+    references = {"target_image", "source_image", "truth", "truth_blended", "reconstruction"}
     assert set(metrics["rows"]) == {*references, "adaptive", "mean", "other"}
     assert metrics["rows"]["other"] == metrics["rows"]["adaptive"], "the same model"
     assert metrics["protocol"]["beside"]["other"]["model"] == metrics["protocol"]["model"]

@@ -17,6 +17,9 @@ from alrl_jax.evaluation.rows import Question, Row, RowImages, own_row
 from alrl_jax.models.identity import feature_distance, unit_length
 from alrl_jax.types import AnyArray
 
+SHOWN_BY_PAIR = ("target_image", "source_image", "truth", "truth_blended")
+"""Rows without pictures of their own in the report."""
+
 
 @dataclasses.dataclass
 class Measurement:
@@ -154,7 +157,7 @@ def measure_counterfactual(
         collector.add("people", "tone", pair.skin_tone, valid)
         for reason, hard in pair.hard.items():
             collector.add("hard", reason, hard, valid)
-        question = Question(pair.source, pair.target, pair.truth)
+        question = Question(pair.source, pair.target, pair.truth, pair.face_region)
         for name, row in rows.items():
             answer = row(model, question)
             values, embedding = measure_row(answer, pair, source_embedding, examiner)
@@ -181,7 +184,7 @@ def keep_row(
             collector.add("gates", "pose", row.gates.pose, valid)
             collector.add("gates", "attributes", row.gates.attributes, valid)
             collector.add("owners", "owners", jnp.asarray(row.gates.owners)[None], 1)
-    if name not in ("target_image", "source_image", "truth"):
+    if name not in SHOWN_BY_PAIR:
         collector.add("pictures", name, row.image, shown)
 
 

@@ -41,6 +41,7 @@ NOTES = {
     "identity": "unit-length identity factors of the judge; cosine; gallery: one other picture of "
     "every source person, in other circumstances; ties count against the row",
     "pose_error_degrees": "L2 over yaw, pitch and roll, mean over pairs",
+    "truth_blended": "the true swap in the face region, the target elsewhere; not feathered",
     "reconstruction": "the true swap encoded and generated again; not blended",
     "lpips_like": "unit-length channels of the judge's feature maps, squared differences summed "
     "over channels, mean over places, sum over maps; no learned weights; not LPIPS",

@@ -47,6 +47,7 @@ REFERENCE_NOTES = {
     "target_image": "untouched target",
     "source_image": "untouched source",
     "truth": "true swap: what the judge errs by",
+    "truth_blended": "true swap in the face region, target elsewhere",
     "reconstruction": "true swap, encoded and generated",
     "self_swap": "target swapped with itself: what the model loses",
 }

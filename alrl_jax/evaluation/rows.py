@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import flax.struct
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from alrl_jax.models.blend import blend
 from alrl_jax.types import AnyArray, SwapGates
 
 
@@ -21,21 +23,12 @@ class RowImages:
 
 @flax.struct.dataclass
 class Question:
-    """The faces a row may look at; ``truth`` is None where nobody knows the true swap."""
+    """The faces a row may look at; nobody knows ``truth`` and ``face_region`` of photographs."""
 
     source: Float[AnyArray, "b h w 3"]
     target: Float[AnyArray, "b h w 3"]
     truth: Float[AnyArray, "b h w 3"] | None = None
-
-    def known_truth(self) -> Float[AnyArray, "b h w 3"]:
-        """The true swap.
-
-        Raises:
-            ValueError: nobody knows it.
-        """
-        if self.truth is None:
-            raise ValueError("this benchmark has no true swaps")
-        return self.truth
+    face_region: Float[AnyArray, "b h w 1"] | None = None
 
 
 Row = Callable[[Any, Question], RowImages]
@@ -53,12 +46,21 @@ def source_image(model: Any, question: Question) -> RowImages:
 
 def truth(model: Any, question: Question) -> RowImages:
     """The true swap: what the judges themselves err by."""
-    return RowImages(question.known_truth())
+    return RowImages(_known(question.truth))
+
+
+def truth_blended(model: Any, question: Question) -> RowImages:
+    """The true swap in the face region, the target elsewhere: the most that changing a face gives.
+
+    Ears, neck and the outline of the head are the source's in the true swap, and not here.
+    """
+    true, region = _known(question.truth), _known(question.face_region)
+    return RowImages(blend(jnp.asarray(true), jnp.asarray(question.target), jnp.asarray(region)))
 
 
 def reconstruction(model: Any, question: Question) -> RowImages:
     """The true swap encoded and generated again, not blended: the most that the codes carry."""
-    return RowImages(model.reconstruct(question.known_truth()))
+    return RowImages(model.reconstruct(_known(question.truth)))
 
 
 def swap(model: Any, question: Question, selector: str | None = None) -> RowImages:
@@ -76,12 +78,13 @@ REFERENCE_ROWS: dict[str, Row] = {
     "target_image": target_image,
     "source_image": source_image,
     "truth": truth,
+    "truth_blended": truth_blended,
     "reconstruction": reconstruction,
     "self_swap": self_swap,
 }
 """Rows that are no swaps of two people."""
 
-NEEDS_TRUTH = ("truth", "reconstruction")
+NEEDS_TRUTH = ("truth", "truth_blended", "reconstruction")
 IN_PLACE_OF_TRUTH = ("self_swap",)
 """The only swap of photographs whose true result is known."""
 
@@ -104,6 +107,12 @@ def own_row(rows: Iterable[str]) -> str:
     ``adaptive`` where there is no such row, as in a protocol that measures no swaps of two people.
     """
     return next((name for name in rows if name not in REFERENCE_ROWS), "adaptive")
+
+
+def _known(value: AnyArray | None) -> AnyArray:
+    if value is None:
+        raise ValueError("this benchmark has no true swaps")
+    return value
 
 
 def _selector_row(name: str) -> Row:
