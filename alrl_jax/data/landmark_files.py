@@ -17,6 +17,7 @@ import csv
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from jaxtyping import Float
 from alrl_jax.errors import UserError
 
 Faces = list[Float[np.ndarray, "n 2"]]
+_BROKEN = (OSError, ValueError, TypeError, EOFError, RecursionError)
 CENTRE = 0.5
 """From coordinates that count centres of pixels to continuous ones."""
 
@@ -47,7 +49,7 @@ def read_landmark_file(path: Path) -> dict[Path, Faces]:
     try:
         named = reader(path)
         return {absolute(path.parent / name): _faces(name, v) for name, v in named.items()}
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, csv.Error) as error:
+    except (*_BROKEN, zipfile.BadZipFile, zlib.error, csv.Error) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"got landmarks {path} ({reason}); expected pictures' names with points of their "
@@ -62,9 +64,9 @@ def absolute(path: Path) -> Path:
 
 def _faces(name: str, values: Any) -> Faces:
     """ValueError for what is no face's points."""
-    if isinstance(values, list) and not values:
-        return []
     array = np.asarray(values, np.float64)
+    if array.size == 0:  # as tools write a picture without a face
+        return []
     if array.ndim == 2:
         array = array[None]
     if array.ndim != 3 or array.shape[-1] != 2:

@@ -24,6 +24,8 @@ FACE_BOX_UP = 0.04
 """How far that crop's centre lies above the box's, as a share of the box's side."""
 CASCADE_SIDE = 480
 """The cascade looks at photos scaled so that their shorter side has this many pixels."""
+CASCADE_LONGEST = 4096
+"""And their longer one at most this many: a strip of a photo would become gigabytes."""
 YUNET_SIDE = 960
 """YuNet, which is made for faces of 10 to 300 px, sees photos of at most this many along a side."""
 YUNET_SCORE = 0.6
@@ -36,6 +38,10 @@ Photo = UInt8[np.ndarray, "h w 3"]
 
 class FaceNotFoundError(ValueError):
     """There is no such face in a photo; the message says why, in a few words."""
+
+
+class DetectorFailedError(FaceNotFoundError):
+    """What looks for faces broke on this photo: nobody knows whether there is one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +222,7 @@ def _for_cascade(photo: Photo) -> tuple[UInt8[np.ndarray, "y x 3"], int, float]:
     The margin lets a face that fills its picture be found: the cascade wants some room round it.
     """
     height, width = photo.shape[:2]
-    scale = CASCADE_SIDE / min(height, width)
+    scale = min(CASCADE_SIDE / min(height, width), CASCADE_LONGEST / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     scaled = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR))
     margin = CASCADE_SIDE // 4
@@ -323,9 +329,10 @@ def place(face: FoundFace, photo: Photo, resolution: int) -> Alignment:
     """
     try:
         alignment = face.alignment(resolution)
-    except LandmarkError as error:
+        fits = _fits(alignment, *photo.shape[:2])
+    except (LandmarkError, np.linalg.LinAlgError) as error:
         raise FaceNotFoundError(str(error)) from error
-    if not _fits(alignment, *photo.shape[:2]):
+    if not fits:
         raise FaceNotFoundError(
             f"landmarks that do not fit its {photo.shape[1]}x{photo.shape[0]} pixels"
         )
@@ -347,8 +354,25 @@ class FaceFinder:
     def __init__(self, name: str, path: Path | None, resolution: int) -> None:
         self.find, self.resolution = open_landmarks(name, path), resolution
 
+    def faces(self, path: Path, photo: Photo) -> list[FoundFace]:
+        """All faces of a photo; see ``Finder``.
+
+        Raises:
+            FaceNotFoundError: none can be looked for in this photo.
+            DetectorFailedError: the detector broke on it.
+        """
+        try:
+            return self.find(path, photo)
+        except (FaceNotFoundError, UserError, MemoryError):
+            raise
+        except Exception as error:  # each library has its own
+            reason = " ".join(str(error).split())[:200]
+            raise DetectorFailedError(
+                f"the detector failed: {type(error).__name__}: {reason}"
+            ) from error
+
     def alignments(self, path: Path, photo: Photo, choice: str) -> list[Alignment]:
-        """Where the chosen faces lie; at least one.
+        """Where the chosen faces lie; at least one. Of ``all``, those that are no faces are left.
 
         Args:
             path: of the photo, by which a file of landmarks knows it.
@@ -358,8 +382,12 @@ class FaceFinder:
         Raises:
             FaceNotFoundError: there is no such face, or its landmarks are no face.
         """
-        try:
-            chosen = choose_faces(self.find(path, photo), choice)
-        except LandmarkError as error:
-            raise FaceNotFoundError(str(error)) from error
-        return [place(face, photo, self.resolution) for face in chosen]
+        places, faults = [], []
+        for face in choose_faces(self.faces(path, photo), choice):
+            try:
+                places.append(place(face, photo, self.resolution))
+            except FaceNotFoundError as error:
+                faults.append(error)
+        if not places:
+            raise faults[0]
+        return places

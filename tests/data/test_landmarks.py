@@ -3,12 +3,14 @@
 import json
 import sys
 import types
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from alrl_jax.data import landmarks
 from alrl_jax.data.alignment import ffhq
 from alrl_jax.data.landmark_files import read_landmark_file
 from alrl_jax.data.landmarks import (
@@ -90,6 +92,7 @@ def test_files_of_every_kind_say_the_same(tmp_path: Path, suffix: str) -> None:
         ("a.json", b'{"x.png": [[1, "y"]]}'),
         ("a.json", b'{"x.png": [[[1, 2]], [[1, 2], [3, 4]]]}'),
         ("a.json", b'{"x.png": {"points": 1}}'),
+        ("a.json", b'{"x.png": ' + b"[" * 200_000),
         ("a.npz", b"PK"),
         ("a.npz", b""),
         ("a.csv", b""),
@@ -104,6 +107,25 @@ def test_broken_files_are_one_line(tmp_path: Path, name: str, content: bytes | N
     with pytest.raises(UserError, match=name) as error:
         read_landmark_file(tmp_path / name)
     assert "\n" not in str(error.value) and "expected" in str(error.value)
+
+
+def test_damaged_archives_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, x=np.arange(2000.0).reshape(1000, 2))
+    with zipfile.ZipFile(path) as archive:
+        start = archive.infolist()[0].header_offset + 60
+    content = bytearray(path.read_bytes())
+    content[start : start + 400] = b"\xff" * 400
+    path.write_bytes(bytes(content))
+    with pytest.raises(UserError, match="a.npz"):
+        read_landmark_file(path)
+
+
+def test_no_points_are_no_face(tmp_path: Path) -> None:
+    write_npz(tmp_path / "a.npz", {"a.png": np.zeros((0, 2)), "b.png": np.zeros((2, 0, 2))})
+    assert list(read_landmark_file(tmp_path / "a.npz").values()) == [[], []]
+    (tmp_path / "a.json").write_text('{"a.png": [[]], "b.png": []}')
+    assert list(read_landmark_file(tmp_path / "a.json").values()) == [[], []]
 
 
 def test_pickles_are_not_opened(tmp_path: Path) -> None:
@@ -215,6 +237,19 @@ def test_yunet_points_are_those_of_the_whole_photo(
     )
     assert first.box[0] < second.box[0], "counted from left to right"
     assert find(tmp_path, photo[:20, :30]) == []
+    strip = np.zeros((16, 65535, 3), np.uint8)
+    strip[..., 0] = 9
+    assert len(find(tmp_path, strip)) == 2, "seen as a strip of 960 px"
+
+
+@pytest.mark.parametrize(
+    ("size", "scaled"),
+    [((600, 800), (480, 640)), ((16, 65535), (1, 4096)), ((65535, 16), (4096, 1))],
+)
+def test_the_cascade_sees_no_giants(size: tuple[int, int], scaled: tuple[int, int]) -> None:
+    padded, margin, scale = landmarks._for_cascade(np.zeros((*size, 3), np.uint8))
+    assert padded.shape == (scaled[0] + 2 * margin, scaled[1] + 2 * margin, 3)
+    assert scale == pytest.approx(max(scaled) / max(size))
 
 
 def test_mediapipe_points_are_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
