@@ -11,7 +11,7 @@ from alrl_jax.data.pair_list import OUTSIDE, list_files
 from alrl_jax.data.picture import Picture, read_picture
 from alrl_jax.errors import UserError
 from alrl_jax.inference.frames import Frame, FrameSwapping, with_facts
-from alrl_jax.inference.job import EARLIER, Job, PairFailed, timed
+from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault, timed
 from alrl_jax.inference.outputs import OutputFolder, ResultsLog
 from alrl_jax.inference.photo_reader import PhotoReader
 
@@ -104,14 +104,17 @@ class FolderSwapping:
         hashes = {"source": job.source.sha256, "target": job.target.sha256}
         sidecar = self.output.finished(self._name(job), hashes)
         matrix = job.target.faces[0].alignment.matrix.tolist()
-        if sidecar is None or sidecar["target"]["photo_to_crop"] != matrix:
+        target = {} if sidecar is None else sidecar.get("target")
+        if sidecar is None or not isinstance(target, dict):
+            return job
+        if target.get("photo_to_crop") != matrix:
             return job
         return job.ended("skipped", EARLIER, facts=self.output.facts(sidecar))
 
     def _write(self, job: Job) -> Job:
         """Writes a frame: swapped, or as it was."""
-        if job.target is None:
-            return job
+        if job.target is None or job.status == "failed":
+            return job.ended(job.status, job.reason)
         seconds = dict(job.seconds)
         job = dataclasses.replace(job, seconds=seconds)
         try:
@@ -121,6 +124,10 @@ class FolderSwapping:
             return job.ended("failed", str(error), facts={})
         except OSError as error:
             return job.ended("failed", f"output: {error.strerror or error}", facts={})
+        except UserError:
+            raise
+        except Exception as error:  # one bad frame must not end the run
+            return job.ended("failed", fault(error), facts={})
 
     def _written(self, job: Job) -> Job:
         assert job.target is not None and job.target.picture is not None

@@ -10,14 +10,20 @@ from alrl_jax import provenance
 from alrl_jax.data.alignment import Alignment, centre_square
 from alrl_jax.data.decode import UnreadableImageError
 from alrl_jax.data.face_photos import FacePhoto, cut_faces
-from alrl_jax.data.landmarks import FaceFinder, FaceNotFoundError, place
+from alrl_jax.data.landmarks import (
+    DetectorFailedError,
+    FaceFinder,
+    FaceNotFoundError,
+    FoundFace,
+    place,
+)
 from alrl_jax.data.one_euro import OneEuro
 from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.data.picture import Picture
 from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import THREADS, Engine
 from alrl_jax.inference.finishing import SwappedPicture, finish
-from alrl_jax.inference.job import Job, PairFailed, measured, timed
+from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
 from alrl_jax.inference.ordered import ordered
 from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.settings import Settings
@@ -25,6 +31,7 @@ from alrl_jax.inference.tracking import SMOOTHING, FaceTrack, Sighting, thumbnai
 
 KEPT = "the frame stays as it is"
 """Ends the reason of a frame without the face."""
+_FRAME = "frame: "
 
 R = TypeVar("R")
 
@@ -51,8 +58,8 @@ class _Placed:
     """A frame with the place of its face.
 
     Attributes:
-        job: of the frame; failed where it could not be read.
-        picture: None where it failed.
+        job: of the frame; failed where it could not be read, or not be looked at.
+        picture: None where it could not be read.
         sha256: of its file.
         alignment: None where the face is not in it.
         reason: why it is not.
@@ -155,18 +162,33 @@ class FrameSwapping:
         """Reads a frame and finds the faces in it."""
         seconds: dict[str, float] = {}
         job = Job(frame.number, self.files(frame.path), seconds=seconds)
+        placed = _Placed(job)
         try:
             with timed(seconds, "read"):
                 picture, sha256 = frame.read()
-                faces, problem = [], None
-                try:
-                    faces = self._finder.find(frame.path, picture.seen) if self._finder else []
-                except FaceNotFoundError as error:
-                    problem = str(error)
-        except (PairFailed, UnreadableImageError, MemoryError) as error:
-            return _Placed(job.ended("failed", f"frame: {error or 'out of memory'}")), None
-        sighting = Sighting(faces, thumbnail(picture.seen), frame.seconds, problem)
-        return _Placed(job, picture, sha256), sighting
+                placed = _Placed(job, picture, sha256)
+                faces, problem = self._faces(frame.path, picture)
+                sighting = Sighting(faces, thumbnail(picture.seen), frame.seconds, problem)
+        except (PairFailed, UnreadableImageError, DetectorFailedError) as error:
+            reason = str(error).removeprefix(_FRAME)
+        except UserError:
+            raise
+        except Exception as error:  # one bad frame must not end the run
+            reason = fault(error)
+        else:
+            return placed, sighting
+        return dataclasses.replace(placed, job=job.ended("failed", _FRAME + reason)), None
+
+    def _faces(self, path: Path, picture: Picture) -> tuple[list[FoundFace], str | None]:
+        """The faces in a frame, or why none can be looked for."""
+        if self._finder is None:
+            return [], None
+        try:
+            return self._finder.faces(path, picture.seen), None
+        except DetectorFailedError:
+            raise
+        except FaceNotFoundError as error:
+            return [], str(error)
 
     def _place(self, track: FaceTrack, placed: _Placed, sighting: Sighting | None) -> _Placed:
         """Where the followed face lies; called frame by frame, in order."""
@@ -180,6 +202,9 @@ class FrameSwapping:
             alignment = place(track.follow(sighting), picture.seen, self._resolution)
         except FaceNotFoundError as error:
             return dataclasses.replace(placed, reason=f"{error}; {KEPT}")
+        except Exception as error:  # one bad frame must not end the run
+            job = placed.job.ended("failed", _FRAME + fault(error))
+            return dataclasses.replace(placed, job=job)
         return dataclasses.replace(placed, alignment=alignment)
 
     def _cut(self, placed: _Placed) -> Job:
@@ -187,11 +212,16 @@ class FrameSwapping:
         job, picture = placed.job, placed.picture
         if picture is None:
             return job
+        target: FacePhoto = cut_faces(picture, [], placed.sha256)
+        if job.status:
+            return dataclasses.replace(job, target=target)
         if placed.alignment is None:
-            target = cut_faces(picture, [], placed.sha256)
             return dataclasses.replace(job, target=target, status="skipped", reason=placed.reason)
-        target: FacePhoto = cut_faces(picture, [placed.alignment], placed.sha256)
-        return dataclasses.replace(job, source=self.source, target=target)
+        try:
+            cut = cut_faces(picture, [placed.alignment], placed.sha256)
+        except Exception as error:  # one bad frame must not end the run
+            return job.ended("failed", _FRAME + fault(error), target=target)
+        return dataclasses.replace(job, source=self.source, target=cut)
 
 
 def with_facts(job: Job) -> Job:

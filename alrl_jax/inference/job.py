@@ -23,6 +23,13 @@ class PairFailed(Exception):
     """This pair cannot be swapped; the message says why."""
 
 
+def fault(error: Exception) -> str:
+    """What is told of an error that nobody expected, in one line."""
+    if isinstance(error, MemoryError):
+        return "too large for this machine's memory"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
 @dataclasses.dataclass(frozen=True)
 class SwappedFace:
     """What the model made of one pair of crops.

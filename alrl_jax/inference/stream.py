@@ -13,10 +13,11 @@ from alrl_jax.data.decode import MIN_SIDE
 from alrl_jax.data.face_photos import FacePhoto, find_faces
 from alrl_jax.data.landmarks import FaceFinder, FaceNotFoundError
 from alrl_jax.data.picture import Picture
+from alrl_jax.errors import UserError
 from alrl_jax.inference.command import load_swapper
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import SwappedPicture, finish
-from alrl_jax.inference.job import Job, PairFailed, measured, timed
+from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
 from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.settings import DEFAULTS, Settings
 
@@ -100,6 +101,10 @@ class _Stream:
                 source, target = self._photo("source", pair[0]), self._photo("target", pair[1])
         except PairFailed as error:
             return job.ended("failed", str(error))
+        except UserError:
+            raise
+        except Exception as error:  # one bad picture must not end the stream
+            return job.ended("failed", fault(error))
         return dataclasses.replace(job, source=source, target=target)
 
     def _photo(self, name: str, photo: Any) -> FacePhoto:
@@ -126,9 +131,14 @@ class _Stream:
         try:
             with timed(seconds, "write"):
                 picture = finish(job.target, job.swapped, self._settings, self._model_sha256)
+                facts = measured(job.swapped)
         except PairFailed as error:
             return StreamResult(job.number, None, str(error), seconds, {})
-        return StreamResult(job.number, picture, None, seconds, measured(job.swapped))
+        except UserError:
+            raise
+        except Exception as error:  # one bad picture must not end the stream
+            return StreamResult(job.number, None, fault(error), seconds, {})
+        return StreamResult(job.number, picture, None, seconds, facts)
 
 
 def _pixels(name: str, photo: Any) -> UInt8[np.ndarray, "h w 3"]:

@@ -9,9 +9,10 @@ from typing import Any
 from alrl_jax import provenance
 from alrl_jax.data.landmarks import FaceFinder
 from alrl_jax.data.pair_list import PairFiles
+from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import finish
-from alrl_jax.inference.job import EARLIER, Job, PairFailed, measured, timed
+from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault, measured, timed
 from alrl_jax.inference.manifest import Manifest
 from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog, output_name
 from alrl_jax.inference.photo_reader import PhotoReader
@@ -87,6 +88,10 @@ class Swapping:
                 return self._read(job, files)
         except PairFailed as error:
             return job.ended("failed", str(error))
+        except UserError:
+            raise
+        except Exception as error:  # one bad picture must not end the run
+            return job.ended("failed", fault(error))
 
     def _read(self, job: Job, files: PairFiles) -> Job:
         hashes = {name: self._reader.sha256(name, getattr(files, name)) for name in FACES}
@@ -104,18 +109,21 @@ class Swapping:
             return job
         target, seconds = job.target, dict(job.seconds)
         assert target is not None
-        job = dataclasses.replace(job, seconds=seconds, facts=measured(job.swapped))
+        job = dataclasses.replace(job, seconds=seconds)
         try:
             with timed(seconds, "write"):
+                job = dataclasses.replace(job, facts=measured(job.swapped))
                 picture = finish(target, job.swapped, self.settings, self.model_sha256)
                 sidecar = self.output.write(self._name(job), job, picture)
         except PairFailed as error:
             return job.ended("failed", str(error), facts={})
-        except MemoryError:
-            return job.ended("failed", "too large for this machine's memory", facts={})
         except OSError as error:
             reason = f"output: {error.strerror or error}"
             return job.ended("failed", reason, facts={})
+        except UserError:
+            raise
+        except Exception as error:  # one bad picture must not end the run
+            return job.ended("failed", fault(error), facts={})
         return job.ended("done", sidecar=sidecar)
 
     def _name(self, job: Job) -> str:

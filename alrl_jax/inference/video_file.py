@@ -13,7 +13,7 @@ from alrl_jax import provenance
 from alrl_jax.data.picture import Picture
 from alrl_jax.errors import UserError
 from alrl_jax.inference.frames import Frame, FrameSwapping, with_facts
-from alrl_jax.inference.job import EARLIER, Job, PairFailed
+from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault
 from alrl_jax.inference.outputs import OutputFolder, ResultsLog
 from alrl_jax.inference.video import VideoCopy, comment_of, output_suffix
 
@@ -105,12 +105,16 @@ class VideoSwapping:
         if job.status:
             return job.ended(job.status, job.reason), pixels
         try:
-            drawn = self._swapping.swapped_picture(job)
+            drawn, told = self._swapping.swapped_picture(job), with_facts(job)
         except PairFailed as error:
             return job.ended("failed", str(error)), pixels
+        except UserError:
+            raise
+        except Exception as error:  # one bad frame must not end the film
+            return job.ended("failed", fault(error)), pixels
         if job.number == 0 or self._watermark is None:
             self._watermark = dict(drawn.watermark)
-        return with_facts(job).ended("done"), drawn.pixels
+        return told.ended("done"), drawn.pixels
 
     def _sidecar(
         self, hashes: dict[str, str], sha256: str, told: dict[str, Any], time: str

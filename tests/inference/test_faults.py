@@ -1,0 +1,144 @@
+"""One bad picture fails by itself: whatever breaks on it, the others go on."""
+
+import json
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from absl import flags
+
+from alrl_jax import infer
+from alrl_jax.data import landmarks
+from alrl_jax.data.landmarks import FaceFinder, FoundFace, LandmarkSource, of_points
+from alrl_jax.inference import stream, swapping
+from alrl_jax.inference.frames import FrameSwapping
+from alrl_jax.inference.job import fault
+from tests.fakes import FakeSwapper
+from tests.inference.pictures import picture
+from tests.inference.test_frames import run as run_frames
+from tests.inference.test_smoothing import FACE
+
+
+class BrokenLibraryError(Exception):
+    """What no module of ours knows."""
+
+
+def breaking(number: int) -> LandmarkSource:
+    """Finds one face everywhere, but breaks on the file whose name ends in a number."""
+
+    def find(path: Path, photo: np.ndarray) -> list[FoundFace]:
+        if path.stem.endswith(str(number)):
+            raise BrokenLibraryError("two\nlines")
+        return [of_points(FACE * 0.8)]
+
+    return LandmarkSource(lambda path: find, "")
+
+
+def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[dict[str, Any]]]:
+    """Exit status and results of five pictures."""
+    for i in range(5):
+        picture(folder / "targets" / f"t{i}.png", i, (96, 96))
+    values = {
+        "model": "m",
+        "pairs": None,
+        "source": str(picture(folder / "s.png", 7)),
+        "target": str(folder / "targets"),
+        "output": str(folder / "out"),
+        "pairing": "all",
+        "masks": False,
+        "pose_from": "target",
+        "identity_from": "source",
+        "aligned": False,
+        "aligned_source": True,
+        "landmarks_from": "cascade",
+        "landmarks_path": None,
+        "face": "largest",
+        "source_face": "largest",
+        "blend": "feather",
+        "colour_match": False,
+        "feather": 0.0,
+        "detail": 1.0,
+        "mark": True,
+        "batch_size": 2,
+    }
+    monkeypatch.setattr(infer, "load_swapper", lambda directory: FakeSwapper())
+    monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**values))
+    status = infer.main(["infer"])
+    lines = (folder / "out" / "results.jsonl").read_text().splitlines()
+    return status, [json.loads(line) for line in lines]
+
+
+def test_a_detector_that_breaks_fails_its_picture_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(landmarks.LANDMARK_SOURCES, "cascade", breaking(2))
+    status, told = run(tmp_path, monkeypatch)
+    assert status == 3
+    assert [r["status"] for r in told] == ["done", "done", "failed", "done", "done"]
+    reason = "target: the detector failed: BrokenLibraryError: two lines"
+    assert told[2]["reason"].startswith(reason)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), BrokenLibraryError("odd")])
+def test_what_breaks_later_fails_its_picture_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setitem(landmarks.LANDMARK_SOURCES, "cascade", breaking(9))
+    calls = []
+
+    def finish(target: Any, *rest: Any) -> Any:
+        calls.append(target)
+        if len(calls) == 1:
+            raise error
+        return stream.finish(target, *rest)
+
+    monkeypatch.setattr(swapping, "finish", finish)
+    status, told = run(tmp_path, monkeypatch)
+    assert status == 3
+    assert sorted(r["status"] for r in told) == ["done"] * 4 + ["failed"]
+    assert [r["reason"] for r in told if r["reason"]] == [fault(error)]
+
+
+def test_a_stream_goes_on_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "measured", lambda swapped: 1 / 0)
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    settings = infer.Settings(aligned=True)
+    results = list(infer.swap_stream([(pixels, pixels)] * 2, FakeSwapper(), settings))
+    assert [r.reason for r in results] == ["ZeroDivisionError: division by zero"] * 2
+
+
+def test_frames_fail_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(landmarks.LANDMARK_SOURCES, "cascade", breaking(2))
+    for i in range(5):
+        picture(tmp_path / "frames" / f"f{i}.png", i, (96, 96))
+    real = FrameSwapping.swapped_picture
+
+    def swapped_picture(self: FrameSwapping, job: Any) -> Any:
+        if job.number == 3:
+            raise BrokenLibraryError("odd")
+        return real(self, job)
+
+    monkeypatch.setattr(FrameSwapping, "swapped_picture", swapped_picture)
+    given = {"landmarks_from": "cascade", "landmarks_path": None}
+    assert run_frames(tmp_path, monkeypatch, **given) == 3
+    lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
+    told = [json.loads(line) for line in lines]
+    assert [r["status"] for r in told] == ["done", "done", "failed", "failed", "done"]
+    assert told[2]["reason"] == "frame: the detector failed: BrokenLibraryError: two lines"
+    assert told[3]["reason"] == "BrokenLibraryError: odd"
+    outputs = sorted(p.name for p in (tmp_path / "out").glob("*.png"))
+    assert outputs == ["f0.png", "f1.png", "f4.png"]
+
+
+def test_faces_that_are_none_are_left_out_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    good, bad = of_points(FACE * 0.8), of_points(FACE * 0.8 + 1e6)
+    found = [bad, good, bad]
+    source = LandmarkSource(lambda path: lambda photo_path, photo: found, "")
+    monkeypatch.setitem(landmarks.LANDMARK_SOURCES, "cascade", source)
+    finder, photo = FaceFinder("cascade", None, 16), np.zeros((96, 96, 3), np.uint8)
+    assert len(finder.alignments(Path(), photo, "all")) == 1
+    found.remove(good)
+    with pytest.raises(landmarks.FaceNotFoundError, match="do not fit"):
+        finder.alignments(Path(), photo, "all")
