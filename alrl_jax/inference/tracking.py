@@ -1,10 +1,11 @@
 """One face through the frames of a film: which of those found it is, and where it lies, smoothed.
 
 Landmarks are smoothed in units of the face's size, so that parameters mean the same in every film.
-Where the film cuts, or the face is lost or jumps, smoothing begins anew.
+Where the film cuts, time does not rise, or the face is lost or jumps, smoothing begins anew.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -60,6 +61,7 @@ class FaceTrack:
         self._choice = choice
         self._filter = None if smoothing is None else OneEuroFilter(smoothing)
         self._before: Thumbnail | None = None
+        self._seconds = -math.inf
         self._face: FoundFace | None = None
         self._size = 1.0
         self.resets = 0
@@ -70,6 +72,9 @@ class FaceTrack:
         Raises:
             FaceNotFoundError: it is not there.
         """
+        if seen.seconds <= self._seconds:
+            self._lose()
+        self._seconds = seen.seconds
         before, self._before = self._before, seen.thumbnail
         if before is not None and np.abs(before - seen.thumbnail).mean() > CUT_DIFFERENCE:
             self._lose()

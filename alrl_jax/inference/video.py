@@ -1,11 +1,14 @@
 """Video files through PyAV (extra ``video``): frames out and in, all other streams as they are.
 
-Times of frames are kept, whatever their rate; audio and subtitles are copied packet by packet.
-Frames are encoded anew, with 8 bits a channel, upright, in the colour space that they had.
+Times of frames are kept, whatever their rate, where they rise; a frame without a time, or with one
+that is over, follows the one before it by a frame's duration. Audio and subtitles are copied packet
+by packet. Places (GPS) in the container's metadata are left out. Frames are encoded anew, with 8
+bits a channel, upright, in the colour space that they had.
 """
 
 import collections
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,12 +33,46 @@ OTHER = ".mkv"
 CRF = "18"
 """Quality of the encoded frames: hardly to be told from the original."""
 COPIED = ("audio", "subtitle")
+PLACES = ("location", "gps", "iso6709")
+"""Words in the names of metadata that tell where a film was made; those are not copied."""
 _MATRICES = (1, 4, 5, 7, 9)  # that swscale knows
 _ITU601 = 5
 _FULL, _NARROW = 2, 1
 _HIGH_DYNAMIC_RANGE = (16, 18)  # transfer functions: PQ and HLG
 
 Pixels = UInt8[np.ndarray, "h w 3"]
+
+
+@dataclasses.dataclass
+class _Clock:
+    """Times of a stream that rise, from times that may not.
+
+    Attributes:
+        second: units of time in a second.
+        least: units by which a time rises that did not; 0 lets times be equal.
+        last: the last time that was given.
+        shift: added to times: more since every fall by a second or more, as where files are joined.
+    """
+
+    second: float
+    least: int
+    last: int | None = None
+    shift: int = 0
+
+    def at(self, time: int, duration: int) -> int:
+        """The time itself where it rises; else one that does.
+
+        Args:
+            time: of a frame or packet.
+            duration: of the one before it.
+        """
+        now = time + self.shift
+        if self.last is not None and now < self.last + min(1, self.least):
+            if self.last - now >= self.second:
+                self.shift = self.last + duration - time
+            now = max(time + self.shift, self.last + self.least)
+        self.last = now
+        return now
 
 
 def output_suffix(path: Path) -> str:
@@ -71,12 +108,16 @@ class VideoCopy:
         with self._told("an output that can be written"):
             self._output = self._av.open(str(output), "w", format=container)
         for key, value in self._input.metadata.items():
-            self._output.metadata[key] = value
+            if not any(word in key.lower() for word in PLACES):
+                self._output.metadata[key] = value
         old = self._input.metadata.get("comment", "")
         self._output.metadata["comment"] = f"{comment}\n{old}" if old else comment
         self._encoder: Any = None
         self._copies: dict[int, Any] = {}
         self._held: collections.deque[Any] = collections.deque()
+        self._step = max(1, round(1 / (self.rate * self._stream.time_base)))
+        self._clock = _Clock(float(1 / self._stream.time_base), self._step)
+        self._clocks: dict[int, _Clock] = {}
         self._times: collections.deque[tuple[int, Any, Any]] = collections.deque()
         self.left_out: list[str] = []
 
@@ -90,9 +131,8 @@ class VideoCopy:
         trace: TracebackType | None,
     ) -> None:
         self._input.close()
-        if kind is not None:
-            with contextlib.suppress(self._av.FFmpegError):
-                self._output.close()
+        with contextlib.suppress(self._av.FFmpegError):
+            self._output.close()
 
     def frames(self) -> Iterator[tuple[float, Pixels]]:
         """Time in s and upright pixels of every frame, in the order in which they are shown.
@@ -105,7 +145,7 @@ class VideoCopy:
             for packet in self._input.demux(wanted):
                 if packet.stream is not self._stream:
                     if packet.dts is not None:  # None: the end of the stream
-                        self._held.append(packet)
+                        self._hold(packet)
                     continue
                 for frame in packet.decode():
                     yield self._read(frame)
@@ -120,16 +160,33 @@ class VideoCopy:
         pixels = np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
         if self._encoder is None:
             self._open_streams(frame, pixels)
-        step = float(self._stream.time_base)
-        if frame.pts is None:
-            frame.pts = self._times[-1][0] + 1 if self._times else 0
-        self._times.append((frame.pts, frame.colorspace, frame.color_range))
-        return (frame.pts - (self._stream.start_time or 0)) * step, pixels
+        start, last = self._stream.start_time or 0, self._clock.last
+        following = start if last is None else last + self._step
+        time = following - self._clock.shift if frame.pts is None else frame.pts
+        pts = self._clock.at(time, self._step)
+        self._times.append((pts, frame.colorspace, frame.color_range))
+        return float((pts - start) * self._stream.time_base), pixels
+
+    def _hold(self, packet: Any) -> None:
+        """Keeps a packet of another stream, at a time that rises, until its turn comes."""
+        stream = packet.stream
+        least = 1 if stream.type == "audio" else 0  # two subtitles may begin at once
+        second = float(1 / packet.time_base)
+        clock = self._clocks.setdefault(stream.index, _Clock(second, least))
+        moved = clock.at(packet.dts, packet.duration or 0) - packet.dts
+        packet.dts += moved
+        if packet.pts is not None:
+            packet.pts += moved
+        self._held.append(packet)
 
     def _open_streams(self, frame: Any, pixels: Pixels) -> None:
         """Adds the streams of the output, once it is known how the frames look."""
         height, width = pixels.shape[:2]
         stream = self._output.add_stream(self._codec, rate=self.rate)
+        shape = self._stream.sample_aspect_ratio
+        if shape:
+            turned = round(frame.rotation / 90) % 2
+            stream.codec_context.sample_aspect_ratio = 1 / shape if turned else shape
         stream.width, stream.height = width, height
         # Half the colours' resolution needs even sides.
         stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
@@ -143,11 +200,15 @@ class VideoCopy:
         for other in self._input.streams:
             if other is self._stream:
                 continue
-            if other.type in COPIED:
-                with self._told(f"streams that {self._output.format.name} takes"):
+            copied = other.type in COPIED
+            # A plain ValueError: the container does not take such a stream.
+            with contextlib.suppress(ValueError, self._av.FFmpegError):
+                if copied:
                     self._copies[other.index] = self._output.add_stream_from_template(other)
-            else:
-                self.left_out.append(f"{other.type} stream {other.index}")
+            if other.index not in self._copies:
+                codec = getattr(other.codec_context, "name", None)
+                of = f" ({codec}, not for {self._output.format.name})" if copied else ""
+                self.left_out.append(f"{other.type} stream {other.index}{of}")
 
     def write(self, pixels: Pixels) -> None:
         """Writes the next frame, in the order in which they were read.
@@ -185,8 +246,9 @@ class VideoCopy:
         """Copies the packets of other streams up to a time in s."""
         while self._held and float(self._held[0].dts * self._held[0].time_base) <= until:
             packet = self._held.popleft()
-            packet.stream = self._copies[packet.stream.index]
-            self._output.mux(packet)
+            if packet.stream.index in self._copies:
+                packet.stream = self._copies[packet.stream.index]
+                self._output.mux(packet)
 
     @contextmanager
     def _told(self, expected: str) -> Iterator[None]:

@@ -97,6 +97,14 @@ def test_a_cut_a_jump_and_a_gap_begin_anew() -> None:
     assert track.resets == 3
 
 
+def test_a_time_that_does_not_rise_begins_anew() -> None:
+    track = FaceTrack("largest")
+    for at in (0.0, 0.04, 0.04, 0.02, 0.06):
+        found = track.follow(seen(FACE + 3 * at, at=at))
+    assert track.resets == 2
+    assert not np.array_equal(points_of(found), FACE + 0.18)
+
+
 def test_the_same_face_is_followed_among_others() -> None:
     track = FaceTrack("largest", None)
     small, large = FACE + [120, 0], FACE * 1.1
