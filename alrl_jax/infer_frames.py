@@ -4,10 +4,11 @@ python -m alrl_jax.infer_frames --model=DIR --source=PATH --frames=DIR|VIDEO --o
 
 A directory holds numbered pictures, which give PNG files of their names, a JSON file beside each. A
 video file (extra ``video``) gives one of the same name, with its sound and the times of its frames,
-and one JSON file. The face is followed from frame to frame and its landmarks are smoothed over time
-(``--nosmooth``: not); frames without it stay as they are. ``results.jsonl`` has a line a frame. Use
-films of people who agreed; outputs are marked as those of ``alrl_jax.infer``. Exit status: 0 done;
-2 bad usage; 3 finished, some frames failed, or the face was in none.
+and one JSON file (``clip.mp4.json``). The face is followed from frame to frame and its landmarks
+are smoothed over time (``--nosmooth``: not); frames without it stay as they are. ``results.jsonl``
+has a line a frame. Use films of people who agreed; outputs are marked as those of
+``alrl_jax.infer``. Exit status: 0 done; 2 bad usage; 3 finished, but some frames failed (in the
+earlier run, where that finished the film), or the face was in none: no video file is written then.
 """
 
 import collections
@@ -52,14 +53,17 @@ def main(argv: list[str]) -> int:
     )
     total, results = _results(swapping, frames, output, values)
     counts: collections.Counter[str] = collections.Counter()
-    failures, swapped = [], 0
+    failures, swapped, earlier = [], 0, 0
     for result in tqdm(results, "swap", total, unit="image", bar_format=command.BAR):
         counts[result["status"]] += 1
         swapped += result["status"] == "done" or result["reason"] == EARLIER
+        earlier += result.get("frames", {}).get("failed", 0)
         if result["status"] == "failed" and len(failures) < command.TOLD:
             failures.append(f"  frame {result['number']}: {result['reason']}")
     command.tell(counts, failures, output / RESULTS_FILE)
-    return 0 if swapped and not counts["failed"] else command.SOME_FAILED
+    if earlier:
+        print(f"of the film that an earlier run finished, {earlier} frames failed")
+    return 0 if swapped and not counts["failed"] + earlier else command.SOME_FAILED
 
 
 def _results(

@@ -135,7 +135,7 @@ class FolderSwapping:
         if job.status:
             picture = job.target.picture
             path = self.output.directory / name
-            path.with_suffix(".json").unlink(missing_ok=True)  # of an earlier swap
+            self.output.sidecar(name).unlink(missing_ok=True)  # of an earlier swap
             provenance.write_png(path, picture.with_alpha(picture.colour), {}, picture.icc_profile)
             return job.ended(job.status, job.reason)
         job = with_facts(job)

@@ -100,6 +100,7 @@ class FrameSwapping:
         self.model, self.settings, self.source_path = model, settings, source
         self.model_sha256 = provenance.variables_sha256(model.variables)
         self.smoothing = smoothing
+        self._first: int | None = None
         self._resolution = int(model.config["resolution"])
         self._finder = None
         if not settings.aligned:
@@ -140,6 +141,7 @@ class FrameSwapping:
         """
         engine = Engine(self.model, self.settings, batch_size)
         track = FaceTrack(self.settings.face, self.smoothing)
+        self._first = None
         pool = ThreadPoolExecutor(THREADS)
         try:
             seen = ordered(self._look, frames, pool, engine.ahead)
@@ -149,14 +151,19 @@ class FrameSwapping:
             pool.shutdown(cancel_futures=True)
 
     def swapped_picture(self, job: Job) -> SwappedPicture:
-        """The frame with its face swapped; the mark of the first frame alone is read again.
+        """The frame with its face swapped; the mark of the first such frame alone is read again.
 
         Raises:
             PairFailed: the model drew numbers that are not finite.
         """
         assert job.target is not None
-        first = job.number == 0
-        return finish(job.target, job.swapped, self.settings, self.model_sha256, first)
+        first = job.number == self._first
+        try:
+            return finish(job.target, job.swapped, self.settings, self.model_sha256, first)
+        except Exception:
+            if first:  # the next frame that gets a place is the first, then
+                self._first = None
+            raise
 
     def _look(self, frame: Frame) -> tuple[_Placed, Sighting | None]:
         """Reads a frame and finds the faces in it."""
@@ -192,6 +199,12 @@ class FrameSwapping:
 
     def _place(self, track: FaceTrack, placed: _Placed, sighting: Sighting | None) -> _Placed:
         """Where the followed face lies; called frame by frame, in order."""
+        placed = self._placed(track, placed, sighting)
+        if placed.alignment is not None and self._first is None:
+            self._first = placed.job.number
+        return placed
+
+    def _placed(self, track: FaceTrack, placed: _Placed, sighting: Sighting | None) -> _Placed:
         picture = placed.picture
         if picture is None or sighting is None:
             return placed

@@ -67,6 +67,7 @@ class OutputFolder:
         model_sha256: see ``provenance.variables_sha256``.
         settings: recorded beside every output.
         more: further plain values on which outputs depend.
+        films: outputs have suffixes of several kinds, so that sidecars keep them in their names.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class OutputFolder:
         model_sha256: str,
         settings: Settings,
         more: dict[str, Any] | None = None,
+        films: bool = False,
     ) -> None:
         self.directory = directory
+        self._films = films
         self._masks = settings.masks
         self._recipe = {
             "tool": provenance.TOOL,
@@ -90,6 +93,11 @@ class OutputFolder:
         """All that an output depends on: tool, model, settings, and the hashes of its inputs."""
         return self._recipe | {"inputs_sha256": dict(hashes)}
 
+    def sidecar(self, name: str) -> Path:
+        """The JSON file beside an output: ``a.png`` has ``a.json``, a film ``a.mp4.json``."""
+        path = self.directory / name
+        return path.with_name(f"{name}.json") if self._films else path.with_suffix(".json")
+
     def finished(self, name: str, hashes: dict[str, str]) -> dict[str, Any] | None:
         """The sidecar of this very output, where an earlier run left both whole; else None.
 
@@ -99,7 +107,7 @@ class OutputFolder:
         """
         path = self.directory / name
         try:
-            sidecar = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            sidecar = json.loads(self.sidecar(name).read_text(encoding="utf-8"))
             same = all(sidecar[key] == value for key, value in self.recipe(hashes).items())
             same = same and sidecar["output"]["sha256"] == provenance.file_sha256(path)
             if same and self._masks:
@@ -143,7 +151,7 @@ class OutputFolder:
             "time": picture.fields["time"],
         }
         told = provenance.json_text(sidecar).encode()
-        files = {path.with_suffix(".json"): told}
+        files = {self.sidecar(name): told}
         if mask is not None:
             (self.directory / MASKS).mkdir(exist_ok=True)
             files[self.directory / MASKS / name] = mask

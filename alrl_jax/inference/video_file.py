@@ -17,6 +17,8 @@ from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault
 from alrl_jax.inference.outputs import OutputFolder, ResultsLog
 from alrl_jax.inference.video import VideoCopy, comment_of, output_suffix
 
+NONE_SWAPPED = "no face in any frame that could be swapped; no film is written"
+
 
 class VideoSwapping:
     """A run over a video file; see ``FrameSwapping``.
@@ -40,7 +42,8 @@ class VideoSwapping:
             )
         self._swapping, self._path = swapping, path
         sha256 = swapping.model_sha256
-        self.output = OutputFolder(output, model.kind, sha256, settings, swapping.recipe)
+        recipe = swapping.recipe
+        self.output = OutputFolder(output, model.kind, sha256, settings, recipe, films=True)
         self.name = path.stem + output_suffix(path)
         if (output / self.name).resolve() == path.resolve():
             raise UserError(f"got {path} in --output={output}; expected another directory")
@@ -50,7 +53,8 @@ class VideoSwapping:
         """Swaps all frames while somebody asks for the results; the file appears at the end.
 
         A frame without the face, or whose swap fails, stays as it is. A file that an earlier run
-        finished is not made again, and gives one line.
+        finished is not made again, and gives one line, whose ``frames`` counts them by status.
+        Where no frame was swapped there is no file, and a last line says so.
 
         Returns:
             The lines of ``results.jsonl``, one a frame.
@@ -63,14 +67,23 @@ class VideoSwapping:
         hashes = {"source": source, "target": target}
         with ResultsLog(self.output.directory) as log:
             for job in self._jobs(hashes, batch_size):
-                result = self.output.result(job, self.name) | {"output": self.name}
+                result = self._result(job)
                 log.write(result)
                 yield result
 
+    def _result(self, job: Job) -> dict[str, Any]:
+        """The line of a frame, or of the whole film."""
+        result = self.output.result(job, self.name)
+        if job.reason == EARLIER:
+            return result | {"frames": job.facts["frames"]}
+        return result if job.reason == NONE_SWAPPED else result | {"output": self.name}
+
     def _jobs(self, hashes: dict[str, str], batch_size: int) -> Iterator[Job]:
-        if self.output.finished(self.name, hashes) is not None:
-            files = self._swapping.files(self._path)
-            yield Job(0, files, status="skipped", reason=EARLIER)
+        files = self._swapping.files(self._path)
+        sidecar = self.output.finished(self.name, hashes)
+        if sidecar is not None:
+            facts = {"frames": sidecar.get("frames", {})}
+            yield Job(0, files, status="skipped", reason=EARLIER, facts=facts)
             return
         path = self.output.directory / self.name
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -85,10 +98,13 @@ class VideoSwapping:
                     copy.write(pixels)
                     counts[job.status] += 1
                     yield job
+                if counts and not counts["done"]:
+                    yield Job(counts.total(), files, status="failed", reason=NONE_SWAPPED)
+                    return
                 copy.finish()
             told = {"frames": dict(counts), "streams_left_out": copy.left_out}
             sidecar = self._sidecar(hashes, provenance.file_sha256(temporary), told, time)
-            provenance.write_json(path.with_suffix(".json"), sidecar)
+            provenance.write_json(self.output.sidecar(self.name), sidecar)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -112,7 +128,7 @@ class VideoSwapping:
             raise
         except Exception as error:  # one bad frame must not end the film
             return job.ended("failed", fault(error)), pixels
-        if job.number == 0 or self._watermark is None:
+        if self._watermark is None or drawn.watermark["readable"] is not None:
             self._watermark = dict(drawn.watermark)
         return told.ended("done"), drawn.pixels
 

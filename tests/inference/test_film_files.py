@@ -1,5 +1,6 @@
 """Video files as cameras and tools leave them: odd times, streams, shapes and metadata."""
 
+import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,38 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alrl_jax.data.landmarks import LANDMARK_SOURCES, FoundFace, LandmarkSource, of_points
 from alrl_jax.inference.video import VideoCopy, _Clock
+from tests.inference.test_frames import results, run
+from tests.inference.test_smoothing import FACE
 
 av: Any = pytest.importorskip("av")
 SIDE = 64
+GIVEN = {"landmarks_from": "cascade", "landmarks_path": None}
+
+
+def greys(path: Path, frames: int, side: int = SIDE) -> Path:
+    """A film whose frame n has the brightness 10 + 20 n."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = side, side, "yuv420p"
+        for number in range(frames):
+            pixels = np.full((side, side, 3), 10 + 20 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def found_in(monkeypatch: pytest.MonkeyPatch, *numbers: int, broken: int = -1) -> None:
+    """Makes the cascade find a face in these frames of ``greys``, and break on one."""
+
+    def find(path: Path, photo: np.ndarray) -> list[FoundFace]:
+        number = round((float(photo.mean()) - 10) / 20)
+        if number == broken:
+            raise RuntimeError("odd")
+        return [of_points(FACE * photo.shape[0] / 100)] if number in numbers else []
+
+    monkeypatch.setitem(LANDMARK_SOURCES, "cascade", LandmarkSource(lambda path: find, ""))
 
 
 def film(path: Path, frames: int = 6, sound: bool = True, **video: Any) -> Path:
@@ -78,6 +107,42 @@ def test_a_clock_keeps_times_that_rise() -> None:
 def test_streams_that_the_container_does_not_take_are_told(tmp_path: Path) -> None:
     times, left_out = copied(film(tmp_path / "a.mkv", 3), tmp_path / "out.webm")
     assert len(times) == 3 and left_out == ["audio stream 1 (aac, not for webm)"]
+
+
+def test_a_finished_film_ends_as_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found_in(monkeypatch, 0, 2, broken=3)
+    clip = greys(tmp_path / "clip.mp4", 4)
+    given = GIVEN | {"frames": str(clip)}
+    assert run(tmp_path, monkeypatch, **given) == 3
+    told = results(tmp_path)
+    assert [r["status"] for r in told] == ["done", "skipped", "done", "failed"]
+    assert run(tmp_path, monkeypatch, **given) == 3
+    (only,) = results(tmp_path)
+    assert only["frames"] == {"done": 2, "skipped": 1, "failed": 1}
+    assert (tmp_path / "out" / "clip.mp4.json").exists()
+
+
+def test_a_film_without_a_swap_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found_in(monkeypatch)
+    clip = greys(tmp_path / "clip.mp4", 2)
+    for _ in range(2):
+        assert run(tmp_path, monkeypatch, frames=str(clip), **GIVEN) == 3
+        told = results(tmp_path)
+        assert [r["status"] for r in told] == ["skipped", "skipped", "failed"]
+        assert told[-1]["reason"].startswith("no face in any frame") and not told[-1]["output"]
+        assert [p.name for p in (tmp_path / "out").iterdir()] == ["results.jsonl"]
+
+
+def test_the_mark_is_read_in_the_first_swapped_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found_in(monkeypatch, 2, 3)
+    clip = greys(tmp_path / "clip.mp4", 4, side=256)
+    assert run(tmp_path, monkeypatch, frames=str(clip), **GIVEN) == 0
+    sidecar = json.loads((tmp_path / "out" / "clip.mp4.json").read_text())
+    assert sidecar["watermark"]["marked"] and sidecar["watermark"]["readable"] is not None
 
 
 def test_shape_of_pixels_stays_and_places_go(tmp_path: Path) -> None:

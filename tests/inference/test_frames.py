@@ -212,7 +212,7 @@ def test_a_video_keeps_sound_and_times(
         assert difference[20:44, 20:44].mean() > 20
     told = results(tmp_path)
     assert [r["status"] for r in told] == ["done"] * len(TIMES)
-    sidecar = json.loads((tmp_path / "out" / "clip.json").read_text())
+    sidecar = json.loads((tmp_path / "out" / f"{clip.name}.json").read_text())
     assert sidecar["frames"] == {"done": len(TIMES)} and sidecar["streams_left_out"] == []
     output = tmp_path / "out" / clip.name
     assert sidecar["output"]["sha256"] == provenance.file_sha256(output)
@@ -228,7 +228,7 @@ def test_frames_of_a_video_are_marked(tmp_path: Path, monkeypatch: pytest.Monkey
     film(clip, 256, [0])
     assert run(tmp_path, monkeypatch, frames=str(clip), aligned=True, landmarks_path=None) == 0
     _, (frame,), _, _ = contents(tmp_path / "out" / "clip.mp4")
-    sidecar = json.loads((tmp_path / "out" / "clip.json").read_text())
+    sidecar = json.loads((tmp_path / "out" / "clip.mp4.json").read_text())
     found = watermark.detect(frame)
     assert found.payload is not None and sidecar["watermark"]["marked"]
     assert found.payload.as_json() == sidecar["watermark"]["payload"]
