@@ -10,12 +10,19 @@ import zlib
 import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import MAX_TEXT_CHUNK, PngInfo
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOUR_TYPES = {1: 0, 3: 2, 4: 6}
 _UP = b"\x02"
 """The filter that stores the difference to the row above."""
+
+
+def profile_fault(icc_profile: bytes | None) -> str | None:
+    """Why a colour profile is left out, or None where it is written."""
+    if icc_profile is None or len(icc_profile) < MAX_TEXT_CHUNK:
+        return None
+    return f"left out: {len(icc_profile)} bytes; readers of PNG take fewer than {MAX_TEXT_CHUNK}"
 
 
 def encode(
@@ -28,8 +35,10 @@ def encode(
     Args:
         pixels: 1 channel (grey), 3, or 4 with alpha (not premultiplied) as the last.
         info: text chunks.
-        icc_profile: colour profile.
+        icc_profile: colour profile; left out where ``profile_fault`` says so.
     """
+    if profile_fault(icc_profile):
+        icc_profile = None
     if pixels.dtype == np.uint16:
         return _encode_deep(pixels, info, icc_profile)
     file = io.BytesIO()

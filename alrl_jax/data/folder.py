@@ -128,7 +128,12 @@ class FolderSource:
 
 def list_images(directory: Path) -> list[str]:
     """Returns the sorted relative paths, with "/", of all files that are named like images."""
-    return sorted(name for name in walk(directory) if Path(name).suffix.lower() in SUFFIXES)
+    return sorted(name for name in walk(directory) if is_image_name(name))
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is named like an image."""
+    return Path(name).suffix.lower() in SUFFIXES
 
 
 def check_images(

@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 
-from alrl_jax.data.folder import list_images
+from alrl_jax.data.decode import SUFFIXES
+from alrl_jax.data.folder import is_image_name, list_images
+from alrl_jax.data.trees import walk
 from alrl_jax.errors import UserError
 
 COLUMNS = ("source", "target")
@@ -144,19 +147,21 @@ def list_files(
     """The pictures that a flag names, sorted by path, and those of them that must not be read.
 
     Of a directory: all that are named like pictures, in its folders too, but for those in
-    ``output``, which earlier runs made. Links to folders and
+    ``output``, which earlier runs made; a warning counts the other files. Links to folders and
     hidden names are left out; a link to a file outside of the directory is refused, as whoever
     filled the directory need not be who runs this. What a pattern or a flag itself names is read
     wherever it lies.
 
     Raises:
-        UserError: nothing there.
+        UserError: nothing there, or a folder that cannot be read.
     """
     path = Path(named)
     if path.is_dir():
-        files = [path / name for name in list_images(path)]
+        everything = [path / name for name in sorted(walk(path))]
         if output is not None and _inside(output, path):
-            files = [file for file in files if not _inside(file.parent, output)]
+            everything = [file for file in everything if not _inside(file.parent, output)]
+        files = [file for file in everything if is_image_name(file.name)]
+        _tell_left_out(flag, named, [file for file in everything if not is_image_name(file.name)])
         refused = {file: OUTSIDE for file in files if _leads_out(file, path)}
         expected = "pictures in that directory"
     elif glob.has_magic(named) and not path.exists():
@@ -169,6 +174,16 @@ def list_files(
     if not files:
         raise UserError(f"got --{flag}={named}; expected {expected}; check the path")
     return files, refused
+
+
+def _tell_left_out(flag: str, named: str, files: list[Path]) -> None:
+    """Warns of files that are not named like pictures."""
+    if files:
+        suffixes = ", ".join(SUFFIXES)
+        logging.warning(
+            "left out %d files of --%s=%s that are not named like pictures (%s), the first: %s",
+            *(len(files), flag, named, suffixes, files[0]),
+        )
 
 
 def _inside(path: Path, directory: Path) -> bool:

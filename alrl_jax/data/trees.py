@@ -122,7 +122,8 @@ def open_tree(path: Path) -> Tree:
     """Lists a directory or a zip; hidden names and links to directories are left out.
 
     Raises:
-        UserError: it is neither, it cannot be read, or it is a zip that no friend made.
+        UserError: it is neither, it or a folder in it cannot be read, or it is a zip that no
+            friend made.
     """
     if path.is_dir():
         return {name: DirectoryFile(str(path), name) for name in sorted(walk(path))}
@@ -149,13 +150,25 @@ def open_tree(path: Path) -> Tree:
 
 
 def walk(directory: Path) -> Iterator[str]:
-    """Names of all files below a directory, relative and with "/"; hidden ones are left out."""
-    for root, folders, files in os.walk(directory):
+    """Names of all files below a directory, relative and with "/"; hidden ones are left out.
+
+    Raises:
+        UserError: a folder of it cannot be read.
+    """
+    for root, folders, files in os.walk(directory, onerror=_unreadable):
         folders[:] = [folder for folder in folders if not folder.startswith(".")]
         prefix = Path(root).relative_to(directory).as_posix()
         for file in files:
             if not file.startswith("."):
                 yield file if prefix == "." else f"{prefix}/{file}"
+
+
+def _unreadable(error: OSError) -> None:
+    """A folder that is skipped in silence would look like one without files."""
+    raise UserError(
+        f"got the folder {error.filename}, which cannot be read ({error.strerror}); expected "
+        "folders that can; change its permissions, or move it away"
+    ) from error
 
 
 def _too_large(size: int) -> str | None:

@@ -5,6 +5,7 @@ fetched. Everything is taken on demand, so memory does not grow with the number 
 ``Engine.most_under_way`` of them exist at a time, fewer where their pictures are large.
 """
 
+import contextlib
 import dataclasses
 import os
 import time
@@ -16,6 +17,7 @@ import jax
 import numpy as np
 
 from alrl_jax.data.face_photos import Face
+from alrl_jax.errors import UserError
 from alrl_jax.inference.job import Job, SwappedFace
 from alrl_jax.inference.ordered import ordered
 from alrl_jax.inference.settings import FACES, Settings
@@ -53,6 +55,8 @@ class Engine:
         model: a swapper: ``swap`` and ``embed`` take batches of its resolution.
         settings: whose pose and identity.
         batch_size: faces at a time; rounded up to a multiple of the number of devices.
+
+    ``run`` and ``swap`` raise UserError where the device's memory does not suffice for a batch.
     """
 
     def __init__(self, model: Any, settings: Settings, batch_size: int) -> None:
@@ -88,7 +92,7 @@ class Engine:
 
     def swap(self, places: list[tuple[Face, Face]]) -> list[SwappedFace]:
         """The swapped faces of sources and places, in batches of one shape."""
-        return [face for batch in self._dispatch(places) for face in _fetch(*batch)]
+        return [face for batch in self._dispatch(places) for face in self._fetched_faces(*batch)]
 
     def ahead(self) -> int:
         """Jobs of a stage that may be under way just now."""
@@ -131,7 +135,7 @@ class Engine:
 
     def _landed(self, flight: _Flight) -> Iterator[Job]:
         """The jobs of a group with what the device made of them."""
-        faces = [face for batch in flight.batches for face in _fetch(*batch)]
+        faces = [face for batch in flight.batches for face in self._fetched_faces(*batch)]
         now = time.perf_counter()
         each = (now - max(flight.begun, self._fetched)) / max(1, len(faces))
         self._fetched = now
@@ -146,7 +150,26 @@ class Engine:
     def _dispatch(self, places: list[tuple[Face, Face]]) -> list[tuple[int, dict[str, Any]]]:
         """Puts faces on the devices, in batches; does not wait for what comes of them."""
         starts = range(0, len(places), self.batch_size)
-        return [self._dispatch_batch(places[i : i + self.batch_size]) for i in starts]
+        with self._told_of_memory():
+            return [self._dispatch_batch(places[i : i + self.batch_size]) for i in starts]
+
+    def _fetched_faces(self, count: int, batch: dict[str, Any]) -> list[SwappedFace]:
+        """Waits for a batch; that its memory did not suffice may show only now."""
+        with self._told_of_memory():
+            return _fetch(count, batch)
+
+    @contextlib.contextmanager
+    def _told_of_memory(self) -> Iterator[None]:
+        """UserError where the device has too little memory."""
+        try:
+            yield
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise UserError(
+                f"got --batch_size={self.batch_size}, for which the device's memory does not "
+                "suffice; expected a batch that fits; lower --batch_size"
+            ) from error
 
     def _dispatch_batch(self, places: list[tuple[Face, Face]]) -> tuple[int, dict[str, Any]]:
         padded = places + [places[-1]] * (self.batch_size - len(places))

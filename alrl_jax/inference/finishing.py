@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
-from alrl_jax import provenance, watermark
+from alrl_jax import png, provenance, watermark
 from alrl_jax.data.face_photos import FacePhoto, face_shares, paste_faces
 from alrl_jax.inference.job import PairFailed, SwappedFace
 from alrl_jax.inference.settings import Settings
@@ -35,6 +35,11 @@ class SwappedPicture:
     fields: Mapping[str, str]
     watermark: Mapping[str, Any]
     mask: UInt8[np.ndarray, "h w 1"] | None = None
+
+    @property
+    def colour_profile(self) -> str | None:
+        """What the file has of the target's colour profile; None where the target has none."""
+        return None if self.icc_profile is None else png.profile_fault(self.icc_profile) or "kept"
 
     def png(self) -> bytes:
         """The PNG file, with its provenance."""

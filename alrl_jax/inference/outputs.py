@@ -144,6 +144,7 @@ class OutputFolder:
             **{face: self._told(getattr(job.files, face), photos[face]) for face in FACES},
             "output": {"file": name, "sha256": sha256},
             "mask": None if mask is None else {"file": f"{MASKS}/{name}", "sha256": _sha256(mask)},
+            "colour_profile": picture.colour_profile,
             "swapped_share_of_crop": float(np.mean([face.mask for face in job.swapped])),
             **job.facts,
             "digital_source_type": provenance.DIGITAL_SOURCE_TYPE,

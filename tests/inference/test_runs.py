@@ -10,15 +10,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import pytest
+from PIL import Image
 
 from alrl_jax import provenance
-from alrl_jax.data.pair_list import AllPairs, PairFiles, list_pairs
+from alrl_jax.data.pair_list import AllPairs, PairFiles, list_files, list_pairs
 from alrl_jax.errors import UserError
 from alrl_jax.inference import outputs
 from tests.conftest import ROOT
 from tests.fakes import FakeSwapper
-from tests.inference.pictures import pairs_in, picture, swapping
+from tests.inference.pictures import noise, pairs_in, picture, swapping
 
 SLOW_RUN = """
 import sys, time
@@ -178,6 +181,58 @@ def test_directories_and_patterns(tmp_path: Path) -> None:
         list_pairs(None, str(a / "1.png"), str(b), "zip")
     literal = picture(tmp_path / "[1].png", 1)
     assert list_pairs(None, str(literal), str(literal)).pairs[0].source == literal
+
+
+def test_files_of_other_names_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    picture(tmp_path / "in" / "a.png", 0)
+    for name in ("b.pic", "deep/notes.txt", ".hidden"):
+        (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"x")
+    files, _ = list_files("target", str(tmp_path / "in"))
+    assert files == [tmp_path / "in" / "a.png"]
+    assert "left out 2 files of --target=" in caplog.text and "b.pic" in caplog.text
+
+
+def test_folders_that_cannot_be_read_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(tmp_path / "a.png", 0)
+    (tmp_path / "closed").mkdir()
+    scan = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(UserError, match="closed, which cannot be read"):
+        list_files("target", str(tmp_path))
+
+
+def test_a_batch_that_does_not_fit_the_device_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def swap(*args: Any, **kwargs: Any) -> Any:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory on the device")
+
+    model = FakeSwapper()
+    monkeypatch.setattr(model, "swap", swap)
+    with pytest.raises(UserError, match="lower --batch_size"):
+        list(swapping(tmp_path / "out", model).run(pairs_in(tmp_path, 1), 4))
+
+
+def test_a_profile_that_no_png_can_hold_is_left_out(tmp_path: Path) -> None:
+    profile = b"x" * 16 + b"RGB " + np.random.default_rng(0).bytes(2**20)
+    Image.fromarray(noise(1)).save(tmp_path / "t.jpg", icc_profile=profile)
+    pairs = [PairFiles(picture(tmp_path / "s.png", 0), tmp_path / "t.jpg")]
+    (told,) = swapping(tmp_path / "out").run(pairs, 1)
+    path = tmp_path / "out" / told["output"]
+    with Image.open(path) as image:
+        image.load()
+        assert "icc_profile" not in image.info
+    sidecar = json.loads(path.with_suffix(".json").read_text())
+    assert sidecar["colour_profile"].startswith("left out: 1048596 bytes")
 
 
 def test_links_that_lead_out_of_a_directory_are_refused(tmp_path: Path) -> None:
