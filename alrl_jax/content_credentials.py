@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from alrl_jax import provenance
 from alrl_jax.errors import UserError
 
@@ -25,7 +27,7 @@ def sign(
     Args:
         picture: what was made; PNG, JPEG or WebP.
         target: the picture it was made from, recorded as its parent.
-        output: the signed file, of the same format; may be ``picture`` itself.
+        output: the signed file, of the same format.
         certificates: PEM, the signer's certificate first, then those that lead to the root.
         key: PEM, PKCS #8, the private key of the first certificate.
         algorithm: one of ``ALGORITHMS``.
@@ -118,7 +120,13 @@ def _actions(manifest: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _mime_type(path: Path) -> str:
-    kind = mimetypes.guess_type(path.name)[0] or ""
+    """By the file's content; by its name where Pillow does not know such pictures."""
+    try:
+        with Image.open(path) as image:
+            name = "JPEG" if image.format == "MPO" else image.format  # several JPEGs in one file
+        kind = Image.MIME.get(name or "", "")
+    except Exception:  # broken files make decoders raise nearly anything
+        kind = mimetypes.guess_type(path.name)[0] or ""
     if not kind.startswith("image/"):
-        raise UserError(f"got {path}; expected a picture by its name; name it .png, .jpg or .webp")
+        raise UserError(f"got {path}; expected a picture; take a PNG, JPEG or WebP file")
     return kind

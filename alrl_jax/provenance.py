@@ -177,7 +177,7 @@ def remove_leftovers(directory: Path) -> None:
     """Removes the unfinished files of processes of this machine that were killed."""
     for path in directory.glob(".*.*.tmp"):
         process = path.name.removesuffix(".tmp").rpartition(".")[2]
-        if process.isdigit() and not _is_running(int(process)):
+        if process.isdecimal() and not _is_running(int(process)):
             path.unlink(missing_ok=True)
 
 

@@ -164,8 +164,10 @@ def mark(
     and ``readable``: whether the detector finds the mark in the finished picture; None where it is
     not to ``check``. In dense texture it may not find it; the picture then keeps a mark that is too
     faint to tell.
+
+    Raises:
+        UserError: the mark is to be made, and the hash is none or the clock is wrong.
     """
-    payload = payload_code.make_payload(model_sha256, day)
     record: dict[str, Any] = {"marked": False, "reason": None, "payload": None, "psnr": None}
     record["readable"] = False
     if not wanted:
@@ -173,6 +175,7 @@ def mark(
     if min(picture.shape[:2]) < SMALLEST_SIDE:
         reason = f"shorter side under {SMALLEST_SIDE} px; metadata only"
         return picture, {**record, "reason": reason}
+    payload = payload_code.make_payload(model_sha256, day)
     marked = embed(picture, payload)
     record |= {"marked": True, "payload": payload.as_json(), "psnr": psnr(picture, marked)}
     record["readable"] = detect(marked).payload == payload if check else None

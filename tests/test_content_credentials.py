@@ -11,6 +11,7 @@ from PIL import Image
 from alrl_jax import content_credentials, provenance
 from alrl_jax.errors import UserError
 from tests.test_watermark import scene
+from tools import sign_image
 from tools.verify_image import verify
 
 
@@ -102,6 +103,27 @@ def test_credentials_of_the_target_are_kept(files: tuple[Path, Path], tmp_path: 
     found = content_credentials.read(again)
     assert found is not None and found["state"] == "Valid"
     assert found["parents"] == ["first.png"] and found["manifests"] == 2
+
+
+def test_what_a_picture_is_its_content_says(files: tuple[Path, Path], tmp_path: Path) -> None:
+    chain, key = make_chain(tmp_path)
+    target, made = files
+    odd = target.rename(tmp_path / "target.png")  # a JPEG
+    content_credentials.sign(made, odd, tmp_path / "signed.png", chain, key, "es256")
+    found = content_credentials.read((tmp_path / "signed.png").rename(tmp_path / "signed"))
+    assert found is not None and found["state"] == "Valid"
+
+
+def test_outputs_of_signing_are_checked(files: tuple[Path, Path], tmp_path: Path) -> None:
+    target, made = files
+    sign_image.check_output(tmp_path / "signed.png", made, target)
+    for name, message in (
+        ("signed.jpg", "in PNG; expected a suffix"),
+        ("made.png", "which is --picture"),
+        ("target.jpg", "which is --target"),
+    ):
+        with pytest.raises(UserError, match=message):
+            sign_image.check_output(tmp_path / name, made, target)
 
 
 def test_changed_pixels_are_seen(files: tuple[Path, Path], tmp_path: Path) -> None:

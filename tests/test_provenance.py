@@ -91,13 +91,23 @@ def test_packets_of_others_are_read(tmp_path: Path) -> None:
     assert verify(tmp_path / "a.jpg")["metadata"] == expected
 
 
+def test_leftovers_of_odd_names_stay(tmp_path: Path) -> None:
+    (tmp_path / ".a.png.\u00b2.tmp").write_bytes(b"")
+    (tmp_path / ".a.png.999999999.tmp").write_bytes(b"")
+    provenance.remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".a.png.\u00b2.tmp"]
+
+
 def test_command_prints_a_line_a_file(run_cli: RunCli, tmp_path: Path) -> None:
     day = datetime.date(2026, 11, 23)
     marked, record = watermark.mark(scene(256, 256), HASH, day, wanted=True)
     Image.fromarray(marked).save(tmp_path / "a.png")
     Image.fromarray(scene(100, 90)).save(tmp_path / "b.jpg")
-    done = run_cli("tools.verify_image", str(tmp_path / "a.png"), str(tmp_path / "b.jpg"))
-    assert done.returncode == 0
-    one, other = (json.loads(line) for line in done.stdout.splitlines())
+    (tmp_path / "broken.png").write_bytes(b"x")
+    names = ("a.png", "broken.png", "b.jpg")
+    done = run_cli("tools.verify_image", *(str(tmp_path / name) for name in names))
+    assert done.returncode == 2
+    one, broken, other = (json.loads(line) for line in done.stdout.splitlines())
+    assert set(broken) == {"file", "error"} and "broken.png" in broken["file"]
     assert one["marked"] and one["payload"] == record["payload"] and one["metadata"] == {}
     assert not other["marked"] and other["payload"] is None and other["c2pa"] is None

@@ -143,6 +143,14 @@ def test_record_says_what_was_done_and_why_not() -> None:
         assert same is image and not record["marked"] and word in record["reason"]
 
 
+def test_a_wrong_clock_matters_to_marks_alone() -> None:
+    day, picture = datetime.date(2020, 1, 1), scene(256, 256)
+    with pytest.raises(UserError, match="set the clock"):
+        watermark.mark(picture, "0123abcd" * 8, day, wanted=True)
+    assert not watermark.mark(picture, "0123abcd" * 8, day, wanted=False)[1]["marked"]
+    assert not watermark.mark(picture[:99], "0123abcd" * 8, day, wanted=True)[1]["marked"]
+
+
 def test_another_payload_is_another_mark() -> None:
     other = payload_code.make_payload("fedc3210", datetime.date(2026, 11, 25))
     assert watermark.detect(watermark.embed(scene(256, 256), other)).payload == other

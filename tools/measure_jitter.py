@@ -17,6 +17,7 @@ model and the judge would give without any noise.
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from alrl_jax.data.alignment import Alignment, crop_face, ffhq
 from alrl_jax.data.landmarks import of_points
 from alrl_jax.data.one_euro import OneEuro
 from alrl_jax.data.paste import paste_face
+from alrl_jax.errors import UserError
 from alrl_jax.inference.tracking import SMOOTHING, FaceTrack, Sighting
 from alrl_jax.loading import load
 from alrl_jax.provenance import write_json
@@ -178,12 +180,30 @@ def measure(frames: int, noises: list[float], film: Film | None) -> dict[str, An
     return {"frames": frames, "frames_per_second": RATE, "smoothing": settings, "rows": rows}
 
 
+def read_noises(words: list[str]) -> list[float]:
+    """The shares that a flag names.
+
+    Raises:
+        UserError: what is no number from 0 on.
+    """
+    try:
+        noises = [float(word) for word in words]
+        if all(0 <= noise < math.inf for noise in noises):
+            return noises
+    except ValueError:
+        pass
+    raise UserError(
+        f"got --noise={','.join(words)}; expected numbers from 0 on, with commas; mend it"
+    )
+
+
 def main(argv: list[str]) -> int:
     """Measures and prints, and writes the file where one is named."""
     del argv
     values = flags.FLAGS
+    noises = read_noises(values.noise)
     film = Film(load(values.model), load(values.judge), values.frames) if values.model else None
-    found = measure(values.frames, [float(noise) for noise in values.noise], film)
+    found = measure(values.frames, noises, film)
     for name, figures in found["rows"].items():
         print(json.dumps({"row": name, **{k: round(v, 3) for k, v in figures.items()}}))
     if values.output:

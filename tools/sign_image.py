@@ -10,9 +10,36 @@ extra ``c2pa``. What the signed file says: ``python -m tools.verify_image SIGNED
 from pathlib import Path
 
 from absl import flags
+from PIL import Image
 
 from alrl_jax import command_line, content_credentials
 from alrl_jax.errors import UserError
+
+
+def check_output(output: Path, picture: Path, target: Path) -> None:
+    """That the signed file is one of its own, named as what it is.
+
+    Raises:
+        UserError: it would replace an input, or has the suffix of another format.
+    """
+    for name, path in (("picture", picture), ("target", target)):
+        if output.resolve() == path.resolve():
+            raise UserError(
+                f"got --output={output}, which is --{name}; expected another file, as a sidecar's "
+                "hash would no longer fit the signed one; choose another name"
+            )
+    try:
+        with Image.open(picture) as image:
+            kind = "JPEG" if image.format == "MPO" else image.format
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"got --picture={picture} ({error}); expected a picture; check the path"
+        ) from error
+    if Image.registered_extensions().get(output.suffix.lower()) != kind:
+        raise UserError(
+            f"got --output={output} for a picture in {kind}; expected a suffix of that format, as "
+            f"signing does not convert; name it {output.stem}{picture.suffix}"
+        )
 
 
 def main(_: list[str]) -> int:
@@ -23,6 +50,7 @@ def main(_: list[str]) -> int:
     for name in set(names) - {"output"}:
         if not paths[name].is_file():
             raise UserError(f"got --{name}={paths[name]}; expected a file; check the path")
+    check_output(paths["output"], paths["picture"], paths["target"])
     content_credentials.sign(**paths, algorithm=values.algorithm)
     print(paths["output"])
     return 0

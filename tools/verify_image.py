@@ -2,9 +2,9 @@
 
 Prints one JSON object a file: ``marked`` and ``payload``, of the invisible mark; ``metadata``, what
 the file itself says; ``c2pa``, what its Content Credentials say, where there are any and the extra
-``c2pa`` is installed. All of these are hints, not proof: metadata is lost when a picture is encoded
-again, a mark can be removed, and both can be forged. Exit status: 0 all read; 2 a file cannot be
-read.
+``c2pa`` is installed; ``error`` instead of all, where it cannot be read. All of these are hints, not
+proof: metadata is lost when a picture is encoded again, a mark can be removed, and both can be
+forged. Exit status: 0 all read; 2 a file cannot be read.
 """
 
 import json
@@ -50,12 +50,17 @@ def verify(path: Path) -> dict[str, Any]:
 
 
 def main(argv: list[str]) -> int:
-    """Prints one line a file."""
+    """Prints one line a file; 2 where one of them cannot be read."""
     if len(argv) < 2:
         raise UserError("got no file; expected tools.verify_image FILE...; name one")
+    status = 0
     for name in argv[1:]:
-        print(json.dumps(verify(Path(name))))
-    return 0
+        try:
+            told = verify(Path(name))
+        except UserError as error:
+            told, status = {"file": name, "error": str(error)}, 2
+        print(json.dumps(told))
+    return status
 
 
 if __name__ == "__main__":

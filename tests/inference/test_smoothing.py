@@ -7,8 +7,17 @@ import pytest
 
 from alrl_jax.data.landmarks import FaceNotFoundError, FoundFace, of_points
 from alrl_jax.data.one_euro import OneEuro, OneEuroFilter
+from alrl_jax.errors import UserError
 from alrl_jax.inference.tracking import SMOOTHING, FaceTrack, Sighting, overlap, thumbnail
-from tools.measure_jitter import RATE, five_points, followed, noisy, places, steadiness
+from tools.measure_jitter import (
+    RATE,
+    five_points,
+    followed,
+    noisy,
+    places,
+    read_noises,
+    steadiness,
+)
 
 DELAY_LIMIT = 25.0
 """Milliseconds; a frame of a film has 40."""
@@ -124,6 +133,13 @@ def test_boxes_are_smoothed_too() -> None:
     track.follow(Sighting(boxes[:1], GREY, 0.0))
     left, top, right, bottom = track.follow(Sighting(boxes[1:], GREY, 0.04)).box
     assert 10 < left < 12 and 50 < right < 52 and top == 10 and bottom == 50
+
+
+@pytest.mark.parametrize("words", [["abc"], ["0.1", "nan"], ["-1"]])
+def test_noise_is_a_number(words: list[str]) -> None:
+    assert read_noises(["0", "0.01"]) == [0.0, 0.01]
+    with pytest.raises(UserError, match="got --noise="):
+        read_noises(words)
 
 
 def test_thumbnails_tell_scenes_apart() -> None:
