@@ -2,8 +2,8 @@
 
 Prints one JSON object a file: ``marked`` and ``payload``, of the invisible mark; ``metadata``, what
 the file itself says; ``c2pa``, what its Content Credentials say, where there are any and the extra
-``c2pa`` is installed; ``error`` instead of all, where it cannot be read. All of these are hints, not
-proof: metadata is lost when a picture is encoded again, a mark can be removed, and both can be
+``c2pa`` is installed; ``error`` instead of all, where it cannot be read. All of these are hints,
+not proof: metadata is lost when a picture is encoded again, a mark can be removed, and both can be
 forged. Exit status: 0 all read; 2 a file cannot be read.
 """
 
