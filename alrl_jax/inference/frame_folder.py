@@ -12,7 +12,8 @@ from alrl_jax.data.picture import Picture, read_picture
 from alrl_jax.errors import UserError
 from alrl_jax.inference.frames import Frame, FrameSwapping, with_facts
 from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault, timed
-from alrl_jax.inference.outputs import OutputFolder, ResultsLog
+from alrl_jax.inference.manifest import manifest_of
+from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog
 from alrl_jax.inference.photo_reader import PhotoReader
 
 
@@ -84,11 +85,15 @@ class FolderSwapping:
             )
             for i, file in enumerate(files)
         )
-        provenance.remove_leftovers(self.output.directory)
-        with ResultsLog(self.output.directory) as log:
+        directory, masks = self.output.directory, self._swapping.settings.masks
+        provenance.remove_leftovers(directory)
+        provenance.remove_leftovers(directory / MASKS)
+        with ResultsLog(directory) as log, manifest_of(directory, masks) as manifest:
             for job in self._swapping.run(frames, self._look_up, self._write, batch_size):
                 result = self.output.result(job, self._name(job))
                 log.write(result)
+                if manifest is not None and job.sidecar is not None:
+                    manifest.write(result, job.sidecar)
                 yield result
 
     def _read(self, file: NumberedFile) -> tuple[Picture, str]:
@@ -109,7 +114,8 @@ class FolderSwapping:
             return job
         if target.get("photo_to_crop") != matrix:
             return job
-        return job.ended("skipped", EARLIER, facts=self.output.facts(sidecar))
+        facts = self.output.facts(sidecar)
+        return job.ended("skipped", EARLIER, facts=facts, sidecar=sidecar)
 
     def _write(self, job: Job) -> Job:
         """Writes a frame: swapped, or as it was."""
@@ -135,12 +141,13 @@ class FolderSwapping:
         if job.status:
             picture = job.target.picture
             path = self.output.directory / name
-            self.output.sidecar(name).unlink(missing_ok=True)  # of an earlier swap
+            for earlier in (self.output.sidecar(name), self.output.directory / MASKS / name):
+                earlier.unlink(missing_ok=True)  # of an earlier swap
             provenance.write_png(path, picture.with_alpha(picture.colour), {}, picture.icc_profile)
             return job.ended(job.status, job.reason)
         job = with_facts(job)
-        self.output.write(name, job, self._swapping.swapped_picture(job))
-        return job.ended("done")
+        sidecar = self.output.write(name, job, self._swapping.swapped_picture(job))
+        return job.ended("done", sidecar=sidecar)
 
     def _name(self, job: Job) -> str:
         assert job.files is not None

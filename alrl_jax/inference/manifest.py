@@ -1,5 +1,6 @@
 """``manifest.csv`` of a run with masks: what training a detector of swaps needs to know of it."""
 
+import contextlib
 import csv
 import io
 from collections.abc import Mapping
@@ -22,6 +23,13 @@ def provenance_id(sidecar: Mapping[str, Any]) -> str:
     both hashes, so that neither needs a list to be checked.
     """
     return f"{sidecar['model']['sha256']}:{sidecar['output']['sha256']}"
+
+
+def manifest_of(
+    directory: Path, masks: bool
+) -> contextlib.AbstractContextManager["Manifest | None"]:
+    """The manifest of a run in a directory, or of one without masks None; see ``Manifest``."""
+    return Manifest(directory) if masks else contextlib.nullcontext()
 
 
 class Manifest(LineLog):

@@ -13,7 +13,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import finish
 from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault, measured, timed
-from alrl_jax.inference.manifest import Manifest
+from alrl_jax.inference.manifest import manifest_of
 from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog, output_name
 from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.settings import FACES, Settings
@@ -68,9 +68,7 @@ class Swapping:
         provenance.remove_leftovers(self.output.directory / MASKS)
         with contextlib.ExitStack() as files:
             log = files.enter_context(ResultsLog(self.output.directory))
-            manifest = None
-            if self.settings.masks:
-                manifest = files.enter_context(Manifest(self.output.directory))
+            manifest = files.enter_context(manifest_of(self.output.directory, self.settings.masks))
             for job in engine.run(enumerate(pairs), self.prepare, self._finish):
                 result = self.output.result(job, self._name(job))
                 log.write(result)

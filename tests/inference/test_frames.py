@@ -1,5 +1,6 @@
 """Films: directories of frames and video files, faces that come and go, sound and times."""
 
+import csv
 import json
 import types
 from fractions import Fraction
@@ -51,6 +52,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **given: Any) -> int:
         "feather": 0.0,
         "detail": 1.0,
         "mark": True,
+        "masks": False,
         "batch_size": 4,
     }
     monkeypatch.setattr(command, "load_swapper", lambda directory: FakeSwapper())
@@ -119,6 +121,28 @@ def test_a_film_without_the_face_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     assert [r["status"] for r in results(tmp_path)] == ["skipped", "skipped"]
 
 
+def test_masks_of_frames_lie_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faces = frames_in(tmp_path / "frames", [1, 2, 3])
+    faces["frames/clip_2.png"] = []
+    (tmp_path / "faces.json").write_text(json.dumps(faces))
+    for status in ("done", "skipped"):
+        assert run(tmp_path, monkeypatch, masks=True) == 0
+        assert [r["status"] for r in results(tmp_path)] == [status, "skipped", status]
+        with (tmp_path / "out" / "manifest.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        masks = [f"masks/clip_{number}.png" for number in (1, 3)]
+        assert [row["mask"] for row in rows] == masks
+        assert [row["output"] for row in rows] == ["clip_1.png", "clip_3.png"]
+        for name in masks:
+            with Image.open(tmp_path / "out" / name) as mask:
+                assert mask.mode == "L" and mask.size == (96, 96) and mask.getextrema() == (0, 255)
+        assert len(list((tmp_path / "out" / "masks").iterdir())) == 2
+    faces["frames/clip_1.png"] = []
+    (tmp_path / "faces.json").write_text(json.dumps(faces))
+    assert run(tmp_path, monkeypatch, masks=True) == 0
+    assert [p.name for p in (tmp_path / "out" / "masks").iterdir()] == ["clip_3.png"]
+
+
 def test_frames_are_numbered(tmp_path: Path) -> None:
     folder = tmp_path / "f"
     for name in ("b_2.png", "b_10.jpg", "b_1.png", "deep/b_3.png"):
@@ -138,6 +162,7 @@ def test_frames_are_numbered(tmp_path: Path) -> None:
         ({"frames": "none"}, "--frames=none"),
         ({"output": "frames"}, "where the frames lie"),
         ({"face": "all"}, "one face to follow"),
+        ({"frames": "s.png", "masks": True}, "--masks with the video file"),
         ({"source": "none.png"}, "--source=none.png"),
     ],
 )
