@@ -30,7 +30,7 @@ from alrl_jax.inference.job import EARLIER
 from alrl_jax.inference.outputs import RESULTS_FILE, make_output
 from alrl_jax.inference.tracking import SMOOTHING
 from alrl_jax.inference.video import count_frames
-from alrl_jax.inference.video_file import VideoSwapping
+from alrl_jax.inference.video_file import NONE_SWAPPED, VideoSwapping
 
 Results = Iterator[dict[str, Any]]
 
@@ -62,7 +62,8 @@ def main(argv: list[str]) -> int:
         swapped += result["status"] == "done" or result["reason"] == EARLIER
         earlier += result.get("frames", {}).get("failed", 0)
         if result["status"] == "failed" and len(failures) < command.TOLD:
-            failures.append(f"  frame {result['number']}: {result['reason']}")
+            which = "film" if result["reason"] == NONE_SWAPPED else f"frame {result['number']}"
+            failures.append(f"  {which}: {result['reason']}")
     command.tell(counts, failures, output / RESULTS_FILE)
     if earlier:
         print(f"of the film that an earlier run finished, {earlier} frames failed")

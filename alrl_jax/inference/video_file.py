@@ -18,6 +18,7 @@ from alrl_jax.inference.outputs import OutputFolder, ResultsLog
 from alrl_jax.inference.video import VideoCopy, comment_of, output_suffix
 
 NONE_SWAPPED = "no face in any frame that could be swapped; no film is written"
+"""Reason of the last line of a film without any."""
 
 
 class VideoSwapping:

@@ -1,6 +1,7 @@
 """Video files as cameras and tools leave them: odd times, streams, shapes and metadata."""
 
 import json
+import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,18 @@ def test_the_mark_is_read_in_the_first_swapped_frame(
     assert run(tmp_path, monkeypatch, frames=str(clip), **GIVEN) == 0
     sidecar = json.loads((tmp_path / "out" / "clip.mp4.json").read_text())
     assert sidecar["watermark"]["marked"] and sidecar["watermark"]["readable"] is not None
+
+
+def test_shape_of_pixels_turns_with_the_film(tmp_path: Path) -> None:
+    clip = film(tmp_path / "a.mp4", 2, sound=False, shape=Fraction(4, 3))
+    content = clip.read_bytes()
+    matrix = content.index(b"tkhd") + 44
+    turned = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    clip.write_bytes(content[:matrix] + turned + content[matrix + 36 :])
+    copied(clip, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].sample_aspect_ratio == Fraction(3, 4)
+        assert next(container.decode(video=0)).rotation == 0
 
 
 def test_shape_of_pixels_stays_and_places_go(tmp_path: Path) -> None:
