@@ -97,7 +97,9 @@ def fit(
 class StopRequest:
     """Turns SIGTERM and SIGINT into a wish that the loop reads between steps.
 
-    The second signal acts as if this did not exist, so that a hung program can be interrupted.
+    The second SIGINT acts as if this did not exist, so that a hung program can be interrupted.
+    SIGTERM stays a wish however often it comes: schedulers send it twice, and the last save must
+    not die of that; SIGKILL is what ends a hung job.
     """
 
     def __init__(self) -> None:
@@ -126,7 +128,8 @@ class StopRequest:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self._received = True
-        self._restore()
+        if number == signal.SIGINT:
+            signal.signal(number, self._previous[number])
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
@@ -153,6 +156,7 @@ class _Run:
         self.window = MetricWindow()
         self.pace = _Pace(schedule)
         self.compiled: dict[Hashable, Callable[..., Any]] = {}
+        self.saved: int | None = None
         self.state: PyTree = None
         self.frozen: dict[str, PyTree] = {}
         self.preview_batch: PyTree = None
@@ -180,14 +184,13 @@ class _Run:
             self.state = restored.state
             self.batches.set_state(restored.metadata["iterator"])
             self.window.set_state(restored.metadata["window"])
-            first = restored.step
+            first = self.saved = restored.step
         _report_start(self.state, self.frozen, self.mesh, self.schedule, first)
         return first
 
     def train(self, first: int, log: MetricLog, bar: tqdm, stop: StopRequest) -> int:
         """Updates until the end or a stop; saves the last state; returns its step."""
         step = first
-        saved = first if first else None
         self.pace.start(first)
         try:
             while step < self.schedule.num_steps and not stop.wanted(step):
@@ -200,8 +203,7 @@ class _Run:
                     self._sample(step, log)
                 if step % self.schedule.checkpoint_every == 0:
                     self._save(step)
-                    saved = step
-            if saved != step:
+            if self.saved != step:
                 self._save(step)
         except TrainingDiverged as error:
             raise self._explained(error) from error
@@ -253,6 +255,7 @@ class _Run:
         check_finite(self.mesh, self.state, step)
         metadata = {"iterator": self.batches.get_state(), "window": self.window.get_state()}
         self.checkpointer.save(step, self.state, metadata)
+        self.saved = step
 
     def _explained(self, error: TrainingDiverged) -> TrainingDiverged:
         self.checkpointer.wait()

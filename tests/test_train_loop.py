@@ -71,14 +71,18 @@ def test_samples_do_not_disturb_the_data(tmp_path: Path) -> None:
     assert_same_run(tmp_path / "without", tmp_path / "with")
 
 
-def test_what_came_after_the_checkpoint_is_done_again(tmp_path: Path) -> None:
+def test_what_came_after_the_checkpoint_is_done_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """As after a kill: metrics ran ahead of the newest checkpoint."""
     train(tmp_path / "whole", 9, checkpoint_every=4)
     train(tmp_path / "cut", 9, checkpoint_every=4)
     for step in (8, 9):
         (tmp_path / "cut" / "checkpoints" / str(step)).rename(tmp_path / f"cut_{step}")
     assert newest_step(tmp_path / "cut") == 4
+    assert "trained again" not in caplog.text
     train(tmp_path / "cut", 9, checkpoint_every=4)
+    assert "metrics reach step 9, the newest checkpoint is of step 4" in caplog.text
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
@@ -160,16 +164,52 @@ def test_compiles_once_a_phase(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_finishes_the_step_and_saves(tmp_path: Path, number: signal.Signals) -> None:
-    class Signalling(FakeBatches):
-        def __next__(self) -> dict[str, np.ndarray]:
-            if self.position == 4:
-                os.kill(os.getpid(), number)
-            return super().__next__()
-
     before = signal.getsignal(number)
-    assert fit(FakeTask(), Signalling(), tmp_path, schedule(50), seed=0) == 5
+    assert fit(FakeTask(), SignalledAt(4, number), tmp_path, schedule(50), seed=0) == 5
     assert newest_step(tmp_path) == 5
     assert signal.getsignal(number) is before
+    train(tmp_path, 8)
+    train(tmp_path.parent / "whole", 8)
+    assert_same_run(tmp_path, tmp_path.parent / "whole")
+
+
+class SignalledAt(FakeBatches):
+    """Signals come while a batch is read, some at once."""
+
+    def __init__(self, position: int, *numbers: signal.Signals) -> None:
+        super().__init__()
+        self.signalled_at = position
+        self.numbers = numbers
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        if self.position == self.signalled_at:
+            for number in self.numbers:
+                signal.raise_signal(number)
+        return super().__next__()
+
+
+def test_a_second_sigterm_changes_nothing(tmp_path: Path) -> None:
+    batches = SignalledAt(4, signal.SIGTERM, signal.SIGTERM)
+    assert fit(FakeTask(), batches, tmp_path, schedule(50), seed=0) == 5
+    assert newest_step(tmp_path) == 5
+
+
+def test_a_second_sigint_interrupts(tmp_path: Path) -> None:
+    batches = SignalledAt(4, signal.SIGINT, signal.SIGTERM, signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(FakeTask(), batches, tmp_path, schedule(50), seed=0)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_stopped_twice_before_the_first_step(tmp_path: Path) -> None:
+    """The second start has nothing new to save."""
+    for _ in range(2):
+        # Faces for the pictures are read before the first step.
+        batches = SignalledAt(0, signal.SIGTERM)
+        plan = schedule(50, sample_every=50)
+        assert fit(FakeTask(), batches, tmp_path, plan, seed=0) == 0
+        assert newest_step(tmp_path) == 0
     train(tmp_path, 8)
     train(tmp_path.parent / "whole", 8)
     assert_same_run(tmp_path, tmp_path.parent / "whole")
