@@ -29,7 +29,7 @@ from alrl_jax.data.true_swaps import true_swaps
 from alrl_jax.errors import UserError
 from alrl_jax.loop import Batches, Schedule, fit
 from alrl_jax.metrics import TrainingDiverged
-from alrl_jax.model_card import write_card
+from alrl_jax.model_card import CARD_FILE, write_card
 from alrl_jax.processes import CLUSTERS, connect, meeting
 from alrl_jax.sharding import make_mesh
 from alrl_jax.tasks import make_task
@@ -56,6 +56,9 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
     with open_workdir(workdir, config.to_dict(), begun=finished is not None):
         if finished is not None and finished >= config.num_steps:
             logging.info("%s has all %d steps: nothing to do", workdir, finished)
+            # A run that is killed after its last save has not written it yet.
+            if jax.process_index() == 0 and not (workdir / CARD_FILE).exists():
+                write_card(workdir)
             return finished
         task = make_task(config)
         batches = open_batches(config, task.batch_kind)

@@ -58,6 +58,16 @@ def test_finished_run_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
+def test_finished_run_writes_the_card_that_is_missing(tmp_path: Path) -> None:
+    """As after a kill between the last save and the card."""
+    train(config(), tmp_path)
+    card = tmp_path / "MODEL_CARD.md"
+    text = card.read_text()
+    card.unlink()
+    assert train(config(), tmp_path) == 4
+    assert card.read_text() == text
+
+
 def test_longer_schedule_goes_on(tmp_path: Path) -> None:
     train(config(), tmp_path / "parts")
     assert train(config(num_steps=6), tmp_path / "parts") == 6
