@@ -82,6 +82,26 @@ def test_resume_with_another_number_of_processes(make_source: MakeSource) -> Non
     assert_equal(expected, take(alone, 1)[0])
 
 
+def test_resume_with_other_data_is_refused(make_source: MakeSource) -> None:
+    iterator = make_iterator(make_source(np.arange(7) // 2), "faces", 4, 1)
+    next(iterator)
+    state = json.loads(json.dumps(iterator.get_state()))
+    assert state == {"next_index": 1, "records": 7, "people": 4}
+    for identities in (np.arange(8) // 2, np.arange(7) // 3):
+        other = make_iterator(make_source(identities), "faces", 4, 1)
+        told = f"got {len(identities)} faces of .* expected the 7 of 4 .*another --workdir"
+        with pytest.raises(UserError, match=told):
+            other.set_state(state)
+
+
+def test_states_without_sizes_are_those_of_older_checkpoints(make_source: MakeSource) -> None:
+    source = make_source(np.arange(6))
+    expected = take(make_iterator(source, "faces", 4, 1), 4)[3]
+    resumed = make_iterator(source, "faces", 4, 1)
+    resumed.set_state({"next_index": 3})
+    assert_equal(expected, take(resumed, 1)[0])
+
+
 def test_every_epoch_shows_every_image_once(make_source: MakeSource) -> None:
     source = make_source(np.arange(8))
     batches = take(make_iterator(source, "pairs", 4, 3, flip=False), 6)
