@@ -84,6 +84,7 @@ def fit(
         UserError: if the batch does not fit the devices or no checkpoint can be read.
         TrainingDiverged: if something is not finite; no such state is saved.
     """
+    begin = time.perf_counter()
     mesh = sharding.make_mesh() if mesh is None else mesh
     sharding.check_batch_size(schedule.batch_size, mesh)
     with StopRequest() as stop, Checkpointer(workdir, schedule.keep_checkpoints) as checkpointer:
@@ -91,7 +92,7 @@ def fit(
         first = run.start(seed)
         with MetricLog(workdir, first, enabled=jax.process_index() == 0) as log:
             with _progress_bar(first, schedule) as bar:
-                return run.train(first, log, bar, stop)
+                return run.train(first, log, bar, stop, begin)
 
 
 class StopRequest:
@@ -188,13 +189,16 @@ class _Run:
         _report_start(self.state, self.frozen, self.mesh, self.schedule, first)
         return first
 
-    def train(self, first: int, log: MetricLog, bar: tqdm, stop: StopRequest) -> int:
+    def train(self, first: int, log: MetricLog, bar: tqdm, stop: StopRequest, begin: float) -> int:
         """Updates until the end or a stop; saves the last state; returns its step."""
         step = first
         self.pace.start(first)
         try:
             while step < self.schedule.num_steps and not stop.wanted(step):
                 self._update(step)
+                if step == first:
+                    jax.block_until_ready(self.state)
+                    _say(f"first step after {time.perf_counter() - begin:.1f} s")
                 step += 1
                 bar.update(self.schedule.batch_size)
                 if step % self.schedule.log_every == 0:

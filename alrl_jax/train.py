@@ -21,6 +21,7 @@ from ml_collections import config_flags
 
 from alrl_jax import checkpoint, lineage, provenance
 from alrl_jax.command_line import run
+from alrl_jax.compilation_cache import keep_compiled_programs
 from alrl_jax.config import Config
 from alrl_jax.data.origin import data_entry
 from alrl_jax.data.pipeline import make_iterator
@@ -158,6 +159,7 @@ def open_batches(config: Config, kind: str) -> Batches:
 def main(argv: Sequence[str]) -> int:
     """Reads the flags and trains; the exit status is 1 where training diverged."""
     logging.set_verbosity(logging.INFO)
+    keep_compiled_programs()
     values = flags.FLAGS
     config = Config.from_dict(values.config.to_dict())
     by_hand = meeting(values.coordinator_address, values.num_processes, values.process_id)
