@@ -19,7 +19,7 @@ def keep_compiled_programs() -> None:
     Nothing changes where the user chose: a folder by ``$JAX_COMPILATION_CACHE_DIR`` (empty for
     none) or by ``jax.config``. Call it before anything is compiled.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.jax_compilation_cache_dir:
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.values["jax_compilation_cache_dir"]:
         return
     folder = cache_directory() / FOLDER
     try:

@@ -1,3 +1,4 @@
+import itertools
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.loop import fit
 from alrl_jax.metrics import TrainingDiverged, read_metrics
 from tests.damage import after_damage, damage
-from tests.fake_task import FakeBatches, FakeTask, schedule
+from tests.fake_task import BATCH, WIDTH, FakeBatches, FakeTask, schedule
 
 LIMITED = """
 import resource, runpy
@@ -106,10 +107,15 @@ def test_resumes_on_other_devices(tmp_path: Path) -> None:
 def test_a_clock_that_jumps_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """By minutes at every look, and by years from one start to the next.
+
+    Not by more within a run: Orbax gives a save ten minutes, which it reads off this clock.
+    """
     train(tmp_path / "whole", 8)
     now, year = time.time, 365 * 86400.0
     for stop, offset in ((3, year), (5, -year), (8, 0.0)):
-        monkeypatch.setattr(time, "time", lambda offset=offset: now() + offset)
+        jumps = itertools.cycle((offset, offset + 240.0, offset - 240.0))
+        monkeypatch.setattr(time, "time", lambda jumps=jumps: now() + next(jumps))
         train(tmp_path / "parts", stop)
     assert_same_run(tmp_path / "whole", tmp_path / "parts")
     assert newest_step(tmp_path / "parts") == 8
@@ -150,16 +156,55 @@ def test_batch_that_does_not_fit_the_devices(tmp_path: Path) -> None:
         train(tmp_path, 2, mesh=sharding.make_mesh(jax.devices()[:3]))
 
 
-def test_compiles_once_a_phase(tmp_path: Path) -> None:
-    traced = []
+class Counting(FakeTask):
+    """Notes when it is traced, and for how many rows."""
 
-    class Counting(FakeTask):
-        def step(self, state: Any, frozen: Any, batch: Any, phase: bool) -> Any:
-            traced.append(phase)
-            return super().step(state, frozen, batch, phase)
+    def __init__(self) -> None:
+        super().__init__()
+        self.traced: list[tuple[bool, int]] = []
 
-    train(tmp_path, 9, Counting())
-    assert sorted(traced) == [False, True]
+    def step(self, state: Any, frozen: Any, batch: Any, phase: bool) -> Any:
+        self.traced.append((phase, len(batch["y"])))
+        return super().step(state, frozen, batch, phase)
+
+
+def test_compiles_once_a_phase_and_start(tmp_path: Path) -> None:
+    task = Counting()
+    train(tmp_path, 9, task)
+    assert sorted(task.traced) == [(False, BATCH), (True, BATCH)]
+    train(tmp_path, 14, task)
+    assert sorted(task.traced) == 2 * [(False, BATCH)] + 2 * [(True, BATCH)]
+
+
+def fake_shapes(rows: int) -> dict[str, jax.ShapeDtypeStruct]:
+    shape = jax.ShapeDtypeStruct
+    return {"x": shape((rows, WIDTH), np.float32), "y": shape((rows,), np.float32)}
+
+
+@pytest.mark.parametrize("rows", [BATCH, 2 * BATCH])
+def test_compiles_before_the_data_are_opened(tmp_path: Path, rows: int) -> None:
+    """And once more where batches turn out to have other shapes."""
+    task, before = Counting(), []
+
+    def opened() -> FakeBatches:
+        before.extend(task.traced)
+        return FakeBatches()
+
+    fit(task, opened, tmp_path, schedule(6), seed=0, batch_shapes=fake_shapes(rows))
+    assert before == [(True, rows), (False, rows)]
+    assert task.traced[2:] == ([] if rows == BATCH else [(True, BATCH), (False, BATCH)])
+    train(tmp_path.parent / "whole", 6)
+    assert_same_run(tmp_path, tmp_path.parent / "whole")
+
+
+def test_opening_data_can_be_interrupted(tmp_path: Path) -> None:
+    def opened() -> FakeBatches:
+        signal.raise_signal(signal.SIGINT)
+        return FakeBatches()
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(FakeTask(), opened, tmp_path, schedule(6), seed=0)
+    assert newest_step(tmp_path) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

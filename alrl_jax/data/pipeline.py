@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import grain
+import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
 from alrl_jax.data.flip import FlipTables, flip_records, flip_tables
-from alrl_jax.data.records import Source, to_float
+from alrl_jax.data.records import Layout, Source, to_float
 from alrl_jax.data.true_swaps import TrueSwaps
 from alrl_jax.errors import UserError
 from alrl_jax.types import FaceBatch, PairBatch
@@ -269,3 +270,25 @@ def to_batch(records: np.ndarray) -> FaceBatch:
     fields["image"] = to_float(fields["image"])
     fields["parsing"] = fields["parsing"].astype(np.int32)
     return FaceBatch(**fields)
+
+
+def batch_shapes(
+    layout: Layout, kind: str, batch_size: int, truths: bool = False, witnesses: bool = False
+) -> FaceBatch | PairBatch:
+    """What a global batch of ``make_iterator`` will look like, before there are any data.
+
+    Args:
+        layout: of the source.
+        kind: "faces" or "pairs".
+        batch_size: rows of the global batch.
+        truths: whether pairs bring their true swap.
+        witnesses: whether pairs bring a second picture of the source's person.
+
+    Returns:
+        A batch of ``jax.ShapeDtypeStruct`` leaves.
+    """
+    batch: FaceBatch | PairBatch = to_batch(layout.empty(1))
+    if kind == "pairs":
+        truth, witness = (batch.image if wanted else None for wanted in (truths, witnesses))
+        batch = PairBatch(batch, batch, batch.labelled, truth, witness)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype), batch)
