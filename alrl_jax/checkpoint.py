@@ -2,8 +2,9 @@
 
 One directory ``WORKDIR/checkpoints/STEP`` a save. It holds the state as a dictionary of its fields,
 so that a reader can take the averaged networks alone, and in its metadata, as JSON, what is not an
-array (the data iterator, sums of metrics). Orbax writes to a temporary name and renames, so a
-directory with a plain number is complete.
+array (the data iterator, sums of metrics). Orbax writes to a temporary name and renames, so that a
+save that was cut off never has a plain number. A removal that was cut off may: Orbax takes an old
+step apart where it lies. There is a newer one then, and ``restore`` passes over what is not whole.
 """
 
 import contextlib
@@ -58,6 +59,7 @@ class Checkpointer:
         self._keep = keep
         self._pending: ocp.AsyncResponse[bool] | None = None
         self._saving = 0
+        self._failed = False
         self._manager = self._open()
 
     def __enter__(self) -> "Checkpointer":
@@ -112,7 +114,8 @@ class Checkpointer:
         """Reads the newest checkpoint that can be read.
 
         Damaged ones are named in the log and moved to ``workdir/damaged_checkpoints``, so that
-        training can save the same steps again.
+        training can save the same steps again. Several processes take the newest of those that
+        process 0 sees which all of them can read.
 
         Args:
             abstract_state: the state as ``jax.ShapeDtypeStruct`` leaves with shardings.
@@ -122,15 +125,21 @@ class Checkpointer:
 
         Raises:
             UserError: if there are checkpoints but none can be read.
+            MemoryError: or an error of the devices: a state that finds no room is not damaged.
         """
-        steps = self.steps()
+        steps = _agreed_steps(self.steps())
         faults: dict[int, str] = {}
         for step in reversed(steps):
+            restored, fault = None, ""
             try:
                 restored = self._restore(step, abstract_state)
             # Orbax lets errors of files, of its format and of the arrays pass as they are.
             except Exception as error:
-                faults[step] = _reason(error)
+                if _is_lack_of_memory(error):
+                    raise
+                fault = _reason(error)
+            if not _everywhere(restored is not None):
+                faults[step] = fault or "another process cannot read it"
                 logging.warning("checkpoint %d cannot be read: %s", step, faults[step])
                 continue
             self._set_aside(list(faults))
@@ -148,7 +157,9 @@ class Checkpointer:
         try:
             self.wait()
         finally:
-            self._manager.close()
+            # Orbax tells again of a save that failed, in words that would hide ours.
+            with contextlib.suppress(*(Exception,) if self._failed else ()):
+                self._manager.close()
 
     @property
     def _directory(self) -> Path:
@@ -161,6 +172,7 @@ class Checkpointer:
             yield
         # As in ``restore``: errors of files pass as they are, or as what their library makes of it.
         except Exception as error:
+            self._failed = True
             good = newest_step(self._workdir)
             kept = "there is none yet" if good is None else f"checkpoint {good} is good"
             raise UserError(
@@ -245,6 +257,34 @@ def _read_fields(directory: Path, names: tuple[str, ...]) -> dict[str, PyTree]:
     }
     loaded = ocp.load(str(directory), abstract)
     return {name: loaded[name] for name in names}
+
+
+def _agreed_steps(steps: list[int]) -> list[int]:
+    """Those that process 0 sees: a shared disk may show others to others."""
+    if jax.process_count() == 1:
+        return steps
+    count = int(multihost_utils.broadcast_one_to_all(np.int32(len(steps))))
+    if count == 0:
+        return []
+    padded = np.resize(np.array([*steps, -1], np.int32), count)
+    return [int(step) for step in multihost_utils.broadcast_one_to_all(padded)]
+
+
+def _everywhere(done: bool) -> bool:
+    """Whether all processes did it."""
+    if jax.process_count() == 1:
+        return done
+    return bool(np.all(multihost_utils.process_allgather(np.bool_(done))))
+
+
+def _is_lack_of_memory(error: BaseException) -> bool:
+    """Whether an error, or what it came from, says that memory ran out, here or on a device."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MemoryError) or "RESOURCE_EXHAUSTED" in str(cause):
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def _fields(state: PyTree) -> dict[str, PyTree]:

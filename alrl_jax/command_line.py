@@ -4,6 +4,7 @@ Exit status: 0 done; 1 a fault of the program; 2 a mistake of the user's, told i
 interrupted. A program's own ``main`` may return others.
 """
 
+import errno
 import logging
 import sys
 import traceback
@@ -17,6 +18,7 @@ from absl import logging as absl_logging
 from alrl_jax.errors import UserError
 
 _HELP = frozenset({"-h", "-help", "--help", "-?"})
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PACKAGE = Path(__file__).parent
 
 
@@ -36,6 +38,13 @@ def run(main: Callable[[list[str]], int | None], *, positional: bool = False) ->
     except UserError as error:
         _fail(str(error))
     except OSError as error:
+        if error.errno in _NO_ROOM:
+            # What fails within a write knows no file name.
+            where = "" if error.filename is None else f" for {error.filename!r}"
+            _fail(
+                f"got no room on the disk{where} ({error.strerror}); expected a disk on which "
+                "what is made can be written; make room and start again"
+            )
         if error.filename is None:
             raise
         # A path that cannot be read or written was named by the user: no bare traceback for it.
@@ -122,9 +131,15 @@ def _config_problem(error: Exception, config: str) -> str:
 
 
 def _is_ours_or_urgent(record: logging.LogRecord) -> bool:
-    """Keeps what JAX and Orbax tell about every small thing out of the log; warnings stay."""
-    chatty = "/orbax/" in record.pathname or "/jax/" in record.pathname
-    return record.levelno > logging.INFO or not chatty
+    """Keeps what JAX and Orbax tell about every small thing out of the log; warnings stay.
+
+    Each thread of Orbax logs an error with its traceback before it is raised: a failed save would
+    hide the one line that tells of it under a thousand.
+    """
+    orbax = "/orbax/" in record.pathname
+    chatty = orbax or "/jax/" in record.pathname
+    raised = orbax and bool(record.exc_info)
+    return not raised and (record.levelno > logging.INFO or not chatty)
 
 
 def _print_help(main: Callable[[list[str]], int | None]) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from absl import flags
 
 from alrl_jax import command_line, provenance
+from alrl_jax.compilation_cache import keep_compiled_programs
 from alrl_jax.data.landmarks import LANDMARK_SOURCES, FaceFinder
 from alrl_jax.data.pair_list import PairFiles, draw_pairs, read_pairs
 from alrl_jax.errors import UserError
@@ -182,6 +183,7 @@ def main(argv: list[str]) -> int:
     del argv
     values = flags.FLAGS
     check_flags(values)
+    keep_compiled_programs()
     model = opening.open_swapper(values.workdir)
     if values.selectors is not None:
         model.selectors = chosen_selectors(model.selectors, values.selectors)

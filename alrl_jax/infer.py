@@ -20,6 +20,7 @@ from absl import flags
 from tqdm import tqdm
 
 from alrl_jax import command_line
+from alrl_jax.compilation_cache import keep_compiled_programs
 from alrl_jax.data.pair_list import PAIRINGS, list_pairs
 from alrl_jax.inference import command
 from alrl_jax.inference.command import load_swapper
@@ -43,6 +44,7 @@ __all__ = [
 def main(argv: list[str]) -> int:
     """Swaps what the flags say; gives the exit status."""
     del argv
+    keep_compiled_programs()
     values = flags.FLAGS
     output = Path(values.output)
     landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)

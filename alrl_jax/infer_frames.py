@@ -22,6 +22,7 @@ from absl import flags
 from tqdm import tqdm
 
 from alrl_jax import command_line
+from alrl_jax.compilation_cache import keep_compiled_programs
 from alrl_jax.errors import UserError
 from alrl_jax.inference import command
 from alrl_jax.inference.frame_folder import FolderSwapping, numbered_files
@@ -38,6 +39,7 @@ Results = Iterator[dict[str, Any]]
 def main(argv: list[str]) -> int:
     """Swaps what the flags say; gives the exit status."""
     del argv
+    keep_compiled_programs()
     values = flags.FLAGS
     frames, output = Path(values.frames), Path(values.output)
     if not frames.exists():

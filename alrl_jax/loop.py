@@ -5,11 +5,12 @@ the picture, and seeds every draw of the task. Saving always comes before the ne
 so the state, the counter and the data iterator of a checkpoint belong together.
 """
 
+import contextlib
 import dataclasses
 import signal
 import sys
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol, runtime_checkable
@@ -22,12 +23,14 @@ from tqdm import tqdm
 from alrl_jax import sharding
 from alrl_jax.checkpoint import Checkpointer
 from alrl_jax.metrics import MetricLog, MetricWindow, TrainingDiverged
-from alrl_jax.step import check_finite, compile_step, first_state
+from alrl_jax.step import check_finite, compile_step, first_state, memory_held
 from alrl_jax.tasks.task import Trainable
 
 PyTree = Any
 
 PREVIEW_ROWS = 8
+PHASE_CYCLE = 64
+"""Steps among which every phase appears."""
 
 
 @runtime_checkable
@@ -61,21 +64,25 @@ class Schedule:
 
 def fit(
     task: Trainable,
-    batches: Batches,
+    batches: Batches | Callable[[], Batches],
     workdir: Path,
     schedule: Schedule,
     seed: int,
     mesh: jax.sharding.Mesh | None = None,
+    batch_shapes: PyTree = None,
 ) -> int:
     """Trains until the last step or until SIGTERM or SIGINT, from the newest checkpoint on.
 
     Args:
         task: what to train.
-        batches: its data, standing at the first batch.
+        batches: its data, standing at the first batch; or what opens them.
         workdir: existing directory for checkpoints, metrics and samples.
         schedule: see there.
         seed: of the first state; every later draw is the task's.
         mesh: devices; None means all.
+        batch_shapes: a global batch as ``jax.ShapeDtypeStruct`` leaves: updates are compiled
+            before the data are opened, so that one that finds no room is told at once. None where
+            this is not known. A first batch of other shapes is compiled for when it comes.
 
     Returns:
         Finished updates, all of them in a checkpoint.
@@ -84,20 +91,28 @@ def fit(
         UserError: if the batch does not fit the devices or no checkpoint can be read.
         TrainingDiverged: if something is not finite; no such state is saved.
     """
+    begin = time.perf_counter()
     mesh = sharding.make_mesh() if mesh is None else mesh
     sharding.check_batch_size(schedule.batch_size, mesh)
     with StopRequest() as stop, Checkpointer(workdir, schedule.keep_checkpoints) as checkpointer:
-        run = _Run(task, batches, schedule, mesh, checkpointer)
-        first = run.start(seed)
+        run = _Run(task, schedule, mesh, checkpointer)
+        first, iterator_state = run.start(seed)
+        run.compile_ahead(batch_shapes, first)
+        if not isinstance(batches, Batches):
+            with stop.set_aside():
+                batches = batches()
+        run.take(batches, iterator_state)
         with MetricLog(workdir, first, enabled=jax.process_index() == 0) as log:
             with _progress_bar(first, schedule) as bar:
-                return run.train(first, log, bar, stop)
+                return run.train(first, log, bar, stop, begin)
 
 
 class StopRequest:
     """Turns SIGTERM and SIGINT into a wish that the loop reads between steps.
 
-    The second signal acts as if this did not exist, so that a hung program can be interrupted.
+    The second SIGINT acts as if this did not exist, so that a hung program can be interrupted.
+    SIGTERM stays a wish however often it comes: schedulers send it twice, and the last save must
+    not die of that; SIGKILL is what ends a hung job.
     """
 
     def __init__(self) -> None:
@@ -105,9 +120,7 @@ class StopRequest:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        # With several processes the runtime listens for SIGTERM and makes them agree on a step.
-        numbers = () if jax.process_count() > 1 else (signal.SIGTERM, signal.SIGINT)
-        self._previous = {n: signal.signal(n, self._receive) for n in numbers}
+        self._listen()
         return self
 
     def __exit__(
@@ -118,15 +131,30 @@ class StopRequest:
     ) -> None:
         self._restore()
 
+    @contextlib.contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Lets signals act as if this did not exist: for what is long and has nothing to save."""
+        self._restore()
+        try:
+            yield
+        finally:
+            self._listen()
+
     def wanted(self, step: int) -> bool:
         """Whether to stop after ``step``; all processes get the same answer."""
         if jax.process_count() > 1:
             return bool(multihost_utils.reached_preemption_sync_point(step))
         return self._received
 
+    def _listen(self) -> None:
+        # With several processes the runtime listens for SIGTERM and makes them agree on a step.
+        numbers = () if jax.process_count() > 1 else (signal.SIGTERM, signal.SIGINT)
+        self._previous = {n: signal.signal(n, self._receive) for n in numbers}
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         self._received = True
-        self._restore()
+        if number == signal.SIGINT:
+            signal.signal(number, self._previous[number])
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
@@ -140,19 +168,20 @@ class _Run:
     def __init__(
         self,
         task: Trainable,
-        batches: Batches,
         schedule: Schedule,
         mesh: jax.sharding.Mesh,
         checkpointer: Checkpointer,
     ) -> None:
         self.task = task
-        self.batches = batches
         self.schedule = schedule
         self.mesh = mesh
         self.checkpointer = checkpointer
         self.window = MetricWindow()
         self.pace = _Pace(schedule)
         self.compiled: dict[Hashable, Callable[..., Any]] = {}
+        self.compiled_for: PyTree = None
+        self.batches: Batches
+        self.saved: int | None = None
         self.state: PyTree = None
         self.frozen: dict[str, PyTree] = {}
         self.preview_batch: PyTree = None
@@ -160,38 +189,60 @@ class _Run:
             task.preview, out_shardings=sharding.replicated(mesh)
         )
 
-    def start(self, seed: int) -> int:
-        """Restores or initialises everything; returns the number of finished updates."""
-        begin = self.batches.get_state()
-        if self.schedule.sample_every:
-            # Always the same faces, so that the pictures of a run can be compared.
-            self.preview_batch = self._put(_first_rows(next(self.batches), self.mesh))
-            self.batches.set_state(begin)
+    def start(self, seed: int) -> tuple[int, dict[str, Any] | None]:
+        """Restores or initialises the state.
+
+        Returns:
+            The number of finished updates, and where the data have to go on, if not at the start.
+        """
         self.frozen = sharding.replicate(self.mesh, self.task.load_frozen())
         pretrained = sharding.replicate(self.mesh, self.task.load_pretrained())
         key = jax.random.key(seed)
         shapes = jax.eval_shape(self.task.init, key, pretrained)
         abstract = sharding.abstract_state(self.mesh, shapes)
         restored = self.checkpointer.restore(abstract)
+        first, iterator_state = 0, None
         if restored is None:
             self.state = first_state(self.task, key, pretrained, abstract)
-            first = 0
         else:
             self.state = restored.state
-            self.batches.set_state(restored.metadata["iterator"])
             self.window.set_state(restored.metadata["window"])
-            first = restored.step
+            iterator_state = restored.metadata["iterator"]
+            first = self.saved = restored.step
         _report_start(self.state, self.frozen, self.mesh, self.schedule, first)
-        return first
+        return first, iterator_state
 
-    def train(self, first: int, log: MetricLog, bar: tqdm, stop: StopRequest) -> int:
+    def compile_ahead(self, batch_shapes: PyTree, first: int) -> None:
+        """Compiles the updates that will come, if it is known what a batch will look like."""
+        if batch_shapes is None:
+            return
+        where = sharding.batch_sharding(self.mesh)
+        self.compiled_for = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), batch_shapes
+        )
+        last = min(self.schedule.num_steps, first + PHASE_CYCLE)
+        for phase in dict.fromkeys(self.task.phase(step) for step in range(first, last)):
+            self.compiled[phase] = self._compile(self.compiled_for, phase)
+
+    def take(self, batches: Batches, state: dict[str, Any] | None) -> None:
+        """Takes the data, which stand at the first batch, and moves them to where they go on."""
+        self.batches = batches
+        state = self.batches.get_state() if state is None else state
+        if self.schedule.sample_every:
+            # Always the same faces, so that the pictures of a run can be compared.
+            self.preview_batch = self._put(_first_rows(next(self.batches), self.mesh))
+        self.batches.set_state(state)
+
+    def train(self, first: int, log: MetricLog, bar: tqdm, stop: StopRequest, begin: float) -> int:
         """Updates until the end or a stop; saves the last state; returns its step."""
         step = first
-        saved = first if first else None
         self.pace.start(first)
         try:
             while step < self.schedule.num_steps and not stop.wanted(step):
                 self._update(step)
+                if step == first:
+                    jax.block_until_ready(self.state)
+                    _say(f"first step after {time.perf_counter() - begin:.1f} s")
                 step += 1
                 bar.update(self.schedule.batch_size)
                 if step % self.schedule.log_every == 0:
@@ -200,8 +251,7 @@ class _Run:
                     self._sample(step, log)
                 if step % self.schedule.checkpoint_every == 0:
                     self._save(step)
-                    saved = step
-            if saved != step:
+            if self.saved != step:
                 self._save(step)
         except TrainingDiverged as error:
             raise self._explained(error) from error
@@ -212,6 +262,10 @@ class _Run:
 
     def _update(self, step: int) -> None:
         batch = self._put(next(self.batches))
+        if self.compiled_for is not None and _shapes(self.compiled_for) != _shapes(batch):
+            _say("batches look otherwise than was known before: the step is compiled again")
+            self.compiled = {}
+        self.compiled_for = None
         phase = self.task.phase(step)
         if phase not in self.compiled:
             self.compiled[phase] = self._compile(batch, phase)
@@ -220,14 +274,12 @@ class _Run:
         self.state = jax.tree.unflatten(structure, leaves)
         self.window.add(step + 1, metrics)
 
-    def _compile(self, batch: PyTree, phase: Hashable) -> Callable[..., Any]:
+    def _compile(self, batch: PyTree, phase: Hashable) -> jax.stages.Compiled:
         begin = time.perf_counter()
         compiled = compile_step(self.task, phase, self.mesh, self.state, self.frozen, batch)
         seconds = time.perf_counter() - begin
         self.pace.pause(seconds)
-        memory = compiled.memory_analysis()
-        work = f", {memory.temp_size_in_bytes / 2**20:.0f} MiB of work memory" if memory else ""
-        _say(f"compiled the step for {phase} in {seconds:.1f} s{work}")
+        _say(f"compiled the step for {phase} in {seconds:.1f} s{memory_held(compiled)}")
         return compiled
 
     def _put(self, batch: PyTree) -> PyTree:
@@ -253,6 +305,7 @@ class _Run:
         check_finite(self.mesh, self.state, step)
         metadata = {"iterator": self.batches.get_state(), "window": self.window.get_state()}
         self.checkpointer.save(step, self.state, metadata)
+        self.saved = step
 
     def _explained(self, error: TrainingDiverged) -> TrainingDiverged:
         self.checkpointer.wait()
@@ -290,6 +343,11 @@ def _first_rows(batch: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
     """As few rows as the devices can share and ``PREVIEW_ROWS`` needs."""
     rows = -(-PREVIEW_ROWS // mesh.size) * mesh.size // jax.process_count()
     return jax.tree.map(lambda x: x[:rows], batch)
+
+
+def _shapes(tree: PyTree) -> tuple[Any, list[tuple[Any, Any]]]:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
 
 
 def _progress_bar(first: int, schedule: Schedule) -> tqdm:

@@ -215,21 +215,34 @@ def _enlarge(images: UInt8[np.ndarray, "b h w 3"], height: int) -> UInt8[np.ndar
 
 
 def _truncate(path: Path, last_step: int) -> None:
-    """Removes lines after a step, and a last line that a killed run left unfinished."""
+    """Removes lines after a step, and a last line that a killed run left unfinished.
+
+    The file is written only where something must go: a start needs no room on the disk.
+    """
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    text = path.read_text(encoding="utf-8")
+    kept, reached = [], last_step
+    for line in text.splitlines():
         try:
-            if json.loads(line)["step"] > last_step:
-                break
+            step = json.loads(line)["step"]
+            reached = max(reached, step)
         except (ValueError, KeyError, TypeError):
             logging.warning("%s: dropped an unreadable line %.40r", path, line)
             break
-        kept.append(line + "\n")
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    os.replace(temporary, path)
+        if step <= last_step:
+            kept.append(line + "\n")
+    if reached > last_step:
+        newest = (
+            f"the newest checkpoint is of step {last_step}" if last_step else "no update is saved"
+        )
+        logging.warning(
+            "%s: metrics reach step %d, %s: these steps are trained again", path, reached, newest
+        )
+    if "".join(kept) != text:
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("".join(kept), encoding="utf-8")
+        os.replace(temporary, path)
 
 
 def _tensorboard_writer(workdir: Path) -> Any:

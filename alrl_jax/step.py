@@ -94,6 +94,21 @@ def lower_step(
     return jitted.lower(state_leaves, other_leaves)
 
 
+def memory_held(compiled: jax.stages.Compiled) -> str:
+    """What a device holds during an update, to be put behind a line; empty if nobody can tell."""
+    found = compiled.memory_analysis()
+    if not found:
+        return ""
+    sizes = {
+        "arguments": found.argument_size_in_bytes,
+        "results": found.output_size_in_bytes,
+        "them in the place of arguments": found.alias_size_in_bytes,
+        "work memory": found.temp_size_in_bytes,
+    }
+    parts = (f"{size / 2**20:.1f} MiB of {name}" for name, size in sizes.items())
+    return "; a device holds " + ", ".join(parts)
+
+
 def _finite_leaves(leaves: list[Array]) -> Bool[Array, " n"]:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
 

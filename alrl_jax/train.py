@@ -21,18 +21,20 @@ from ml_collections import config_flags
 
 from alrl_jax import checkpoint, lineage, provenance
 from alrl_jax.command_line import run
+from alrl_jax.compilation_cache import keep_compiled_programs
 from alrl_jax.config import Config
 from alrl_jax.data.origin import data_entry
-from alrl_jax.data.pipeline import make_iterator
-from alrl_jax.data.sources import open_source
+from alrl_jax.data.pipeline import batch_shapes, make_iterator
+from alrl_jax.data.sources import known_layout, open_source
 from alrl_jax.data.true_swaps import true_swaps
 from alrl_jax.errors import UserError
 from alrl_jax.loop import Batches, Schedule, fit
 from alrl_jax.metrics import TrainingDiverged
-from alrl_jax.model_card import write_card
+from alrl_jax.model_card import CARD_FILE, write_card
 from alrl_jax.processes import CLUSTERS, connect, meeting
 from alrl_jax.sharding import make_mesh
 from alrl_jax.tasks import make_task
+from alrl_jax.types import FaceBatch, PairBatch
 from alrl_jax.workdir import open_workdir
 
 
@@ -53,19 +55,37 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
         TrainingDiverged: if a metric or a parameter is no longer finite.
     """
     finished = checkpoint.newest_step(workdir)
-    with open_workdir(workdir, config.to_dict(), begun=finished is not None):
+    with open_workdir(workdir, config.to_dict(), finished is not None, defaults(config)):
         if finished is not None and finished >= config.num_steps:
             logging.info("%s has all %d steps: nothing to do", workdir, finished)
+            # A run that is killed after its last save has not written it yet.
+            if jax.process_index() == 0 and not (workdir / CARD_FILE).exists():
+                write_card(workdir)
             return finished
         task = make_task(config)
-        batches = open_batches(config, task.batch_kind)
-        if jax.process_index() == 0:
-            lineage.write_origin(workdir, origin(config, command))
+
+        def opened() -> Batches:
+            batches = open_batches(config, task.batch_kind)
+            if jax.process_index() == 0:
+                lineage.write_origin(workdir, origin(config, command))
+            return batches
+
+        shapes = known_shapes(config, task.batch_kind)
+        # Of photographs, files are looked at before minutes of compiling.
+        batches = opened() if shapes is None else opened
         mesh = make_mesh(parameter_shards=config.parameter_shards)
-        step = fit(task, batches, workdir, schedule(config), config.seed, mesh)
+        step = fit(task, batches, workdir, schedule(config), config.seed, mesh, shapes)
         if jax.process_index() == 0:
             write_card(workdir)
         return step
+
+
+def defaults(config: Config) -> dict[str, Any]:
+    """What every field is where a configuration does not have it, losses among them."""
+    return Config().to_dict() | {
+        "losses": dict.fromkeys(config.losses, 0.0),
+        "pretrained": dict.fromkeys(config.pretrained, ""),
+    }
 
 
 def origin(config: Config, command: str) -> dict[str, Any]:
@@ -94,6 +114,15 @@ def schedule(config: Config) -> Schedule:
         sample_every=config.sample_every,
         keep_checkpoints=config.keep_checkpoints,
     )
+
+
+def known_shapes(config: Config, kind: str) -> FaceBatch | PairBatch | None:
+    """What a global batch will look like, where that is known before the data are opened."""
+    data = config.data
+    layout = known_layout(data.source, data.path, config.resolution)
+    if layout is None or layout.resolution != config.resolution:
+        return None
+    return batch_shapes(layout, kind, config.batch_size, data.true_swaps, data.witnesses)
 
 
 def open_batches(config: Config, kind: str) -> Batches:
@@ -155,6 +184,7 @@ def open_batches(config: Config, kind: str) -> Batches:
 def main(argv: Sequence[str]) -> int:
     """Reads the flags and trains; the exit status is 1 where training diverged."""
     logging.set_verbosity(logging.INFO)
+    keep_compiled_programs()
     values = flags.FLAGS
     config = Config.from_dict(values.config.to_dict())
     by_hand = meeting(values.coordinator_address, values.num_processes, values.process_id)

@@ -29,13 +29,20 @@ MAY_CHANGE = frozenset(
 
 
 @contextlib.contextmanager
-def open_workdir(workdir: Path, config: Mapping[str, Any], begun: bool) -> Iterator[None]:
+def open_workdir(
+    workdir: Path,
+    config: Mapping[str, Any],
+    begun: bool,
+    defaults: Mapping[str, Any] | None = None,
+) -> Iterator[None]:
     """Makes a directory ready for a run and keeps other runs out of it while the context lasts.
 
     Args:
         workdir: the directory; made if need be.
         config: the resolved configuration, nested, ready for JSON; written to ``config.json``.
         begun: whether there is a checkpoint. A run without one binds nobody to its configuration.
+        defaults: a configuration whose values stand for fields that the directory's does not know:
+            those that the program got after the run began.
 
     Raises:
         UserError: if it is not a writable directory, is in use, or belongs to another
@@ -46,7 +53,8 @@ def open_workdir(workdir: Path, config: Mapping[str, Any], begun: bool) -> Itera
         stored = read_config(workdir) if begun else None
         config = json.loads(json.dumps(config))
         if stored is not None:
-            check_same_run(workdir, stored, config)
+            known = json.loads(json.dumps(defaults or {}))
+            check_same_run(workdir, _filled(stored, known), config)
         elif begun:
             raise UserError(
                 f"{workdir} has checkpoints but no {CONFIG_FILE}; expected the directory of one "
@@ -98,6 +106,15 @@ def check_same_run(workdir: Path, stored: Mapping[str, Any], config: Mapping[str
         raise UserError(f"{workdir}: {faults}; use the old values or another --workdir")
 
 
+def _filled(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values, with defaults for what is not among them."""
+    filled = {**defaults, **values}
+    for key, default in defaults.items():
+        if isinstance(default, Mapping) and isinstance(filled[key], Mapping):
+            filled[key] = _filled(filled[key], default)
+    return filled
+
+
 _ABSENT = object()
 
 
@@ -137,6 +154,11 @@ def _lock(workdir: Path) -> Iterator[None]:
             raise UserError(
                 f"workdir {workdir} is in use by another run; expected one at a time; wait for "
                 "it to end or use another --workdir"
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f"workdir {workdir} is on a disk where files cannot be locked ({error.strerror}); "
+                "expected one that keeps a second run out; use another --workdir"
             ) from error
         yield
 

@@ -4,7 +4,6 @@ Run as a program, it trains in a directory until it is killed or done, alone or 
 processes.
 """
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
+from alrl_jax.command_line import run
 from alrl_jax.loop import Schedule, fit
 from alrl_jax.state import TrainState, ema_decay, update_ema
 
@@ -122,10 +122,15 @@ def schedule(num_steps: int, **changes: int) -> Schedule:
     return Schedule(num_steps=num_steps, **(values | changes))
 
 
-if __name__ == "__main__":
-    directory, steps = Path(sys.argv[1]), int(sys.argv[2])
-    if len(sys.argv) > 3:
-        address, count, index = sys.argv[3:]
+def main(argv: list[str]) -> None:
+    """Trains in the directory of the first argument; the last step is what it prints."""
+    directory, steps = Path(argv[1]), int(argv[2])
+    if len(argv) > 3:
+        address, count, index = argv[3:]
         jax.distributed.initialize(address, int(count), int(index))
     directory.mkdir(exist_ok=True)
     print(fit(FakeTask(), FakeBatches(seconds=0.05), directory, schedule(steps), seed=0))
+
+
+if __name__ == "__main__":
+    run(main, positional=True)

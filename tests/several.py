@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.conftest import COMPILATION_CACHE
+
 ROOT = Path(__file__).parent.parent
 SLURM_FIRST_PORT = 2**16 - 2**12
 """JAX meets under Slurm at this port plus the number of the job, modulo 2**12."""
@@ -24,12 +26,14 @@ def free_port(first: int = 0, last: int = 0) -> int:
 
 
 def environment(devices: int, **more: str) -> dict[str, str]:
-    """For a program on fake CPU devices that compiles quickly and as the tests do."""
+    """For a program on fake CPU devices that compiles quickly, as the tests do, or not again."""
     return os.environ | {
         "JAX_PLATFORMS": "cpu",
         "JAX_NUM_CPU_DEVICES": str(devices),
         "JAX_DEFAULT_MATMUL_PRECISION": "highest",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "JAX_COMPILATION_CACHE_DIR": str(COMPILATION_CACHE),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         **more,
     }

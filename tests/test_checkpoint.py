@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from alrl_jax import checkpoint as checkpoint_module
 from alrl_jax import sharding
 from alrl_jax.checkpoint import Checkpointer, newest_step, read_fields
 from alrl_jax.errors import UserError
@@ -114,6 +115,39 @@ def test_damaged_checkpoint_falls_back_to_the_one_before(
     assert "checkpoint 3 cannot be read" in caplog.text
     assert (tmp_path / "damaged_checkpoints" / "3").is_dir()
     assert read_fields(tmp_path, ["ema"])[1]["ema"]["net"]["w"][0, 0] == 30
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED: out of memory on the device")]
+)
+def test_lack_of_memory_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    save_steps(tmp_path, 1, 2)
+
+    def fail(*arguments: Any) -> None:
+        raise ValueError("as Orbax wraps it") from error
+
+    with Checkpointer(tmp_path, keep=5) as checkpointer:
+        monkeypatch.setattr(checkpointer, "_restore", fail)
+        with pytest.raises(ValueError, match="as Orbax wraps it"):
+            checkpointer.restore(abstract(make_state(0)))
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["1", "2"]
+
+
+def test_processes_agree_on_a_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of two, the other, which this one plays too, can read the older checkpoint alone."""
+    save_steps(tmp_path, 1, 2)
+    answers = iter([[True, False], [True, True]])
+    with Checkpointer(tmp_path, keep=5) as checkpointer:
+        monkeypatch.setattr(checkpointer, "_set_aside", lambda steps: None)
+        monkeypatch.setattr(checkpoint_module, "_agreed_steps", lambda steps: steps)
+        monkeypatch.setattr(checkpoint_module, "_everywhere", lambda done: all(next(answers)))
+        restored = checkpointer.restore(abstract(make_state(0)))
+    assert restored is not None and restored.step == 1
+    assert "checkpoint 2 cannot be read: another process cannot read it" in caplog.text
 
 
 @after_damage

@@ -1,5 +1,7 @@
 """A user's mistake ends with exit status 2 and one line, whatever program it was made in."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +36,9 @@ def main(argv: list[str]) -> int | None:
         raise UserError("got 1\n  expected 2\n  do 3")
     if action == "path":
         Path("folder").read_text()
+    if action.startswith("E"):
+        number = getattr(errno, action)
+        raise OSError(number, os.strerror(number))
     if action == "interrupt":
         raise KeyboardInterrupt
     if action == "bug":
@@ -86,6 +91,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         (("--config=config.py", "stray"), ("stray", "flags alone")),
         (("--config=config.py", "--action=user"), ("got 1; expected 2; do 3",)),
         (("--config=config.py", "--action=path"), ("folder",)),
+        (("--config=config.py", "--action=ENOSPC"), ("no room on the disk", "make room")),
+        (("--config=config.py", "--action=EDQUOT"), ("no room on the disk", "make room")),
+        (("--config=config.py", "--action=EFBIG"), ("no room on the disk", "make room")),
     ],
 )
 def test_mistakes_end_with_status_2_and_one_line(
@@ -108,6 +116,8 @@ def test_statuses_that_are_no_mistake(run: Run, capsys: pytest.CaptureFixture[st
 def test_a_bug_keeps_its_traceback(run: Run) -> None:
     with pytest.raises(RuntimeError, match="ours"):
         run("--config=config.py", "--action=bug")
+    with pytest.raises(OSError, match="Input/output"):
+        run("--config=config.py", "--action=EIO")
 
 
 def test_positional_arguments_where_the_program_takes_them(

@@ -47,7 +47,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("data",),
     ("convert.*",),
     ("convert",),
-    ("sharding", "checkpoint", "metrics", "processes"),
+    ("sharding", "checkpoint", "compilation_cache", "metrics", "processes"),
     ("model_card",),
     ("step",),
     ("loop",),

@@ -38,6 +38,22 @@ def test_resumed_log_neither_repeats_nor_skips(tmp_path: Path) -> None:
     ]
 
 
+def test_a_start_that_drops_nothing_writes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with MetricLog(tmp_path, 0) as log:
+        log.write(2, {"a": 1.0})
+        log.write(4, {"a": 2.0})
+    path = tmp_path / "metrics.jsonl"
+    before = path.stat().st_ino
+    with MetricLog(tmp_path, 4):
+        assert path.stat().st_ino == before
+    assert not caplog.text
+    with MetricLog(tmp_path, 3):
+        assert len(read_metrics(tmp_path)) == 1
+    assert "metrics reach step 4, the newest checkpoint is of step 3" in caplog.text
+
+
 def test_line_that_a_killed_run_left_is_dropped(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 2, "a": 1.0}\n{"step": 4, "a"')
     with MetricLog(tmp_path, 4) as log:

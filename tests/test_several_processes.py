@@ -1,6 +1,8 @@
 """Training by several processes is training by one: the command, for every task."""
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 DEVICES = 2
 """Of every process; one process that trains alone has all that two have."""
-FIELDS = ("params", "opt_state")
+FIELDS = ("params", "ema", "opt_state", "moving")
 DEAR = ("perceptual", "self_perceptual", "self_reconstruction", "background", "r1")
 """Losses of a swap that take long to compile, and mix no rows of a batch."""
 TASKS: dict[str, dict[str, Any]] = {
@@ -96,26 +98,43 @@ def differences(one: Any, many: Any) -> np.ndarray:
     """Of all numbers of a tree, as shares of the largest of their array."""
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True)
     shares = [np.ravel(np.abs(a - b) / max(np.abs(a).max(initial=0), 1e-12)) for a, b in pairs]
-    return np.concatenate(shares)
+    return np.concatenate([np.zeros(0), *shares])
+
+
+@pytest.fixture(scope="module")
+def alone(
+    faces: Path, identity: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """The folder of a task's config, and of the run of one process with it."""
+
+    @functools.cache
+    def run(name: str) -> Path:
+        folder = tmp_path_factory.mktemp(name)
+        config = write_config(name, 1, faces, identity, folder / "config.py")
+        train(config, folder / "one", 1, devices=4)
+        return folder
+
+    return run
 
 
 @pytest.mark.parametrize("processes", [2, 4])
 @pytest.mark.parametrize("name", TASKS)
 def test_processes_train_as_one(
-    name: str, processes: int, faces: Path, identity: Path, tmp_path: Path
+    name: str, processes: int, alone: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    config = write_config(name, 1, faces, identity, tmp_path / "config.py")
-    train(config, tmp_path / "one", 1, devices=4)
-    train(config, tmp_path / "many", processes)
-    (one,), (many,) = read_metrics(tmp_path / "one"), read_metrics(tmp_path / "many")
+    folder = alone(name)
+    train(folder / "config.py", tmp_path / "many", processes)
+    (one,), (many,) = read_metrics(folder / "one"), read_metrics(tmp_path / "many")
     assert many == pytest.approx(one, rel=1e-5, abs=1e-6)
-    _, one = read_fields(tmp_path / "one", FIELDS)
+    _, one = read_fields(folder / "one", FIELDS)
     _, many = read_fields(tmp_path / "many", FIELDS)
     # With a first decay of 0, Adam's state holds the gradients and their squares.
     assert differences(one["opt_state"], many["opt_state"]).max() < 2e-5
+    assert differences(one["moving"], many["moving"]).max(initial=0) < 2e-5
     # Its first update is a sign: where a gradient is rounding noise, it points either way.
-    parameters = differences(one["params"], many["params"])
-    assert np.mean(parameters < 1e-5) > 0.999 and len(parameters) > 1000
+    for field in ("params", "ema"):
+        parameters = differences(one[field], many[field])
+        assert np.mean(parameters < 1e-5) > 0.999 and len(parameters) > 1000
 
 
 def test_a_run_goes_on_with_other_processes(faces: Path, identity: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ def fake_task(monkeypatch: pytest.MonkeyPatch) -> FakeTask:
     task = FakeTask()
     monkeypatch.setattr(train_module, "make_task", lambda config: task)
     monkeypatch.setattr(train_module, "open_batches", lambda config, kind: FakeBatches())
+    monkeypatch.setattr(train_module, "known_shapes", lambda config, kind: None)
     return task
 
 
@@ -56,6 +57,25 @@ def test_finished_run_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.name != ".lock"}
     assert train(config(), tmp_path) == 4
     assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_finished_run_writes_the_card_that_is_missing(tmp_path: Path) -> None:
+    """As after a kill between the last save and the card."""
+    train(config(), tmp_path)
+    card = tmp_path / "MODEL_CARD.md"
+    text = card.read_text()
+    card.unlink()
+    assert train(config(), tmp_path) == 4
+    assert card.read_text() == text
+
+
+def test_run_that_began_before_a_field_was_known_goes_on(tmp_path: Path) -> None:
+    train(config(), tmp_path)
+    stored = json.loads((tmp_path / "config.json").read_text())
+    del stored["remat"], stored["data"]["witnesses"]
+    (tmp_path / "config.json").write_text(json.dumps(stored))
+    assert train(config(num_steps=5), tmp_path) == 5
+    assert json.loads((tmp_path / "config.json").read_text())["remat"] == "none"
 
 
 def test_longer_schedule_goes_on(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.loop import fit
 from alrl_jax.metrics import TrainingDiverged, read_metrics
 from tests.damage import after_damage, damage
-from tests.fake_task import FakeBatches, FakeTask, schedule
+from tests.fake_task import BATCH, WIDTH, FakeBatches, FakeTask, schedule
 
 LIMITED = """
 import resource, runpy
@@ -71,14 +71,18 @@ def test_samples_do_not_disturb_the_data(tmp_path: Path) -> None:
     assert_same_run(tmp_path / "without", tmp_path / "with")
 
 
-def test_what_came_after_the_checkpoint_is_done_again(tmp_path: Path) -> None:
+def test_what_came_after_the_checkpoint_is_done_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """As after a kill: metrics ran ahead of the newest checkpoint."""
     train(tmp_path / "whole", 9, checkpoint_every=4)
     train(tmp_path / "cut", 9, checkpoint_every=4)
     for step in (8, 9):
         (tmp_path / "cut" / "checkpoints" / str(step)).rename(tmp_path / f"cut_{step}")
     assert newest_step(tmp_path / "cut") == 4
+    assert "trained again" not in caplog.text
     train(tmp_path / "cut", 9, checkpoint_every=4)
+    assert "metrics reach step 9, the newest checkpoint is of step 4" in caplog.text
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
 
 
@@ -102,6 +106,7 @@ def test_resumes_on_other_devices(tmp_path: Path) -> None:
 def test_a_clock_that_jumps_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """From one start to the next, not within a save: Orbax times that by this clock."""
     train(tmp_path / "whole", 8)
     now, year = time.time, 365 * 86400.0
     for stop, offset in ((3, year), (5, -year), (8, 0.0)):
@@ -146,30 +151,105 @@ def test_batch_that_does_not_fit_the_devices(tmp_path: Path) -> None:
         train(tmp_path, 2, mesh=sharding.make_mesh(jax.devices()[:3]))
 
 
-def test_compiles_once_a_phase(tmp_path: Path) -> None:
-    traced = []
+class Counting(FakeTask):
+    """Notes when it is traced, and for how many rows."""
 
-    class Counting(FakeTask):
-        def step(self, state: Any, frozen: Any, batch: Any, phase: bool) -> Any:
-            traced.append(phase)
-            return super().step(state, frozen, batch, phase)
+    def __init__(self) -> None:
+        super().__init__()
+        self.traced: list[tuple[bool, int]] = []
 
-    train(tmp_path, 9, Counting())
-    assert sorted(traced) == [False, True]
+    def step(self, state: Any, frozen: Any, batch: Any, phase: bool) -> Any:
+        self.traced.append((phase, len(batch["y"])))
+        return super().step(state, frozen, batch, phase)
+
+
+def test_compiles_once_a_phase_and_start(tmp_path: Path) -> None:
+    task = Counting()
+    train(tmp_path, 9, task)
+    assert sorted(task.traced) == [(False, BATCH), (True, BATCH)]
+    train(tmp_path, 14, task)
+    assert sorted(task.traced) == 2 * [(False, BATCH)] + 2 * [(True, BATCH)]
+
+
+def fake_shapes(rows: int) -> dict[str, jax.ShapeDtypeStruct]:
+    shape = jax.ShapeDtypeStruct
+    return {"x": shape((rows, WIDTH), np.float32), "y": shape((rows,), np.float32)}
+
+
+@pytest.mark.parametrize("rows", [BATCH, 2 * BATCH])
+def test_compiles_before_the_data_are_opened(tmp_path: Path, rows: int) -> None:
+    """And once more where batches turn out to have other shapes."""
+    task, before = Counting(), []
+
+    def opened() -> FakeBatches:
+        before.extend(task.traced)
+        return FakeBatches()
+
+    fit(task, opened, tmp_path, schedule(6), seed=0, batch_shapes=fake_shapes(rows))
+    assert before == [(True, rows), (False, rows)]
+    assert task.traced[2:] == ([] if rows == BATCH else [(True, BATCH), (False, BATCH)])
+    train(tmp_path.parent / "whole", 6)
+    assert_same_run(tmp_path, tmp_path.parent / "whole")
+
+
+def test_opening_data_can_be_interrupted(tmp_path: Path) -> None:
+    def opened() -> FakeBatches:
+        signal.raise_signal(signal.SIGINT)
+        return FakeBatches()
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(FakeTask(), opened, tmp_path, schedule(6), seed=0)
+    assert newest_step(tmp_path) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_finishes_the_step_and_saves(tmp_path: Path, number: signal.Signals) -> None:
-    class Signalling(FakeBatches):
-        def __next__(self) -> dict[str, np.ndarray]:
-            if self.position == 4:
-                os.kill(os.getpid(), number)
-            return super().__next__()
-
     before = signal.getsignal(number)
-    assert fit(FakeTask(), Signalling(), tmp_path, schedule(50), seed=0) == 5
+    assert fit(FakeTask(), SignalledAt(4, number), tmp_path, schedule(50), seed=0) == 5
     assert newest_step(tmp_path) == 5
     assert signal.getsignal(number) is before
+    train(tmp_path, 8)
+    train(tmp_path.parent / "whole", 8)
+    assert_same_run(tmp_path, tmp_path.parent / "whole")
+
+
+class SignalledAt(FakeBatches):
+    """Signals come while a batch is read, some at once."""
+
+    def __init__(self, position: int, *numbers: signal.Signals) -> None:
+        super().__init__()
+        self.signalled_at = position
+        self.numbers = numbers
+
+    def __next__(self) -> dict[str, np.ndarray]:
+        if self.position == self.signalled_at:
+            for number in self.numbers:
+                signal.raise_signal(number)
+        return super().__next__()
+
+
+def test_a_second_sigterm_changes_nothing(tmp_path: Path) -> None:
+    batches = SignalledAt(4, signal.SIGTERM, signal.SIGTERM)
+    assert fit(FakeTask(), batches, tmp_path, schedule(50), seed=0) == 5
+    assert newest_step(tmp_path) == 5
+
+
+def test_a_second_sigint_interrupts(tmp_path: Path) -> None:
+    batches = SignalledAt(4, signal.SIGINT, signal.SIGTERM, signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(FakeTask(), batches, tmp_path, schedule(50), seed=0)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_stopped_twice_before_the_first_step(tmp_path: Path) -> None:
+    """The second start has nothing new to save."""
+    for _ in range(2):
+        # Faces for the pictures are read before the first step.
+        batches = SignalledAt(0, signal.SIGTERM)
+        plan = schedule(50, sample_every=50)
+        assert fit(FakeTask(), batches, tmp_path, plan, seed=0) == 0
+        assert newest_step(tmp_path) == 0
     train(tmp_path, 8)
     train(tmp_path.parent / "whole", 8)
     assert_same_run(tmp_path, tmp_path.parent / "whole")
@@ -213,16 +293,24 @@ def test_killed_program_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
 
 
-def test_disk_without_room_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("begun", "kept"), [(0, "there is none yet"), (4, "checkpoint 4 is good")])
+def test_disk_without_room_is_told(tmp_path: Path, begun: int, kept: str) -> None:
     """A limit on the size of files stands in for a full disk: writing fails in the same places."""
+    if begun:
+        train(tmp_path / "run", begun)
     process = start_program(tmp_path / "run", 1000, largest_file=400)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    message = "UserError: got .*checkpoints, where checkpoint 2 cannot be written .*there is none"
-    assert re.search(message, errors), errors[-3000:]
-    assert newest_step(tmp_path / "run") is None
-    train(tmp_path / "run", 6)
-    train(tmp_path / "whole", 6)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    lines = errors.splitlines()
+    message = f"error: got .*checkpoints, where checkpoint {begun + 2} cannot be written .*{kept}"
+    assert re.match(message, lines[-1]), errors[-3000:]
+    assert sum(line.startswith("error: ") for line in lines) == 1
+    # All else is our log; TensorStore may add that nobody waits for its writing any more.
+    rest = errors.count("Traceback") - errors.count("RuntimeError: Event loop is closed")
+    assert rest == 0, errors[-3000:]
+    assert newest_step(tmp_path / "run") == (begun or None)
+    train(tmp_path / "run", 8)
+    train(tmp_path / "whole", 8)
     assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 

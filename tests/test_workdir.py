@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,32 @@ def test_other_run_is_refused(tmp_path: Path, fields: dict[str, Any], message: s
         with open_workdir(tmp_path, changed(**fields), begun=True):
             pass
     assert (tmp_path / "config.json").read_bytes() == before
+
+
+def test_fields_that_the_program_got_later(tmp_path: Path) -> None:
+    """A run goes on with their defaults, and with nothing else."""
+    with open_workdir(tmp_path, CONFIG, begun=False):
+        pass
+    new = {"remat": "none", "losses": {"l1": 0.0}, "encoder": {"widths": (32, 64), "units": (1,)}}
+    defaults = {"resolution": 32, **new}
+    for fields in ({"remat": "all"}, {"losses": {"l1": 1.0}}, {"resolution": 32}):
+        with pytest.raises(UserError, match=f"{next(iter(fields))}.* but this run began with"):
+            with open_workdir(tmp_path, changed(**{**new, **fields}), True, defaults):
+                pass
+    with open_workdir(tmp_path, changed(**new), True, defaults):
+        pass
+    stored = read_config(tmp_path)
+    assert stored is not None and stored["encoder"]["units"] == [1]
+
+
+def test_disk_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flock(file: Any, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(UserError, match="cannot be locked .No locks available.*another --workdir"):
+        with open_workdir(tmp_path, CONFIG, begun=False):
+            pass
 
 
 def test_all_differences_are_named_at_once(tmp_path: Path) -> None:

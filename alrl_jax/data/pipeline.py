@@ -3,7 +3,7 @@
 Only numbers are shuffled. What is random about global batch t (partners, flips) is drawn for the
 whole batch from one generator that Grain seeds with (seed, t); then every process keeps its rows
 and reads them. So the batch does not depend on how many processes share it, and the state of an
-iterator is the number of the next batch, the same in every process.
+iterator is the number of the next batch and the size of the data, the same in every process.
 """
 
 import dataclasses
@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import grain
+import jax
 import numpy as np
 from jaxtyping import Bool, Int
 
 from alrl_jax.data.flip import FlipTables, flip_records, flip_tables
-from alrl_jax.data.records import Source, to_float
+from alrl_jax.data.records import Layout, Source, to_float
 from alrl_jax.data.true_swaps import TrueSwaps
 from alrl_jax.errors import UserError
 from alrl_jax.types import FaceBatch, PairBatch
@@ -83,12 +84,12 @@ def make_iterator(
     prefetch: int = 2,
     truths: TrueSwaps | None = None,
     witnesses: bool = False,
-) -> grain.DatasetIterator[FaceBatch | PairBatch]:
+) -> "BatchIterator":
     """Returns an endless iterator over this process's rows of the global batches 0, 1, ...
 
     Batches are NumPy structs: images float32 in [-1, 1], parsing int32, landmarks in pixels, the
-    pose in degrees. ``get_state`` returns ``{"next_index": t}``, and ``set_state`` goes on with
-    global batch t exactly, with any number of processes.
+    pose in degrees. ``set_state`` goes on with the global batch t of ``get_state`` exactly, with
+    any number of processes.
 
     Args:
         source: faces by number.
@@ -124,7 +125,49 @@ def make_iterator(
         .map(read.pairs if kind == "pairs" else read.faces)
     )
     options = grain.ReadOptions(num_threads=min(prefetch, 1), prefetch_buffer_size=prefetch)
-    return iter(batches.to_iter_dataset(options))
+    return BatchIterator(iter(batches.to_iter_dataset(options)), source)
+
+
+class BatchIterator:
+    """Batches, and a state that knows of which data: other data would be shuffled otherwise."""
+
+    def __init__(
+        self, batches: grain.DatasetIterator[FaceBatch | PairBatch], source: Source
+    ) -> None:
+        """Takes over an iterator over batches of a source."""
+        self._batches = batches
+        people = len(np.unique(source.identities))
+        self._data = {"records": len(source), "people": people}
+
+    def __iter__(self) -> "BatchIterator":
+        return self
+
+    def __next__(self) -> FaceBatch | PairBatch:
+        return next(self._batches)
+
+    def get_state(self) -> dict[str, Any]:
+        """The number of the next global batch, and the size of the data; all of it is JSON."""
+        return {**self._batches.get_state(), **self._data}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes to where ``get_state`` once was.
+
+        Raises:
+            UserError: if the data have other sizes than then. Older states know of none.
+        """
+        then = {name: state.get(name, now) for name, now in self._data.items()}
+        if then != self._data:
+            raise UserError(
+                f"got {self._data['records']} faces of {self._data['people']} people; expected "
+                f"the {then['records']} of {then['people']} with which this run began, as any "
+                "other number is another order; bring back the same data (a file that cannot be "
+                "read any more is named above) or use another --workdir"
+            )
+        self._batches.set_state({k: v for k, v in state.items() if k not in self._data})
+
+    def close(self) -> None:
+        """Ends the thread that reads ahead."""
+        self._batches.close()
 
 
 def _check(
@@ -227,3 +270,25 @@ def to_batch(records: np.ndarray) -> FaceBatch:
     fields["image"] = to_float(fields["image"])
     fields["parsing"] = fields["parsing"].astype(np.int32)
     return FaceBatch(**fields)
+
+
+def batch_shapes(
+    layout: Layout, kind: str, batch_size: int, truths: bool = False, witnesses: bool = False
+) -> FaceBatch | PairBatch:
+    """What a global batch of ``make_iterator`` will look like, before there are any data.
+
+    Args:
+        layout: of the source.
+        kind: "faces" or "pairs".
+        batch_size: rows of the global batch.
+        truths: whether pairs bring their true swap.
+        witnesses: whether pairs bring a second picture of the source's person.
+
+    Returns:
+        A batch of ``jax.ShapeDtypeStruct`` leaves.
+    """
+    batch: FaceBatch | PairBatch = to_batch(layout.empty(1))
+    if kind == "pairs":
+        truth, witness = (batch.image if wanted else None for wanted in (truths, witnesses))
+        batch = PairBatch(batch, batch, batch.labelled, truth, witness)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((batch_size, *x.shape[1:]), x.dtype), batch)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alrl_jax.data import folder, shards, synthetic_faces, tfds_source
 from alrl_jax.data.cache import keyed_directory
-from alrl_jax.data.records import Source
+from alrl_jax.data.records import Layout, Source
 from alrl_jax.errors import UserError
 
 
@@ -125,6 +125,25 @@ def open_source(
         progress=progress,
     )
     return SOURCES[name](request)
+
+
+def known_layout(name: str, path: str | os.PathLike[str] | None, resolution: int) -> Layout | None:
+    """The layout of a source where it is known before any face is read, else None.
+
+    Args:
+        name: a row of ``SOURCES``; the other arguments are those of ``open_source``.
+        path: where the data lie.
+        resolution: side of the square images, in pixels.
+
+    Raises:
+        UserError: the description of a prepared data set is damaged.
+    """
+    if name == "synthetic":
+        return synthetic_faces.synthetic_layout(resolution)
+    if name == "prepared" and path is not None:
+        description = shards.read_description(Path(path).expanduser())
+        return None if description is None else Layout.from_json(description["layout"])
+    return None
 
 
 def _required(request: Request, expected: str) -> Path:

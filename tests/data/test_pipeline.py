@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from alrl_jax.data.pipeline import Partners, make_iterator
+from alrl_jax.data.pipeline import Partners, batch_shapes, make_iterator
 from alrl_jax.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -80,6 +80,39 @@ def test_resume_with_another_number_of_processes(make_source: MakeSource) -> Non
     alone.set_state(state)
     expected = take(make_iterator(source, "pairs", 4, 1), 4)[3]
     assert_equal(expected, take(alone, 1)[0])
+
+
+@pytest.mark.parametrize("kind", ["faces", "pairs"])
+@pytest.mark.parametrize("witnesses", [False, True])
+def test_shapes_of_a_batch_are_known_before(
+    make_source: MakeSource, kind: str, witnesses: bool
+) -> None:
+    source = make_source(np.arange(6) // 2)
+    batch = take(make_iterator(source, kind, 4, 1, witnesses=witnesses), 1)[0]
+    shapes = batch_shapes(source.layout, kind, 4, witnesses=witnesses)
+    assert jax.tree.structure(batch) == jax.tree.structure(shapes)
+    for known, leaf in zip(jax.tree.leaves(shapes), jax.tree.leaves(batch), strict=True):
+        assert (known.shape, known.dtype) == (leaf.shape, leaf.dtype)
+
+
+def test_resume_with_other_data_is_refused(make_source: MakeSource) -> None:
+    iterator = make_iterator(make_source(np.arange(7) // 2), "faces", 4, 1)
+    next(iterator)
+    state = json.loads(json.dumps(iterator.get_state()))
+    assert state == {"next_index": 1, "records": 7, "people": 4}
+    for identities in (np.arange(8) // 2, np.arange(7) // 3):
+        other = make_iterator(make_source(identities), "faces", 4, 1)
+        told = f"got {len(identities)} faces of .* expected the 7 of 4 .*another --workdir"
+        with pytest.raises(UserError, match=told):
+            other.set_state(state)
+
+
+def test_states_without_sizes_are_those_of_older_checkpoints(make_source: MakeSource) -> None:
+    source = make_source(np.arange(6))
+    expected = take(make_iterator(source, "faces", 4, 1), 4)[3]
+    resumed = make_iterator(source, "faces", 4, 1)
+    resumed.set_state({"next_index": 3})
+    assert_equal(expected, take(resumed, 1)[0])
 
 
 def test_every_epoch_shows_every_image_once(make_source: MakeSource) -> None:
