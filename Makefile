@@ -16,15 +16,14 @@ demo: $(VENV)/.runtime
 	$(RUN) -m tools.model_card --model=runs/demo/training --metrics=runs/demo/metrics.json
 	@echo "The report: runs/demo/report/index.html"
 
-# The rows whose weights are shipped, measured here, and the others and other seeds as they were
-# measured when they were trained.
-MEASURED := configs/rows_64
+# The rows whose weights are shipped are measured here; the others, and other seeds, were when they
+# were trained.
 table: $(VENV)/.runtime
 	$(RUN) -m alrl_jax.evaluate --workdir=embedded/adaptive_64 --selectors= --output=runs/table/shipped \
 	  --beside=best_fixed=embedded/best_fixed_64,ftm4=embedded/ftm4_64,mixer=embedded/mixer_64
 	$(RUN) -m tools.compare_rows --output=runs/table \
-	  --evaluations=runs/table/shipped,$(MEASURED)/seed_0,$(MEASURED)/seed_1,$(MEASURED)/seed_2
-	@echo "The table: runs/table/table.md, runs/table/index.html"
+	  --evaluations=runs/table/shipped,$$(ls -d configs/rows_64/seed_* | paste -sd, -)
+	@echo "The table: runs/table/index.html, runs/table/table.md"
 
 # Two processes: most of a test's time goes into compiling, on one core. Tests of a file share theirs.
 TEST := $(RUN) -m pytest --numprocesses=2 --dist=loadfile
