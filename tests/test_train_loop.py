@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,15 @@ def test_compiles_before_the_data_are_opened(tmp_path: Path, rows: int) -> None:
     assert_same_run(tmp_path, tmp_path.parent / "whole")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own answer to SIGINT, which a shell takes away from what it starts behind it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_opening_data_can_be_interrupted(tmp_path: Path) -> None:
     def opened() -> FakeBatches:
         signal.raise_signal(signal.SIGINT)
@@ -234,6 +244,7 @@ def test_a_second_sigterm_changes_nothing(tmp_path: Path) -> None:
     assert newest_step(tmp_path) == 5
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_a_second_sigint_interrupts(tmp_path: Path) -> None:
     batches = SignalledAt(4, signal.SIGINT, signal.SIGTERM, signal.SIGINT)
     before = signal.getsignal(signal.SIGINT)
