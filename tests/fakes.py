@@ -13,6 +13,25 @@ RESOLUTION = 16
 LAYERS, GROUPS = 6, 2
 
 
+PASTED = {
+    "pose_from": "target",
+    "identity_from": "source",
+    "aligned": False,
+    "aligned_source": False,
+    "landmarks_from": "cascade",
+    "landmarks_path": None,
+    "face": "largest",
+    "source_face": "largest",
+    "blend": "feather",
+    "colour_match": False,
+    "feather": 0.0,
+    "detail": 1.0,
+    "mark": True,
+    "masks": False,
+}
+"""Flags that ``infer`` and ``infer_frames`` share, where nobody says otherwise."""
+
+
 class FakeSwapper:
     """Puts the middle of the source into the target; its pictures count what it was asked."""
 

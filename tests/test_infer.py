@@ -19,7 +19,7 @@ from alrl_jax.data.picture import read_picture
 from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import Engine
 from tests.conftest import RunCli
-from tests.fakes import RESOLUTION, FakeSwapper
+from tests.fakes import PASTED, RESOLUTION, FakeSwapper
 from tools.verify_image import verify
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -209,20 +209,8 @@ def test_main_ends_with_3_when_a_pair_failed(
         "target": None,
         "pairing": "all",
         "output": str(tmp_path / "out"),
-        "pose_from": "target",
-        "identity_from": "source",
+        **PASTED,
         "aligned": True,
-        "aligned_source": False,
-        "landmarks_from": "cascade",
-        "landmarks_path": None,
-        "face": "largest",
-        "source_face": "largest",
-        "blend": "feather",
-        "colour_match": False,
-        "feather": 0.0,
-        "detail": 1.0,
-        "mark": True,
-        "masks": False,
         "batch_size": 4,
     }
     monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**values))

@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from absl import flags
 from ml_collections import config_flags
 
 from alrl_jax.command_line import run
 from alrl_jax.config import Config
+from alrl_jax.data.pipeline import batch_shapes
+from alrl_jax.data.records import Layout
+from alrl_jax.loop import PHASE_CYCLE
 from alrl_jax.model_directory import read_shapes
 from alrl_jax.sharding import make_mesh
 from alrl_jax.state import PyTree, TrainState
@@ -33,34 +35,6 @@ from alrl_jax.types import FaceBatch, PairBatch
 from tools.fabricate_models import fabricate_for
 
 GIB = 2**30
-LAZY_CYCLE = 64
-"""Steps among which every phase appears."""
-
-
-def abstract_faces(count: int, resolution: int) -> FaceBatch:
-    """Shapes of a batch of photographs, about which nothing but masks is known."""
-    shape = jax.ShapeDtypeStruct
-    return FaceBatch(
-        image=shape((count, resolution, resolution, 3), jnp.float32),
-        parsing=shape((count, resolution, resolution), jnp.int32),
-        identity=shape((count,), jnp.int32),
-        identity_factors=shape((count, 0), jnp.float32),
-        attribute_factors=shape((count, 0), jnp.float32),
-        pose_degrees=shape((count, 3), jnp.float32),
-        landmarks=shape((count, 0, 2), jnp.float32),
-        labelled=shape((count,), jnp.bool_),
-    )
-
-
-def abstract_batch(
-    kind: str, count: int, resolution: int, witnesses: bool = False
-) -> FaceBatch | PairBatch:
-    """Shapes of a batch of ``faces`` or ``pairs``, with ``witnesses`` or without."""
-    faces = abstract_faces(count, resolution)
-    if kind == "faces":
-        return faces
-    same = jax.ShapeDtypeStruct((count,), jnp.bool_)
-    return PairBatch(faces, faces, same, witness=faces.image if witnesses else None)
 
 
 def fabricated(config: Config, output: Path) -> Config:
@@ -81,7 +55,7 @@ class AbstractRun:
 
     def phases(self) -> list[Phase]:
         """The phases of lazy regularisation, that of the first step first."""
-        phases = dict.fromkeys(self.task.phase(step) for step in range(LAZY_CYCLE))
+        phases = dict.fromkeys(self.task.phase(step) for step in range(PHASE_CYCLE))
         return [phase for phase in phases if isinstance(phase, Phase)]
 
     def lower(self, phase: Phase) -> jax.stages.Lowered:
@@ -96,8 +70,9 @@ def abstract_run(config: Config) -> AbstractRun:
     reader = (read_shapes,) if isinstance(task, SwapTask) else ()
     pretrained, frozen = task.load_pretrained(*reader), task.load_frozen(*reader)
     state = jax.eval_shape(task.init, jax.random.key(0), pretrained)
-    size = (config.batch_size, config.resolution)
-    batch = abstract_batch(task.batch_kind, *size, config.data.witnesses)
+    # Photographs, about which nothing but masks is known.
+    layout, witnesses = Layout(config.resolution), config.data.witnesses
+    batch = batch_shapes(layout, task.batch_kind, config.batch_size, witnesses=witnesses)
     return AbstractRun(task, state, frozen, batch)
 
 

@@ -15,7 +15,7 @@ from alrl_jax.data.landmarks import FaceFinder, FoundFace, LandmarkSource, of_po
 from alrl_jax.inference import stream, swapping
 from alrl_jax.inference.frames import FrameSwapping
 from alrl_jax.inference.job import fault
-from tests.fakes import FakeSwapper
+from tests.fakes import PASTED, FakeSwapper
 from tests.inference.pictures import picture
 from tests.inference.test_frames import run as run_frames
 from tests.inference.test_smoothing import FACE
@@ -47,20 +47,8 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[dict[s
         "target": str(folder / "targets"),
         "output": str(folder / "out"),
         "pairing": "all",
-        "masks": False,
-        "pose_from": "target",
-        "identity_from": "source",
-        "aligned": False,
+        **PASTED,
         "aligned_source": True,
-        "landmarks_from": "cascade",
-        "landmarks_path": None,
-        "face": "largest",
-        "source_face": "largest",
-        "blend": "feather",
-        "colour_match": False,
-        "feather": 0.0,
-        "detail": 1.0,
-        "mark": True,
         "batch_size": 2,
     }
     monkeypatch.setattr(infer, "load_swapper", lambda directory: FakeSwapper())

@@ -16,7 +16,7 @@ from alrl_jax import infer_frames, provenance
 from alrl_jax.errors import UserError
 from alrl_jax.inference import command
 from alrl_jax.inference.frame_folder import numbered_files
-from tests.fakes import FakeSwapper
+from tests.fakes import PASTED, FakeSwapper
 from tests.inference.pictures import noise, picture
 from tests.inference.test_smoothing import FACE
 
@@ -39,20 +39,10 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **given: Any) -> int:
         "output": str(folder / "out"),
         "fps": 25.0,
         "smooth": True,
-        "pose_from": "target",
-        "identity_from": "source",
-        "aligned": False,
+        **PASTED,
         "aligned_source": True,
         "landmarks_from": "file",
         "landmarks_path": str(folder / "faces.json"),
-        "face": "largest",
-        "source_face": "largest",
-        "blend": "feather",
-        "colour_match": False,
-        "feather": 0.0,
-        "detail": 1.0,
-        "mark": True,
-        "masks": False,
         "batch_size": 4,
     }
     monkeypatch.setattr(command, "load_swapper", lambda directory: FakeSwapper())
