@@ -141,7 +141,7 @@ class FolderSwapping:
         if job.status:
             picture = job.target.picture
             path = self.output.directory / name
-            for earlier in (self.output.sidecar(name), self.output.directory / MASKS / name):
+            for earlier in (self.output.sidecar(name), self.output.mask(name)):
                 earlier.unlink(missing_ok=True)  # of an earlier swap
             provenance.write_png(path, picture.with_alpha(picture.colour), {}, picture.icc_profile)
             return job.ended(job.status, job.reason)
