@@ -134,7 +134,13 @@ class VideoSwapping:
     def _frames(self, copy: VideoCopy) -> Iterator[Frame]:
         for number, (seconds, pixels) in enumerate(copy.frames()):
             picture = Picture(pixels, None, pixels, None)
-            yield Frame(number, seconds, self._path, lambda picture=picture: (picture, ""))
+            yield Frame(
+                number,
+                seconds,
+                self._path,
+                lambda picture=picture: (picture, ""),
+                lambda picture=picture: picture.nbytes,
+            )
 
     def _draw(self, parts: FilmParts, job: Job) -> tuple[Job, np.ndarray]:
         """The pixels of a frame: swapped, or as they were; its mask is written on the way."""
