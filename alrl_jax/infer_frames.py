@@ -2,14 +2,15 @@
 
 python -m alrl_jax.infer_frames --model=DIR --source=PATH --frames=DIR|VIDEO --output=DIR
 
-A directory holds numbered pictures, which give PNG files of their names, a JSON file beside each;
-``--masks`` adds ``masks/`` and ``manifest.csv``, as those of ``alrl_jax.infer``. A video file
-(extra ``video``) gives one of the same name, with its sound and the times of its frames, and one
-JSON file (``clip.mp4.json``). The face is followed from frame to frame and its landmarks are
-smoothed over time (``--nosmooth``: not); frames without it stay as they are. ``results.jsonl`` has
-a line a frame. Use films of people who agreed; outputs are marked as those of ``alrl_jax.infer``.
-Exit status: 0 done; 2 bad usage; 3 finished, but some frames failed (in the earlier run, where that
-finished the film), or the face was in none: no video file is written then.
+A directory holds numbered pictures, which give PNG files of their names, a JSON file beside each. A
+video file (extra ``video``) gives one of the same name, with its sound and the times of its frames,
+and one JSON file (``clip.mp4.json``). ``--masks`` adds ``masks/`` and ``manifest.csv``, as those of
+``alrl_jax.infer``; of a video, a mask for every frame (``masks/clip.mp4/000000.png``). The face is
+followed from frame to frame and its landmarks are smoothed over time (``--nosmooth``: not); frames
+without it stay as they are. ``results.jsonl`` has a line a frame. Use films of people who agreed;
+outputs are marked as those of ``alrl_jax.infer``. Exit status: 0 done; 2 bad usage; 3 finished, but
+some frames failed (in the earlier run, where that finished the film), or the face was in none: no
+video file is written then.
 """
 
 import collections
@@ -84,11 +85,6 @@ def _results(
         return len(files), FolderSwapping(swapping, output, values.fps).run(
             files, values.batch_size
         )
-    if values.masks:
-        raise UserError(
-            f"got --masks with the video file {frames}; expected a directory of frames, as masks "
-            "are pictures; unpack the frames and name their directory"
-        )
     run = VideoSwapping(swapping, output, frames)
     make_output(values.output)
     return count_frames(frames), run.run(values.batch_size)
@@ -102,7 +98,7 @@ def define_flags() -> None:
     flags.DEFINE_string("frames", None, "Directory of frames, or a video file.", required=True)
     flags.DEFINE_float("fps", 25.0, "Frames of a directory a second.", lower_bound=0.001)
     flags.DEFINE_boolean("smooth", True, "Smooth landmarks over time.")
-    flags.DEFINE_boolean("masks", False, "Of a directory: write the masks and a manifest.")
+    flags.DEFINE_boolean("masks", False, "Write the masks and a manifest, to train detectors with.")
 
 
 def cli() -> None:

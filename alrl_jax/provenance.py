@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,6 +65,18 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_sha256(folder: Path) -> str:
+    """SHA-256 over names and contents of all files that lie in a folder, in hexadecimal.
+
+    Raises:
+        OSError: there is no such folder, or something in it is no file that can be read.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(os.listdir(folder)):
+        digest.update(os.fsencode(f"{name} {file_sha256(folder / name)}\n"))
+    return digest.hexdigest()
 
 
 def variables_sha256(variables: Mapping[str, Any]) -> str:
@@ -151,7 +164,7 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
     Raises:
         OSError: they cannot be written; nothing new is left.
     """
-    temporaries = {path: _temporary(path) for path in contents}
+    temporaries = {path: temporary_name(path) for path in contents}
     given = []
     try:
         for path, content in contents.items():
@@ -168,17 +181,25 @@ def write_files(contents: Mapping[Path, bytes]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def _temporary(path: Path) -> Path:
-    """The name under which a file of this process is written."""
+def temporary_name(path: Path) -> Path:
+    """The name under which a file or folder of this process is made, before it gets its own."""
     return path.with_name(f".{path.name}.{os.getpid()}.tmp")
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Removes the unfinished files of processes of this machine that were killed."""
+    """Removes the unfinished files and folders of processes of this machine that were killed."""
     for path in directory.glob(".*.*.tmp"):
         process = path.name.removesuffix(".tmp").rpartition(".")[2]
         if process.isdecimal() and not _is_running(int(process)):
-            path.unlink(missing_ok=True)
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Removes a file, or a folder with all that is in it, where there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:
@@ -208,7 +229,7 @@ def write_json(path: Path, values: Any) -> None:
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes an ``.npz`` file, all at once or not at all."""
-    temporary = _temporary(path)
+    temporary = temporary_name(path)
     try:
         with temporary.open("wb") as file:
             np.savez(file, **arrays)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from alrl_jax import content_credentials, provenance
 from alrl_jax.errors import UserError
+from tests.commands import run_command
 from tests.test_watermark import scene
 from tools import sign_image
 from tools.verify_image import verify
@@ -153,3 +154,52 @@ def test_without_the_extra(
     assert content_credentials.read(files[1]) is None
     with pytest.raises(UserError, match=r"alrl_jax\[c2pa\]"):
         content_credentials.sign(files[1], files[0], tmp_path / "s.png", *files, "es256")
+
+
+def arguments_of_signing(files: tuple[Path, Path], folder: Path) -> dict[str, Path]:
+    target, made = files
+    names = {"certificates": folder / "chain.pem", "key": folder / "key.pem"}
+    return {"picture": made, "target": target, "output": folder / "signed.png", **names}
+
+
+def test_the_command_signs(
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_chain(tmp_path)
+    given = arguments_of_signing(files, tmp_path)
+    lines = [f"--{name}={path}" for name, path in given.items()]
+    status, known = run_command(monkeypatch, sign_image, *lines)
+    assert status == 0 and capsys.readouterr().out == f"{given['output']}\n"
+    found = content_credentials.read(given["output"])
+    assert found is not None and found["state"] == "Valid" and found["parents"] == ["target.jpg"]
+
+    told: list[dict[str, Any]] = []
+    monkeypatch.setattr(content_credentials, "sign", lambda **values: told.append(values))
+    assert run_command(monkeypatch, sign_image, *lines, "--algorithm=ed25519")[0] == 0
+    assert told == [given | {"algorithm": "ed25519"}]
+    own = {flag.name for flag in known.get_key_flags_for_module("tools.sign_image")}
+    assert own == set(told[0]), "each flag is told"
+
+
+def test_mistakes_of_signing_are_told(
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("chain.pem", "key.pem"):
+        (tmp_path / name).write_text("")
+    given = {n: str(path) for n, path in arguments_of_signing(files, tmp_path).items()}
+    none = str(tmp_path / "none")
+    mistakes = [(given | {name: none}, f"--{name}={none}") for name in given if name != "output"]
+    mistakes += [({k: v for k, v in given.items() if k != name}, name) for name in given]
+    mistakes += [(given | {"algorithm": "rot13"}, "rot13"), (given | {"output": none}, "suffix")]
+    for values, word in mistakes:
+        lines = [f"--{name}={value}" for name, value in values.items()]
+        assert run_command(monkeypatch, sign_image, *lines)[0] == 2
+        said = capsys.readouterr().err
+        assert word in said and said.count("\n") == 1
+    assert not (tmp_path / "signed.png").exists()

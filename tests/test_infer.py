@@ -145,6 +145,17 @@ def test_finished_pairs_are_skipped(tmp_path: Path) -> None:
     assert [r["status"] for r in again] == ["done"] * 3
 
 
+def test_a_list_may_grow(tmp_path: Path) -> None:
+    """Names do not depend on its length: what is finished stays, and is not made again."""
+    pairs = pairs_in(tmp_path, 12)
+    first = run(FakeSwapper(), pairs[:2], tmp_path / "out")
+    more = run(FakeSwapper(), pairs, tmp_path / "out")
+    assert [r["status"] for r in more] == ["skipped"] * 2 + ["done"] * 10
+    assert [r["output"] for r in more[:2]] == [r["output"] for r in first]
+    assert [r["output"][:7] for r in more] == [f"{i:06d}_" for i in range(12)]
+    assert infer.output_name(1234567, pairs[0]) == "1234567_s0_to_t0.png"
+
+
 def test_same_names_do_not_collide(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()

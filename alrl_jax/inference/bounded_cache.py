@@ -25,6 +25,10 @@ class BoundedCache(Generic[V]):
         """Values that are kept or being made."""
         return len(self._values)
 
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether the value of a key is kept or being made."""
+        return key in self._values
+
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
         """The value of a key, made where it is not there."""
         with self._lock:

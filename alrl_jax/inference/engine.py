@@ -2,7 +2,9 @@
 
 Reading and writing happen in threads; the device has one batch under way while the one before it is
 fetched. Everything is taken on demand, so memory does not grow with the number of pairs: at most
-``Engine.most_under_way`` of them exist at a time, fewer where their pictures are large.
+``Engine.most_under_way`` of them exist at a time, and fewer where their pictures are large: what a
+stage works on is bounded in bytes, which are known before a picture is decoded. One picture at a
+time goes through a stage, however large it is.
 """
 
 import contextlib
@@ -10,7 +12,7 @@ import dataclasses
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import jax
@@ -24,8 +26,10 @@ from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.sharding import make_mesh, shard_batch
 
 THREADS = min(32, os.cpu_count() or 1)
-BYTES_A_STAGE = 2**30
-"""Pictures that one stage may hold; large ones make batches and queues shorter."""
+BYTES_A_STAGE = min(2**32, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8)
+"""Memory that reading may take, and writing as well; a group of jobs may hold half as much."""
+WRITING = 7
+"""Memory that pasting, marking and encoding take, over that of the picture; measured."""
 ENDED_A_BATCH = 4
 """Pairs that need no device pass in groups of at most so many batches."""
 
@@ -63,17 +67,24 @@ class Engine:
         self.model, self.settings = model, settings
         self.mesh = make_mesh(jax.local_devices())
         self.batch_size = -(-batch_size // self.mesh.size) * self.mesh.size
-        self._largest: int | None = None
         self._fetched = 0.0
+
+    @property
+    def ahead(self) -> int:
+        """Jobs of a stage that may be under way."""
+        return max(THREADS, 2 * self.batch_size)
 
     @property
     def most_under_way(self) -> int:
         """Pairs that have been taken and not been given back, at most."""
-        group = ENDED_A_BATCH * self.batch_size
-        return 2 * max(THREADS, 2 * self.batch_size) + 2 * group
+        return 2 * self.ahead + 2 * ENDED_A_BATCH * self.batch_size
 
     def run(
-        self, items: Iterable[T], prepare: Callable[[T], Job], finish: Callable[[Job], R]
+        self,
+        items: Iterable[T],
+        prepare: Callable[[T], Job],
+        finish: Callable[[Job], R],
+        weigh: Callable[[T], int],
     ) -> Iterator[R]:
         """What ``finish`` makes of every item, in order.
 
@@ -81,43 +92,41 @@ class Engine:
             items: taken one by one, in the thread that asks for the results.
             prepare: makes a job of an item, in a thread.
             finish: gets the job with its faces swapped, or ended, in a thread.
+            weigh: bytes that preparing an item takes, about; in the thread that asks.
         """
         readers, writers = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(THREADS)
         try:
-            jobs = ordered(prepare, items, readers, self.ahead)
-            yield from ordered(finish, self._swapped(jobs), writers, self.ahead)
+            jobs = self.staged(prepare, items, readers, weigh)
+            yield from self.staged(finish, self._swapped(jobs), writers, _writing)
         finally:
             for pool in (readers, writers):
                 pool.shutdown(cancel_futures=True)
+
+    def staged(
+        self, work: Callable[[T], R], items: Iterable[T], pool: Executor, weigh: Callable[[T], int]
+    ) -> Iterator[R]:
+        """One stage: results of ``work`` in order, in bounded memory; see ``ordered``."""
+        return ordered(work, items, pool, self.ahead, weigh, BYTES_A_STAGE)
 
     def swap(self, places: list[tuple[Face, Face]]) -> list[SwappedFace]:
         """The swapped faces of sources and places, in batches of one shape."""
         return [face for batch in self._dispatch(places) for face in self._fetched_faces(*batch)]
 
-    def ahead(self) -> int:
-        """Jobs of a stage that may be under way just now."""
-        if self._largest is None:  # nothing known yet of how large they are
-            return THREADS
-        return max(THREADS, min(2 * self.batch_size, self._fitting()))
-
-    def _fitting(self) -> int:
-        """How many jobs, as large as the largest so far, a stage may hold."""
-        return max(1, BYTES_A_STAGE // max(1, self._largest or 0))
-
     def _groups(self, jobs: Iterable[Job]) -> Iterator[list[Job]]:
         """Jobs whose faces fill a batch; fewer at the end, or where their pictures are large."""
-        group, faces = [], 0
+        group, faces, held = [], 0, 0
         for job in jobs:
-            self._largest = max(self._largest or 0, job.nbytes)
-            most = min(ENDED_A_BATCH * self.batch_size, self._fitting())
-            if group and (faces + len(job.places) > self.batch_size or len(group) >= most):
+            full = len(group) >= ENDED_A_BATCH * self.batch_size
+            full = full or faces + len(job.places) > self.batch_size
+            if group and (full or held + job.nbytes > BYTES_A_STAGE // 2):
                 yield group
-                group, faces = [], 0
+                group, faces, held = [], 0, 0
             group.append(job)
             faces += len(job.places)
+            held += job.nbytes
             if faces == self.batch_size:
                 yield group
-                group, faces = [], 0
+                group, faces, held = [], 0, 0
         if group:
             yield group
 
@@ -190,6 +199,11 @@ class Engine:
             "source": self.model.embed(crops["source"]),
             "image": self.model.embed(swapped.image),
         }
+
+
+def _writing(job: Job) -> int:
+    """Bytes that finishing a job takes, about."""
+    return WRITING * job.nbytes
 
 
 def _fetch(count: int, batch: dict[str, Any]) -> list[SwappedFace]:

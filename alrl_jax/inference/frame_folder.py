@@ -82,6 +82,7 @@ class FolderSwapping:
                 (file.number - first) / self._rate,
                 file.path,
                 lambda file=file: self._read(file),
+                lambda file=file: self._weigh(file),
             )
             for i, file in enumerate(files)
         )
@@ -101,6 +102,9 @@ class FolderSwapping:
             raise PairFailed(OUTSIDE)
         sha256 = self._hasher.sha256("frame", file.path)
         return read_picture(file.path), sha256
+
+    def _weigh(self, file: NumberedFile) -> int:
+        return 0 if file.refused is not None else self._hasher.weight("frame", file.path)
 
     def _look_up(self, job: Job) -> Job:
         """Ends a frame that an earlier run swapped at the same place."""
@@ -141,7 +145,7 @@ class FolderSwapping:
         if job.status:
             picture = job.target.picture
             path = self.output.directory / name
-            for earlier in (self.output.sidecar(name), self.output.directory / MASKS / name):
+            for earlier in (self.output.sidecar(name), self.output.mask(name)):
                 earlier.unlink(missing_ok=True)  # of an earlier swap
             provenance.write_png(path, picture.with_alpha(picture.colour), {}, picture.icc_profile)
             return job.ended(job.status, job.reason)

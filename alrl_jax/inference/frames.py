@@ -24,7 +24,6 @@ from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import THREADS, Engine
 from alrl_jax.inference.finishing import SwappedPicture, finish
 from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
-from alrl_jax.inference.ordered import ordered
 from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.tracking import SMOOTHING, FaceTrack, Sighting, thumbnail
@@ -45,12 +44,14 @@ class Frame:
         seconds: when it is shown.
         path: by which a landmark file knows it.
         read: gives the picture and the SHA-256 of its file; raises PairFailed.
+        weigh: bytes that reading it takes, about.
     """
 
     number: int
     seconds: float
     path: Path
     read: Callable[[], tuple[Picture, str]]
+    weigh: Callable[[], int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +71,11 @@ class _Placed:
     sha256: str = ""
     alignment: Alignment | None = None
     reason: str | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """What its picture holds in memory."""
+        return 0 if self.picture is None else self.picture.nbytes
 
 
 class FrameSwapping:
@@ -144,9 +150,11 @@ class FrameSwapping:
         self._first = None
         pool = ThreadPoolExecutor(THREADS)
         try:
-            seen = ordered(self._look, frames, pool, engine.ahead)
+            seen = engine.staged(self._look, frames, pool, lambda frame: frame.weigh())
             placed = (self._place(track, *sighted) for sighted in seen)
-            yield from engine.run(placed, lambda item: ended(self._cut(item)), done)
+            yield from engine.run(
+                placed, lambda item: ended(self._cut(item)), done, lambda item: item.nbytes
+            )
         finally:
             pool.shutdown(cancel_futures=True)
 

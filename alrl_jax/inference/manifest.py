@@ -3,17 +3,23 @@
 import contextlib
 import csv
 import io
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alrl_jax.inference.outputs import LineLog
+from alrl_jax import provenance
+from alrl_jax.inference.film_parts import mask_name
+from alrl_jax.inference.outputs import MANIFEST_FILE, MASKS, LineLog
 
-MANIFEST_FILE = "manifest.csv"
 COLUMNS = ("source", "target", "output", "mask", "label", "provenance_id", "marked")
 """Files are relative to the directory of the manifest."""
+FILM_COLUMNS = (*COLUMNS[:3], "frame", *COLUMNS[3:])
+"""Of the manifest of a film, which has a line for each of its frames."""
 FAKE = "fake"
 """Label of every output. What sources and targets are, only who took them knows."""
+UNTOUCHED = "untouched"
+"""Label of a film's frame in which nothing was swapped."""
 
 
 def provenance_id(sidecar: Mapping[str, Any]) -> str:
@@ -41,7 +47,7 @@ class Manifest(LineLog):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory / MANIFEST_FILE)
-        self._row(COLUMNS)
+        self.add(_line(COLUMNS))
 
     def write(self, result: Mapping[str, Any], sidecar: Mapping[str, Any]) -> None:
         """Adds a swap.
@@ -55,12 +61,50 @@ class Manifest(LineLog):
             "mask": sidecar["mask"]["file"],
             "label": FAKE,
             "provenance_id": provenance_id(sidecar),
-            "marked": str(bool(sidecar["watermark"]["marked"])).lower(),
+            "marked": _said(sidecar["watermark"]["marked"]),
         }
-        self._row([told[name] for name in COLUMNS])
+        self.add(_line([told[name] for name in COLUMNS]))
 
-    def _row(self, values: list[str] | tuple[str, ...]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerow(values)
-        # Names of files are bytes, and need not be UTF-8.
-        self.add(text.getvalue().encode("utf-8", errors="surrogateescape"))
+
+def write_film_manifest(
+    directory: Path, files: Mapping[str, str], sidecar: Mapping[str, Any]
+) -> None:
+    """Writes the manifest of one film, all at once or not at all.
+
+    Args:
+        directory: of the outputs.
+        files: ``source``, ``target`` and ``output``, relative to the directory.
+        sidecar: what lies beside the film.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = directory / MANIFEST_FILE
+    temporary = provenance.temporary_name(path)
+    swapped = {n for first, last in sidecar["mask"]["swapped"] for n in range(first, last + 1)}
+    film = {**files, "provenance_id": provenance_id(sidecar)}
+    try:
+        with temporary.open("wb") as file:
+            file.write(_line(FILM_COLUMNS))
+            for number in range(sum(sidecar["frames"].values())):
+                told = film | {
+                    "frame": str(number),
+                    "mask": f"{MASKS}/{files['output']}/{mask_name(number)}",
+                    "label": FAKE if number in swapped else UNTOUCHED,
+                    "marked": _said(number in swapped and sidecar["watermark"]["marked"]),
+                }
+                file.write(_line([told[name] for name in FILM_COLUMNS]))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _said(value: Any) -> str:
+    return str(bool(value)).lower()
+
+
+def _line(values: Sequence[str]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    # Names of files are bytes, and need not be UTF-8.
+    return text.getvalue().encode("utf-8", errors="surrogateescape")

@@ -25,7 +25,9 @@ L = TypeVar("L", bound="LineLog")
 
 RESULTS_FILE = "results.jsonl"
 MASKS = "masks"
-"""Folder of the masks; each has the name of its output."""
+"""Folder of the masks; each has the name of its output, of a film a folder of masks."""
+MANIFEST_FILE = "manifest.csv"
+"""Of a run with masks; see ``manifest``."""
 FACTS = ("gates", "identity_similarity", "identity_similarity_by")
 """What results and sidecars tell of a swap; see ``job.measured``."""
 
@@ -98,6 +100,10 @@ class OutputFolder:
         path = self.directory / name
         return path.with_name(f"{name}.json") if self._films else path.with_suffix(".json")
 
+    def mask(self, name: str) -> Path:
+        """The mask of an output, of a film the folder of its masks."""
+        return self.directory / MASKS / name
+
     def finished(self, name: str, hashes: dict[str, str]) -> dict[str, Any] | None:
         """The sidecar of this very output, where an earlier run left both whole; else None.
 
@@ -111,8 +117,8 @@ class OutputFolder:
             same = all(sidecar[key] == value for key, value in self.recipe(hashes).items())
             same = same and sidecar["output"]["sha256"] == provenance.file_sha256(path)
             if same and self._masks:
-                mask = self.directory / MASKS / name
-                same = sidecar["mask"]["sha256"] == provenance.file_sha256(mask)
+                sha256 = provenance.folder_sha256 if self._films else provenance.file_sha256
+                same = sidecar["mask"]["sha256"] == sha256(self.mask(name))
             return sidecar if same else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -155,7 +161,7 @@ class OutputFolder:
         files = {self.sidecar(name): told}
         if mask is not None:
             (self.directory / MASKS).mkdir(exist_ok=True)
-            files[self.directory / MASKS / name] = mask
+            files[self.mask(name)] = mask
         provenance.write_files({**files, path: content})
         return sidecar
 

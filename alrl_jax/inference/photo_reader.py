@@ -13,6 +13,7 @@ from alrl_jax import provenance
 from alrl_jax.data.decode import UnreadableImageError
 from alrl_jax.data.face_photos import FacePhoto, read_faces
 from alrl_jax.data.landmarks import FaceFinder, FaceNotFoundError
+from alrl_jax.data.picture import reading_bytes
 from alrl_jax.data.trees import MAX_FILE_BYTES
 from alrl_jax.inference.bounded_cache import BoundedCache
 from alrl_jax.inference.job import PairFailed
@@ -74,6 +75,17 @@ class PhotoReader:
         """
         file = self._file(name, path)
         return self._hashes.get(file.version, lambda: _hash(file))
+
+    def weight(self, name: str, path: Path) -> int:
+        """About what reading a photo takes in memory at its peak, in bytes; see ``reading_bytes``.
+
+        0 for what cannot be read, and for a source that is known already.
+        """
+        try:
+            file = self._file(name, path)
+        except PairFailed:  # whoever reads it says why
+            return 0
+        return 0 if name == "source" and file.version in self._sources else reading_bytes(path)
 
     def source(self, path: Path, sha256: str) -> FacePhoto:
         """The face of a source; its picture is let go.

@@ -19,7 +19,7 @@ from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import SwappedPicture, finish
 from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
 from alrl_jax.inference.photo_reader import PhotoReader
-from alrl_jax.inference.settings import DEFAULTS, Settings
+from alrl_jax.inference.settings import DEFAULTS, FACES, Settings
 
 Photo = Path | str | UInt8[np.ndarray, "_ _ 3"]
 """A picture file, or upright RGB pixels."""
@@ -76,7 +76,7 @@ def swap_stream(
         finder = FaceFinder(settings.landmarks_from, landmarks_path, resolution)
     stream = _Stream(settings, finder, resolution, provenance.variables_sha256(model.variables))
     engine = Engine(model, settings, batch_size)
-    return engine.run(enumerate(pairs), stream.prepare, stream.finish)
+    return engine.run(enumerate(pairs), stream.prepare, stream.finish, stream.weigh)
 
 
 class _Stream:
@@ -88,6 +88,18 @@ class _Stream:
         self._settings, self._finder, self._resolution = settings, finder, resolution
         self._model_sha256 = model_sha256
         self._reader = PhotoReader(settings, finder, resolution)
+
+    def weigh(self, numbered: tuple[int, Any]) -> int:
+        """Bytes that reading a pair takes, about; 0 of what is no pair."""
+        pair = numbered[1]
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            return 0
+        return max(self._weight(name, photo) for name, photo in zip(FACES, pair, strict=True))
+
+    def _weight(self, name: str, photo: Any) -> int:
+        if isinstance(photo, str | Path):
+            return self._reader.weight(name, Path(photo))
+        return photo.nbytes if isinstance(photo, np.ndarray) else 0
 
     def prepare(self, numbered: tuple[int, Any]) -> Job:
         """Reads a pair and finds its faces."""

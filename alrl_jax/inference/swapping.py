@@ -69,12 +69,16 @@ class Swapping:
         with contextlib.ExitStack() as files:
             log = files.enter_context(ResultsLog(self.output.directory))
             manifest = files.enter_context(manifest_of(self.output.directory, self.settings.masks))
-            for job in engine.run(enumerate(pairs), self.prepare, self._finish):
+            for job in engine.run(enumerate(pairs), self.prepare, self._finish, self._weigh):
                 result = self.output.result(job, self._name(job))
                 log.write(result)
                 if manifest is not None and job.sidecar is not None:
                     manifest.write(result, job.sidecar)
                 yield result
+
+    def _weigh(self, numbered: tuple[int, PairFiles]) -> int:
+        """Bytes that reading a pair takes; a source's picture is let go before the target's."""
+        return max(self._reader.weight(name, getattr(numbered[1], name)) for name in FACES)
 
     def prepare(self, numbered: tuple[int, PairFiles]) -> Job:
         """Reads a pair and finds its faces."""

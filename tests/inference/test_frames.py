@@ -152,7 +152,6 @@ def test_frames_are_numbered(tmp_path: Path) -> None:
         ({"frames": "none"}, "--frames=none"),
         ({"output": "frames"}, "where the frames lie"),
         ({"face": "all"}, "one face to follow"),
-        ({"frames": "s.png", "masks": True}, "--masks with the video file"),
         ({"source": "none.png"}, "--source=none.png"),
     ],
 )

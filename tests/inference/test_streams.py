@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alrl_jax import infer, provenance
+from alrl_jax import infer, png, provenance
 from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.inference import engine, photo_reader
 from alrl_jax.inference.bounded_cache import BoundedCache
@@ -44,7 +45,7 @@ def test_results_come_in_order_a_bounded_way_ahead() -> None:
 
     source = Counted(itertools.count())
     with ThreadPoolExecutor(4) as pool:
-        results = ordered(work, source, pool, lambda: 5)
+        results = ordered(work, source, pool, 5)
         for given, number in enumerate(itertools.islice(results, 30)):
             assert number == given
             assert source.taken <= given + 5
@@ -53,7 +54,7 @@ def test_results_come_in_order_a_bounded_way_ahead() -> None:
 
 def test_an_error_comes_when_its_turn_comes() -> None:
     with ThreadPoolExecutor(2) as pool:
-        results = ordered(lambda x: 1 // x, [1, 1, 0, 1], pool, lambda: 4)
+        results = ordered(lambda x: 1 // x, [1, 1, 0, 1], pool, 4)
         assert [next(results), next(results)] == [1, 1]
         with pytest.raises(ZeroDivisionError):
             next(results)
@@ -96,15 +97,72 @@ def test_stream_is_in_order_and_takes_few_pairs_ahead(tmp_path: Path) -> None:
     assert not [t for t in threading.enumerate() if t.name.startswith("ThreadPoolExecutor")]
 
 
-def test_large_pictures_make_queues_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    picture_bytes = 200 * 200 * 3
-    monkeypatch.setattr(engine, "BYTES_A_STAGE", 3 * picture_bytes)
-    source = Counted((noise(0), noise(i, (200, 200))) for i in itertools.count())
-    stream = infer.swap_stream(source, FakeSwapper(), ALIGNED, batch_size=64)
-    stages = 2 * max(engine.THREADS, 2) + 2 * 2
-    for number, _ in enumerate(itertools.islice(stream, 30)):
-        assert source.taken <= number + 1 + stages
-    stream.close()
+def test_what_is_under_way_weighs_no_more_than_it_may() -> None:
+    weights = [1, 1, 1, 9, 2, 3, 3, 3, 1, 1, 8, 1] * 3
+    lock, active, sums = threading.Lock(), [], []
+
+    def work(weight: int) -> int:
+        with lock:
+            active.append(weight)
+            sums.append((sum(active), len(active)))
+        time.sleep(0.001)
+        with lock:
+            active.remove(weight)
+        return weight
+
+    with ThreadPoolExecutor(8) as pool:
+        results = ordered(work, weights, pool, 4, lambda weight: weight, 7)
+        assert list(results) == weights
+    assert all(total <= 7 or count == 1 for total, count in sums)
+    assert max(count for _, count in sums) > 1
+
+
+def test_large_pictures_make_queues_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever came before them, and however many threads there are."""
+    monkeypatch.setattr(engine, "THREADS", 16)
+    monkeypatch.setattr(engine, "BYTES_A_STAGE", 2 * 24 * 200 * 200)
+    source, small = picture(tmp_path / "s.png", 0), picture(tmp_path / "small.png", 1)
+    large = picture(tmp_path / "large.png", 2, (200, 200))
+    pairs = [PairFiles(source, small)] * 70 + [PairFiles(source, large)] * 60
+    run = swapping(tmp_path / "out")
+    lock, alive, most = threading.Lock(), collections.Counter[Path](), collections.Counter[Path]()
+
+    def counted(path: Path, change: int) -> None:
+        with lock:
+            alive[path] += change
+            most[path] = max(most[path], alive[path])
+
+    prepare, finish = run.prepare, run._finish
+
+    def prepared(numbered: Any) -> Any:
+        counted(numbered[1].target, 1)
+        return prepare(numbered)
+
+    def finished(job: Any) -> Any:
+        counted(job.files.target, -1)
+        return finish(job)
+
+    run.prepare, run._finish = prepared, finished  # type: ignore[method-assign]
+    results = list(run.run(pairs, 64))
+    assert [r["status"] for r in results] == ["done"] * 130
+    # Two are read, two groups hold eight each, one more begins the next group, two are written.
+    assert 2 < most[large] <= 2 + 2 * 8 + 1 + 2
+    assert most[small] > 40
+
+
+def test_pictures_are_weighed_by_their_headers(tmp_path: Path) -> None:
+    small = picture(tmp_path / "a.png", 0, (20, 30))
+    (tmp_path / "deep.png").write_bytes(png.encode(np.zeros((20, 30, 4), np.uint16)))
+    (tmp_path / "cut.png").write_bytes(small.read_bytes()[:60])  # its header alone
+    (tmp_path / "text.png").write_bytes(b"no picture")
+    os.mkfifo(tmp_path / "pipe.png")
+    reader = photo_reader.PhotoReader(ALIGNED, None, 16)
+    names = ("a", "deep", "cut", "text", "pipe", "none")
+    weights = [reader.weight("target", tmp_path / f"{name}.png") for name in names]
+    assert weights == [24 * 600, 56 * 600, 24 * 600, 0, 0, 0]
+    assert reader.weight("source", small) == 24 * 600
+    reader.source(small, "")
+    assert reader.weight("source", small) == 0, "it will not be read again"
 
 
 def test_pairs_that_cannot_be_swapped_do_not_stop_a_stream(tmp_path: Path) -> None:
