@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def save_model(
     conventions: Mapping[str, Any] | None = None,
     source: Mapping[str, Any] | None = None,
     half: bool = False,
-    int8: bool = False,
+    int8: Collection[str] = (),
     base: str | Path | None = None,
 ) -> None:
     """Writes a model directory, whole or not at all.
@@ -85,18 +85,23 @@ def save_model(
         conventions: what a reader of the weights has to know beyond ``config``.
         source: where the weights come from.
         half: store float32 as float16.
-        int8: store matrices and filters in 8 bits, each output (last axis) with a scale of its own,
-            and all else as with ``half``.
+        int8: networks (outermost names of ``variables``) whose matrices and filters are stored in 8
+            bits, each output (last axis) with a scale of its own; all else then as with ``half``.
         base: model directory whose arrays are left out here where they are equal. It has to be
             found under this name whenever the model is read.
 
     Raises:
-        UserError: if ``directory`` is something else than a model directory, a weight is too large
-            for float16, or the base cannot be read.
+        UserError: if ``directory`` is something else than a model directory, ``int8`` names what is
+            no network of the model, a weight is too large for float16, or the base cannot be read.
     """
     target = Path(directory).expanduser()
     if target.exists() and not (target / MODEL_FILE).is_file() and not _is_empty(target):
         raise UserError(f"got {target}; expected a new or a model directory; name another one")
+    if unknown := sorted(set(int8) - set(variables)):
+        known_names = ", ".join(sorted(variables))
+        raise UserError(
+            f"got int8 {', '.join(unknown)}; expected some of {known_names}; name these"
+        )
     flat: dict[str, Any] = traverse_util.flatten_dict(jax.device_get(variables), sep="/")
     known, shared = {}, {}
     if base is not None:
@@ -260,7 +265,9 @@ def _with_base(
     return {**{name: shared[name] for name in base["arrays"]}, **flat}
 
 
-def _flat_arrays(flat: Mapping[str, Any], half: bool, int8: bool) -> dict[str, np.ndarray]:
+def _flat_arrays(
+    flat: Mapping[str, Any], half: bool, int8: Collection[str]
+) -> dict[str, np.ndarray]:
     arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}
     if not (half or int8):
         return arrays
@@ -268,7 +275,8 @@ def _flat_arrays(flat: Mapping[str, Any], half: bool, int8: bool) -> dict[str, n
     for name, value in list(arrays.items()):
         if value.dtype != np.float32:
             continue
-        if int8 and value.ndim > 1 and value.size >= _LEAST_IN_8_BITS:
+        small = value.ndim < 2 or value.size < _LEAST_IN_8_BITS
+        if name.partition("/")[0] in int8 and not small:
             largest = np.abs(value).max(axis=tuple(range(value.ndim - 1)))
             scale = np.maximum(largest, np.finfo(np.float32).tiny) / 127
             arrays[name] = np.rint(value / scale).astype(np.int8)

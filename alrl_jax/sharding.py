@@ -25,7 +25,12 @@ SMALLEST_SPLIT = 2**11
 
 
 def make_mesh(devices: Sequence[Any] | None = None, parameter_shards: int = 1) -> Mesh:
-    """A mesh of groups of devices.
+    """A mesh of groups of devices, those of a process side by side.
+
+    ``jax.make_mesh`` orders the chips of a TPU slice along its wires, which scatters the devices of
+    a host over the mesh; then the slices of a batch that hosts read would be shuffled, and with
+    them which rows meet in a block of the discriminator's statistics. Sums over all devices do not
+    depend on their order.
 
     Args:
         devices: the ``jax.Device`` objects to use; None means all, those of other processes
@@ -45,8 +50,14 @@ def make_mesh(devices: Sequence[Any] | None = None, parameter_shards: int = 1) -
             "devices; set --config.parameter_shards=1"
         )
     shape = (len(devices) // parameter_shards, parameter_shards)
+    grid = np.array(in_process_order(devices)).reshape(shape)
     # Linen layers carry no output shardings, so the axes have to be automatic.
-    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * 2, devices=devices)
+    return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * 2)
+
+
+def in_process_order(devices: Sequence[Any]) -> list[Any]:
+    """Devices of the first process, of the second and so on; as they were within each."""
+    return sorted(devices, key=lambda device: device.process_index)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,20 @@ def test_the_program_swaps_as_the_model_does(
         np.testing.assert_allclose(found[name], wanted, rtol=1e-4, atol=1e-5, err_msg=name)
     np.testing.assert_array_equal(found["attribute_gates"], expected.gates.attributes[:count])
     np.testing.assert_array_equal(found["pose_gates"], expected.gates.pose[:count])
+
+
+@pytest.mark.slow
+def test_the_example_is_a_program(expected: SwapOutput, exported: Path, tmp_path: Path) -> None:
+    """With nothing of this project in reach: the package stands where Python does not look."""
+    for name, images in (("source", SOURCE), ("target", TARGET)):
+        np.save(tmp_path / f"{name}.npy", images)
+    files = [str(tmp_path / f"{name}.npy") for name in ("source", "target", "output")]
+    forbidden = "import sys; sys.modules['alrl_jax'] = None; import runpy; sys.argv = sys.argv[1:];"
+    run = f"{forbidden} runpy.run_path(sys.argv[0], run_name='__main__')"
+    command = [sys.executable, "-c", run, str(exported / EXAMPLE_FILE), *files]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert np.load(files[-1]).shape == np.asarray(expected.image).shape
 
 
 def test_whose_a_group_is_can_be_said(swap: Callable[..., dict[str, Any]]) -> None:

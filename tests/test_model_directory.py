@@ -58,10 +58,14 @@ def test_half_is_stored_small_and_read_as_float32(tmp_path: Path) -> None:
 def test_8_bits_are_stored_with_a_scale_for_every_output(tmp_path: Path) -> None:
     weight = np.random.default_rng(0).normal(size=(3, 3, 64, 8)).astype(np.float32)
     weight *= np.array([0, 1e-30, 1e-6, 1, 1, 1e6, 1, 1], np.float32)
-    tree = {"conv": {"kernel": weight, "bias": np.float32(range(8))}, "count": np.int32(7)}
-    save_model(tmp_path / "m", "judge", {}, tree, int8=True)
+    conv = {"kernel": weight, "bias": np.float32(range(8))}
+    tree = {"conv": conv, "other": {"kernel": 0 * weight}, "count": np.int32(7)}
+    with pytest.raises(UserError, match="got int8 cnov; expected some of conv, count, other"):
+        save_model(tmp_path / "m", "judge", {}, tree, int8=("cnov",))
+    save_model(tmp_path / "m", "judge", {}, tree, int8=("conv",))
     stored = safetensors.numpy.load_file(tmp_path / "m" / WEIGHTS_FILE)
     assert stored["conv/kernel"].dtype == np.int8 and stored["conv/bias"].dtype == np.float16
+    assert stored["other/kernel"].dtype == np.float16
     _, found = read_model(tmp_path / "m")
     assert jax.tree.structure(found) == jax.tree.structure(tree)
     assert found["conv"]["kernel"].dtype == np.float32 and found["count"].dtype == np.int32

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import jax
 import numpy as np
 import pytest
@@ -16,6 +18,12 @@ def test_mesh_holds_every_device_on_an_automatic_axis() -> None:
 
 def test_mesh_of_chosen_devices() -> None:
     assert list(sharding.make_mesh(jax.devices()[:2]).devices.flat) == jax.devices()[:2]
+
+
+def test_devices_of_a_process_stand_side_by_side() -> None:
+    """As the chips of hosts with two by two of four by two."""
+    devices = [SimpleNamespace(id=i, process_index=p) for i, p in enumerate((0, 0, 1, 1) * 2)]
+    assert [d.id for d in sharding.in_process_order(devices)] == [0, 1, 4, 5, 2, 3, 6, 7]
 
 
 def test_batch_is_split_along_its_first_axis() -> None:

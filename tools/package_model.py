@@ -27,7 +27,7 @@ def package(
     output: Path,
     command: str,
     half: bool = False,
-    int8: bool = False,
+    int8: Sequence[str] = (),
     training_networks: bool = False,
     base: str | None = None,
 ) -> str:
@@ -38,7 +38,7 @@ def package(
         output: model directory to write.
         command: line that started the training; by default what training noted.
         half: store half precision.
-        int8: store matrices and filters in 8 bits.
+        int8: networks whose matrices and filters are stored in 8 bits.
         training_networks: keep what only training reads.
         base: model directory; what is the same there is left out.
 
@@ -72,7 +72,9 @@ def cli() -> None:
     flags.DEFINE_string("output", None, "Model directory to write.")
     flags.DEFINE_string("command", "", "Line that started the training, if it noted none.")
     flags.DEFINE_bool("half", False, "Store half precision.")
-    flags.DEFINE_bool("int8", False, "Store matrices in 8 bits, the rest in half precision.")
+    flags.DEFINE_list(
+        "int8", [], "Networks whose matrices are stored in 8 bits (encoder,swap); the rest in half."
+    )
     flags.DEFINE_bool("training_networks", False, "Keep what only training reads.")
     flags.DEFINE_string("base", None, "Model directory; leave out what is the same there.")
     flags.mark_flags_as_required(["workdir", "output"])
