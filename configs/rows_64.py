@@ -3,11 +3,11 @@
     python -m alrl_jax.train --config=configs/rows_64.py:ROW --workdir=runs/rows/ROW
     python -m alrl_jax.evaluate --workdir=runs/rows/adaptive --selectors= --output=runs/seed_0 \\
         --beside=ROW=runs/rows/ROW,...
-    python -m tools.compare_rows --output=runs/table --evaluations=runs/seed_0
+    python -m tools.compare_rows --output=runs/table --evaluations=runs/seed_0,runs/seed_1,...
 
 ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. On two CPU cores a row takes 4
 minutes (fixed rules and learned transfers) or 7 (the others), the evaluation of all 16 together 8;
-what they reach is in ``configs/rows_64/seed_0/metrics.json``.
+what they reach is in ``configs/rows_64/seed_*/metrics.json``.
 
 Generator and features come from ``pretrained.swapper`` and are held still. Each row trains heads
 (which start as that swapper's) and a swap module of its own (which starts anew) with the same data,
