@@ -149,6 +149,9 @@ class Swapper:
         else:
             asked = asked_shares(shares, origins, self.selector.attribute_groups)
             codes, gates = fixed_swap(source, target, asked)
+        if not POSE_SPACES[self.pose_space].uses_const:
+            # What refines the target's code could make one out of nothing.
+            codes = dataclasses.replace(codes, pose=jnp.zeros_like(codes.pose))
         coarse = POSE_SPACES[self.pose_space].coarse_layers
         if coarse:
             pose_from_source = origins[self.selector.attribute_groups.index("pose")] == FROM_SOURCE
