@@ -130,6 +130,7 @@ def lean_swap(photos: Path, identity: Path, **changes: Any) -> Config:
     )
 
 
+@pytest.mark.slow
 def test_the_swap_trains_without_labels(photos: Path, tmp_path: Path) -> None:
     identity = tiny.save_tiny_identity(tmp_path / "identity")
     assert train(lean_swap(photos, identity), tmp_path / "run") == 1

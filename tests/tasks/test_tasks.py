@@ -73,14 +73,14 @@ def run(
     return state, metrics, text
 
 
-# Those for photographs differ from one another in their sizes above all: one of them is quick.
-# Rows of the table have tests of their own, and other tests take steps of synthetic_64.
+# Rows of the table have tests of their own, and other tests take steps of synthetic_64, of what
+# photographs need (test_training_on_photos.py) and of the networks that only they have
+# (test_teachers.py).
 @pytest.mark.parametrize(
     "name",
     [
         pytest.param(name, marks=pytest.mark.slow)
-        if name
-        in (*tiny.PHOTO_CONFIGS[:2], tiny.ROWS_CONFIG, "synthetic_64", "synthetic_64_refine")
+        if name in (*tiny.PHOTO_CONFIGS, tiny.ROWS_CONFIG, "synthetic_64", "synthetic_64_refine")
         else name
         for name in tiny.CONFIG_NAMES
     ],
@@ -93,7 +93,13 @@ def test_every_config_takes_a_step(tiny_task: Callable[..., Task], name: str) ->
     assert "loss/total" in metrics[0] or "loss/generator" in metrics[0]
 
 
-@pytest.mark.parametrize("name", TASK_CONFIGS.values())
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow) if task == "swap" else name
+        for task, name in TASK_CONFIGS.items()
+    ],
+)
 def test_eight_devices_train_like_one(tiny_task: Callable[..., Task], name: str) -> None:
     special = {
         "generator_64": {"losses__path_length": 2.0},
