@@ -19,6 +19,7 @@ import jax
 import numpy as np
 from absl import logging
 from jax.experimental import multihost_utils
+from orbax.checkpoint import multihost
 from orbax.checkpoint import v1 as ocp
 
 from alrl_jax.errors import UserError
@@ -27,6 +28,7 @@ PyTree = Any
 
 DIRECTORY = "checkpoints"
 DAMAGED_DIRECTORY = "damaged_checkpoints"
+LONGEST_WAIT_SECONDS = 3600
 _METADATA = "training"
 
 
@@ -257,6 +259,19 @@ def _read_fields(directory: Path, names: tuple[str, ...]) -> dict[str, PyTree]:
     }
     loaded = ocp.load(str(directory), abstract)
     return {name: loaded[name] for name in names}
+
+
+def wait_for_all(point: str) -> None:
+    """Returns when all processes of the run have come to this point.
+
+    They meet at the coordinator, not over their devices, whose first common operation gives up
+    after 30 seconds on CPUs.
+
+    Args:
+        point: name of it; no run comes to a point of the same name twice.
+    """
+    if jax.process_count() > 1:
+        multihost.get_barrier_sync_fn()(key=point, timeout_ms=1000 * LONGEST_WAIT_SECONDS)
 
 
 def _agreed_steps(steps: list[int]) -> list[int]:

@@ -21,7 +21,7 @@ from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from alrl_jax import sharding
-from alrl_jax.checkpoint import Checkpointer
+from alrl_jax.checkpoint import Checkpointer, wait_for_all
 from alrl_jax.metrics import MetricLog, MetricWindow, TrainingDiverged
 from alrl_jax.step import check_finite, compile_step, first_state, memory_held
 from alrl_jax.tasks.task import Trainable
@@ -180,6 +180,7 @@ class _Run:
         self.pace = _Pace(schedule)
         self.compiled: dict[Hashable, Callable[..., Any]] = {}
         self.compiled_for: PyTree = None
+        self.compilations = 0
         self.batches: Batches
         self.saved: int | None = None
         self.state: PyTree = None
@@ -277,6 +278,8 @@ class _Run:
     def _compile(self, batch: PyTree, phase: Hashable) -> jax.stages.Compiled:
         begin = time.perf_counter()
         compiled = compile_step(self.task, phase, self.mesh, self.state, self.frozen, batch)
+        self.compilations += 1
+        wait_for_all(f"compiled {self.compilations}")  # some are slower than others
         seconds = time.perf_counter() - begin
         self.pace.pause(seconds)
         _say(f"compiled the step for {phase} in {seconds:.1f} s{memory_held(compiled)}")

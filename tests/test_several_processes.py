@@ -23,6 +23,8 @@ STEPS = 3
 DEVICES = 2
 """Of every process; one process that trains alone has all that two have."""
 FIELDS = ("params", "ema", "opt_state", "moving")
+ROUNDING = 1e-5
+"""What has no gradient, such as a bias that a softmax takes away again, still gets 1e-11."""
 DEAR = ("perceptual", "self_perceptual", "self_reconstruction", "background", "r1")
 """Losses of a swap that take long to compile, and mix no rows of a batch."""
 TASKS: dict[str, dict[str, Any]] = {
@@ -99,9 +101,9 @@ def train(config: Path, workdir: Path, processes: int, devices: int = DEVICES) -
 
 
 def differences(one: Any, many: Any) -> np.ndarray:
-    """Of all numbers of a tree, as shares of the largest of their array."""
+    """Of all numbers of a tree, as shares of the largest of their array, or of ``ROUNDING``."""
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True)
-    shares = [np.ravel(np.abs(a - b) / max(np.abs(a).max(initial=0), 1e-12)) for a, b in pairs]
+    shares = [np.ravel(np.abs(a - b) / max(np.abs(a).max(initial=0), ROUNDING)) for a, b in pairs]
     return np.concatenate([np.zeros(0), *shares])
 
 
