@@ -278,11 +278,13 @@ class _Run:
     def _compile(self, batch: PyTree, phase: Hashable) -> jax.stages.Compiled:
         begin = time.perf_counter()
         compiled = compile_step(self.task, phase, self.mesh, self.state, self.frozen, batch)
+        _say(
+            f"compiled the step for {phase} in {time.perf_counter() - begin:.1f} s"
+            f"{memory_held(compiled)}"
+        )
         self.compilations += 1
         wait_for_all(f"compiled {self.compilations}")  # some are slower than others
-        seconds = time.perf_counter() - begin
-        self.pace.pause(seconds)
-        _say(f"compiled the step for {phase} in {seconds:.1f} s{memory_held(compiled)}")
+        self.pace.pause(time.perf_counter() - begin)
         return compiled
 
     def _put(self, batch: PyTree) -> PyTree:

@@ -23,8 +23,8 @@ STEPS = 3
 DEVICES = 2
 """Of every process; one process that trains alone has all that two have."""
 FIELDS = ("params", "ema", "opt_state", "moving")
-ROUNDING = 1e-5
-"""What has no gradient, such as a bias that a softmax takes away again, still gets 1e-11."""
+WITHOUT_GRADIENT = "['keys']['bias']"
+"""A softmax takes this bias away again: what reaches it is rounding alone."""
 DEAR = ("perceptual", "self_perceptual", "self_reconstruction", "background", "r1")
 """Losses of a swap that take long to compile, and mix no rows of a batch."""
 TASKS: dict[str, dict[str, Any]] = {
@@ -101,9 +101,13 @@ def train(config: Path, workdir: Path, processes: int, devices: int = DEVICES) -
 
 
 def differences(one: Any, many: Any) -> np.ndarray:
-    """Of all numbers of a tree, as shares of the largest of their array, or of ``ROUNDING``."""
-    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True)
-    shares = [np.ravel(np.abs(a - b) / max(np.abs(a).max(initial=0), ROUNDING)) for a, b in pairs]
+    """Of all numbers of a tree that have a gradient, as shares of the largest of their array."""
+    pairs = zip(jax.tree.leaves_with_path(one), jax.tree.leaves(many), strict=True)
+    shares = [
+        np.ravel(np.abs(a - b) / max(np.abs(a).max(initial=0), 1e-12))
+        for (path, a), b in pairs
+        if not jax.tree_util.keystr(path).endswith(WITHOUT_GRADIENT)
+    ]
     return np.concatenate([np.zeros(0), *shares])
 
 
