@@ -40,6 +40,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "supervised": {"losses.supervised": 4.0, "data.true_swaps": True},
     "no_pose_space": {"encoder.pose_space": "none"},
     "coarse_codes": {"encoder.pose_space": "coarse_codes"},
+    "trained_generator": {"generator.train": True},
+    "trained_constant": {"generator.train": True, "encoder.pose_space": "none"},
     "ellipse": {"swap.mask": "ellipse"},
     "no_blending": {"swap.mask": "none"},
     "soft_gates": {"swap.gate_mode": "soft"},
