@@ -11,14 +11,21 @@ from alrl_jax.data.cache import cache_directory
 FOLDER = "compiled"
 LARGEST = 2 * 2**30
 """Bytes that are kept."""
+MIN_SECONDS = "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+"""Variable of JAX's setting."""
 
 
 def keep_compiled_programs() -> None:
-    """Lets JAX keep what takes it a second or more to compile in the user's cache folder.
+    """Lets JAX keep all that it compiles in the user's cache folder.
 
-    Nothing changes where the user chose: a folder by ``$JAX_COMPILATION_CACHE_DIR`` (empty for
-    none) or by ``jax.config``. Call it before anything is compiled.
+    Another folder is the user's to choose by ``$JAX_COMPILATION_CACHE_DIR`` (empty for none) or by
+    ``jax.config``, and so is ``$JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS``. Call it before
+    anything is compiled.
     """
+    if MIN_SECONDS not in os.environ:
+        # By itself JAX leaves out what takes less than a second: a start compiles a hundred of such
+        # programs, which together take longer than all that it finds.
+        jax.config.update(MIN_SECONDS.lower(), 0.0)
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.values["jax_compilation_cache_dir"]:
         return
     folder = cache_directory() / FOLDER

@@ -199,12 +199,13 @@ class _Run:
         self.frozen = sharding.replicate(self.mesh, self.task.load_frozen())
         pretrained = sharding.replicate(self.mesh, self.task.load_pretrained())
         key = jax.random.key(seed)
-        shapes = jax.eval_shape(self.task.init, key, pretrained)
+        init = jax.jit(self.task.init)  # traced once, for its shapes and for its values
+        shapes = jax.eval_shape(init, key, pretrained)
         abstract = sharding.abstract_state(self.mesh, shapes)
         restored = self.checkpointer.restore(abstract)
         first, iterator_state = 0, None
         if restored is None:
-            self.state = first_state(self.task, key, pretrained, abstract)
+            self.state = first_state(init, key, pretrained, abstract)
         else:
             self.state = restored.state
             self.window.set_state(restored.metadata["window"])

@@ -16,12 +16,15 @@ PyTree = Any
 
 
 def first_state(
-    task: Trainable, key: Key[Array, ""], pretrained: PyTree, abstract: PyTree
+    init: Callable[[Key[Array, ""], PyTree], PyTree],
+    key: Key[Array, ""],
+    pretrained: PyTree,
+    abstract: PyTree,
 ) -> PyTree:
     """The state before the first update, made where it lies.
 
     Args:
-        task: gives it.
+        init: of the task.
         key: seeds it.
         pretrained: what ``task.load_pretrained`` returned, on the devices.
         abstract: the state as ``jax.ShapeDtypeStruct`` leaves with shardings.
@@ -29,8 +32,8 @@ def first_state(
     leaves, structure = jax.tree.flatten(abstract)
     where = [leaf.sharding for leaf in leaves]
     # Lists, for the reason that ``lower_step`` gives.
-    init = jax.jit(lambda *values: jax.tree.leaves(task.init(*values)), out_shardings=where)
-    return jax.tree.unflatten(structure, init(key, pretrained))
+    placed = jax.jit(lambda *values: jax.tree.leaves(init(*values)), out_shardings=where)
+    return jax.tree.unflatten(structure, placed(key, pretrained))
 
 
 def compile_step(

@@ -27,7 +27,7 @@ jax.config.update("jax_num_cpu_devices", CPU_DEVICES)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_compilation_cache_dir", str(COMPILATION_CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 # Grain reads an absl flag; outside of absl.app.run nobody has parsed them.
 flags.FLAGS.mark_as_parsed()
@@ -80,7 +80,7 @@ def run_cli() -> RunCli:
         environment = os.environ | {
             "JAX_NUM_CPU_DEVICES": str(devices),
             "JAX_COMPILATION_CACHE_DIR": str(COMPILATION_CACHE),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "PYTHONPATH": str(ROOT),
         }
         command = [sys.executable, "-m", module, *arguments]

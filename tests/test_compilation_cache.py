@@ -5,19 +5,23 @@ from pathlib import Path
 import jax
 import pytest
 
-from alrl_jax.compilation_cache import keep_compiled_programs, shrink
+from alrl_jax.compilation_cache import MIN_SECONDS, keep_compiled_programs, shrink
 from tests import several
+
+FOLDER = "jax_compilation_cache_dir"
 
 
 @pytest.fixture
 def unset(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """As for a user who chose nothing; the suite's own folder is back afterwards."""
-    before = jax.config.jax_compilation_cache_dir
+    before = {name: jax.config.values[name] for name in (FOLDER, MIN_SECONDS.lower())}
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    jax.config.update("jax_compilation_cache_dir", None)
+    monkeypatch.delenv(MIN_SECONDS, raising=False)
+    jax.config.update(FOLDER, None)
     yield
-    jax.config.update("jax_compilation_cache_dir", before)
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 @pytest.mark.usefixtures("unset")
@@ -26,12 +30,25 @@ def test_the_user_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     keep_compiled_programs()
     assert jax.config.jax_compilation_cache_dir is None
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
-    jax.config.update("jax_compilation_cache_dir", "chosen")
+    jax.config.update(FOLDER, "chosen")
     keep_compiled_programs()
     assert jax.config.jax_compilation_cache_dir == "chosen"
-    jax.config.update("jax_compilation_cache_dir", None)
+    jax.config.update(FOLDER, None)
     keep_compiled_programs()
     assert jax.config.jax_compilation_cache_dir == str(tmp_path / "alrl_jax" / "compiled")
+
+
+@pytest.mark.usefixtures("unset")
+@pytest.mark.parametrize(("chosen", "least"), [(None, 0.0), ("0.25", 1.0)])
+def test_quickly_compiled_programs_are_kept(
+    chosen: str | None, least: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable of the user's was read when JAX was imported, before this test."""
+    if chosen is not None:
+        monkeypatch.setenv(MIN_SECONDS, chosen)
+    jax.config.update(MIN_SECONDS.lower(), 1.0)
+    keep_compiled_programs()
+    assert jax.config.values[MIN_SECONDS.lower()] == least
 
 
 @pytest.mark.usefixtures("unset")
@@ -63,7 +80,7 @@ def test_the_second_start_finds_what_the_first_compiled(tmp_path: Path) -> None:
     }
     values = several.environment(1, XDG_CACHE_HOME=str(tmp_path / "cache"))
     values.pop("JAX_COMPILATION_CACHE_DIR", None)
-    values["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.0"
+    values.pop(MIN_SECONDS, None)
     kept = []
     for workdir in ("one", "two"):
         command = [

@@ -1,11 +1,13 @@
 """The synthetic world as a source: rendered once into shards, then read."""
 
 import ast
+import functools
 import hashlib
 from pathlib import Path
 
 import jax
 import numpy as np
+from jaxtyping import Array, Key
 
 from alrl_jax import synthetic
 from alrl_jax.data.records import Layout, to_uint8
@@ -40,11 +42,15 @@ def synthetic_plan(
     ):
         if value < 1:
             raise UserError(f"got data.{name}={value}; expected at least 1; raise it")
-    people, attributes = population(num_identities, images_per_identity, split, seed)
     numbers = np.arange(num_identities * images_per_identity, dtype=np.int32) // images_per_identity
+
+    # Not before a picture is missing: most plans find theirs in the cache.
+    key = synthetic.split_key(split, seed)
+    drawn = functools.cache(lambda: population(num_identities, images_per_identity, key))
 
     def make(start: int, stop: int) -> np.ndarray:
         """Renders the records start..stop."""
+        people, attributes = drawn()
         records = _render(
             jax.tree.map(lambda x: x[numbers[start:stop]], people),
             jax.tree.map(lambda x: x[start:stop], attributes),
@@ -66,10 +72,9 @@ def synthetic_plan(
 
 
 def population(
-    num_identities: int, images_per_identity: int, split: str, seed: int
+    num_identities: int, images_per_identity: int, key: Key[Array, ""]
 ) -> tuple[synthetic.Identities, synthetic.Attributes]:
-    """The people of a plan, and the attributes of every record."""
-    key = synthetic.split_key(split, seed)
+    """The people of a plan, and the attributes of every record; ``key`` is a ``split_key``."""
     people = synthetic.sample_identities(key, num_identities)
     return people, synthetic.sample_attributes(key, num_identities * images_per_identity)
 

@@ -58,5 +58,7 @@ def true_swaps(
     resolution: int, num_identities: int, images_per_identity: int, split: str, seed: int = 0
 ) -> TrueSwaps:
     """The true swaps of the records that ``synthetic_plan`` plans with the same arguments."""
-    people, looks = population(num_identities, images_per_identity, split, seed)
+    people, looks = population(
+        num_identities, images_per_identity, synthetic.split_key(split, seed)
+    )
     return TrueSwaps(resolution, images_per_identity, people, looks)
