@@ -6,13 +6,14 @@
     python -m tools.compare_rows --output=runs/table --evaluations=runs/seed_0,runs/seed_1,...
 
 ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. On two CPU cores a row takes 4
-minutes (fixed rules and learned transfers) or 7 (the others), the evaluation of all 16 together 8;
+minutes (fixed rules and learned transfers) or 7 (the others), the evaluation of all 18 together 9;
 what they reach is in ``configs/rows_64/seed_*/metrics.json``.
 
-Generator and features come from ``pretrained.swapper`` and are held still. Each row trains heads
-(which start as that swapper's) and a swap module of its own (which starts anew) with the same data,
-losses, rates and steps. A loss about something that a row does not have, such as gates that decide,
-does nothing there. ``supervised`` is a stated ceiling: it alone sees true swaps.
+Generator and features come from ``pretrained.swapper`` and are held still; ``trained_generator``
+and ``trained_constant`` alone train the generator as well. Each row trains heads (which start as
+that swapper's) and a swap module of its own (which starts anew) with the same data, losses, rates
+and steps. A loss about something that a row does not have, such as gates that decide, does nothing
+there. ``supervised`` is a stated ceiling: it alone sees true swaps.
 """
 
 from typing import Any

@@ -163,10 +163,14 @@ def test_what_starts_anew_is_what_the_config_says(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("space", ["coarse_codes", "no_pose_space"])
+@pytest.mark.parametrize("space", ["coarse_codes", "no_pose_space", "trained_constant"])
 def test_pose_spaces_train_on_the_same_features(make: Callable[..., SwapTask], space: str) -> None:
     task = make(space, **FEW)
-    _, after, _ = train(task, tiny.random_batch("pairs"))
+    before, after, _ = train(task, tiny.random_batch("pairs"))
+    trained = [
+        state.params["generator"] for state in (before, after) if "generator" in state.params
+    ]
+    assert (moved(*trained) > 0) if space == "trained_constant" else not trained
     output = model_of(task, after).swap(SOURCE, TARGET)
     assert not np.asarray(output.codes.pose).any()
     if space == "coarse_codes":
