@@ -159,7 +159,9 @@ class OutputFolder:
         }
         told = provenance.json_text(sidecar).encode()
         files = {self.sidecar(name): told}
-        if mask is not None:
+        if mask is None:
+            self.mask(name).unlink(missing_ok=True)  # of an earlier run, and so of another picture
+        else:
             (self.directory / MASKS).mkdir(exist_ok=True)
             files[self.mask(name)] = mask
         provenance.write_files({**files, path: content})

@@ -125,6 +125,16 @@ def test_without_the_flag_there_are_none(tmp_path: Path) -> None:
     assert sidecar_of(tmp_path / "out" / result["output"])["mask"] is None
 
 
+def test_no_mask_of_an_earlier_picture_stays(tmp_path: Path) -> None:
+    pairs = pairs_in(tmp_path, 1)
+    (result,) = run(tmp_path, pairs)
+    mask = tmp_path / "out" / "masks" / result["output"]
+    assert mask.exists()
+    (again,) = run(tmp_path, pairs, masks=False)
+    assert again["output"] == result["output"] and again["status"] == "done"
+    assert not mask.exists()
+
+
 def test_odd_names_stay_whole_in_the_manifest(tmp_path: Path) -> None:
     name = 'a,"b"\nc.png'
     pair = PairFiles(picture(tmp_path / name, 0), picture(tmp_path / "t.png", 1))
