@@ -6,8 +6,8 @@
     python -m tools.compare_rows --output=runs/table --evaluations=runs/seed_0,runs/seed_1,...
 
 ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. On two CPU cores a row takes 4
-minutes (fixed rules and learned transfers) or 7 (the others), the evaluation of all 18 together 9;
-what they reach is in ``configs/rows_64/seed_*/metrics.json``.
+minutes (fixed rules and learned transfers) or 7 (the others), the evaluation of 16 together 8; what
+they reach is in ``configs/rows_64/seed_*/metrics.json`` (two after 1,200 steps: ``long_0``).
 
 Generator and features come from ``pretrained.swapper`` and are held still; ``trained_generator``
 and ``trained_constant`` alone train the generator as well. Each row trains heads (which start as

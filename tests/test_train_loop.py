@@ -318,7 +318,7 @@ def test_disk_without_room_is_told(tmp_path: Path, begun: int, kept: str) -> Non
     assert sum(line.startswith("error: ") for line in lines) == 1
     # All else is our log; TensorStore may add that nobody waits for its writing any more. Its
     # threads write at the same time, into each other's lines: what one writes at once is counted.
-    assert errors.count("Traceback (most") == errors.count(", in call_soon_threadsafe"), errors
+    assert errors.count("Traceback (most") == errors.count(", in _check_closed"), errors
     assert newest_step(tmp_path / "run") == (begun or None)
     train(tmp_path / "run", 8)
     train(tmp_path / "whole", 8)

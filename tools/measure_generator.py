@@ -13,7 +13,6 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
-import jax
 import numpy as np
 from absl import flags
 from jaxtyping import Float
@@ -25,8 +24,7 @@ from alrl_jax.evaluation.judging import resize
 from alrl_jax.loading import AnalyserModel, GeneratorModel, load_kind
 from alrl_jax.types import AnyArray
 from tools.generate import make_drawer
-
-BATCH = 50
+from tools.measure_retrieval import BATCH, render_in_batches
 
 Images = Float[AnyArray, "b h w 3"]
 
@@ -66,10 +64,7 @@ def _rendered(judge: AnalyserModel, faces: int, seed: int) -> Iterator[Images]:
     key = synthetic.split_key("test", seed)
     people = synthetic.sample_identities(key, faces)
     looks = synthetic.sample_attributes(key, faces)
-    for start in range(0, faces, BATCH):
-        cut = slice(start, start + BATCH)
-        who, how = jax.tree.map(lambda x, cut=cut: x[cut], (people, looks))
-        yield synthetic.render(who, how, int(judge.config["resolution"])).image
+    return render_in_batches(people, looks, int(judge.config["resolution"]))
 
 
 def main(_: list[str]) -> int:

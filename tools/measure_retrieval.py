@@ -8,12 +8,13 @@ object.
 """
 
 import json
+from collections.abc import Iterator
 from typing import NoReturn
 
 import jax
 import numpy as np
 from absl import flags
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from alrl_jax import synthetic
 from alrl_jax.command_line import run
@@ -49,13 +50,18 @@ def _embed(
     model: AnalyserModel, people: synthetic.Identities, attributes: synthetic.Attributes
 ) -> Float[np.ndarray, "n e"]:
     """Unit embeddings of one rendered picture a person."""
-    resolution = model.config["resolution"]
-    parts = []
+    batches = render_in_batches(people, attributes, int(model.config["resolution"]))
+    return np.concatenate([np.asarray(model(images)) for images in batches])
+
+
+def render_in_batches(
+    people: synthetic.Identities, attributes: synthetic.Attributes, resolution: int
+) -> Iterator[Float[Array, "b {resolution} {resolution} 3"]]:
+    """Pictures in [-1, 1] of people, one each, a few at a time: many together fill the memory."""
     for start in range(0, len(people.face_width), BATCH):
         cut = slice(start, start + BATCH)
         who, how = jax.tree.map(lambda x, cut=cut: x[cut], (people, attributes))
-        parts.append(np.asarray(model(synthetic.render(who, how, resolution).image)))
-    return np.concatenate(parts)
+        yield synthetic.render(who, how, resolution).image
 
 
 def main(_: list[str]) -> int:

@@ -130,7 +130,8 @@ class OutputFolder:
     def write(self, name: str, job: Job, picture: SwappedPicture) -> dict[str, Any]:
         """Writes a picture, its sidecar and its mask, all or none; gives the sidecar.
 
-        The picture gets its name last: it is never there without the others.
+        The picture gets its name last: it is never there without the others. The mask of a picture
+        that was there goes before, so that it never lies beside another.
 
         Args:
             name: of the output.
@@ -160,7 +161,7 @@ class OutputFolder:
         told = provenance.json_text(sidecar).encode()
         files = {self.sidecar(name): told}
         if mask is None:
-            self.mask(name).unlink(missing_ok=True)  # of an earlier run, and so of another picture
+            self.mask(name).unlink(missing_ok=True)
         else:
             (self.directory / MASKS).mkdir(exist_ok=True)
             files[self.mask(name)] = mask
