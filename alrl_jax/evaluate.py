@@ -18,10 +18,6 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from alrl_jax import command_line, provenance
-from alrl_jax.compilation_cache import keep_compiled_programs
-from alrl_jax.data.landmarks import LANDMARK_SOURCES, FaceFinder
-from alrl_jax.data.pair_list import PairFiles, draw_pairs, read_pairs
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import benchmark, opening, photos, protocol
 from alrl_jax.evaluation.control import measure_control
@@ -31,10 +27,15 @@ from alrl_jax.evaluation.judging import Judge
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
 from alrl_jax.evaluation.metric_table import by_skin_tone, compare, means_of, summarise
 from alrl_jax.evaluation.presets import PROTOCOLS, ROLES, flag, rows_of_protocol
-from alrl_jax.evaluation.report import BEFORE, Extras, file_name, write_report
+from alrl_jax.evaluation.report.report import BEFORE, Extras, file_name, write_report
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row, rows_of, rows_of_models
 from alrl_jax.loading import load_kind
-from alrl_jax.metrics import SAMPLES, read_metrics
+from alrl_jax.photos.landmarks import LANDMARK_SOURCES, FaceFinder
+from alrl_jax.photos.pair_list import PairFiles, draw_pairs, read_pairs
+from alrl_jax.provenance import image_metadata
+from alrl_jax.training.metrics import SAMPLES, read_metrics
+from alrl_jax.utils import command_line
+from alrl_jax.utils.compilation_cache import keep_compiled_programs
 
 BENCHMARKS = ("counterfactual", "pairs")
 DEFAULT_JUDGE = "embedded/judge_64"
@@ -317,9 +318,9 @@ def write_outputs(
 ) -> Path:
     """Writes ``metrics.json``, the numbers of every pair and the report; gives the page's path."""
     output.mkdir(parents=True, exist_ok=True)
-    provenance.write_json(output / "metrics.json", metrics)
+    image_metadata.write_json(output / "metrics.json", metrics)
     of_pairs = {f"{row}/{m}": v for row, values in found.values.items() for m, v in values.items()}
-    provenance.write_arrays(output / OF_PAIRS, of_pairs)
+    image_metadata.write_arrays(output / OF_PAIRS, of_pairs)
     return write_report(output / "report", metrics, found, extras)
 
 

@@ -19,23 +19,24 @@ import numpy as np
 from absl import flags, logging
 from ml_collections import config_flags
 
-from alrl_jax import checkpoint, lineage, provenance
-from alrl_jax.command_line import run
-from alrl_jax.compilation_cache import keep_compiled_programs
 from alrl_jax.config import Config
 from alrl_jax.data.origin import data_entry
 from alrl_jax.data.pipeline import batch_shapes, make_iterator
 from alrl_jax.data.sources import known_layout, open_source
 from alrl_jax.data.true_swaps import true_swaps
 from alrl_jax.errors import UserError
-from alrl_jax.loop import Batches, Schedule, fit
-from alrl_jax.metrics import TrainingDiverged
-from alrl_jax.model_card import CARD_FILE, write_card
-from alrl_jax.processes import CLUSTERS, connect, meeting
-from alrl_jax.sharding import make_mesh
-from alrl_jax.tasks import make_task
+from alrl_jax.provenance import image_metadata, lineage
+from alrl_jax.provenance.model_card import CARD_FILE, write_card
+from alrl_jax.storage import checkpoint
+from alrl_jax.storage.workdir import open_workdir
+from alrl_jax.training.distributed import CLUSTERS, connect, meeting
+from alrl_jax.training.loop import Batches, Schedule, fit
+from alrl_jax.training.metrics import TrainingDiverged
+from alrl_jax.training.sharding import make_mesh
+from alrl_jax.training.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
-from alrl_jax.workdir import open_workdir
+from alrl_jax.utils.command_line import run
+from alrl_jax.utils.compilation_cache import keep_compiled_programs
 
 
 def train(config: Config, workdir: Path, command: str = "") -> int:
@@ -93,7 +94,7 @@ def origin(config: Config, command: str) -> dict[str, Any]:
     device, data = jax.devices()[0], config.data
     return {
         "command": command,
-        "git_revision": provenance.git_revision(),
+        "git_revision": image_metadata.git_revision(),
         "hardware": f"{jax.device_count()} x {device.device_kind} ({device.platform}), "
         f"{os.cpu_count()} CPU cores, {platform.machine()}",
         "jax": jax.__version__,

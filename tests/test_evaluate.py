@@ -12,22 +12,24 @@ import pytest
 from jax import Array
 from PIL import Image
 
-from alrl_jax import evaluate, synthetic
+from alrl_jax import evaluate
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation import benchmark, earlier, gates, protocol, report, report_tables
+from alrl_jax.evaluation import benchmark, earlier, gates, protocol
 from alrl_jax.evaluation.control import measure_control
 from alrl_jax.evaluation.image_metrics import PSNR_CAP
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
 from alrl_jax.evaluation.metric_table import METRICS
+from alrl_jax.evaluation.report import report, tables
 from alrl_jax.evaluation.rows import own_row, rows_of
+from alrl_jax.worlds import primitives
 from tests.conftest import RunCli
-from tests.fakes import RESOLUTION, FakeJudge, FakeSwapper
+from tests.support.fakes import RESOLUTION, FakeJudge, FakeSwapper
 
 COUNT = 7
 
 
 def judge() -> FakeJudge:
-    return FakeJudge(len(synthetic.ATTRIBUTE_FACTORS), len(synthetic.LANDMARKS))
+    return FakeJudge(len(primitives.ATTRIBUTE_FACTORS), len(primitives.LANDMARKS))
 
 
 def draw(plan: benchmark.PairPlan, resolution: int) -> benchmark.Counterfactuals:
@@ -41,7 +43,7 @@ def draw(plan: benchmark.PairPlan, resolution: int) -> benchmark.Counterfactuals
     source, target = plan.source_identities.jaw_width, plan.target_identities.jaw_width
     batch = len(source)
     region = jnp.zeros((batch, resolution, resolution, 1)).at[:, 4:12, 4:12].set(1)
-    m = len(synthetic.LANDMARKS)
+    m = len(primitives.LANDMARKS)
     background = noise(target, 0.2)
     return benchmark.Counterfactuals(
         source=noise(source, -0.2),
@@ -52,7 +54,7 @@ def draw(plan: benchmark.PairPlan, resolution: int) -> benchmark.Counterfactuals
         background=benchmark.background_of(region),
         pose_degrees=30 * background.reshape(batch, -1)[:, :3],
         attribute_factors=background[:, ::2, ::2].reshape(batch, -1)[
-            :, : len(synthetic.ATTRIBUTE_FACTORS)
+            :, : len(primitives.ATTRIBUTE_FACTORS)
         ],
         landmarks=jnp.full((batch, m, 2), resolution / 2),
         visible=jnp.ones((batch, m), bool),
@@ -268,8 +270,8 @@ def test_codes_are_named_by_the_face_that_they_come_from() -> None:
 
 
 def test_every_metric_has_its_table() -> None:
-    shown = [name for names in report_tables.FAMILIES.values() for name in names]
-    assert sorted(shown) == sorted(METRICS) and set(report_tables.COMPARED) <= set(METRICS)
+    shown = [name for names in tables.FAMILIES.values() for name in names]
+    assert sorted(shown) == sorted(METRICS) and set(tables.COMPARED) <= set(METRICS)
 
 
 def test_protocol_names_what_comparing_needs(metrics: dict[str, Any]) -> None:

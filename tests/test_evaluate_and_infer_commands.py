@@ -12,17 +12,18 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from alrl_jax import evaluate, infer, synthetic
-from alrl_jax.data.pair_list import PairFiles
+from alrl_jax import evaluate, infer
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import opening
 from alrl_jax.evaluation.metric_table import METRICS
 from alrl_jax.inference import engine
-from alrl_jax.model_directory import save_model
 from alrl_jax.models.build import build_analyser, build_swapper
-from alrl_jax.models.swap import SELECTORS
-from alrl_jax.sharding import make_mesh
-from tests.fakes import FakeSwapper
+from alrl_jax.models.swapper.selection import SELECTORS
+from alrl_jax.photos.pair_list import PairFiles
+from alrl_jax.storage.model_directory import save_model
+from alrl_jax.training.sharding import make_mesh
+from alrl_jax.worlds import primitives
+from tests.support.fakes import FakeSwapper
 
 RESOLUTION = 32
 ANALYSER = {
@@ -30,9 +31,9 @@ ANALYSER = {
     "widths": [8, 8],
     "hidden": 8,
     "resolution": RESOLUTION,
-    "identity_width": len(synthetic.IDENTITY_FACTORS),
-    "attribute_width": len(synthetic.ATTRIBUTE_FACTORS),
-    "num_landmarks": len(synthetic.LANDMARKS),
+    "identity_width": len(primitives.IDENTITY_FACTORS),
+    "attribute_width": len(primitives.ATTRIBUTE_FACTORS),
+    "num_landmarks": len(primitives.LANDMARKS),
 }
 SWAPPER = {
     "resolution": RESOLUTION,

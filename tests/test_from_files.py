@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alrl_jax.metrics import read_metrics
+from alrl_jax.training.metrics import read_metrics
 from tests.conftest import ROOT, RunCli
-from tests.convert import face_files
-from tests.convert.face_files import Body
-from tests.convert.golden_files import lin_weights
-from tests.convert.torch_writer import save_torch
-from tests.data.fabricated import write_celebamask
 from tests.goldens.golden import read_golden
+from tests.support.checkpoints import face_files
+from tests.support.checkpoints.face_files import Body
+from tests.support.checkpoints.golden_files import lin_weights
+from tests.support.checkpoints.torch_writer import save_torch
+from tests.support.fabricated import write_celebamask
 from tools.export_weights import Permissions, export_file
 from tools.fabricate_models import Sizes, fabricate
 

@@ -8,8 +8,8 @@ import pytest
 
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
-from alrl_jax.model_directory import read_model, read_shapes
-from tests import tiny
+from alrl_jax.storage.model_directory import read_model, read_shapes
+from tests.support import tiny
 from tools.memory_report import GIB, abstract_run, fabricated, report
 
 GENERATORS = {256: 24_767_458, 1024: 30_370_060}

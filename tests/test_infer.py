@@ -10,16 +10,18 @@ import pytest
 from absl import flags
 from PIL import Image, ImageCms
 
-from alrl_jax import infer, png, provenance
-from alrl_jax.data.alignment import ffhq
-from alrl_jax.data.face_photos import paste_faces
-from alrl_jax.data.pair_list import PairFiles, list_pairs, read_pairs
-from alrl_jax.data.paste import BLENDS, PasteOptions
-from alrl_jax.data.picture import read_picture
+from alrl_jax import infer
 from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import Engine
+from alrl_jax.photos.alignment import ffhq
+from alrl_jax.photos.face_photos import paste_faces
+from alrl_jax.photos.pair_list import PairFiles, list_pairs, read_pairs
+from alrl_jax.photos.paste import BLENDS, PasteOptions
+from alrl_jax.photos.photo import read_picture
+from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import png
 from tests.conftest import RunCli
-from tests.fakes import PASTED, RESOLUTION, FakeSwapper
+from tests.support.fakes import PASTED, RESOLUTION, FakeSwapper
 from tools.verify_image import verify
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -63,11 +65,11 @@ def test_outputs_have_the_targets_size_and_provenance(tmp_path: Path) -> None:
         path = tmp_path / "out" / result["output"]
         assert pixels(path).shape == (24 + i, 30, 3)
         sidecar = json.loads(path.with_suffix(".json").read_text())
-        assert sidecar["output"]["sha256"] == provenance.file_sha256(path)
-        assert sidecar["source"]["sha256"] == provenance.file_sha256(pairs[i].source)
+        assert sidecar["output"]["sha256"] == image_metadata.file_sha256(path)
+        assert sidecar["source"]["sha256"] == image_metadata.file_sha256(pairs[i].source)
         assert sidecar["settings"]["pose_from"] == "target"
         fields = verify(path)
-        assert fields["metadata"]["digitalSourceType"] == provenance.DIGITAL_SOURCE_TYPE
+        assert fields["metadata"]["digitalSourceType"] == image_metadata.DIGITAL_SOURCE_TYPE
         assert fields["metadata"]["modelSHA256"] == sidecar["model"]["sha256"]
         assert fields["marked"] is False and fields["c2pa"] is None
         assert b"Iptc4xmpExt:DigitalSourceType" in path.read_bytes()

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from alrl_jax import train as train_module
-from alrl_jax.checkpoint import newest_step
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
+from alrl_jax.storage.checkpoint import newest_step
 from alrl_jax.train import main, schedule, train
 from tests.conftest import RunCli
-from tests.fake_task import BATCH, FakeBatches, FakeTask
+from tests.support.fake_task import BATCH, FakeBatches, FakeTask
 
 VALUES: dict[str, Any] = {
     "task": "identity",

@@ -5,9 +5,9 @@ of a large matrix product (float32, JAX's default precision) and of a large copy
 operations are those of convolutions and matrix products as the network defines them, counted from
 shapes (``tools.count_flops``), beside them XLA's count for the program before optimisation: it has
 elementwise work on top, and less where CPUs draw wide convolutions with fewer products
-(``alrl_jax.models.winograd``). The renderer loops as long as its data need, so it gets null. Bytes
-are what the compiled program reads and writes, by XLA's count; ``tools.roofline`` draws both. Each
-row is the median of repeated calls after compilation. ``cpu_busy_share`` is what this process used
+(``alrl_jax.models.stylegan2.winograd``). The renderer loops as long as its data need, so it gets
+null. Bytes are what the compiled program reads and writes, by XLA's count; ``tools.roofline`` draws
+both. Each row is the median of repeated calls after compilation. ``cpu_busy_share`` is what this process used
 of all cores meanwhile, ``cpu_seconds_per_image`` what an image took. ``infer_64`` goes from files
 to files; beside it stands what the device alone does: the share of its rate that is reached
 (``fraction_of_device``), and its processor time.
@@ -34,20 +34,21 @@ from absl import flags
 from PIL import Image
 from tqdm import tqdm
 
-from alrl_jax import command_line, synthetic
 from alrl_jax.config import Config
-from alrl_jax.data.pair_list import list_pairs
 from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.data.sources import open_source
 from alrl_jax.errors import UserError
 from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.swapping import Swapping
 from alrl_jax.loading import load
-from alrl_jax.models.stylegan2 import Generator
-from alrl_jax.sharding import make_mesh, replicate, replicated, shard_batch
-from alrl_jax.step import compile_step
-from alrl_jax.tasks import make_task
+from alrl_jax.models.stylegan2.generator import Generator
+from alrl_jax.photos.pair_list import list_pairs
+from alrl_jax.training.sharding import make_mesh, replicate, replicated, shard_batch
+from alrl_jax.training.step import compile_step
+from alrl_jax.training.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
+from alrl_jax.utils import command_line
+from alrl_jax.worlds import primitives
 from tools.ceilings import copy_rate, matmul_flops, repeat
 from tools.count_flops import count_flops
 
@@ -94,9 +95,9 @@ def program(traced: jax.stages.Traced, images: int, call: Callable[[Any], Any]) 
 
 def renderer(resolution: int, batch: int) -> Work:
     """Synthetic faces; sphere tracing loops until rays arrive, so there is no count."""
-    identities = synthetic.sample_identities(jax.random.key(0), batch)
-    attributes = synthetic.sample_attributes(jax.random.key(1), batch)
-    return Work(lambda: synthetic.render(identities, attributes, resolution), batch)
+    identities = primitives.sample_identities(jax.random.key(0), batch)
+    attributes = primitives.sample_attributes(jax.random.key(1), batch)
+    return Work(lambda: primitives.render(identities, attributes, resolution), batch)
 
 
 def synthesis(resolution: int, batch: int, width: int, channel_base: int) -> Work:
@@ -309,15 +310,15 @@ def _batch(
     kind: str, batch: int, resolution: int, witnesses: bool = False
 ) -> FaceBatch | PairBatch:
     def faces(seed: int) -> FaceBatch:
-        who = synthetic.sample_identities(jax.random.key(seed), batch)
-        how = synthetic.sample_attributes(jax.random.key(seed + 1), batch)
-        seen = synthetic.render(who, how, resolution)
+        who = primitives.sample_identities(jax.random.key(seed), batch)
+        how = primitives.sample_attributes(jax.random.key(seed + 1), batch)
+        seen = primitives.render(who, how, resolution)
         return FaceBatch(
             image=seen.image,
             parsing=seen.parsing,
             identity=jnp.arange(batch),
-            identity_factors=synthetic.identity_vector(who),
-            attribute_factors=synthetic.attribute_vector(how),
+            identity_factors=primitives.identity_vector(who),
+            attribute_factors=primitives.attribute_vector(how),
             pose_degrees=seen.pose_degrees,
             landmarks=seen.landmarks,
             labelled=jnp.ones(batch, bool),

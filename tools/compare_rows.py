@@ -19,12 +19,10 @@ from typing import Any, NoReturn
 import numpy as np
 from absl import flags
 
-from alrl_jax import provenance
-from alrl_jax.command_line import run
 from alrl_jax.errors import UserError
 from alrl_jax.evaluate import OF_PAIRS
-from alrl_jax.evaluation import svg
 from alrl_jax.evaluation.metric_table import Values
+from alrl_jax.evaluation.report import svg
 from alrl_jax.evaluation.row_table import (
     ACROSS,
     Evaluated,
@@ -36,6 +34,8 @@ from alrl_jax.evaluation.row_table import (
     trade_points,
 )
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row
+from alrl_jax.provenance import image_metadata
+from alrl_jax.utils.command_line import run
 
 SHARED = ("benchmark", "split", "seed", "num_pairs", "resolution", "judge")
 """Fields of the protocol in which all evaluations must agree."""
@@ -129,15 +129,15 @@ def write_table(output: Path, found: Sequence[Evaluated], shared: dict[str, Any]
     comparisons = compare_rows(found, own)
     text = markdown(table, comparisons, own)
     output.mkdir(parents=True, exist_ok=True)
-    provenance.write_text(output / "table.md", text)
+    image_metadata.write_text(output / "table.md", text)
     drawn = None
     if any(row[ACROSS] is not None for row in table.values()):
         drawn = drawing(table, own)
-        provenance.write_text(output / "trade.svg", drawn + "\n")
+        image_metadata.write_text(output / "trade.svg", drawn + "\n")
     page = report(table, comparisons, own, drawn)
-    provenance.write_text(output / "index.html", page)
+    image_metadata.write_text(output / "index.html", page)
     told = {"protocol": shared, "against": own, "rows": table, "comparisons": comparisons}
-    provenance.write_json(output / "table.json", told)
+    image_metadata.write_json(output / "table.json", told)
     return text
 
 

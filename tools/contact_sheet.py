@@ -15,8 +15,8 @@ import numpy as np
 from absl import app, flags
 from PIL import Image, ImageDraw
 
-from alrl_jax import synthetic
-from alrl_jax.synthetic import sampling
+from alrl_jax.worlds import primitives
+from alrl_jax.worlds.primitives import sampling
 
 _OUTPUT = flags.DEFINE_string("output", "contact_sheet.png", "PNG file to write.")
 _COUNT = flags.DEFINE_integer("count", 6, "People (rows) and circumstances (columns).", 2, 32)
@@ -31,17 +31,17 @@ _LABEL_WIDTH = 130
 
 
 def _pictures(
-    identities: synthetic.Identities,
-    attributes: synthetic.Attributes,
+    identities: primitives.Identities,
+    attributes: primitives.Attributes,
     resolution: int,
     parsing: bool,
 ) -> list[np.ndarray]:
     """Rendered rows as bytes, with their parsing beside them on demand."""
-    drawn = synthetic.render(identities, attributes, resolution)
+    drawn = primitives.render(identities, attributes, resolution)
     images = np.asarray(jnp.round((drawn.image + 1.0) * 127.5)).astype(np.uint8)
     if not parsing:
         return list(images)
-    palette = np.random.default_rng(4).integers(40, 255, (len(synthetic.PARSING_LABELS), 3))
+    palette = np.random.default_rng(4).integers(40, 255, (len(primitives.PARSING_LABELS), 3))
     maps = palette.astype(np.uint8)[np.asarray(drawn.parsing)]
     for picture, points, seen in zip(maps, drawn.landmarks, drawn.visibility, strict=True):
         for (x, y), visible in zip(np.asarray(points), np.asarray(seen), strict=True):
@@ -62,7 +62,7 @@ def _average(table: dict[str, sampling.Factor], count: int) -> dict[str, jax.Arr
     return values
 
 
-def _sweep(name: str, count: int) -> tuple[synthetic.Identities, synthetic.Attributes]:
+def _sweep(name: str, count: int) -> tuple[primitives.Identities, primitives.Attributes]:
     """An average face with one factor going from its least to its greatest value."""
     who, how = _average(sampling.IDENTITY_TABLE, count), _average(sampling.ATTRIBUTE_TABLE, count)
     values, table = (
@@ -70,7 +70,7 @@ def _sweep(name: str, count: int) -> tuple[synthetic.Identities, synthetic.Attri
     )
     steps = jnp.linspace(table[name].low, table[name].high, count)
     values[name] = steps if values[name].ndim == 1 else values[name].at[:, 0].set(steps)
-    return synthetic.Identities(**who), synthetic.Attributes(**how)
+    return primitives.Identities(**who), primitives.Attributes(**how)
 
 
 def _labelled(name: str, pictures: list[np.ndarray]) -> np.ndarray:
@@ -83,10 +83,10 @@ def _labelled(name: str, pictures: list[np.ndarray]) -> np.ndarray:
 
 def _sheet(count: int, resolution: int, seed: int, sweeps: bool, parsing: bool) -> np.ndarray:
     """The whole sheet."""
-    key = synthetic.split_key("train", seed)
+    key = primitives.split_key("train", seed)
     people, moments = (
-        synthetic.sample_identities(key, count),
-        synthetic.sample_attributes(key, count),
+        primitives.sample_identities(key, count),
+        primitives.sample_attributes(key, count),
     )
     rows = []
     for i in range(count):

@@ -12,10 +12,10 @@ from pathlib import Path
 from absl import flags
 from tqdm import tqdm
 
-from alrl_jax import command_line
 from alrl_jax.convert import engine
-from alrl_jax.convert.formats import KINDS
+from alrl_jax.convert.families import KINDS
 from alrl_jax.convert.joining import split_sources
+from alrl_jax.utils import command_line
 
 SOURCE = flags.DEFINE_string(
     "source", None, "Checkpoint to convert; of LPIPS: BACKBONE,LIN.", required=True

@@ -21,12 +21,12 @@ from absl import flags
 from flax import traverse_util
 from ml_collections import config_flags
 
-from alrl_jax.command_line import run
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
-from alrl_jax.model_directory import MODEL_FILE, WEIGHTS_FILE, save_model
 from alrl_jax.models import build
-from alrl_jax.models.stylegan2 import channel_table, num_latents
+from alrl_jax.models.stylegan2.generator import channel_table, num_latents
+from alrl_jax.storage.model_directory import MODEL_FILE, WEIGHTS_FILE, save_model
+from alrl_jax.utils.command_line import run
 
 PyTree = Any
 SOURCE = {"fabricated": "random numbers in the shapes of a published network; of no use but to try"}

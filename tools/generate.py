@@ -20,11 +20,12 @@ from absl import flags
 from jaxtyping import Array, Float, UInt8
 from tqdm import tqdm
 
-from alrl_jax import command_line, provenance
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation import pictures
-from alrl_jax.loading import GeneratorModel, load_kind
-from alrl_jax.models.stylegan2 import NoiseMode
+from alrl_jax.evaluation.report import pictures
+from alrl_jax.loading.loader import GeneratorModel, load_kind
+from alrl_jax.models.stylegan2.generator import NoiseMode
+from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import command_line
 
 MAX_SEED = 2**32 - 1
 MAX_SEEDS = 100_000
@@ -157,16 +158,18 @@ def main(_: list[str]) -> int:
     draw = make_drawer(model, values.label, values.truncation_psi, noise_mode)
     output = Path(values.output).expanduser()
     output.mkdir(parents=True, exist_ok=True)
-    digest = provenance.variables_sha256(model.variables)
-    fields = provenance.metadata(digest, provenance.GENERATED_SOURCE_TYPE)
+    digest = image_metadata.variables_sha256(model.variables)
+    fields = image_metadata.metadata(digest, image_metadata.GENERATED_SOURCE_TYPE)
     fields["truncationPsi"] = f"{values.truncation_psi:g}"
     shown = []
     batches = drawn_in_batches(draw, seeds, values.batch_size)
     for seed, image in tqdm(batches, total=len(seeds), desc="generate", unit="image"):
-        provenance.write_png(output / f"seed{seed:04d}.png", image, fields | {"seed": str(seed)})
+        image_metadata.write_png(
+            output / f"seed{seed:04d}.png", image, fields | {"seed": str(seed)}
+        )
         shown += [image] if len(shown) < GRID_LIMIT else []
     if values.grid:
-        provenance.write_png(output / "grid.png", make_grid(shown), fields)
+        image_metadata.write_png(output / "grid.png", make_grid(shown), fields)
     told = f", {len(shown)} of them on grid.png" if values.grid else ""
     print(f"{len(seeds)} images{told}: {output}")
     return 0

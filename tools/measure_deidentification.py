@@ -16,11 +16,11 @@ import numpy as np
 from absl import flags
 from tqdm import tqdm
 
-from alrl_jax import synthetic
-from alrl_jax.command_line import run
 from alrl_jax.evaluation.judging import cosine, retrieval
 from alrl_jax.evaluation.measuring import Collector, Examiner, batches
-from alrl_jax.loading import AnalyserModel, SwapperModel, load_kind
+from alrl_jax.loading.loader import AnalyserModel, SwapperModel, load_kind
+from alrl_jax.utils.command_line import run
+from alrl_jax.worlds import primitives
 
 BATCH = 20
 
@@ -41,15 +41,15 @@ def measure(
         For ``before`` and ``after``: shares of people found first (``top1``) and among the first
         five (``top5``), and the mean cosine of picture and gallery (``similarity``).
     """
-    key = synthetic.split_key(split, seed)
-    identities = synthetic.sample_identities(key, people)
-    attributes = synthetic.sample_attributes(key, 2 * people)
+    key = primitives.split_key(split, seed)
+    identities = primitives.sample_identities(key, people)
+    attributes = primitives.sample_attributes(key, 2 * people)
     examiner, collector = Examiner(judge), Collector()
     resolution = int(model.config["resolution"])
     for numbers, valid in tqdm(list(batches(people, BATCH)), desc="people", unit="batch"):
         who = jax.tree.map(lambda x, n=numbers: x[n], identities)
         shown, other = (
-            synthetic.render(
+            primitives.render(
                 who, jax.tree.map(lambda x, n=2 * numbers + nth: x[n], attributes), resolution
             ).image
             for nth in (0, 1)
@@ -90,7 +90,7 @@ def cli() -> NoReturn:
     flags.DEFINE_string("judge", "embedded/judge_64", "Who recognises people.")
     flags.DEFINE_integer("people", 200, "Number of people.", lower_bound=2)
     flags.DEFINE_integer("seed", 0, "Which people and attributes of the split.")
-    flags.DEFINE_enum("split", "test", tuple(synthetic.SPLITS), "Part of the key space.")
+    flags.DEFINE_enum("split", "test", tuple(primitives.SPLITS), "Part of the key space.")
     run(main)
 
 

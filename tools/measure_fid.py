@@ -16,13 +16,13 @@ from typing import Any, NoReturn
 from absl import flags
 from tqdm import tqdm
 
-from alrl_jax.command_line import run
-from alrl_jax.data.cache import cache_directory
 from alrl_jax.data.folder import list_images
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.fid import frechet_distance, measure_files
 from alrl_jax.loading import load_kind
-from alrl_jax.measuring_models import InceptionModel
+from alrl_jax.loading.measuring import InceptionModel
+from alrl_jax.utils.command_line import run
+from alrl_jax.utils.user_cache import cache_directory
 
 
 def list_pictures(directory: str) -> list[Path]:

@@ -17,12 +17,12 @@ import numpy as np
 from absl import flags
 from jaxtyping import Float
 
-from alrl_jax import synthetic
-from alrl_jax.command_line import run
 from alrl_jax.evaluation.fid import Moments, Statistics, frechet_distance
 from alrl_jax.evaluation.judging import resize
-from alrl_jax.loading import AnalyserModel, GeneratorModel, load_kind
+from alrl_jax.loading.loader import AnalyserModel, GeneratorModel, load_kind
 from alrl_jax.types import AnyArray
+from alrl_jax.utils.command_line import run
+from alrl_jax.worlds import primitives
 from tools.generate import make_drawer
 from tools.measure_retrieval import BATCH, render_in_batches
 
@@ -61,9 +61,9 @@ def _generated(generator: GeneratorModel, faces: int, truncation_psi: float) -> 
 
 
 def _rendered(judge: AnalyserModel, faces: int, seed: int) -> Iterator[Images]:
-    key = synthetic.split_key("test", seed)
-    people = synthetic.sample_identities(key, faces)
-    looks = synthetic.sample_attributes(key, faces)
+    key = primitives.split_key("test", seed)
+    people = primitives.sample_identities(key, faces)
+    looks = primitives.sample_attributes(key, faces)
     return render_in_batches(people, looks, int(judge.config["resolution"]))
 
 

@@ -27,15 +27,16 @@ import numpy as np
 from absl import flags
 from jaxtyping import Array, Float
 
-from alrl_jax import command_line, synthetic
-from alrl_jax.data.alignment import Alignment, crop_face, ffhq
-from alrl_jax.data.landmarks import of_points
-from alrl_jax.data.one_euro import OneEuro
-from alrl_jax.data.paste import paste_face
 from alrl_jax.errors import UserError
-from alrl_jax.inference.tracking import SMOOTHING, FaceTrack, Sighting
+from alrl_jax.inference.video.one_euro import OneEuro
+from alrl_jax.inference.video.tracking import SMOOTHING, FaceTrack, Sighting
 from alrl_jax.loading import load
-from alrl_jax.provenance import write_json
+from alrl_jax.photos.alignment import Alignment, crop_face, ffhq
+from alrl_jax.photos.landmarks import of_points
+from alrl_jax.photos.paste import paste_face
+from alrl_jax.provenance.image_metadata import write_json
+from alrl_jax.utils import command_line
+from alrl_jax.worlds import primitives
 
 RATE = 25.0
 SETTLING = 0.5
@@ -52,15 +53,15 @@ Places = Float[np.ndarray, "n 3"]
 
 def head_turning(frames: int, person: int = 0) -> tuple[Any, Any]:
     """Identities and attributes of a head that turns to and fro and nods to its sides."""
-    key = synthetic.split_key("test")
+    key = primitives.split_key("test")
     one = slice(person, person + 1)
 
     def turning(size: float, period: float) -> Float[Array, " n"]:
         seconds = np.arange(frames) / RATE
         return jnp.asarray(size * np.sin(2 * np.pi * seconds / period), jnp.float32)
 
-    people = synthetic.sample_identities(key, person + 1)
-    looks = synthetic.sample_attributes(key, person + 1)
+    people = primitives.sample_identities(key, person + 1)
+    looks = primitives.sample_attributes(key, person + 1)
     who, how = jax.tree.map(lambda x: jnp.repeat(x[one], frames, axis=0), (people, looks))
     yaw, roll = turning(YAW, YAW_SECONDS), turning(ROLL, ROLL_SECONDS)
     return who, dataclasses.replace(how, yaw=yaw, pitch=jnp.zeros(frames), roll=roll)
@@ -68,8 +69,8 @@ def head_turning(frames: int, person: int = 0) -> tuple[Any, Any]:
 
 def five_points(frames: int, side: int) -> Points:
     """The true landmarks of that head, in px."""
-    landmarks = np.asarray(synthetic.project_landmarks(*head_turning(frames), side), np.float64)
-    return landmarks[:, [synthetic.LANDMARKS.index(name) for name in FIVE]]
+    landmarks = np.asarray(primitives.project_landmarks(*head_turning(frames), side), np.float64)
+    return landmarks[:, [primitives.LANDMARKS.index(name) for name in FIVE]]
 
 
 def noisy(points: Points, noise: float, seed: int) -> Points:
@@ -128,14 +129,14 @@ class Film:
     def __init__(self, model: Any, judge: Any, frames: int) -> None:
         self.model, self.judge = model, judge
         who, how = head_turning(frames)
-        drawn = synthetic.render(who, how, SIDE)
+        drawn = primitives.render(who, how, SIDE)
         self.pose = np.asarray(drawn.pose_degrees)
         self.frames = np.rint((np.asarray(drawn.image) + 1) * 127.5).astype(np.uint8)
-        key = synthetic.split_key("test")
-        people = synthetic.sample_identities(key, 2)
-        looks = synthetic.sample_attributes(key, 2)
+        key = primitives.split_key("test")
+        people = primitives.sample_identities(key, 2)
+        looks = primitives.sample_attributes(key, 2)
         self.resolution = int(model.config["resolution"])
-        self.source = np.asarray(synthetic.render(people, looks, self.resolution).image)[1]
+        self.source = np.asarray(primitives.render(people, looks, self.resolution).image)[1]
 
     def swapped(self, alignments: list[Alignment]) -> Float[np.ndarray, "n h w 3"]:
         """The frames with the source's face at these places, in [-1, 1]."""

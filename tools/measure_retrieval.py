@@ -16,10 +16,10 @@ import numpy as np
 from absl import flags
 from jaxtyping import Array, Float
 
-from alrl_jax import synthetic
-from alrl_jax.command_line import run
 from alrl_jax.evaluation.judging import retrieval
-from alrl_jax.loading import AnalyserModel, load_kind
+from alrl_jax.loading.loader import AnalyserModel, load_kind
+from alrl_jax.utils.command_line import run
+from alrl_jax.worlds import primitives
 
 BATCH = 50
 
@@ -36,9 +36,9 @@ def find_people(model: AnalyserModel, split: str, seed: int, people: int) -> dic
     Returns:
         ``top1`` and ``top5``.
     """
-    key = synthetic.split_key(split, seed)
-    identities = synthetic.sample_identities(key, people)
-    attributes = synthetic.sample_attributes(key, 2 * people)
+    key = primitives.split_key(split, seed)
+    identities = primitives.sample_identities(key, people)
+    attributes = primitives.sample_attributes(key, 2 * people)
     first, second = (
         _embed(model, identities, jax.tree.map(lambda x, nth=nth: x[nth::2], attributes))
         for nth in (0, 1)
@@ -47,7 +47,7 @@ def find_people(model: AnalyserModel, split: str, seed: int, people: int) -> dic
 
 
 def _embed(
-    model: AnalyserModel, people: synthetic.Identities, attributes: synthetic.Attributes
+    model: AnalyserModel, people: primitives.Identities, attributes: primitives.Attributes
 ) -> Float[np.ndarray, "n e"]:
     """Unit embeddings of one rendered picture a person."""
     batches = render_in_batches(people, attributes, int(model.config["resolution"]))
@@ -55,13 +55,13 @@ def _embed(
 
 
 def render_in_batches(
-    people: synthetic.Identities, attributes: synthetic.Attributes, resolution: int
+    people: primitives.Identities, attributes: primitives.Attributes, resolution: int
 ) -> Iterator[Float[Array, "b {resolution} {resolution} 3"]]:
     """Pictures in [-1, 1] of people, one each, a few at a time: many together fill the memory."""
     for start in range(0, len(people.face_width), BATCH):
         cut = slice(start, start + BATCH)
         who, how = jax.tree.map(lambda x, cut=cut: x[cut], (people, attributes))
-        yield synthetic.render(who, how, resolution).image
+        yield primitives.render(who, how, resolution).image
 
 
 def main(_: list[str]) -> int:
@@ -79,7 +79,7 @@ def cli() -> NoReturn:
     flags.DEFINE_string("model", "embedded/identity_64", "Identity net or judge.")
     flags.DEFINE_integer("people", 200, "Number of people.", lower_bound=2)
     flags.DEFINE_integer("seed", 0, "Which people and attributes of the split.")
-    flags.DEFINE_enum("split", "test", tuple(synthetic.SPLITS), "Part of the key space.")
+    flags.DEFINE_enum("split", "test", tuple(primitives.SPLITS), "Part of the key space.")
     run(main)
 
 

@@ -26,8 +26,11 @@ from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
-from alrl_jax import command_line, payload_code, provenance, synthetic, watermark
 from alrl_jax.errors import UserError
+from alrl_jax.provenance import image_metadata
+from alrl_jax.provenance.watermark import codec, payload_code
+from alrl_jax.utils import command_line
+from alrl_jax.worlds import primitives
 
 Picture = UInt8[np.ndarray, "h w 3"]
 Attack = Callable[[Picture, np.random.Generator], Picture]
@@ -103,9 +106,9 @@ def rendered(
     """Faces of the procedural world, by number; those that are not wanted are left out."""
 
     def draw(key: jax.Array) -> jax.Array:
-        people = synthetic.sample_identities(key, batch)
-        attributes = synthetic.sample_attributes(jax.random.fold_in(key, 1), batch)
-        return synthetic.render(people, attributes, side).image
+        people = primitives.sample_identities(key, batch)
+        attributes = primitives.sample_attributes(jax.random.fold_in(key, 1), batch)
+        return primitives.render(people, attributes, side).image
 
     drawn = jax.jit(draw)
     for start in range(0, count, batch):
@@ -146,10 +149,10 @@ def attacked(number: int, picture: Picture, trial: int) -> dict[str, Any]:
     rng = np.random.default_rng((number, trial))
     model = f"{int(rng.integers(2**32)):08x}"
     payload = payload_code.make_payload(model, datetime.date(2026, 11, 23))
-    marked = watermark.embed(picture, payload)
-    record: dict[str, Any] = {"psnr": watermark.psnr(picture, marked), "z": {}, "decoded": {}}
+    marked = codec.embed(picture, payload)
+    record: dict[str, Any] = {"psnr": codec.psnr(picture, marked), "z": {}, "decoded": {}}
     for name, attack in ATTACKS.items():
-        found = watermark.detect(attack(marked, rng))
+        found = codec.detect(attack(marked, rng))
         record["z"][name] = round(found.z, 2)
         record["decoded"][name] = found.payload == payload
     return record
@@ -161,7 +164,7 @@ def unmarked(number: int, picture: Picture, crops: int) -> dict[str, Any]:
     parts = (
         resize(crop(picture, rng.uniform(0.5, 1), rng), rng.uniform(0.5, 2)) for _ in range(crops)
     )
-    found = [watermark.detect(part) for part in parts]
+    found = [codec.detect(part) for part in parts]
     return {"z": [round(f.z, 3) for f in found], "marked": sum(f.marked for f in found)}
 
 
@@ -188,7 +191,7 @@ def null_table(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
         "pictures": len(values),
         "marked": sum(record["marked"] for record in records),
-        "threshold": watermark.THRESHOLD,
+        "threshold": codec.THRESHOLD,
         "largest_z": max(values),
         "quantiles_of_z": shares,
         "mean_z": float(np.mean(values)),
@@ -273,11 +276,11 @@ def main(_: list[str]) -> int:
                 trials.add(part, name, trial, attacked(number, picture, trial))
     tables = {"renders": attack_table, "photographs": attack_table}
     tables |= {"null_renders": null_table, "null_photographs": null_table}
-    results: dict[str, Any] = {"false_positive_bound": watermark.FALSE_POSITIVES}
+    results: dict[str, Any] = {"false_positive_bound": codec.FALSE_POSITIVES}
     for part, table in tables.items():
         records = trials.of(part)
         results[part] = table(records) if records else None
-    provenance.write_json(output / "watermark.json", results)
+    image_metadata.write_json(output / "watermark.json", results)
     print(json.dumps(results, indent=2))
     return 0
 

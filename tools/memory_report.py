@@ -20,18 +20,18 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from alrl_jax.command_line import run
 from alrl_jax.config import Config
 from alrl_jax.data.pipeline import batch_shapes
 from alrl_jax.data.records import Layout
-from alrl_jax.loop import PHASE_CYCLE
-from alrl_jax.model_directory import read_shapes
-from alrl_jax.sharding import make_mesh
-from alrl_jax.state import PyTree, TrainState
-from alrl_jax.step import lower_step
-from alrl_jax.tasks import SwapTask, Task, make_task
-from alrl_jax.tasks.task import Phase
+from alrl_jax.storage.model_directory import read_shapes
+from alrl_jax.training.loop import PHASE_CYCLE
+from alrl_jax.training.sharding import make_mesh
+from alrl_jax.training.state import PyTree, TrainState
+from alrl_jax.training.step import lower_step
+from alrl_jax.training.tasks import SwapTask, Task, make_task
+from alrl_jax.training.tasks.task import Phase
 from alrl_jax.types import FaceBatch, PairBatch
+from alrl_jax.utils.command_line import run
 from tools.fabricate_models import fabricate_for
 
 GIB = 2**30

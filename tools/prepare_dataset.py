@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 from absl import flags
 
-from alrl_jax.command_line import run
-from alrl_jax.data import photos
 from alrl_jax.data.folder import IDENTITIES
-from alrl_jax.data.layouts import Album, Wish
+from alrl_jax.data.prepare import photo_records
+from alrl_jax.data.prepare.layouts import Album, Wish
 from alrl_jax.data.shard_files import named_when_whole, progress_bar, write_json
 from alrl_jax.data.shards import Plan, ShardSource, prepare
-from alrl_jax.data.synthetic_faces import synthetic_plan
-from alrl_jax.data.trees import open_tree
+from alrl_jax.data.world_faces import synthetic_plan
 from alrl_jax.errors import UserError
+from alrl_jax.photos.file_trees import open_tree
+from alrl_jax.utils.command_line import run
 
 AUTO = "auto"
 
@@ -42,7 +42,10 @@ _OUTPUT = flags.DEFINE_string(
 )
 _RESOLUTION = flags.DEFINE_integer("resolution", 64, "Side of the square images, in pixels.")
 _LAYOUT = flags.DEFINE_enum(
-    "layout", AUTO, (AUTO, *photos.LAYOUTS), "What lies where; auto recognises it by the names."
+    "layout",
+    AUTO,
+    (AUTO, *photo_records.LAYOUTS),
+    "What lies where; auto recognises it by the names.",
 )
 _SPLIT = flags.DEFINE_string(
     "split",
@@ -128,11 +131,11 @@ def _prepare_photos(path: Path, output: Path) -> None:
     tree = open_tree(path)
     identity_file = Path(_IDENTITY_FILE.value).expanduser() if _IDENTITY_FILE.value else None
     wish = Wish(path.resolve(), _SPLIT.value or "all", _IDENTITIES.value, identity_file)
-    layout = photos.recognise(tree, wish) if _LAYOUT.value == AUTO else _LAYOUT.value
+    layout = photo_records.recognise(tree, wish) if _LAYOUT.value == AUTO else _LAYOUT.value
     _check_layout_flags(layout)
-    album = photos.LAYOUTS[layout](tree, wish)
+    album = photo_records.LAYOUTS[layout](tree, wish)
     _say_found(layout, album, wish)
-    plan = photos.photo_plan(
+    plan = photo_records.photo_plan(
         layout, album, _RESOLUTION.value, wish, _LIMIT.value, _WORKERS.value or os.cpu_count() or 1
     )
     _expect_count(len(plan.identities), "found")

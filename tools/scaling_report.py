@@ -23,12 +23,12 @@ import jax
 from absl import flags
 from ml_collections import config_flags
 
-from alrl_jax import sharding
-from alrl_jax.command_line import run
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
-from alrl_jax.state import PyTree, TrainState
-from alrl_jax.step import lower_step
+from alrl_jax.training import sharding
+from alrl_jax.training.state import PyTree, TrainState
+from alrl_jax.training.step import lower_step
+from alrl_jax.utils.command_line import run
 from tools.collectives import collective_bytes
 from tools.memory_report import AbstractRun, abstract_run, fabricated
 

@@ -25,18 +25,18 @@ from absl import flags
 from jaxtyping import Array, Float
 from tqdm import tqdm
 
-from alrl_jax import provenance
-from alrl_jax.command_line import run
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.benchmark import Counterfactuals, plan_pairs, render_pairs, take
 from alrl_jax.evaluation.image_metrics import psnr
 from alrl_jax.evaluation.measuring import batches
-from alrl_jax.loading import SwapperModel, load_kind
-from alrl_jax.model_directory import MODEL_FILE, resolve_directory
+from alrl_jax.loading.loader import SwapperModel, load_kind
 from alrl_jax.models.build import build_swapper
-from alrl_jax.models.encoder import FaceEncoding
-from alrl_jax.models.stylegan2 import num_latents
-from alrl_jax.models.swapper import Networks
+from alrl_jax.models.stylegan2.generator import num_latents
+from alrl_jax.models.swapper.encoder import FaceEncoding
+from alrl_jax.models.swapper.swapper import Networks
+from alrl_jax.provenance import image_metadata
+from alrl_jax.storage.model_directory import MODEL_FILE, resolve_directory
+from alrl_jax.utils.command_line import run
 
 NAME = "best_fixed"
 SPLIT = "development"
@@ -140,7 +140,7 @@ def note(directory: Path, found: Found) -> None:
     path = directory / MODEL_FILE
     meta = json.loads(path.read_text(encoding="utf-8"))
     meta["config"].setdefault("selections", {})[NAME] = list(found.shares)
-    provenance.write_json(path, meta)
+    image_metadata.write_json(path, meta)
 
 
 def main(_: list[str]) -> int:

@@ -12,8 +12,9 @@ from pathlib import Path
 from absl import flags
 from PIL import Image
 
-from alrl_jax import command_line, content_credentials
 from alrl_jax.errors import UserError
+from alrl_jax.provenance import content_credentials
+from alrl_jax.utils import command_line
 
 
 def check_output(output: Path, picture: Path, target: Path) -> None:

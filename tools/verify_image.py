@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from alrl_jax import command_line, content_credentials, provenance, watermark
 from alrl_jax.errors import UserError
+from alrl_jax.provenance import content_credentials, image_metadata
+from alrl_jax.provenance.watermark import codec
+from alrl_jax.utils import command_line
 
 
 def verify(path: Path) -> dict[str, Any]:
@@ -25,7 +27,7 @@ def verify(path: Path) -> dict[str, Any]:
         UserError: no such file, or no picture.
     """
     try:
-        fields = provenance.read_metadata(path)
+        fields = image_metadata.read_metadata(path)
         with Image.open(path) as image:
             # Deep gray pictures would be clipped on their way to RGB.
             deep = np.asarray(image) / 257 if image.mode.startswith("I") else None
@@ -37,13 +39,13 @@ def verify(path: Path) -> dict[str, Any]:
         ) from error
     if deep is not None:
         rgb = np.repeat(np.clip(deep, 0, 255).astype(np.uint8)[..., None], 3, axis=-1)
-    found = watermark.detect(rgb)
+    found = codec.detect(rgb)
     return {
         "file": str(path),
         "marked": found.marked,
         "payload": found.payload.as_json() if found.payload else None,
         "mark_z": round(found.z, 2),
-        "mark_threshold": round(watermark.THRESHOLD, 2),
+        "mark_threshold": round(codec.THRESHOLD, 2),
         "metadata": fields,
         "c2pa": content_credentials.read(path),
     }

@@ -15,16 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from alrl_jax.convert import rules, rules_faces, rules_tf
+from alrl_jax.convert.families import LICENCES
+from alrl_jax.convert.families.face_encoders import rules as rules_faces
+from alrl_jax.convert.families.stylegan2 import rules, rules_tf
+from alrl_jax.convert.families.stylegan2.rules import Row
 from alrl_jax.convert.finding import Candidate, choose, find_networks, skipped
-from alrl_jax.convert.formats import LICENCES
-from alrl_jax.convert.inert_pickle import shown
 from alrl_jax.convert.joining import read_sources
-from alrl_jax.convert.rules import Row
+from alrl_jax.convert.readers.inert_pickle import shown
 from alrl_jax.convert.settings import float16_modules
 from alrl_jax.errors import UserError
-from alrl_jax.model_directory import save_model
-from alrl_jax.provenance import file_sha256
+from alrl_jax.provenance.image_metadata import file_sha256
+from alrl_jax.storage.model_directory import save_model
 
 LAYOUTS = rules.LAYOUTS | rules_faces.LAYOUTS | rules_tf.LAYOUTS
 _NAMED = 4

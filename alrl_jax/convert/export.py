@@ -15,12 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from alrl_jax.convert import rules
+from alrl_jax.convert.families.stylegan2 import rules
 from alrl_jax.convert.settings import INIT_KWARGS
 from alrl_jax.errors import UserError
 from alrl_jax.models.build import build_discriminator, build_generator
-from alrl_jax.models.discriminator import Discriminator
-from alrl_jax.models.stylegan2 import IMAGE_CHANNELS, Generator, channel_table
+from alrl_jax.models.stylegan2.discriminator import Discriminator
+from alrl_jax.models.stylegan2.generator import IMAGE_CHANNELS, Generator, channel_table
 
 Network = Generator | Discriminator
 Arrays = dict[str, np.ndarray]

@@ -10,8 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from alrl_jax.convert import rules
-from alrl_jax.convert.architecture import Config
+from alrl_jax.convert.families.stylegan2 import rules
+from alrl_jax.convert.families.stylegan2.architecture import Config
 from alrl_jax.convert.networks import Network
 
 UNKNOWN_TERMS = "unknown; check with the author of the weights"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from alrl_jax.convert.inert_pickle import InertPickleError, shown
+from alrl_jax.convert.readers.inert_pickle import InertPickleError, shown
 
 MAX_DEPTH = 8
 MAX_TENSORS = 10_000

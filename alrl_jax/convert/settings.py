@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from alrl_jax.convert.inert_pickle import shown
 from alrl_jax.convert.networks import Network
+from alrl_jax.convert.readers.inert_pickle import shown
 from alrl_jax.errors import UserError
-from alrl_jax.models.ops import Number
-from alrl_jax.models.stylegan2 import MAPPING_LR_MULTIPLIER
+from alrl_jax.models.stylegan2.generator import MAPPING_LR_MULTIPLIER
+from alrl_jax.models.stylegan2.ops import Number
 
 Expected = Any | Callable[[np.ndarray], float]
 Table = Mapping[str, Mapping[str, Expected]]

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
-from alrl_jax import synthetic
 from alrl_jax.data.records import Layout
 from alrl_jax.errors import UserError
+from alrl_jax.worlds import primitives
 
 POSE_SIGNS = np.array([-1, 1, -1], np.float32)
 """Of yaw, pitch and roll in a mirror."""
@@ -34,20 +34,20 @@ def flip_tables(layout: Layout) -> FlipTables:
     Raises:
         UserError: it is not known how a landmark or attribute behaves in a mirror.
     """
-    signs = dict(zip(synthetic.ATTRIBUTE_FACTORS, synthetic.ATTRIBUTE_MIRROR_SIGNS, strict=True))
+    signs = dict(zip(primitives.ATTRIBUTE_FACTORS, primitives.ATTRIBUTE_MIRROR_SIGNS, strict=True))
     unknown = [name for name in layout.attribute_factors if name not in signs]
-    unknown += [name for name in layout.landmarks if name not in synthetic.LANDMARKS]
+    unknown += [name for name in layout.landmarks if name not in primitives.LANDMARKS]
     if unknown:
         raise UserError(
-            f"got {unknown[0]!r} in the data; expected names of alrl_jax.synthetic, "
+            f"got {unknown[0]!r} in the data; expected names of alrl_jax.worlds.primitives, "
             "whose mirror image is known; set data.flip to False"
         )
-    mirror = {name: name for name in synthetic.LANDMARKS}
-    for left, right in synthetic.LEFT_RIGHT["landmarks"]:
-        left, right = synthetic.LANDMARKS[left], synthetic.LANDMARKS[right]
+    mirror = {name: name for name in primitives.LANDMARKS}
+    for left, right in primitives.LEFT_RIGHT["landmarks"]:
+        left, right = primitives.LANDMARKS[left], primitives.LANDMARKS[right]
         mirror |= {left: right, right: left}
     parsing = np.arange(256, dtype=np.uint8)
-    for left, right in synthetic.LEFT_RIGHT["parsing"]:
+    for left, right in primitives.LEFT_RIGHT["parsing"]:
         parsing[[left, right]] = right, left
     return FlipTables(
         parsing=parsing,

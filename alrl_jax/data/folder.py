@@ -14,12 +14,12 @@ import numpy as np
 from absl import logging
 from jaxtyping import Int
 
-from alrl_jax.data.cache import cache_directory
-from alrl_jax.data.decode import SUFFIXES, UnreadableImageError, read_image
 from alrl_jax.data.records import Layout, to_dict
 from alrl_jax.data.shards import progress_bar, write_json
-from alrl_jax.data.trees import DirectoryFile, walk
 from alrl_jax.errors import UserError
+from alrl_jax.photos.decoding import SUFFIXES, UnreadableImageError, read_image
+from alrl_jax.photos.file_trees import DirectoryFile, walk
+from alrl_jax.utils.user_cache import cache_directory
 
 IDENTITIES = ("image", "folder")
 """Who is in a picture: somebody of their own, or the person that the sub-folder is named after."""

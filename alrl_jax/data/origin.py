@@ -8,7 +8,7 @@ import numpy as np
 
 from alrl_jax.data.folder import list_images
 from alrl_jax.data.shards import DESCRIPTION, IDENTITIES
-from alrl_jax.lineage import DATA_LICENCES, UNKNOWN_DATA, name_of
+from alrl_jax.provenance.lineage import DATA_LICENCES, UNKNOWN_DATA, name_of
 
 
 def data_entry(

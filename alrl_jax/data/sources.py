@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from alrl_jax.data import folder, shards, synthetic_faces, tfds_source
-from alrl_jax.data.cache import keyed_directory
+from alrl_jax.data import folder, shards, tfds_source, world_faces
 from alrl_jax.data.records import Layout, Source
 from alrl_jax.errors import UserError
+from alrl_jax.utils.user_cache import keyed_directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Request:
 
 def _open_synthetic(request: Request) -> Source:
     """Renders synthetic faces into ``path`` (a cache folder by default) unless they are there."""
-    plan = synthetic_faces.synthetic_plan(
+    plan = world_faces.synthetic_plan(
         request.resolution,
         request.num_identities,
         request.images_per_identity,
@@ -139,7 +139,7 @@ def known_layout(name: str, path: str | os.PathLike[str] | None, resolution: int
         UserError: the description of a prepared data set is damaged.
     """
     if name == "synthetic":
-        return synthetic_faces.synthetic_layout(resolution)
+        return world_faces.synthetic_layout(resolution)
     if name == "prepared" and path is not None:
         description = shards.read_description(Path(path).expanduser())
         return None if description is None else Layout.from_json(description["layout"])

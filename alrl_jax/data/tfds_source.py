@@ -1,9 +1,9 @@
 """TensorFlow data sets as a source, read without TensorFlow.
 
 Any prepared data set with an image feature will do. Features that are named like the fields of
-``records.Layout`` are used (those of ``alrl_jax.data.tfds_builder`` are); the names of columns
-stand in the documentation of the feature, separated by commas. With a ``parsing`` feature faces are
-labelled, but for those whose ``labelled`` feature says otherwise.
+``records.Layout`` are used (those of ``alrl_jax.data.prepare.tfds_builder`` are); the names of
+columns stand in the documentation of the feature, separated by commas. With a ``parsing`` feature
+faces are labelled, but for those whose ``labelled`` feature says otherwise.
 """
 
 from pathlib import Path
@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Int
 from PIL import Image
 
-from alrl_jax.data.decode import square
 from alrl_jax.data.records import Layout, to_dict
 from alrl_jax.data.shards import progress_bar
 from alrl_jax.errors import UserError
+from alrl_jax.photos.decoding import square
 
 COLUMNS = ("identity_factors", "attribute_factors", "landmarks")
 """Features whose columns have names."""

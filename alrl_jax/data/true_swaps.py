@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from alrl_jax import synthetic
 from alrl_jax.data.records import to_float, to_uint8
-from alrl_jax.data.synthetic_faces import population
+from alrl_jax.data.world_faces import population
+from alrl_jax.worlds import primitives
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +28,8 @@ class TrueSwaps:
 
     resolution: int
     images_per_identity: int
-    people: synthetic.Identities
-    looks: synthetic.Attributes
+    people: primitives.Identities
+    looks: primitives.Attributes
 
     def draw(
         self,
@@ -49,7 +49,7 @@ class TrueSwaps:
         """
         who = jax.tree.map(lambda x: x[sources // self.images_per_identity], self.people)
         how = jax.tree.map(lambda x: x[targets], self.looks)
-        image = np.asarray(synthetic.render(who, how, self.resolution).image)
+        image = np.asarray(primitives.render(who, how, self.resolution).image)
         image = np.where(flip[:, None, None, None], image[:, :, ::-1], image)
         return to_float(to_uint8(image))
 
@@ -59,6 +59,6 @@ def true_swaps(
 ) -> TrueSwaps:
     """The true swaps of the records that ``synthetic_plan`` plans with the same arguments."""
     people, looks = population(
-        num_identities, images_per_identity, synthetic.split_key(split, seed)
+        num_identities, images_per_identity, primitives.split_key(split, seed)
     )
     return TrueSwaps(resolution, images_per_identity, people, looks)

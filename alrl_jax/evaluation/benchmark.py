@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from alrl_jax import synthetic
 from alrl_jax.evaluation.image_metrics import dilate
+from alrl_jax.worlds import primitives
 
 EVALUATION_SPLITS = ("test", "development")
 SKIN_TONE_EDGES = (0.25, 0.5, 0.75)
@@ -83,9 +83,9 @@ def plan_pairs(split: str, seed: int, count: int) -> PairPlan:
     """
     if split not in EVALUATION_SPLITS:
         raise ValueError(f"got split {split!r}; expected one of {EVALUATION_SPLITS}")
-    key = synthetic.split_key(split, seed)
-    people = synthetic.sample_identities(key, 2 * count)
-    looks = synthetic.sample_attributes(key, 3 * count)
+    key = primitives.split_key(split, seed)
+    people = primitives.sample_identities(key, 2 * count)
+    looks = primitives.sample_attributes(key, 3 * count)
     return PairPlan(
         source_identities=every(people, 0, 2),
         target_identities=every(people, 1, 2),
@@ -107,7 +107,7 @@ def take(tree: Any, rows: Int[np.ndarray, " b"]) -> Any:
 
 def face_pixels(parsing: Int[Array, "b h w"]) -> Float[Array, "b h w 1"]:
     """1 where the parsing shows a part of the swapped face region."""
-    face = jnp.isin(parsing, jnp.asarray(synthetic.FACE_LABELS, parsing.dtype))
+    face = jnp.isin(parsing, jnp.asarray(primitives.FACE_LABELS, parsing.dtype))
     return face[..., None].astype(jnp.float32)
 
 
@@ -118,10 +118,10 @@ def background_of(face_region: Float[Array, "b h w 1"]) -> Float[Array, "b h w 1
 
 def render_pairs(plan: PairPlan, resolution: int) -> Counterfactuals:
     """Renders the pairs of a plan at ``resolution`` px."""
-    source = synthetic.render(plan.source_identities, plan.source_attributes, resolution)
-    target = synthetic.render(plan.target_identities, plan.target_attributes, resolution)
-    truth = synthetic.render(plan.source_identities, plan.target_attributes, resolution)
-    gallery = synthetic.render(plan.source_identities, plan.gallery_attributes, resolution)
+    source = primitives.render(plan.source_identities, plan.source_attributes, resolution)
+    target = primitives.render(plan.target_identities, plan.target_attributes, resolution)
+    truth = primitives.render(plan.source_identities, plan.target_attributes, resolution)
+    gallery = primitives.render(plan.source_identities, plan.gallery_attributes, resolution)
     face_region = jnp.maximum(face_pixels(target.parsing), face_pixels(truth.parsing))
     return Counterfactuals(
         source=source.image,
@@ -131,7 +131,7 @@ def render_pairs(plan: PairPlan, resolution: int) -> Counterfactuals:
         face_region=face_region,
         background=background_of(face_region),
         pose_degrees=target.pose_degrees,
-        attribute_factors=synthetic.attribute_vector(plan.target_attributes),
+        attribute_factors=primitives.attribute_vector(plan.target_attributes),
         landmarks=truth.landmarks,
         visible=truth.visibility,
         skin_tone=plan.target_attributes.skin_melanin,

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from alrl_jax import synthetic
 from alrl_jax.evaluation import judging
 from alrl_jax.evaluation.benchmark import Counterfactuals, PairPlan, render_pairs, take
 from alrl_jax.evaluation.measuring import Collector, Examiner, batches
 from alrl_jax.evaluation.metric_table import Values
-from alrl_jax.models.identity import FaceFactors, unit_length
+from alrl_jax.models.swapper.face_analyser import FaceFactors, unit_length
+from alrl_jax.worlds import primitives
 
 REQUESTS: dict[str, dict[str, Any]] = {
     "as_trained": {},
@@ -96,7 +96,7 @@ def distances(swap: FaceFactors, face: FaceFactors) -> Values:
         **judging.group_errors(
             np.asarray(swap.attribute_vector),
             np.asarray(face.attribute_vector),
-            synthetic.ATTRIBUTE_FACTORS,
-            synthetic.ATTRIBUTE_GROUPS,
+            primitives.ATTRIBUTE_FACTORS,
+            primitives.ATTRIBUTE_GROUPS,
         ),
     }

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation.report import BEFORE, file_name
+from alrl_jax.evaluation.report.report import BEFORE, file_name
 from alrl_jax.evaluation.rows import own_row
 
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float64, Int, UInt8
 
-from alrl_jax.data.decode import UnreadableImageError, read_photo
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation.pictures import to_bytes
-from alrl_jax.measuring_models import InceptionModel
-from alrl_jax.models.inception import SIDE, resize_for_inception
-from alrl_jax.provenance import file_sha256, variables_sha256, write_arrays
+from alrl_jax.evaluation.report.pictures import to_bytes
+from alrl_jax.loading.measuring import InceptionModel
+from alrl_jax.models.published.inception import SIDE, resize_for_inception
+from alrl_jax.photos.decoding import UnreadableImageError, read_photo
+from alrl_jax.provenance.image_metadata import file_sha256, variables_sha256, write_arrays
 from alrl_jax.types import AnyArray
 
 PROTOCOL = "fid-1"

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from alrl_jax.evaluation import page, svg
 from alrl_jax.evaluation.measuring import Measurement
+from alrl_jax.evaluation.report import page, svg
 
 NEARLY_ALL = 0.98
 """Share of the pairs from which on a code counts as always taken from the same face."""

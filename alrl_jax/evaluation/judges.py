@@ -9,21 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from alrl_jax import synthetic
+from alrl_jax.data.parsing_classes import bisenet_to_celebamask_channels
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.benchmark import face_pixels
 from alrl_jax.evaluation.judging import resize
 from alrl_jax.evaluation.presets import View
-from alrl_jax.label_orders import bisenet_to_celebamask_channels
-from alrl_jax.models import hopenet
-from alrl_jax.models.teachers import (
-    CROP_COLUMNS,
-    CROP_FRAME,
-    CROP_ROWS,
-    PARSER_SIDE,
-    crop_face,
-)
+from alrl_jax.models.frozen import CROP_COLUMNS, CROP_FRAME, CROP_ROWS, PARSER_SIDE, crop_face
+from alrl_jax.models.published import hopenet
 from alrl_jax.types import AnyArray
+from alrl_jax.worlds import primitives
 
 Images = Float[AnyArray, "b h w 3"]
 Region = Float[AnyArray, "b h w 1"]
@@ -95,7 +89,7 @@ def face_region(model: Any, images: Images) -> Float[Array, "b h w 1"]:
         UserError: the parser has other classes than those of CelebAMask-HQ.
     """
     logits = model(resize(images, PARSER_SIDE))
-    if logits.shape[-1] != len(synthetic.PARSING_LABELS):
+    if logits.shape[-1] != len(primitives.PARSING_LABELS):
         raise UserError(
             f"got --parser of {logits.shape[-1]} classes; expected the "
             f"{len(synthetic.PARSING_LABELS)} of BiSeNet face parsers; name another"

@@ -9,13 +9,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from tqdm import tqdm
 
-from alrl_jax import synthetic
 from alrl_jax.evaluation import image_metrics, judging
 from alrl_jax.evaluation.benchmark import Counterfactuals, PairPlan, render_pairs, take
 from alrl_jax.evaluation.metric_table import Values
 from alrl_jax.evaluation.rows import Question, Row, RowImages, own_row
-from alrl_jax.models.identity import feature_distance, unit_length
+from alrl_jax.models.swapper.face_analyser import feature_distance, unit_length
 from alrl_jax.types import AnyArray
+from alrl_jax.worlds import primitives
 
 SHOWN_BY_PAIR = ("target_image", "source_image", "truth", "truth_blended")
 """Rows without pictures of their own in the report."""
@@ -114,8 +114,8 @@ def measure_row(
         **judging.group_errors(
             factors.attribute_vector,
             pair.attribute_factors,
-            synthetic.ATTRIBUTE_FACTORS,
-            synthetic.ATTRIBUTE_GROUPS,
+            primitives.ATTRIBUTE_FACTORS,
+            primitives.ATTRIBUTE_GROUPS,
         ),
     }
     if row.mask is not None:

@@ -4,11 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alrl_jax import lineage, provenance
-from alrl_jax.data.cache import cache_directory
 from alrl_jax.data.folder import list_images
-from alrl_jax.data.landmarks import FACE_BOX_TO_CROP, FACE_BOX_UP
-from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import fid
 from alrl_jax.evaluation.judges import Judges, describe_input
@@ -22,7 +18,11 @@ from alrl_jax.evaluation.presets import (
 )
 from alrl_jax.evaluation.rows import REFERENCE_ROWS
 from alrl_jax.loading import load, load_kind
-from alrl_jax.model_card import read_record
+from alrl_jax.photos.landmarks import FACE_BOX_TO_CROP, FACE_BOX_UP
+from alrl_jax.photos.pair_list import PairFiles
+from alrl_jax.provenance import image_metadata, lineage
+from alrl_jax.provenance.model_card import read_record
+from alrl_jax.utils.user_cache import cache_directory
 
 DETECTORS = {
     "cascade": "scikit-image's frontal-face cascade of local binary patterns, largest face; "
@@ -37,7 +37,7 @@ CENTRE = "none: pictures are face crops; the largest centred square"
 
 def describe_model(directory: str, model: Any) -> dict[str, Any]:
     """Name, kind and hash of a model, for the protocol."""
-    sha256 = provenance.variables_sha256(model.variables)
+    sha256 = image_metadata.variables_sha256(model.variables)
     return {"name": lineage.name_of(directory), "kind": model.kind, "sha256": sha256}
 
 
@@ -236,7 +236,7 @@ def describe_pairs(
         "split": None,
         "seed": seed,
         "list": origin.name if is_list else None,
-        "list_sha256": provenance.file_sha256(origin) if is_list else None,
+        "list_sha256": image_metadata.file_sha256(origin) if is_list else None,
         "folder": None if is_list else origin.resolve().name,
         "pictures_sha256": pictures_sha256(pairs),
         "num_pairs": len(pairs),
@@ -246,7 +246,9 @@ def describe_pairs(
         "gallery": GALLERY,
         "aligned": detector is None,
         "detector": CENTRE if detector is None else DETECTORS[detector],
-        "detector_file_sha256": None if landmarks is None else provenance.file_sha256(landmarks),
+        "detector_file_sha256": None
+        if landmarks is None
+        else image_metadata.file_sha256(landmarks),
     }
 
 

@@ -13,10 +13,6 @@ import numpy as np
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
-from alrl_jax.data.decode import UnreadableImageError
-from alrl_jax.data.face_photos import read_faces
-from alrl_jax.data.landmarks import FaceFinder, FaceNotFoundError
-from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import fid, image_metrics, judges, judging
 from alrl_jax.evaluation.benchmark import DILATION_AT_64, background_of
@@ -24,6 +20,10 @@ from alrl_jax.evaluation.judges import Judges
 from alrl_jax.evaluation.measuring import Collector, Measurement, batches, keep_row
 from alrl_jax.evaluation.presets import Preset
 from alrl_jax.evaluation.rows import Question, Row, RowImages, own_row
+from alrl_jax.photos.decoding import UnreadableImageError
+from alrl_jax.photos.face_photos import read_faces
+from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError
+from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.types import AnyArray
 
 SELF_SWAP = "self_swap"

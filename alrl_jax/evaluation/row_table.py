@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from alrl_jax.evaluation import page
 from alrl_jax.evaluation.metric_table import METRICS, Values, compare
-from alrl_jax.evaluation.report_tables import number
+from alrl_jax.evaluation.report import page
+from alrl_jax.evaluation.report.tables import number
 from alrl_jax.evaluation.rows import REFERENCE_ROWS
 
 SHOWN = (

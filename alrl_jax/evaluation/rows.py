@@ -7,7 +7,7 @@ import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from alrl_jax.models.blend import blend
+from alrl_jax.models.swapper.blend import blend
 from alrl_jax.types import AnyArray, SwapGates
 
 

@@ -18,12 +18,12 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 
-from alrl_jax.data.face_photos import Face
 from alrl_jax.errors import UserError
 from alrl_jax.inference.job import Job, SwappedFace
 from alrl_jax.inference.ordered import ordered
 from alrl_jax.inference.settings import FACES, Settings
-from alrl_jax.sharding import make_mesh, shard_batch
+from alrl_jax.photos.face_photos import Face
+from alrl_jax.training.sharding import make_mesh, shard_batch
 
 THREADS = min(32, os.cpu_count() or 1)
 BYTES_A_STAGE = min(2**32, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8)

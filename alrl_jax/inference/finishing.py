@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8, UInt16
 
-from alrl_jax import png, provenance, watermark
-from alrl_jax.data.face_photos import FacePhoto, face_shares, paste_faces
 from alrl_jax.inference.job import PairFailed, SwappedFace
 from alrl_jax.inference.settings import Settings
+from alrl_jax.photos.face_photos import FacePhoto, face_shares, paste_faces
+from alrl_jax.provenance import image_metadata
+from alrl_jax.provenance.watermark import codec
+from alrl_jax.utils import png
 
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 
@@ -33,7 +35,7 @@ class SwappedPicture:
     pixels: Pixels
     icc_profile: bytes | None
     fields: Mapping[str, str]
-    watermark: Mapping[str, Any]
+    codec: Mapping[str, Any]
     mask: UInt8[np.ndarray, "h w 1"] | None = None
 
     @property
@@ -43,18 +45,18 @@ class SwappedPicture:
 
     def png(self) -> bytes:
         """The PNG file, with its provenance."""
-        return provenance.png_bytes(self.pixels, self.fields, self.icc_profile)
+        return image_metadata.png_bytes(self.pixels, self.fields, self.icc_profile)
 
     def mask_png(self, picture_sha256: str) -> bytes | None:
         """The PNG file of the mask, where there is one; its metadata name the picture's file."""
         if self.mask is None:
             return None
-        more = {"digitalSourceType": provenance.GENERATED_SOURCE_TYPE, "maskOf": picture_sha256}
-        return provenance.png_bytes(self.mask, {**self.fields, **more})
+        more = {"digitalSourceType": image_metadata.GENERATED_SOURCE_TYPE, "maskOf": picture_sha256}
+        return image_metadata.png_bytes(self.mask, {**self.fields, **more})
 
     def save(self, path: Path) -> None:
         """Writes the PNG file, all at once or not at all."""
-        provenance.write_files({path: self.png()})
+        image_metadata.write_files({path: self.png()})
 
 
 def finish(
@@ -82,10 +84,10 @@ def finish(
     faces = [(face.generated, face.mask) for face in swapped]
     colour = paste_faces(target, faces, settings.paste)
     now = datetime.datetime.now(datetime.UTC)
-    marked, record = watermark.mark(
+    marked, record = codec.mark(
         colour, model_sha256, now.date(), wanted=settings.mark, check=check_mark
     )
-    fields = provenance.metadata(model_sha256, time=now.isoformat(timespec="seconds"))
+    fields = image_metadata.metadata(model_sha256, time=now.isoformat(timespec="seconds"))
     pixels = target.picture.with_alpha(marked)
     mask = None
     if settings.masks:

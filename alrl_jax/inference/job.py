@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from alrl_jax.data.face_photos import Face, FacePhoto
-from alrl_jax.data.pair_list import PairFiles
+from alrl_jax.photos.face_photos import Face, FacePhoto
+from alrl_jax.photos.pair_list import PairFiles
 
 EARLIER = "done by an earlier run"
 """Reason why a pair is skipped."""

@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from alrl_jax import provenance
-from alrl_jax.data.face_photos import FacePhoto
-from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.errors import UserError
 from alrl_jax.inference.finishing import SwappedPicture
 from alrl_jax.inference.job import STAGES, Job
 from alrl_jax.inference.settings import FACES, Settings
+from alrl_jax.photos.face_photos import FacePhoto
+from alrl_jax.photos.pair_list import PairFiles
+from alrl_jax.provenance import image_metadata
 
 T = TypeVar("T")
 L = TypeVar("L", bound="LineLog")
@@ -85,8 +85,8 @@ class OutputFolder:
         self._films = films
         self._masks = settings.masks
         self._recipe = {
-            "tool": provenance.TOOL,
-            "version": provenance.tool_version(),
+            "tool": image_metadata.TOOL,
+            "version": image_metadata.tool_version(),
             "model": {"kind": model_kind, "sha256": model_sha256},
             "settings": dataclasses.asdict(settings) | (more or {}),
         }
@@ -115,9 +115,9 @@ class OutputFolder:
         try:
             sidecar = json.loads(self.sidecar(name).read_text(encoding="utf-8"))
             same = all(sidecar[key] == value for key, value in self.recipe(hashes).items())
-            same = same and sidecar["output"]["sha256"] == provenance.file_sha256(path)
+            same = same and sidecar["output"]["sha256"] == image_metadata.file_sha256(path)
             if same and self._masks:
-                sha256 = provenance.folder_sha256 if self._films else provenance.file_sha256
+                sha256 = image_metadata.folder_sha256 if self._films else image_metadata.file_sha256
                 same = sidecar["mask"]["sha256"] == sha256(self.mask(name))
             return sidecar if same else None
         except (OSError, ValueError, KeyError, TypeError):
@@ -154,18 +154,18 @@ class OutputFolder:
             "colour_profile": picture.colour_profile,
             "swapped_share_of_crop": float(np.mean([face.mask for face in job.swapped])),
             **job.facts,
-            "digital_source_type": provenance.DIGITAL_SOURCE_TYPE,
+            "digital_source_type": image_metadata.DIGITAL_SOURCE_TYPE,
             "watermark": dict(picture.watermark),
             "time": picture.fields["time"],
         }
-        told = provenance.json_text(sidecar).encode()
+        told = image_metadata.json_text(sidecar).encode()
         files = {self.sidecar(name): told}
         if mask is None:
             self.mask(name).unlink(missing_ok=True)
         else:
             (self.directory / MASKS).mkdir(exist_ok=True)
             files[self.mask(name)] = mask
-        provenance.write_files({**files, path: content})
+        image_metadata.write_files({**files, path: content})
         return sidecar
 
     def _told(self, path: Path, photo: FacePhoto) -> dict[str, Any]:

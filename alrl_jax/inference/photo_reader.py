@@ -9,15 +9,15 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from alrl_jax import provenance
-from alrl_jax.data.decode import UnreadableImageError
-from alrl_jax.data.face_photos import FacePhoto, read_faces
-from alrl_jax.data.landmarks import FaceFinder, FaceNotFoundError
-from alrl_jax.data.picture import reading_bytes
-from alrl_jax.data.trees import MAX_FILE_BYTES
 from alrl_jax.inference.bounded_cache import BoundedCache
 from alrl_jax.inference.job import PairFailed
 from alrl_jax.inference.settings import Settings
+from alrl_jax.photos.decoding import UnreadableImageError
+from alrl_jax.photos.face_photos import FacePhoto, read_faces
+from alrl_jax.photos.file_trees import MAX_FILE_BYTES
+from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError
+from alrl_jax.photos.photo import reading_bytes
+from alrl_jax.provenance import image_metadata
 
 HASHES = 4096
 """Files whose hash is remembered."""
@@ -132,6 +132,6 @@ class PhotoReader:
 
 def _hash(file: _File) -> str:
     try:
-        return provenance.file_sha256(file.path)
+        return image_metadata.file_sha256(file.path)
     except OSError as error:
         raise PairFailed(f"{file.name}: {error.strerror}") from error

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from alrl_jax import provenance
 from alrl_jax.errors import UserError
+from alrl_jax.provenance import image_metadata
 
 SAMPLE = "sample:"
 
@@ -31,16 +31,16 @@ def write_sample(model: Any, named: str, directory: Path) -> Path:
     path = directory / f"sample_{int(seed)}.png"
     pixels = np.asarray(model.sample_face(int(seed)))
     source_type = (
-        provenance.RENDERED_SOURCE_TYPE
+        image_metadata.RENDERED_SOURCE_TYPE
         if model.samples_are_rendered
-        else provenance.GENERATED_SOURCE_TYPE
+        else image_metadata.GENERATED_SOURCE_TYPE
     )
-    content = provenance.png_bytes(
+    content = image_metadata.png_bytes(
         np.rint((np.clip(pixels, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8),
-        provenance.metadata(provenance.variables_sha256(model.variables), source_type),
+        image_metadata.metadata(image_metadata.variables_sha256(model.variables), source_type),
     )
     try:
-        provenance.write_files({path: content})
+        image_metadata.write_files({path: content})
     except OSError as error:
         raise UserError(
             f"got {path} ({error.strerror}); expected a file that can be written; make room"

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from alrl_jax.data.paste import PasteOptions
+from alrl_jax.photos.paste import PasteOptions
 
 FACES = ("source", "target")
 

@@ -8,11 +8,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from alrl_jax import provenance
-from alrl_jax.data.decode import MIN_SIDE
-from alrl_jax.data.face_photos import FacePhoto, find_faces
-from alrl_jax.data.landmarks import FaceFinder, FaceNotFoundError
-from alrl_jax.data.picture import Picture
 from alrl_jax.errors import UserError
 from alrl_jax.inference.command import load_swapper
 from alrl_jax.inference.engine import Engine
@@ -20,6 +15,11 @@ from alrl_jax.inference.finishing import SwappedPicture, finish
 from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
 from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.settings import DEFAULTS, FACES, Settings
+from alrl_jax.photos.decoding import MIN_SIDE
+from alrl_jax.photos.face_photos import FacePhoto, find_faces
+from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError
+from alrl_jax.photos.photo import Picture
+from alrl_jax.provenance import image_metadata
 
 Photo = Path | str | UInt8[np.ndarray, "_ _ 3"]
 """A picture file, or upright RGB pixels."""
@@ -74,7 +74,7 @@ def swap_stream(
     finder = None
     if not settings.aligned:
         finder = FaceFinder(settings.landmarks_from, landmarks_path, resolution)
-    stream = _Stream(settings, finder, resolution, provenance.variables_sha256(model.variables))
+    stream = _Stream(settings, finder, resolution, image_metadata.variables_sha256(model.variables))
     engine = Engine(model, settings, batch_size)
     return engine.run(enumerate(pairs), stream.prepare, stream.finish, stream.weigh)
 

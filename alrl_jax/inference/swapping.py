@@ -6,9 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alrl_jax import provenance
-from alrl_jax.data.landmarks import FaceFinder
-from alrl_jax.data.pair_list import PairFiles
 from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import finish
@@ -17,6 +14,9 @@ from alrl_jax.inference.manifest import manifest_of
 from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog, output_name
 from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.settings import FACES, Settings
+from alrl_jax.photos.landmarks import FaceFinder
+from alrl_jax.photos.pair_list import PairFiles
+from alrl_jax.provenance import image_metadata
 
 
 class Swapping:
@@ -42,7 +42,7 @@ class Swapping:
         refused: Mapping[Path, str] | None = None,
     ) -> None:
         self.model, self.settings = model, settings
-        self.model_sha256 = provenance.variables_sha256(model.variables)
+        self.model_sha256 = image_metadata.variables_sha256(model.variables)
         self.output = OutputFolder(output, model.kind, self.model_sha256, settings)
         resolution = int(model.config["resolution"])
         finder = None
@@ -64,8 +64,8 @@ class Swapping:
             UserError: ``results.jsonl`` or the manifest cannot be written.
         """
         engine = Engine(self.model, self.settings, min(batch_size, len(pairs)))
-        provenance.remove_leftovers(self.output.directory)
-        provenance.remove_leftovers(self.output.directory / MASKS)
+        image_metadata.remove_leftovers(self.output.directory)
+        image_metadata.remove_leftovers(self.output.directory / MASKS)
         with contextlib.ExitStack() as files:
             log = files.enter_context(ResultsLog(self.output.directory))
             manifest = files.enter_context(manifest_of(self.output.directory, self.settings.masks))

@@ -5,25 +5,20 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from alrl_jax.models.backbones import FaceEmbedder
-from alrl_jax.models.discriminator import Discriminator
-from alrl_jax.models.encoder import DualSpaceEncoder, StyleDualSpaceEncoder
-from alrl_jax.models.face_parser import FaceParser
-from alrl_jax.models.hopenet import Hopenet
-from alrl_jax.models.identity import FaceAnalyser
-from alrl_jax.models.inception import Inception
-from alrl_jax.models.lpips import LPIPS
-from alrl_jax.models.psp import StyleEncoder
-from alrl_jax.models.stylegan2 import Generator, channel_table, num_latents
-from alrl_jax.models.swap import SELECTORS, AdaptiveSwap, FixedSwap
-from alrl_jax.models.swapper import Swapper
-from alrl_jax.models.teachers import (
-    PARSER_SIDE,
-    CroppedEmbedder,
-    IdentityTeacher,
-    ParserTeacher,
-)
-from alrl_jax.models.transfers import TRANSFERS, LearnedTransfer
+from alrl_jax.models.frozen import PARSER_SIDE, CroppedEmbedder, IdentityTeacher, ParserTeacher
+from alrl_jax.models.published.face_backbones import FaceEmbedder
+from alrl_jax.models.published.face_parser import FaceParser
+from alrl_jax.models.published.hopenet import Hopenet
+from alrl_jax.models.published.inception import Inception
+from alrl_jax.models.published.lpips import LPIPS
+from alrl_jax.models.published.psp import StyleEncoder
+from alrl_jax.models.stylegan2.discriminator import Discriminator
+from alrl_jax.models.stylegan2.generator import Generator, channel_table, num_latents
+from alrl_jax.models.swapper.encoder import DualSpaceEncoder, StyleDualSpaceEncoder
+from alrl_jax.models.swapper.face_analyser import FaceAnalyser
+from alrl_jax.models.swapper.selection import SELECTORS, AdaptiveSwap, FixedSwap
+from alrl_jax.models.swapper.swapper import Swapper
+from alrl_jax.models.swapper.transfers import TRANSFERS, LearnedTransfer
 
 Values = Mapping[str, Any]
 

@@ -9,13 +9,13 @@ import pytest
 
 from alrl_jax.convert.engine import convert_file
 from alrl_jax.errors import UserError
-from alrl_jax.model_directory import read_model
 from alrl_jax.models.build import build_generator
-from alrl_jax.models.discriminator import Discriminator
+from alrl_jax.models.stylegan2.discriminator import Discriminator
+from alrl_jax.storage.model_directory import read_model
 from tests.conftest import RunCli
-from tests.convert.torch_writer import save_torch
 from tests.goldens import weights
 from tests.goldens.golden import assert_close, read_golden
+from tests.support.checkpoints.torch_writer import save_torch
 
 GOLDEN = read_golden("rosinality_g_32")
 Checkpoint = dict[str, Any]

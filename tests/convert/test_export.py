@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
-from alrl_jax.convert import rules
 from alrl_jax.convert.engine import convert_file
 from alrl_jax.convert.export import Permissions, export
-from alrl_jax.convert.torch_files import read_torch_zip
+from alrl_jax.convert.families.stylegan2 import rules
+from alrl_jax.convert.readers.torch_files import read_torch_zip
 from alrl_jax.errors import UserError
-from alrl_jax.model_directory import read_model, save_model
 from alrl_jax.models.build import build_discriminator, build_generator
+from alrl_jax.storage.model_directory import read_model, save_model
 from tests.conftest import RunCli
 from tests.goldens.golden import assert_close, read_golden
-from tests.models.trees import make_tree
+from tests.support.trees import make_tree
 from tools.export_weights import export_file
 
 KEEP = Permissions()

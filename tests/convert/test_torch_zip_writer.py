@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alrl_jax.convert.torch_files import read_torch_zip
+from alrl_jax.convert.readers.torch_files import read_torch_zip
 from alrl_jax.convert.torch_zip_writer import ALIGNMENT, write_torch_zip
 
 CONTENT: dict[str, Any] = {

@@ -7,8 +7,8 @@ import pytest
 
 import alrl_jax
 from alrl_jax.convert.engine import convert_file
-from tests.convert.torch_writer import save_torch
 from tests.goldens.golden import assert_close, nhwc, read_golden
+from tests.support.checkpoints.torch_writer import save_torch
 
 DEEP = {"worst": 5e-5, "relative_l2": 1e-5}
 """In float64 the crop of ``img`` shows upstream 3.9e-6 off in relative L2, and ours 2.5e-6."""

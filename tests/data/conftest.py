@@ -18,8 +18,8 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def make_records() -> Callable[[np.ndarray], np.ndarray]:
     """Labelled records that are a function of their number alone."""
-    from alrl_jax import synthetic
-    from alrl_jax.data.synthetic_faces import synthetic_layout
+    from alrl_jax.data.world_faces import synthetic_layout
+    from alrl_jax.worlds import primitives
 
     layout = synthetic_layout(RESOLUTION)
 
@@ -29,10 +29,10 @@ def make_records() -> Callable[[np.ndarray], np.ndarray]:
             rng = np.random.default_rng(int(number))
             records["image"][row] = rng.integers(0, 256, (RESOLUTION, RESOLUTION, 3))
             records["parsing"][row] = rng.integers(0, 19, (RESOLUTION, RESOLUTION))
-            records["identity_factors"][row] = rng.normal(size=len(synthetic.IDENTITY_FACTORS))
-            records["attribute_factors"][row] = rng.normal(size=len(synthetic.ATTRIBUTE_FACTORS))
+            records["identity_factors"][row] = rng.normal(size=len(primitives.IDENTITY_FACTORS))
+            records["attribute_factors"][row] = rng.normal(size=len(primitives.ATTRIBUTE_FACTORS))
             records["pose_degrees"][row] = rng.normal(size=3)
-            records["landmarks"][row] = rng.integers(0, 64, (len(synthetic.LANDMARKS), 2)) / 4
+            records["landmarks"][row] = rng.integers(0, 64, (len(primitives.LANDMARKS), 2)) / 4
         records["labelled"] = True
         return records
 
@@ -43,7 +43,7 @@ def make_records() -> Callable[[np.ndarray], np.ndarray]:
 def make_source(make_records: Callable[[np.ndarray], np.ndarray]) -> Callable[..., Any]:
     """A source in memory from the person number of every image."""
     from alrl_jax.data.records import to_dict
-    from alrl_jax.data.synthetic_faces import synthetic_layout
+    from alrl_jax.data.world_faces import synthetic_layout
 
     class MemorySource:
         layout = synthetic_layout(RESOLUTION)

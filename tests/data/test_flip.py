@@ -6,11 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from alrl_jax import synthetic
 from alrl_jax.data.flip import flip_records, flip_tables
 from alrl_jax.data.records import Layout, to_float, to_uint8
-from alrl_jax.data.synthetic_faces import synthetic_layout
+from alrl_jax.data.world_faces import synthetic_layout
 from alrl_jax.errors import UserError
+from alrl_jax.worlds import primitives
 
 MakeRecords = Callable[[np.ndarray], np.ndarray]
 TABLES = flip_tables(synthetic_layout(16))
@@ -26,14 +26,14 @@ def test_twice_is_not_at_all(make_records: MakeRecords) -> None:
 
 def test_left_and_right_change_places(make_records: MakeRecords) -> None:
     record = make_records(np.arange(1))
-    left, right = (synthetic.PARSING_LABELS.index(name) for name in ("l_eye", "r_eye"))
-    skin = synthetic.PARSING_LABELS.index("skin")
+    left, right = (primitives.PARSING_LABELS.index(name) for name in ("l_eye", "r_eye"))
+    skin = primitives.PARSING_LABELS.index("skin")
     record["parsing"] = skin
     record["parsing"][0, 3, 2] = left
-    record["landmarks"][0, synthetic.LANDMARKS.index("l_eye_centre")] = (2.5, 3.5)
+    record["landmarks"][0, primitives.LANDMARKS.index("l_eye_centre")] = (2.5, 3.5)
     flip_records(record, np.array([True]), TABLES)
     assert record["parsing"][0, 3, 13] == right and record["parsing"][0, 3, 2] == skin
-    place = synthetic.LANDMARKS.index("r_eye_centre")
+    place = primitives.LANDMARKS.index("r_eye_centre")
     np.testing.assert_array_equal(record["landmarks"][0, place], (13.5, 3.5))
 
 
@@ -53,18 +53,18 @@ def test_unknown_columns_are_refused() -> None:
 def test_mirrored_factors_render_the_mirrored_picture() -> None:
     """The tables say the truth about the world: pixels, labels, landmarks and factors agree."""
     n, side = 3, 16
-    people = synthetic.sample_identities(jax.random.key(1), n)
-    attributes = synthetic.sample_attributes(jax.random.key(2), n)
-    signs = dict(zip(synthetic.ATTRIBUTE_FACTORS, synthetic.ATTRIBUTE_MIRROR_SIGNS, strict=True))
+    people = primitives.sample_identities(jax.random.key(1), n)
+    attributes = primitives.sample_attributes(jax.random.key(2), n)
+    signs = dict(zip(primitives.ATTRIBUTE_FACTORS, primitives.ATTRIBUTE_MIRROR_SIGNS, strict=True))
     mirrored = attributes.replace(
         **{name: -getattr(attributes, name) for name, sign in signs.items() if sign < 0}
     )
-    vector = np.asarray(synthetic.attribute_vector(attributes))
+    vector = np.asarray(primitives.attribute_vector(attributes))
     np.testing.assert_allclose(
-        synthetic.attribute_vector(mirrored), vector * TABLES.attribute_signs, atol=1e-5
+        primitives.attribute_vector(mirrored), vector * TABLES.attribute_signs, atol=1e-5
     )
-    here = synthetic.render(people, attributes, side)
-    there = synthetic.render(people, mirrored, side)
+    here = primitives.render(people, attributes, side)
+    there = primitives.render(people, mirrored, side)
     records = synthetic_layout(side).empty(n)
     for name in ("parsing", "pose_degrees", "landmarks"):
         records[name] = getattr(here, name)

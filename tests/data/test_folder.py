@@ -13,7 +13,7 @@ from alrl_jax.data import folder
 from alrl_jax.data.folder import FolderSource
 from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.errors import UserError
-from tests.data import images
+from tests.support import images
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 

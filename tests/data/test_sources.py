@@ -6,22 +6,22 @@ import jax
 import numpy as np
 import pytest
 
-from alrl_jax import synthetic
-from alrl_jax.data.cache import cache_directory
 from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.data.sources import SOURCES, open_source
-from alrl_jax.data.synthetic_faces import code_alone, renderer_version, synthetic_plan
+from alrl_jax.data.world_faces import code_alone, renderer_version, synthetic_plan
 from alrl_jax.errors import UserError
+from alrl_jax.utils.user_cache import cache_directory
+from alrl_jax.worlds import primitives
 
 
 def test_synthetic_records_are_the_rendered_faces() -> None:
     source = open_source("synthetic", None, 16, 2, 3, split="development", progress=False)
     assert len(source) == 6 and source.identities.tolist() == [0, 0, 0, 1, 1, 1]
-    key = synthetic.split_key("development")
-    people = synthetic.sample_identities(key, 2)
-    attributes = synthetic.sample_attributes(key, 6)
+    key = primitives.split_key("development")
+    people = primitives.sample_identities(key, 2)
+    attributes = primitives.sample_attributes(key, 6)
     twice = jax.tree.map(lambda x: x[np.array([0, 0, 0, 1, 1, 1])], people)
-    rendering = synthetic.render(twice, attributes, 16)
+    rendering = primitives.render(twice, attributes, 16)
     for i in range(6):
         record = source[i]
         assert record["labelled"] and record["identity"] == i // 3 and record["index"] == i
@@ -30,9 +30,9 @@ def test_synthetic_records_are_the_rendered_faces() -> None:
         np.testing.assert_array_equal(record["parsing"], rendering.parsing[i])
         np.testing.assert_array_equal(record["landmarks"], rendering.landmarks[i])
         np.testing.assert_array_equal(record["pose_degrees"], rendering.pose_degrees[i])
-        vector = synthetic.identity_vector(people)[i // 3]
+        vector = primitives.identity_vector(people)[i // 3]
         np.testing.assert_allclose(record["identity_factors"], vector, atol=1e-6)
-        vector = synthetic.attribute_vector(attributes)[i]
+        vector = primitives.attribute_vector(attributes)[i]
         np.testing.assert_allclose(record["attribute_factors"], vector, atol=1e-6)
 
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alrl_jax.data import photos
-from alrl_jax.data.layouts import Wish
 from alrl_jax.data.pipeline import make_iterator
+from alrl_jax.data.prepare import photo_records
+from alrl_jax.data.prepare.layouts import Wish
 from alrl_jax.data.shards import prepare
 from alrl_jax.data.sources import open_source
-from alrl_jax.data.trees import open_tree
 from alrl_jax.errors import UserError
-from tests.data import fabricated
+from alrl_jax.photos.file_trees import open_tree
+from tests.support import fabricated
 
 pytest.importorskip("tensorflow_datasets")
 
@@ -22,7 +22,7 @@ pytest.importorskip("tensorflow_datasets")
 @pytest.fixture(scope="module")
 def faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A tiny synthetic data set; its directory."""
-    from alrl_jax.data.tfds_builder import SyntheticConfig, SyntheticFaces
+    from alrl_jax.data.prepare.tfds_builder import SyntheticConfig, SyntheticFaces
 
     config = SyntheticConfig(
         name="tiny",
@@ -56,7 +56,7 @@ def test_builder_and_source_agree_with_the_synthetic_source(faces: Path) -> None
 
 
 def test_photographs(tmp_path: Path) -> None:
-    from alrl_jax.data.tfds_builder import FolderConfig, FolderFaces
+    from alrl_jax.data.prepare.tfds_builder import FolderConfig, FolderFaces
 
     for name in ("ann/1.png", "ann/2.png", "bob/1.png"):
         path = tmp_path / "photos" / name
@@ -76,17 +76,17 @@ def test_photographs(tmp_path: Path) -> None:
 
 def test_what_was_prepared(tmp_path: Path) -> None:
     """Masks, people and faces without labels come through, split by split."""
-    from alrl_jax.data.tfds_builder import PreparedConfig, PreparedFaces
+    from alrl_jax.data.prepare.tfds_builder import PreparedConfig, PreparedFaces
 
     root = tmp_path / "CelebAMask-HQ"
     fabricated.write_celebamask(root, range(4), {n: n + 1 for n in range(4)})
     for path in (root / "CelebAMask-HQ-mask-anno" / "0").glob("00002_*"):
         path.unlink()
     wish = Wish(root)
-    album = photos.LAYOUTS["celebamask"](open_tree(root), wish)
+    album = photo_records.LAYOUTS["celebamask"](open_tree(root), wish)
     made = {}
     for split, limit in (("train", 4), ("test", 2)):
-        plan = photos.photo_plan("celebamask", album, 16, wish, limit, 1, progress=False)
+        plan = photo_records.photo_plan("celebamask", album, 16, wish, limit, 1, progress=False)
         made[split] = prepare(tmp_path / split, plan)
     config = PreparedConfig(
         name="tiny", directories={split: str(tmp_path / split) for split in made}

@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import pytest
 
-from alrl_jax import synthetic
 from alrl_jax.config import Config
 from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.data.sources import open_source
 from alrl_jax.data.true_swaps import true_swaps
 from alrl_jax.errors import UserError
+from alrl_jax.worlds import primitives
 
 PEOPLE, EACH, SIDE = 3, 2, 16
 
@@ -19,11 +19,11 @@ def test_the_truth_shows_the_source_as_the_target_looks() -> None:
     sources, targets = np.array([5, 0, 2]), np.array([1, 4, 3])
     flip = np.array([False, True, False])
     images = truths.draw(sources, targets, flip)
-    key = synthetic.split_key("development")
-    who = jax.tree.map(lambda x: x[sources // EACH], synthetic.sample_identities(key, PEOPLE))
-    looks = synthetic.sample_attributes(key, PEOPLE * EACH)
+    key = primitives.split_key("development")
+    who = jax.tree.map(lambda x: x[sources // EACH], primitives.sample_identities(key, PEOPLE))
+    looks = primitives.sample_attributes(key, PEOPLE * EACH)
     how = jax.tree.map(lambda x: x[targets], looks)
-    expected = np.array(synthetic.render(who, how, SIDE).image)
+    expected = np.array(primitives.render(who, how, SIDE).image)
     expected[1] = expected[1, :, ::-1]
     np.testing.assert_allclose(images, expected, atol=1.01 / 255)
     assert images.dtype == np.float32

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alrl_jax import synthetic
 from alrl_jax.evaluation import benchmark
+from alrl_jax.worlds import primitives
 
 
 def test_pairs_do_not_depend_on_their_number() -> None:
@@ -19,7 +19,7 @@ def test_nobody_is_met_twice_and_splits_share_nobody() -> None:
     plans = [benchmark.plan_pairs(split, 0, 20) for split in benchmark.EVALUATION_SPLITS]
     people = np.concatenate(
         [
-            np.asarray(synthetic.identity_vector(who))
+            np.asarray(primitives.identity_vector(who))
             for plan in plans
             for who in (plan.source_identities, plan.target_identities)
         ]
@@ -50,10 +50,10 @@ def test_background_keeps_its_distance() -> None:
 def test_rendered_pairs_are_what_they_say() -> None:
     plan = benchmark.plan_pairs("test", 0, 2)
     pairs = benchmark.render_pairs(plan, 32)
-    again = synthetic.render(plan.source_identities, plan.target_attributes, 32)
+    again = primitives.render(plan.source_identities, plan.target_attributes, 32)
     np.testing.assert_array_equal(pairs.truth, again.image)
     np.testing.assert_array_equal(pairs.landmarks, again.landmarks)
-    faces = np.isin(np.asarray(again.parsing), synthetic.FACE_LABELS)
+    faces = np.isin(np.asarray(again.parsing), primitives.FACE_LABELS)
     assert (np.asarray(pairs.face_region)[..., 0][faces] == 1).all()
     assert 0.05 < float(pairs.face_region.mean()) < 0.6
     assert float((pairs.face_region * pairs.background).max()) == 0

@@ -17,8 +17,8 @@ from alrl_jax.evaluation.fid import (
     measure_files,
     measure_images,
 )
-from alrl_jax.measuring_models import InceptionModel
-from alrl_jax.models.inception import resize_for_inception
+from alrl_jax.loading.measuring import InceptionModel
+from alrl_jax.models.published.inception import resize_for_inception
 
 
 class Thumbnails(InceptionModel):

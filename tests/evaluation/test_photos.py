@@ -11,23 +11,25 @@ import pytest
 from jax import Array
 from PIL import Image
 
-from alrl_jax import evaluate, synthetic
-from alrl_jax.data.alignment import crop_face, ffhq
-from alrl_jax.data.landmarks import FaceFinder
-from alrl_jax.data.pair_list import PairFiles, draw_pairs, read_pairs
+from alrl_jax import evaluate
+from alrl_jax.data.parsing_classes import BISENET_LABELS
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation import opening, photos, presets, report
+from alrl_jax.evaluation import opening, photos, presets
 from alrl_jax.evaluation.fid import frechet_distance, measure_files, measure_images
 from alrl_jax.evaluation.image_metrics import PSNR_CAP
 from alrl_jax.evaluation.judges import Judges
 from alrl_jax.evaluation.metric_table import METRICS, OF_PHOTOS
 from alrl_jax.evaluation.protocol import describe
-from alrl_jax.label_orders import BISENET_LABELS
+from alrl_jax.evaluation.report import report
 from alrl_jax.loading import load
-from alrl_jax.models.inception import resize_for_inception
+from alrl_jax.models.published.inception import resize_for_inception
+from alrl_jax.photos.alignment import crop_face, ffhq
+from alrl_jax.photos.landmarks import FaceFinder
+from alrl_jax.photos.pair_list import PairFiles, draw_pairs, read_pairs
 from alrl_jax.types import SwapOutput
+from alrl_jax.worlds import primitives
 from tests.evaluation.test_fid import Thumbnails
-from tests.fakes import FakeSwapper
+from tests.support.fakes import FakeSwapper
 
 SIDE = 32
 PEOPLE = 6
@@ -255,9 +257,9 @@ def test_protocols_are_had_or_refused(pairs: list[PairFiles]) -> None:
 
 def test_synthetic_people_as_photographs(tmp_path: Path) -> None:
     """What the shipped judge says of rendered files is near what is known of them."""
-    key = synthetic.split_key("test", 3)
-    people = synthetic.sample_identities(key, 2 * PEOPLE)
-    faces = synthetic.render(people, synthetic.sample_attributes(key, 2 * PEOPLE), 64)
+    key = primitives.split_key("test", 3)
+    people = primitives.sample_identities(key, 2 * PEOPLE)
+    faces = primitives.render(people, primitives.sample_attributes(key, 2 * PEOPLE), 64)
     for i, image in enumerate(np.asarray(faces.image)):
         Image.fromarray(photos.fid.as_stored(image[None])[0]).save(tmp_path / f"{i}.png")
     lines = "".join(f"{i}.png,{i + PEOPLE}.png\n" for i in range(PEOPLE))

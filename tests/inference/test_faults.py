@@ -10,15 +10,15 @@ import pytest
 from absl import flags
 
 from alrl_jax import infer
-from alrl_jax.data import landmarks
-from alrl_jax.data.landmarks import FaceFinder, FoundFace, LandmarkSource, of_points
 from alrl_jax.inference import stream, swapping
-from alrl_jax.inference.frames import FrameSwapping
 from alrl_jax.inference.job import fault
-from tests.fakes import PASTED, FakeSwapper
-from tests.inference.pictures import picture
-from tests.inference.test_frames import run as run_frames
-from tests.inference.test_smoothing import FACE
+from alrl_jax.inference.video.frames import FrameSwapping
+from alrl_jax.photos import landmarks
+from alrl_jax.photos.landmarks import FaceFinder, FoundFace, LandmarkSource, of_points
+from tests.inference.video.test_frames import run as run_frames
+from tests.inference.video.test_smoothing import FACE
+from tests.support.fakes import PASTED, FakeSwapper
+from tests.support.pictures import picture
 
 
 class BrokenLibraryError(Exception):

@@ -9,18 +9,19 @@ from typing import Any
 
 import pytest
 
-from alrl_jax import infer, infer_frames, provenance
-from alrl_jax.data.pair_list import PairFiles
-from alrl_jax.data.paste import PasteOptions
+from alrl_jax import infer, infer_frames
 from alrl_jax.inference import command
-from alrl_jax.inference.frame_folder import FolderSwapping
-from alrl_jax.inference.frames import FrameSwapping
 from alrl_jax.inference.settings import DEFAULTS
-from alrl_jax.inference.tracking import SMOOTHING
-from alrl_jax.inference.video_file import VideoSwapping
-from tests.commands import run_command
-from tests.fakes import FakeSwapper
-from tests.inference.pictures import picture
+from alrl_jax.inference.video.frame_folder import FolderSwapping
+from alrl_jax.inference.video.frames import FrameSwapping
+from alrl_jax.inference.video.tracking import SMOOTHING
+from alrl_jax.inference.video.video_file import VideoSwapping
+from alrl_jax.photos.pair_list import PairFiles
+from alrl_jax.photos.paste import PasteOptions
+from alrl_jax.provenance import image_metadata
+from tests.support.commands import run_command
+from tests.support.fakes import FakeSwapper
+from tests.support.pictures import picture
 
 # Other values than the flags have by themselves.
 CHOSEN = {
@@ -92,7 +93,7 @@ def run(
 
 
 def settings_chosen(folder: Path) -> infer.Settings:
-    sha256 = provenance.file_sha256(folder / "faces.json")
+    sha256 = image_metadata.file_sha256(folder / "faces.json")
     return infer.Settings(**CHOSEN, landmarks_sha256=sha256, paste=PasteOptions(**PASTE))
 
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alrl_jax.data.decode import UnreadableImageError
-from alrl_jax.data.pair_list import PairFiles, list_pairs
-from alrl_jax.data.picture import read_picture
-from alrl_jax.data.trees import MAX_FILE_BYTES
 from alrl_jax.inference import command
-from tests.data import images
-from tests.inference.pictures import picture, swapping
+from alrl_jax.photos.decoding import UnreadableImageError
+from alrl_jax.photos.file_trees import MAX_FILE_BYTES
+from alrl_jax.photos.pair_list import PairFiles, list_pairs
+from alrl_jax.photos.photo import read_picture
+from tests.support import images
+from tests.support.pictures import picture, swapping
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data", "ignore:.*DecompressionBomb")
 SECONDS_A_FILE = 5.0

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alrl_jax import infer, png, provenance
-from alrl_jax.data.pair_list import PairFiles
-from alrl_jax.data.paste import PasteOptions
+from alrl_jax import infer
 from alrl_jax.inference.manifest import COLUMNS, provenance_id
-from tests.fakes import FakeSwapper
-from tests.inference.pictures import noise, pairs_in, picture
+from alrl_jax.photos.pair_list import PairFiles
+from alrl_jax.photos.paste import PasteOptions
+from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import png
+from tests.support.fakes import FakeSwapper
+from tests.support.pictures import noise, pairs_in, picture
 
 FIVE = np.array([[12.0, 14], [26, 13], [19, 20], [14, 27], [25, 26]])
 
@@ -50,11 +52,11 @@ def test_mask_has_the_targets_size_and_names_its_picture(tmp_path: Path) -> None
     assert (values[4:12, 16:24] == 255).all() and (values[:, :15] == 0).all()
     changed = (pixels(path) != pixels(target)).any(-1)
     assert not (changed & (values == 0)).any()
-    fields = provenance.read_metadata(mask)
+    fields = image_metadata.read_metadata(mask)
     sidecar = sidecar_of(path)
-    assert fields["maskOf"] == sidecar["output"]["sha256"] == provenance.file_sha256(path)
-    assert fields["digitalSourceType"] == provenance.GENERATED_SOURCE_TYPE
-    assert sidecar["mask"]["sha256"] == provenance.file_sha256(mask)
+    assert fields["maskOf"] == sidecar["output"]["sha256"] == image_metadata.file_sha256(path)
+    assert fields["digitalSourceType"] == image_metadata.GENERATED_SOURCE_TYPE
+    assert sidecar["mask"]["sha256"] == image_metadata.file_sha256(mask)
     (row,) = manifest(tmp_path)
     assert tuple(row) == COLUMNS
     assert row == {
@@ -111,7 +113,7 @@ def test_masks_are_resumed_like_outputs(tmp_path: Path) -> None:
     for row in rows:
         path = tmp_path / "out" / row["output"]
         mask = tmp_path / "out" / row["mask"]
-        assert sidecar_of(path)["mask"]["sha256"] == provenance.file_sha256(mask)
+        assert sidecar_of(path)["mask"]["sha256"] == image_metadata.file_sha256(mask)
     assert not list((tmp_path / "out" / "masks").glob(".*"))
     assert [r["status"] for r in run(tmp_path, pairs)] == ["skipped", "skipped", "failed"] + [
         "skipped"

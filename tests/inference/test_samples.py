@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 
 import alrl_jax
-from alrl_jax import provenance
 from alrl_jax.errors import UserError
 from alrl_jax.inference.samples import write_sample
-from alrl_jax.loading import SwapperModel
+from alrl_jax.loading.loader import SwapperModel
+from alrl_jax.provenance import image_metadata
 from tests.conftest import RunCli
 from tools.measure_deidentification import measure
 
@@ -30,7 +30,7 @@ def test_a_seed_is_a_person(
     assert faces[0].shape == (64, 64, 3) and np.abs(faces[0]).max() <= 1
     np.testing.assert_array_equal(faces[0], faces[1])
     assert np.abs(faces[0] - faces[2]).max() > 0.1
-    told = provenance.read_metadata(write_sample(model, "sample:3", tmp_path))
+    told = image_metadata.read_metadata(write_sample(model, "sample:3", tmp_path))
     names = {True: "algorithmicMedia", False: "trainedAlgorithmicMedia"}
     assert told["digitalSourceType"].rpartition("/")[2] == names[rendered]
 

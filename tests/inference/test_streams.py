@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alrl_jax import infer, png, provenance
-from alrl_jax.data.pair_list import PairFiles
+from alrl_jax import infer
 from alrl_jax.inference import engine, photo_reader
 from alrl_jax.inference.bounded_cache import BoundedCache
 from alrl_jax.inference.ordered import ordered
-from tests.fakes import FakeSwapper
-from tests.inference.pictures import noise, pairs_in, picture, swapping
+from alrl_jax.photos.pair_list import PairFiles
+from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import png
+from tests.support.fakes import FakeSwapper
+from tests.support.pictures import noise, pairs_in, picture, swapping
 
 ALIGNED = infer.Settings(aligned=True)
 
@@ -184,7 +186,7 @@ def test_pictures_of_a_stream_say_what_they_are(tmp_path: Path) -> None:
     (result,) = infer.swap_stream([(noise(0), noise(1))], FakeSwapper(), ALIGNED)
     assert result.picture is not None
     result.picture.save(tmp_path / "a.png")
-    assert provenance.read_metadata(tmp_path / "a.png") == result.picture.fields
+    assert image_metadata.read_metadata(tmp_path / "a.png") == result.picture.fields
     assert set(result.seconds) == {"read", "swap", "write"}
     assert result.facts["gates"]["source_share_by_layer"] == [1.0] * 6
 

@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alrl_jax.config import REMAT
-from alrl_jax.models.psp import StyleEncoder
+from alrl_jax.config.schema import REMAT
+from alrl_jax.models.published.psp import StyleEncoder
 from alrl_jax.models.remat import REMAT_POLICIES
-from alrl_jax.models.stylegan2 import Generator
+from alrl_jax.models.stylegan2.generator import Generator
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

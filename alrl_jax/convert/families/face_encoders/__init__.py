@@ -1,0 +1,1 @@
+"""Face backbones of ArcFace, and the encoders of pSp and e4e."""

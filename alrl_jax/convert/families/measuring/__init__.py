@@ -1,0 +1,1 @@
+"""Networks that measure faces: LPIPS, face parser, Hopenet, Inception."""

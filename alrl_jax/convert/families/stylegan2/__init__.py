@@ -1,0 +1,1 @@
+"""StyleGAN2 as NVIDIA's and rosinality's code saves it."""

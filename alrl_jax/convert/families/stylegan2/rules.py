@@ -1,0 +1,275 @@
+"""Where every tensor of other projects' networks goes in our trees, and how it is laid out.
+
+A row is ``source name: (target path, layout)``.  Names hold placeholders that are filled in once
+for the network, for every mapping layer, or for every resolution.  A target of None is a constant
+that is checked against ours and dropped.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from alrl_jax.models.stylegan2 import generator
+from alrl_jax.models.stylegan2.upfirdn import FIR_FILTER
+
+Row = tuple[str | None, str]
+Table = Mapping[str, Row]
+
+_FIR = np.outer(FIR_FILTER, FIR_FILTER)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How a tensor of others becomes one of ours.
+
+    Attributes:
+        axes: number of axes of the source.
+        convert: rearranges the source.
+        invert: undoes ``convert``; None where nothing is exported in this layout.
+        constant: what the source must be, where it is only checked.
+    """
+
+    axes: int
+    convert: Callable[[np.ndarray], np.ndarray]
+    invert: Callable[[np.ndarray], np.ndarray] | None = None
+    constant: np.ndarray | None = None
+
+
+def _same(x: np.ndarray) -> np.ndarray:
+    return x
+
+
+def _conv(x: np.ndarray) -> np.ndarray:
+    return x.transpose(2, 3, 1, 0)
+
+
+def _unconv(x: np.ndarray) -> np.ndarray:
+    return x.transpose(3, 2, 0, 1)
+
+
+def dense_on_maps(x: np.ndarray) -> np.ndarray:
+    """Columns that run over (channel, row, column) of 4x4 maps; ours: (row, column, channel)."""
+    maps = x.reshape(x.shape[0], -1, 4, 4) if x.shape[1] % 16 == 0 else x[..., None, None]
+    return _conv(maps).reshape(-1, x.shape[0])
+
+
+def _undense_on_maps(x: np.ndarray) -> np.ndarray:
+    return _unconv(x.reshape(4, 4, -1, x.shape[1])).reshape(x.shape[1], -1)
+
+
+LAYOUTS: dict[str, Layout] = {
+    "same": Layout(1, _same, _same),
+    "scalar": Layout(0, _same, _same),
+    "dense": Layout(2, np.transpose, np.transpose),
+    "dense_on_maps": Layout(2, dense_on_maps, _undense_on_maps),
+    "conv": Layout(4, _conv, _unconv),
+    "const": Layout(3, lambda x: x.transpose(1, 2, 0)[None], lambda x: x[0].transpose(2, 0, 1)),
+    "noise": Layout(2, lambda x: x[None, :, :, None], lambda x: x[0, :, :, 0]),
+    "vector1_scalar": Layout(
+        1, lambda x: x.reshape(()) if x.size == 1 else x, lambda x: x.reshape(1)
+    ),
+    "batch_const": Layout(4, lambda x: x.transpose(0, 2, 3, 1), lambda x: x.transpose(0, 3, 1, 2)),
+    "batch_conv": Layout(
+        5, lambda x: _conv(x[0]) if len(x) == 1 else x, lambda x: _unconv(x)[None]
+    ),
+    "batch_bias": Layout(4, lambda x: x.reshape(-1), lambda x: x.reshape(1, -1, 1, 1)),
+    "fir": Layout(2, _same, constant=_FIR),
+    "fir_times_4": Layout(2, _same, constant=_FIR * np.float32(4)),
+}
+"""Ours: kernels HWIO, dense [in, out], maps NHWC."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """The rows of one network.
+
+    Attributes:
+        once: rows that every network has.
+        mapping: rows of mapping layer {i}; {i1} is i + 1.
+        block: rows of resolution {r}, from 8 up.
+        conditional: rows of a network with classes.
+    """
+
+    once: Table
+    mapping: Table
+    block: Table
+    conditional: Table = dataclasses.field(default_factory=dict)
+
+
+_DENSE: Table = {
+    "mapping.fc{i}.weight": ("params/mapping/fc{i}/weight", "dense"),
+    "mapping.fc{i}.bias": ("params/mapping/fc{i}/bias", "same"),
+}
+_EMBED: Table = {
+    "mapping.embed.weight": ("params/mapping/embed/weight", "dense"),
+    "mapping.embed.bias": ("params/mapping/embed/bias", "same"),
+}
+
+
+def _nvidia_layer(name: str) -> dict[str, Row]:
+    path = f"synthesis/{name.replace('.', '/')}"
+    return {
+        f"synthesis.{name}.weight": (f"params/{path}/weight", "conv"),
+        f"synthesis.{name}.bias": (f"params/{path}/bias", "same"),
+        f"synthesis.{name}.affine.weight": (f"params/{path}/affine/weight", "dense"),
+        f"synthesis.{name}.affine.bias": (f"params/{path}/affine/bias", "same"),
+    }
+
+
+def _nvidia_conv(name: str) -> dict[str, Row]:
+    path = f"synthesis/{name.replace('.', '/')}"
+    return _nvidia_layer(name) | {
+        f"synthesis.{name}.noise_strength": (f"params/{path}/noise_strength", "scalar"),
+        f"synthesis.{name}.noise_const": (f"constants/{path}/noise_const", "noise"),
+        f"synthesis.{name}.resample_filter": (None, "fir"),
+    }
+
+
+NVIDIA_GENERATOR = Rules(
+    once={
+        "mapping.w_avg": ("constants/mapping/w_avg", "same"),
+        "synthesis.b4.const": ("params/synthesis/b4/const", "const"),
+        "synthesis.b4.resample_filter": (None, "fir"),
+        **_nvidia_conv("b4.conv1"),
+        **_nvidia_layer("b4.torgb"),
+    },
+    mapping=_DENSE,
+    block={
+        "synthesis.b{r}.resample_filter": (None, "fir"),
+        **_nvidia_conv("b{r}.conv0"),
+        **_nvidia_conv("b{r}.conv1"),
+        **_nvidia_layer("b{r}.torgb"),
+    },
+    conditional=_EMBED,
+)
+
+NVIDIA_DISCRIMINATOR = Rules(
+    once={
+        "b{top}.fromrgb.weight": ("params/b{top}/fromrgb/weight", "conv"),
+        "b{top}.fromrgb.bias": ("params/b{top}/fromrgb/bias", "same"),
+        "b{top}.fromrgb.resample_filter": (None, "fir"),
+        "b4.conv.weight": ("params/b4/conv/weight", "conv"),
+        "b4.conv.bias": ("params/b4/conv/bias", "same"),
+        "b4.conv.resample_filter": (None, "fir"),
+        "b4.fc.weight": ("params/b4/fc/weight", "dense_on_maps"),
+        "b4.fc.bias": ("params/b4/fc/bias", "same"),
+        "b4.out.weight": ("params/b4/out/weight", "dense"),
+        "b4.out.bias": ("params/b4/out/bias", "same"),
+    },
+    mapping=_DENSE,
+    block={
+        "b{r}.resample_filter": (None, "fir"),
+        "b{r}.conv0.weight": ("params/b{r}/conv0/weight", "conv"),
+        "b{r}.conv0.bias": ("params/b{r}/conv0/bias", "same"),
+        "b{r}.conv0.resample_filter": (None, "fir"),
+        "b{r}.conv1.weight": ("params/b{r}/conv1/weight", "conv"),
+        "b{r}.conv1.bias": ("params/b{r}/conv1/bias", "same"),
+        "b{r}.conv1.resample_filter": (None, "fir"),
+        "b{r}.skip.weight": ("params/b{r}/skip/weight", "conv"),
+        "b{r}.skip.resample_filter": (None, "fir"),
+    },
+    conditional=_EMBED,
+)
+
+
+def _rosinality_layer(name: str, path: str) -> dict[str, Row]:
+    return {
+        f"{name}.conv.weight": (f"params/synthesis/{path}/weight", "batch_conv"),
+        f"{name}.conv.modulation.weight": (f"params/synthesis/{path}/affine/weight", "dense"),
+        f"{name}.conv.modulation.bias": (f"params/synthesis/{path}/affine/bias", "same"),
+    }
+
+
+def _rosinality_rgb(name: str, path: str) -> dict[str, Row]:
+    return _rosinality_layer(name, path) | {
+        f"{name}.bias": (f"params/synthesis/{path}/bias", "batch_bias")
+    }
+
+
+def _rosinality_conv(name: str, path: str, noise: str) -> dict[str, Row]:
+    return _rosinality_layer(name, path) | {
+        f"{name}.activate.bias": (f"params/synthesis/{path}/bias", "same"),
+        f"{name}.noise.weight": (f"params/synthesis/{path}/noise_strength", "vector1_scalar"),
+        f"noises.noise_{noise}": (f"constants/synthesis/{path}/noise_const", "batch_const"),
+    }
+
+
+ROSINALITY_GENERATOR = Rules(
+    once={
+        "latent_avg": ("constants/mapping/w_avg", "same"),
+        "input.input": ("params/synthesis/b4/const", "batch_const"),
+        **_rosinality_conv("conv1", "b4/conv1", "0"),
+        **_rosinality_rgb("to_rgb1", "b4/torgb"),
+    },
+    mapping={
+        "style.{i1}.weight": ("params/mapping/fc{i}/weight", "dense"),
+        "style.{i1}.bias": ("params/mapping/fc{i}/bias", "same"),
+    },
+    block={
+        **_rosinality_conv("convs.{up}", "b{r}/conv0", "{up1}"),
+        "convs.{up}.conv.blur.kernel": (None, "fir_times_4"),
+        **_rosinality_conv("convs.{up1}", "b{r}/conv1", "{up2}"),
+        **_rosinality_rgb("to_rgbs.{rgb}", "b{r}/torgb"),
+        "to_rgbs.{rgb}.upsample.kernel": (None, "fir_times_4"),
+    },
+)
+
+ROSINALITY_DISCRIMINATOR = Rules(
+    once={
+        "convs.0.0.weight": ("params/b{top}/fromrgb/weight", "conv"),
+        "convs.0.1.bias": ("params/b{top}/fromrgb/bias", "same"),
+        "final_conv.0.weight": ("params/b4/conv/weight", "conv"),
+        "final_conv.1.bias": ("params/b4/conv/bias", "same"),
+        "final_linear.0.weight": ("params/b4/fc/weight", "dense_on_maps"),
+        "final_linear.0.bias": ("params/b4/fc/bias", "same"),
+        "final_linear.1.weight": ("params/b4/out/weight", "dense"),
+        "final_linear.1.bias": ("params/b4/out/bias", "same"),
+    },
+    mapping={},
+    block={
+        "convs.{down}.conv1.0.weight": ("params/b{r}/conv0/weight", "conv"),
+        "convs.{down}.conv1.1.bias": ("params/b{r}/conv0/bias", "same"),
+        "convs.{down}.conv2.0.kernel": (None, "fir"),
+        "convs.{down}.conv2.1.weight": ("params/b{r}/conv1/weight", "conv"),
+        "convs.{down}.conv2.2.bias": ("params/b{r}/conv1/bias", "same"),
+        "convs.{down}.skip.0.kernel": (None, "fir"),
+        "convs.{down}.skip.1.weight": ("params/b{r}/skip/weight", "conv"),
+    },
+)
+
+
+def expand(
+    rules: Rules, resolution: int, num_mapping_layers: int = 0, conditional: bool = False
+) -> dict[str, Row]:
+    """The rows of a network of one architecture.
+
+    Args:
+        rules: rows with placeholders.
+        resolution: side of the image in pixels.
+        num_mapping_layers: depth of the mapping network.
+        conditional: whether there are classes.
+
+    Placeholders of a block: {up}, {up1}, {up2} number its up-convolution, its convolution and the
+    noise after it; {rgb} its colours; {down} a discriminator's block, from the largest on.
+    """
+    rows = fill(rules.once, {"top": resolution})
+    for i in range(num_mapping_layers):
+        rows |= fill(rules.mapping, {"i": i, "i1": i + 1})
+    blocks = generator.block_resolutions(resolution)
+    for order, side in enumerate(blocks[1:]):
+        up = 2 * order
+        numbers = {"r": side, "up": up, "up1": up + 1, "up2": up + 2, "rgb": order}
+        rows |= fill(rules.block, numbers | {"down": len(blocks) - 1 - order})
+    return rows | (fill(rules.conditional, {}) if conditional else {})
+
+
+def fill(table: Table, numbers: Mapping[str, int]) -> dict[str, Row]:
+    """The rows of a table with numbers for its placeholders."""
+    return {
+        source.format(**numbers): (
+            None if path is None else path.format(**numbers),
+            layout.format(**numbers),
+        )
+        for source, (path, layout) in table.items()
+    }

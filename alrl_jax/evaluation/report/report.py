@@ -1,0 +1,307 @@
+"""The report of an evaluation: one page that holds all it shows, and its pictures beside it."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from alrl_jax.evaluation import gates
+from alrl_jax.evaluation.measuring import Measurement
+from alrl_jax.evaluation.metric_table import METRICS, OF_PHOTOS, label
+from alrl_jax.evaluation.report import page, svg, tables
+from alrl_jax.evaluation.report.pictures import data_uri, grid, png, to_bytes
+from alrl_jax.evaluation.report.tables import number
+from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row
+
+OWN, BEFORE = "own", "before"
+"""Stand for the model's own row and, in names of files, for that of an earlier evaluation."""
+COLUMNS = {
+    "source": "source",
+    "target": "target",
+    "generated": "generated",
+    "mask": "mask",
+    OWN: "swap",
+    "truth": "true swap",
+    "reconstruction": "truth, re-drawn",
+    "self_swap": "target into itself",
+}
+"""Columns of the picture grid, where they exist."""
+TONE_METRICS = (
+    "identity_similarity",
+    "face_psnr",
+    "lpips_like",
+    "pose_error_degrees",
+    "background_psnr",
+    "mask_iou",
+    "expression_error",
+)
+NOTICE = (
+    "Every face on this page is synthetic: drawn by a procedural renderer or a network trained "
+    "on its pictures. Swap faces only of people who agreed, say so where the result is shown, and "
+    "keep the provenance data in the files."
+)
+SEEN_IN_TRAINING = (
+    "A judge on this page is a network that the model was trained with, or made from. What it says "
+    "flatters the model and measures nothing; see the protocol for which one."
+)
+PHOTO_NOTICE = (
+    "This page shows photographs that its maker supplied. Swap faces only of people who agreed, "
+    "say so where the result is shown, and do not pass this page on without their consent."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Extras:
+    """What a report shows besides its own figures; all of it may be missing.
+
+    Attributes:
+        group_names: attribute groups, in the order of the gates' owners.
+        curves: lines of the training's ``metrics.jsonl``.
+        samples: picture grids of the training by title, as PNG bytes.
+        before: the ``metrics.json`` of an earlier evaluation.
+        before_pictures: swaps of that evaluation, by file name, as PNG bytes.
+    """
+
+    group_names: tuple[str, ...] = ()
+    curves: Sequence[Mapping[str, float | int]] = ()
+    samples: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    before: dict[str, Any] | None = None
+    before_pictures: dict[str, bytes] = dataclasses.field(default_factory=dict)
+
+
+def write_report(
+    directory: Path, metrics: dict[str, Any], found: Measurement, extras: Extras
+) -> Path:
+    """Writes ``index.html`` and the pictures it shows as files beside it.
+
+    Args:
+        directory: of the report; made where it is missing.
+        metrics: what ``metrics.json`` holds.
+        found: pictures and gates.
+        extras: training curves and the like.
+
+    Returns:
+        Path of the page.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    pictures = {
+        file_name(name, i): png(to_bytes(values[i]))
+        for name, values in found.pictures.items()
+        for i in range(len(values))
+    }
+    for name, content in pictures.items():
+        (directory / name).write_bytes(content)
+    columns = columns_of(own_row(metrics["rows"]))
+    shown = [name for name in columns if len(found.pictures.get(name, ()))]
+    if shown:
+        overview = grid([found.pictures[name] for name in shown])
+        (directory / "overview.png").write_bytes(png(overview))
+    path = directory / "index.html"
+    path.write_text(build_page(metrics, found, pictures, extras), encoding="utf-8")
+    return path
+
+
+def columns_of(own: str) -> dict[str, str]:
+    """Columns of the picture grid and their titles, where the model's own row is called ``own``."""
+    return {own if name == OWN else name: title for name, title in COLUMNS.items()}
+
+
+def file_name(column: str, number: int) -> str:
+    """Name of one picture beside the page."""
+    return f"{column}_{number:03d}.png"
+
+
+def build_page(
+    metrics: dict[str, Any], found: Measurement, pictures: dict[str, bytes], extras: Extras
+) -> str:
+    """The HTML text of the report."""
+    protocol, rows = metrics["protocol"], metrics["rows"]
+    synthetic = protocol["benchmark"] == "counterfactual"
+    lead = (
+        f"{protocol['num_pairs']} pairs, split “{protocol['split']}”, "
+        f"{protocol['resolution']} px. Benchmark: {protocol['benchmark']}. Nobody here was seen in "
+        "training; the judge that measures took no part in it."
+        if synthetic
+        else f"{protocol['num_pairs']} pairs of photographs, {protocol['resolution']} px. "
+        f"Protocol: {protocol['protocol']}."
+    )
+    if protocol.get("judge_seen_in_training"):
+        sections = [page.warning(SEEN_IN_TRAINING)]
+    else:
+        sections = []
+    sections += [
+        _summary(rows),
+        _grid(pictures, extras, own_row(rows)),
+        tables.figures(rows, () if synthetic else OF_PHOTOS),
+        _trade(rows),
+        tables.comparisons_table(metrics.get("comparisons", {}), own_row(rows)),
+        gates.section(found, extras.group_names),
+        tables.control_table(metrics.get("control", {})),
+        tables.hard_pairs_table(rows),
+        _tones(rows),
+        tables.before_and_after(rows, extras.before),
+        _training(extras),
+        _protocol(protocol),
+        page.section("Responsible use", NOTICE if synthetic else PHOTO_NOTICE, " "),
+    ]
+    version, revision = protocol["versions"]["alrl_jax"], protocol["git_revision"]
+    footer = f"alrl_jax {version or ''}, revision {revision or 'unknown'}"
+    return page.page("Face swapping: evaluation", lead, sections, footer)
+
+
+def _summary(rows: dict[str, Any]) -> str:
+    own = own_row(rows)
+    if not {own, "target_image", "source_image"} <= rows.keys():
+        return ""
+    swap, target, source = rows[own], rows["target_image"], rows["source_image"]
+    chosen = (
+        ("identity_similarity", target, "untouched target"),
+        ("pose_error_degrees", source, "untouched source"),
+        ("face_psnr", target, "untouched target"),
+        ("background_psnr", source, "untouched source"),
+    )
+    tiles = []
+    for name, other, untouched in chosen:
+        if swap[name] is None:
+            continue
+        unit = METRICS[name].unit
+        better = "higher" if METRICS[name].higher_is_better else "lower"
+        remark = f"{untouched}: {number(other[name])} ({better} is better)"
+        tiles.append(page.tile(label(name), f"{number(swap[name])} {unit}", remark))
+    return page.section(
+        "At a glance",
+        "The swap beside the picture that does nothing of the job.",
+        f"<div class='tiles'>{''.join(tiles)}</div>" if tiles else "",
+    )
+
+
+def _grid(pictures: dict[str, bytes], extras: Extras, own: str) -> str:
+    titles = columns_of(own)
+    shown = [name for name in titles if file_name(name, 0) in pictures]
+    others = sorted(
+        {name.rsplit("_", 1)[0] for name in pictures} - set(titles) - set(REFERENCE_ROWS)
+    )
+    parts = [_picture_table(shown, own, pictures, extras.before_pictures)]
+    if others:
+        table = _picture_table(["source", "target", own, *others], own, pictures, {})
+        parts.append(f"<details><summary>Other selections of codes</summary>{table}</details>")
+    return page.section(
+        "Pictures",
+        "The first pairs of the benchmark, not chosen. The swap should show the person of the "
+        "source with pose, expression, light and background of the target.",
+        *parts,
+    )
+
+
+def _picture_table(
+    columns: Sequence[str],
+    own: str,
+    pictures: dict[str, bytes],
+    before: dict[str, bytes],
+) -> str:
+    titles = columns_of(own)
+    heads = [titles.get(name, name) for name in columns]
+    if before:
+        heads.insert(heads.index(titles[own]), "before training")
+    lines = []
+    i = 0
+    while file_name("source", i) in pictures:
+        cells = []
+        for name in columns:
+            if before and name == own:
+                cells.append(_image(before.get(file_name(BEFORE, i)), "before training"))
+            cells.append(_image(pictures.get(file_name(name, i)), titles.get(name, name)))
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+        i += 1
+    head = "".join(f"<th>{page.escape(title)}</th>" for title in heads)
+    return f"<div class='scroll'><table class='grid'><tr>{head}</tr>{''.join(lines)}</table></div>"
+
+
+def _image(content: bytes | None, label: str) -> str:
+    if content is None:
+        return "<td></td>"
+    return f"<td><img src='{data_uri(content)}' alt='{page.escape(label)}'></td>"
+
+
+def _trade(rows: dict[str, Any]) -> str:
+    """Identity against pose: what a selection wins of one, it may lose of the other."""
+    across, up = "pose_error_degrees", "identity_similarity"
+    points = {
+        name: (row[across], row[up])
+        for name, row in rows.items()
+        if row[across] is not None and row[up] is not None
+    }
+    if len(points) < 2:
+        return ""
+    drawing = svg.scatter(
+        "identity similarity to the source against pose error to the target",
+        points,
+        "pose error, degrees (left is better)",
+        "identity similarity (up is better)",
+        strong=own_row(rows),
+    )
+    return page.section(
+        "Identity against pose",
+        "The best place is that of the true swap, or above and left of it.",
+        page.plots([drawing]),
+    )
+
+
+def _tones(rows: dict[str, Any]) -> str:
+    tones = rows.get(own_row(rows), {}).get("by_skin_tone")
+    if not tones:
+        return ""
+    names = [name.replace("_", " ") for name in tones]
+    notes = [f"{tone['count']} pairs" for tone in tones.values()]
+    drawings = [
+        svg.bars(
+            f"{label(m)} {METRICS[m].unit}".strip(),
+            names,
+            [tone[m] for tone in tones.values()],
+            notes,
+            width=340,
+        )
+        for m in TONE_METRICS
+        if any(tone[m] is not None for tone in tones.values())
+    ]
+    counts = ", ".join(f"{name} {note}" for name, note in zip(names, notes, strict=True))
+    return page.section(
+        "By skin tone of the target",
+        f"The swap on targets of different skin tone ({counts}). All metrics and rows are "
+        "in metrics.json.",
+        page.plots(drawings),
+    )
+
+
+def _training(extras: Extras) -> str:
+    names = sorted({name for line in extras.curves for name in line} - {"step"})
+    drawings = []
+    for name in names:
+        points = [(line["step"] + 0.0, line[name] + 0.0) for line in extras.curves if name in line]
+        if len(points) > 1:
+            steps, values = zip(*points, strict=True)
+            drawings.append(svg.curve(name, steps, values))
+    samples = "".join(
+        f"<h3>{page.escape(title)}</h3><img class='wide' src='{data_uri(content)}' "
+        f"alt='{page.escape(title)}'>"
+        for title, content in extras.samples.items()
+    )
+    return page.section(
+        "Training", "Curves from the work directory.", page.plots(drawings), samples
+    )
+
+
+def _protocol(protocol: dict[str, Any]) -> str:
+    told = [(key, value) for key, value in protocol.items() if isinstance(value, str | int | float)]
+    judges = tables.judges_table(protocol["judges"]) if "judges" in protocol else ""
+    notes = page.definitions(list(protocol.get("notes", {}).items()))
+    return page.section(
+        "Protocol",
+        "Figures compare only where all of this is the same.",
+        page.definitions([(key.replace("_", " "), str(value)) for key, value in told]),
+        f"<h3>Who measured</h3>{judges}" if judges else "",
+        f"<h3>How it is measured</h3>{notes}",
+        "<details><summary>All of it</summary>"
+        f"<pre>{page.escape(json.dumps(protocol, indent=2))}</pre></details>",
+    )

@@ -1,0 +1,160 @@
+"""Swaps in a directory of numbered frames, each of which gives a PNG file of its name."""
+
+import dataclasses
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alrl_jax.errors import UserError
+from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault, timed
+from alrl_jax.inference.manifest import manifest_of
+from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog
+from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.video.frames import Frame, FrameSwapping, with_facts
+from alrl_jax.photos.pair_list import OUTSIDE, list_files
+from alrl_jax.photos.photo import Picture, read_picture
+from alrl_jax.provenance import image_metadata
+
+
+@dataclasses.dataclass(frozen=True)
+class NumberedFile:
+    """A frame's file; its number is the last one in its name."""
+
+    number: int
+    path: Path
+    refused: str | None
+
+
+def numbered_files(directory: Path) -> list[NumberedFile]:
+    """The frames that lie in a directory, not in its folders, in the order of their numbers.
+
+    Raises:
+        UserError: there are none, one without a number, or two of one number.
+    """
+    paths, refused = list_files("frames", str(directory))
+    found: dict[int, NumberedFile] = {}
+    for path in (path for path in paths if path.parent == directory):
+        number = re.search(r"(\d+)\D*$", path.stem)
+        if number is None:
+            raise UserError(f"got the frame {path}; expected a number in its name; rename it")
+        file = NumberedFile(int(number[1]), path, refused.get(path))
+        other = found.setdefault(file.number, file)
+        if other is not file:
+            raise UserError(
+                f"got two frames of number {file.number}, {other.path} and {path}; expected one; "
+                "remove the other"
+            )
+    if not found:
+        raise UserError(f"got --frames={directory}; expected pictures right in it; check the path")
+    return [found[number] for number in sorted(found)]
+
+
+class FolderSwapping:
+    """A run over a directory of frames; see ``FrameSwapping``.
+
+    Args:
+        swapping: model, source and settings.
+        output: directory of the outputs, another one than that of the frames.
+        frames_per_second: of the film.
+    """
+
+    def __init__(self, swapping: FrameSwapping, output: Path, frames_per_second: float) -> None:
+        self._swapping, self._rate = swapping, frames_per_second
+        more = swapping.recipe | {"frames_per_second": frames_per_second}
+        model, settings = swapping.model, swapping.settings
+        self.output = OutputFolder(output, model.kind, swapping.model_sha256, settings, more)
+        self._hasher = PhotoReader(settings, None, int(model.config["resolution"]))
+
+    def run(self, files: list[NumberedFile], batch_size: int) -> Iterator[dict[str, Any]]:
+        """Swaps all frames while somebody asks for the results.
+
+        Frames that cannot be read fail and have no output; those without the face are written as
+        they are, without any mark. What an earlier run finished at the same place is skipped.
+
+        Returns:
+            The lines of ``results.jsonl``, in the order of the frames.
+        """
+        first = files[0].number
+        frames = (
+            Frame(
+                i,
+                (file.number - first) / self._rate,
+                file.path,
+                lambda file=file: self._read(file),
+                lambda file=file: self._weigh(file),
+            )
+            for i, file in enumerate(files)
+        )
+        directory, masks = self.output.directory, self._swapping.settings.masks
+        image_metadata.remove_leftovers(directory)
+        image_metadata.remove_leftovers(directory / MASKS)
+        with ResultsLog(directory) as log, manifest_of(directory, masks) as manifest:
+            for job in self._swapping.run(frames, self._look_up, self._write, batch_size):
+                result = self.output.result(job, self._name(job))
+                log.write(result)
+                if manifest is not None and job.sidecar is not None:
+                    manifest.write(result, job.sidecar)
+                yield result
+
+    def _read(self, file: NumberedFile) -> tuple[Picture, str]:
+        if file.refused is not None:
+            raise PairFailed(OUTSIDE)
+        sha256 = self._hasher.sha256("frame", file.path)
+        return read_picture(file.path), sha256
+
+    def _weigh(self, file: NumberedFile) -> int:
+        return 0 if file.refused is not None else self._hasher.weight("frame", file.path)
+
+    def _look_up(self, job: Job) -> Job:
+        """Ends a frame that an earlier run swapped at the same place."""
+        if job.status or job.source is None or job.target is None:
+            return job
+        hashes = {"source": job.source.sha256, "target": job.target.sha256}
+        sidecar = self.output.finished(self._name(job), hashes)
+        matrix = job.target.faces[0].alignment.matrix.tolist()
+        target = {} if sidecar is None else sidecar.get("target")
+        if sidecar is None or not isinstance(target, dict):
+            return job
+        if target.get("photo_to_crop") != matrix:
+            return job
+        facts = self.output.facts(sidecar)
+        return job.ended("skipped", EARLIER, facts=facts, sidecar=sidecar)
+
+    def _write(self, job: Job) -> Job:
+        """Writes a frame: swapped, or as it was."""
+        if job.target is None or job.status == "failed":
+            return job.ended(job.status, job.reason)
+        seconds = dict(job.seconds)
+        job = dataclasses.replace(job, seconds=seconds)
+        try:
+            with timed(seconds, "write"):
+                return self._written(job)
+        except PairFailed as error:
+            return job.ended("failed", str(error), facts={})
+        except OSError as error:
+            return job.ended("failed", f"output: {error.strerror or error}", facts={})
+        except UserError:
+            raise
+        except Exception as error:  # one bad frame must not end the run
+            return job.ended("failed", fault(error), facts={})
+
+    def _written(self, job: Job) -> Job:
+        assert job.target is not None and job.target.picture is not None
+        name = self._name(job)
+        if job.status:
+            picture = job.target.picture
+            path = self.output.directory / name
+            for earlier in (self.output.sidecar(name), self.output.mask(name)):
+                earlier.unlink(missing_ok=True)  # of an earlier swap
+            image_metadata.write_png(
+                path, picture.with_alpha(picture.colour), {}, picture.icc_profile
+            )
+            return job.ended(job.status, job.reason)
+        job = with_facts(job)
+        sidecar = self.output.write(name, job, self._swapping.swapped_picture(job))
+        return job.ended("done", sidecar=sidecar)
+
+    def _name(self, job: Job) -> str:
+        assert job.files is not None
+        return f"{job.files.target.stem}.png"

@@ -1,0 +1,131 @@
+"""A film and its masks while they are made: neither has its name before both are whole."""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from alrl_jax.errors import UserError
+from alrl_jax.inference.job import Job
+from alrl_jax.inference.outputs import MANIFEST_FILE, MASKS, OutputFolder
+from alrl_jax.provenance import image_metadata
+
+DONE = "done"
+"""Status of a frame in which a face was swapped."""
+
+
+def mask_name(number: int) -> str:
+    """Name of the mask of a film's frame, which counts from 0."""
+    return f"{number:06d}.png"
+
+
+class FilmParts:
+    """The files of one film, under hidden names until ``publish``; what is left at the end goes.
+
+    Args:
+        output: where they are to lie.
+        name: of the film.
+        masks: whether there are masks.
+        fields: provenance of every mask.
+
+    Attributes:
+        film: where to write the film.
+    """
+
+    def __init__(
+        self, output: OutputFolder, name: str, masks: bool, fields: Mapping[str, str]
+    ) -> None:
+        self._output, self._name, self._fields = output, name, fields
+        self.film = image_metadata.temporary_name(output.directory / name)
+        self._masks = image_metadata.temporary_name(output.mask(name)) if masks else None
+        self._swapped: list[list[int]] = []
+
+    def __enter__(self) -> "FilmParts":
+        if self._masks is not None:
+            image_metadata.remove(self._masks)  # of a killed process that had our number
+            self._masks.mkdir(parents=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        image_metadata.remove(self.film)
+        if self._masks is not None:
+            image_metadata.remove(self._masks)
+            with contextlib.suppress(OSError):  # others lie in it
+                self._masks.parent.rmdir()
+
+    def write_mask(self, number: int, mask: UInt8[np.ndarray, "h w 1"]) -> None:
+        """Writes the mask of a frame, where masks are wanted; in any order, from any thread.
+
+        Args:
+            number: of the frame, from 0.
+            mask: share of the generated face in every pixel, in units of 1 / 255.
+
+        Raises:
+            UserError: it cannot be written; a film without one of its masks is none.
+        """
+        if self._masks is None:
+            return
+        path = self._masks / mask_name(number)
+        content = image_metadata.png_bytes(mask, {**self._fields, "frame": str(number)})
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            raise UserError(
+                f"got {path} ({error.strerror}); expected a mask that can be written; make room "
+                "and start again"
+            ) from error
+
+    def count(self, job: Job) -> None:
+        """Takes note of a frame, in the order in which they are shown."""
+        if job.status != DONE:
+            return
+        if self._swapped and self._swapped[-1][1] == job.number - 1:
+            self._swapped[-1][1] = job.number
+        else:
+            self._swapped.append([job.number, job.number])
+
+    def told(self) -> dict[str, Any]:
+        """What the sidecar says of film and masks, once both are written.
+
+        ``swapped``: first and last number of every run of frames in which a face was swapped.
+        """
+        film = {"file": self._name, "sha256": image_metadata.file_sha256(self.film)}
+        if self._masks is None:
+            return {"output": film, "mask": None}
+        sha256 = image_metadata.folder_sha256(self._masks)
+        mask = {"folder": f"{MASKS}/{self._name}", "sha256": sha256, "swapped": self._swapped}
+        return {"output": film, "mask": mask}
+
+    def publish(self, sidecar: Mapping[str, Any]) -> None:
+        """Gives masks, sidecar and film their names, in this order.
+
+        What an earlier run left under them goes, the film first: it is never there beside masks of
+        another. So does the manifest, where it told of other masks.
+
+        Raises:
+            OSError: that cannot be done; none of them is left.
+        """
+        film, masks = self._output.directory / self._name, self._output.mask(self._name)
+        beside = self._output.sidecar(self._name)
+        film.unlink(missing_ok=True)
+        try:
+            if self._masks is not None or masks.exists():
+                (self._output.directory / MANIFEST_FILE).unlink(missing_ok=True)
+            image_metadata.remove(masks)
+            if self._masks is not None:
+                os.replace(self._masks, masks)
+            image_metadata.write_json(beside, sidecar)
+            os.replace(self.film, film)
+        except BaseException:
+            for path in (beside, masks):
+                image_metadata.remove(path)
+            raise

@@ -1,0 +1,134 @@
+"""One face through the frames of a film: which of those found it is, and where it lies, smoothed.
+
+Landmarks are smoothed in units of the face's size, so that parameters mean the same in every film.
+Where the film cuts, time does not rise, or the face is lost or jumps, smoothing begins anew.
+"""
+
+import dataclasses
+import math
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from alrl_jax.inference.video.one_euro import OneEuro, OneEuroFilter
+from alrl_jax.photos.landmarks import FaceNotFoundError, FoundFace, choose_faces
+
+SMOOTHING = OneEuro(min_cutoff=1.0, beta=8.0)
+"""Speeds are in sides of the face's box a second."""
+CUT_DIFFERENCE = 0.12
+"""Mean absolute difference of two thumbnails' luminance, of 1, that tells a cut."""
+THUMBNAIL = 32
+SAME_FACE = 0.3
+"""Overlap of two boxes, over their union, from which they are one face's."""
+
+Thumbnail = Float[np.ndarray, "t t"]
+Photo = UInt8[np.ndarray, "h w 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sighting:
+    """What a detector saw in a frame.
+
+    Attributes:
+        faces: that it found.
+        thumbnail: of the frame, for cuts.
+        seconds: of the frame in its film.
+        problem: why nothing could be looked for; None where it could.
+    """
+
+    faces: list[FoundFace]
+    thumbnail: Thumbnail
+    seconds: float
+    problem: str | None = None
+
+
+def thumbnail(photo: Photo) -> Thumbnail:
+    """The luminance of a frame, small, in [0, 1]."""
+    small = Image.fromarray(photo).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    return np.asarray(small.convert("L")).astype(np.float32) / 255
+
+
+class FaceTrack:
+    """Follows a face from frame to frame, in order.
+
+    Args:
+        choice: which face, where none is followed yet; see ``landmarks.choose_faces``.
+        smoothing: of the landmarks; None leaves them as they were found.
+    """
+
+    def __init__(self, choice: str, smoothing: OneEuro | None = SMOOTHING) -> None:
+        self._choice = choice
+        self._filter = None if smoothing is None else OneEuroFilter(smoothing)
+        self._before: Thumbnail | None = None
+        self._seconds = -math.inf
+        self._face: FoundFace | None = None
+        self._size = 1.0
+        self.resets = 0
+
+    def follow(self, seen: Sighting) -> FoundFace:
+        """The face in the next frame.
+
+        Raises:
+            FaceNotFoundError: it is not there.
+        """
+        if seen.seconds <= self._seconds:
+            self._lose()
+        self._seconds = seen.seconds
+        before, self._before = self._before, seen.thumbnail
+        if before is not None and np.abs(before - seen.thumbnail).mean() > CUT_DIFFERENCE:
+            self._lose()
+        try:
+            if seen.problem is not None:
+                raise FaceNotFoundError(seen.problem)
+            found = self._same(seen.faces) or choose_faces(seen.faces, self._choice)[0]
+        except FaceNotFoundError:
+            self._lose()
+            raise
+        begins, self._face = self._face is None, found
+        return self._smoothed(found, seen.seconds, begins)
+
+    def _lose(self) -> None:
+        if self._face is not None:
+            self.resets += 1
+        self._face = None
+
+    def _same(self, faces: list[FoundFace]) -> FoundFace | None:
+        """The face that is where the followed one was."""
+        followed = self._face
+        if followed is None or not faces:
+            return None
+        nearest = max(faces, key=lambda face: overlap(face, followed))
+        alike = len(_points(nearest)) == len(_points(followed))
+        if alike and overlap(nearest, followed) >= SAME_FACE:
+            return nearest
+        self._lose()
+        return None
+
+    def _smoothed(self, face: FoundFace, seconds: float, begins: bool) -> FoundFace:
+        if self._filter is None:
+            return face
+        if begins:
+            self._filter.reset()
+            self._size = max(1.0, face.area**0.5)
+        points = self._filter(_points(face) / self._size, seconds) * self._size
+        if face.points is None:
+            (left, top), (right, bottom) = points
+            return FoundFace((float(left), float(top), float(right), float(bottom)))
+        return dataclasses.replace(face, points=points)
+
+
+def overlap(a: FoundFace, b: FoundFace) -> float:
+    """Intersection of two faces' boxes over their union."""
+    width = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
+    height = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
+    common = max(0.0, width) * max(0.0, height)
+    union = a.area + b.area - common
+    return common / union if union > 0 else 0.0
+
+
+def _points(face: FoundFace) -> Float[np.ndarray, "n 2"]:
+    """What is smoothed: landmarks, or two corners of the box."""
+    if face.points is not None:
+        return face.points
+    return np.array(face.box, np.float64).reshape(2, 2)

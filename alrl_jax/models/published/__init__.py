@@ -1,0 +1,1 @@
+"""Published networks, equal to their originals."""

@@ -1,0 +1,152 @@
+"""Layers with weights of unit variance that are scaled at run time (equalised learning rate).
+
+Parameters are kept raw, in float32; the gain 1/sqrt(fan in) is applied in the forward pass
+(Karras et al., "Progressive Growing of GANs", ICLR 2018).
+"""
+
+import math
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from flax.linen.initializers import constant, normal
+from jax import lax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, Float32
+
+from alrl_jax.models.stylegan2 import ops
+
+DemodConvention = Literal["unscaled", "scaled"]
+"""Whether the guard against division by zero is added to the norm of the raw weights (NVIDIA's
+PyTorch code) or of the weights times 1/sqrt(fan in) (StyleGAN2 in TensorFlow, rosinality)."""
+
+_DEMOD_EPSILON = 1e-8
+
+
+class EqualizedDense(nn.Module):
+    """Dense layer; ``weight`` [in, out], ``bias`` [out].
+
+    Attributes:
+        features: size of the output.
+        use_bias: add a bias.
+        bias_init: value of the bias at the start, at run time.
+        lr_multiplier: learning speed; parameters are stored divided by it.
+        activate: leaky ReLU on the output.
+        dtype: of the computation.
+    """
+
+    features: int
+    use_bias: bool = True
+    bias_init: ops.Number = 0.0
+    lr_multiplier: ops.Number = 1.0
+    activate: bool = False
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch i"]) -> Float[Array, "*batch o"]:
+        """Maps vectors to vectors."""
+        shape = (x.shape[-1], self.features)
+        weight = self.param("weight", normal(1.0 / self.lr_multiplier), shape)
+        gain = self.lr_multiplier / math.sqrt(shape[0])
+        x = x.astype(self.dtype) @ (weight * gain).astype(self.dtype)
+        if self.use_bias:
+            start = constant(self.bias_init / self.lr_multiplier)
+            bias = self.param("bias", start, (self.features,)) * self.lr_multiplier
+            x = x + bias.astype(self.dtype)
+        return ops.leaky_relu(x) if self.activate else x
+
+
+class EqualizedConv(nn.Module):
+    """Convolution; ``weight`` [k, k, in, out], ``bias`` [out].
+
+    Attributes:
+        features: channels of the output.
+        kernel_size: side of the kernel, 1 or 3.
+        down: halve the resolution.
+        use_bias: add a bias.
+        activate: leaky ReLU on the output.
+        gain: factor on the output, bias and clamp included.
+        clamp: limit of the absolute output, before ``gain``.
+        dtype: of the computation.
+    """
+
+    features: int
+    kernel_size: int
+    down: bool = False
+    use_bias: bool = True
+    activate: bool = True
+    gain: ops.Number = 1.0
+    clamp: ops.Number | None = None
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h2 w2 o"]:
+        """Maps images to images."""
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        weight = self.param("weight", normal(1.0), shape) / math.sqrt(math.prod(shape[:3]))
+        convolve = ops.downsample_conv2d if self.down else ops.conv2d
+        x = convolve(x.astype(self.dtype), weight.astype(self.dtype))
+        if self.use_bias:
+            x = x + self.param("bias", constant(0.0), (self.features,)).astype(self.dtype)
+        if self.activate:
+            return ops.leaky_relu(x, self.gain, self.clamp)
+        return ops.clip(x * self.gain, self.clamp, self.gain)
+
+
+def demodulation(
+    weight: Float32[Array, "k k i o"], styles: Float32[Array, "b i"], gain: ops.Number
+) -> Float32[Array, "b o"]:
+    """Factors that bring the channels of a modulated convolution back to unit variance.
+
+    Args:
+        weight: raw kernel.
+        styles: factor on every input channel.
+        gain: factor on the kernel that the guard against division by zero sees.
+
+    Returns:
+        Factors on the output of a convolution with the *raw* kernel.
+    """
+    # A sum of slices: XLA's reduction over the leading axes is a hundred times slower on CPUs.
+    energy = sum(jnp.square(taps) for row in weight for taps in row)
+    power = jnp.matmul(jnp.square(styles), energy, precision=lax.Precision.HIGHEST)
+    return lax.rsqrt(power * gain**2 + _DEMOD_EPSILON) * gain
+
+
+def modulated_conv2d(
+    x: Float[Array, "b h w i"],
+    weight: Float32[Array, "k k i o"],
+    styles: Float32[Array, "b i"],
+    up: bool = False,
+    demodulate: bool = True,
+    convention: DemodConvention = "unscaled",
+) -> Float[Array, "b h2 w2 o"]:
+    """Convolution whose kernel is scaled by a style, for every sample another.
+
+    Scales the activations instead of the kernel, so that all samples share one convolution and
+    the batch stays a batch axis (a grouped convolution would make it a channel axis, which a
+    sharded batch turns into communication).  Factors are float32, the convolution has x's type.
+
+    Args:
+        x: features.
+        weight: raw kernel.
+        styles: factor on every input channel.
+        up: double the resolution.
+        demodulate: normalise the output channels.
+        convention: what the demodulation's guard sees.
+
+    Returns:
+        Features in x's type.
+    """
+    gain = 1.0 if convention == "unscaled" else 1.0 / math.sqrt(math.prod(weight.shape[:3]))
+    if weight.shape[0] == 1 and not up:
+        # Kernels of a pixel are small: scaling them spares a pass over the activations.
+        kernels = styles[:, :, None] * weight[0, 0]
+        if demodulate:
+            kernels = kernels * demodulation(weight, styles, gain)[:, None, :]
+        return jnp.einsum("bhwi,bio->bhwo", x, kernels.astype(x.dtype))
+    x = x * styles[:, None, None, :].astype(x.dtype)
+    convolve = ops.upsample_conv2d if up else ops.conv2d
+    x = convolve(x, weight.astype(x.dtype))
+    if not demodulate:
+        return x
+    return x * demodulation(weight, styles, gain)[:, None, None, :].astype(x.dtype)

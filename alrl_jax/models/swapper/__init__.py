@@ -1,0 +1,1 @@
+"""The face swapper: encoder, selection of codes, blend, and the whole."""

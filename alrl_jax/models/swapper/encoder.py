@@ -1,0 +1,238 @@
+"""The dual-space encoder: one backbone, three heads.
+
+``pose`` gives the spatial code that is added to StyleGAN2's constant input, ``attributes`` the W+
+codes, ``region`` the face mask and the parsing of the image. All heads read the same features:
+those of a small backbone of our own (``DualSpaceEncoder``), or those of a converted pSp or e4e
+encoder, whose own heads then are the attribute head (``StyleDualSpaceEncoder``).
+"""
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from alrl_jax.models.published.psp import StyleEncoder
+from alrl_jax.models.stylegan2 import ops
+from alrl_jax.types import LatentCodes
+
+NUM_PARSING_CLASSES = 19
+"""Classes of CelebAMask-HQ."""
+
+
+@flax.struct.dataclass
+class FaceEncoding:
+    """All that the encoder says about a face.
+
+    Attributes:
+        codes: pose code and W+ codes.
+        region_logits: logits of the swapped face region.
+        parsing_logits: logits of the CelebAMask-HQ classes.
+    """
+
+    codes: LatentCodes
+    region_logits: Float[Array, "b h w 1"]
+    parsing_logits: Float[Array, "b h w 19"]
+
+
+class ResidualUnit(nn.Module):
+    """Residual unit at the same resolution; starts as the identity function, without norms.
+
+    Colours and light are attributes that the codes must carry, so their level is not normalised
+    away.
+    """
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        y = nn.Conv(self.width, (3, 3), padding=1)(nn.silu(x))
+        y = nn.Conv(self.width, (3, 3), padding=1)(nn.silu(y))
+        gain = self.param("gain", nn.initializers.constant(0.1), (self.width,), jnp.float32)
+        return x + gain * y
+
+
+class Backbone(nn.Module):
+    """Shared feature extractor; ``widths`` are the channels at 1/2, 1/4 and 1/8."""
+
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w 3"]) -> list[Array]:
+        """Feature maps, fine to coarse."""
+        maps = []
+        x = images
+        for i, width in enumerate(self.widths):
+            x = ops.mean_pool(x) if i else ops.space_to_depth(images)
+            x = nn.Conv(width, (3, 3), padding=1, name=f"down{i}")(x)
+            x = ResidualUnit(width, name=f"unit{i}")(x)
+            maps.append(x)
+        return maps
+
+
+class PoseHead(nn.Module):
+    """4x4 spatial code of layout and pose.
+
+    Attributes:
+        channels: channels of the generator's constant input; 0 when the pose space is not used.
+        starts_at_zero: a fresh head leaves the constant as the generator learned it.
+        dtype: of the computation; the code is float32.
+    """
+
+    channels: int
+    starts_at_zero: bool = False
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "b h w 3"], features: list[Array]
+    ) -> Float[Array, "b 4 4 {self.channels}"]:
+        x = nn.silu(next(x for x in features[::-1] if x.shape[1] >= 4))
+        while x.shape[1] > 4:
+            x = nn.silu(_conv3x3(x.shape[-1], self.dtype)(ops.mean_pool(x)))
+        start = nn.initializers.zeros if self.starts_at_zero else nn.initializers.lecun_normal()
+        x = nn.Conv(self.channels, (3, 3), padding=1, dtype=self.dtype, kernel_init=start)(x)
+        return x.astype(jnp.float32)
+
+
+class AttributeHead(nn.Module):
+    """W+ codes as offsets from ``w_avg``: coarse layers from coarse features, as in pSp.
+
+    Attributes:
+        num_layers: layers of W+.
+        width: width of a code.
+    """
+
+    num_layers: int
+    width: int
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "b h w 3"], features: list[Array]
+    ) -> Float[Array, "b {self.num_layers} {self.width}"]:
+        codes = []
+        for count, x in zip(layers_per_level(self.num_layers), features[::-1], strict=True):
+            x = nn.silu(x)
+            while x.shape[1] > 4:
+                x = nn.silu(nn.Conv(features[-1].shape[-1], (3, 3), padding=1)(ops.mean_pool(x)))
+            flat = nn.Dense(count * self.width)(x.reshape(x.shape[0], -1))
+            codes.append(flat.reshape(-1, count, self.width))
+        return jnp.concatenate(codes, axis=1)
+
+
+class RegionHead(nn.Module):
+    """Face region and parsing at image resolution, by a feature pyramid and the image itself.
+
+    Attributes:
+        width: of the maps.
+        dtype: of the computation; the logits are float32.
+    """
+
+    width: int = 32
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "b h w 3"], features: list[Array]
+    ) -> Float[Array, "b h w 20"]:
+        x = _conv1x1(self.width, self.dtype)(features[-1])
+        for finer in features[-2::-1]:
+            x = _double(x) + _conv1x1(self.width, self.dtype)(finer)
+            x = nn.silu(_conv3x3(self.width, self.dtype)(x))
+        x = _double(_conv1x1(self.width // 2, self.dtype)(x))
+        x = jnp.concatenate([x, images.astype(self.dtype)], axis=-1)
+        x = nn.silu(_conv3x3(self.width // 2, self.dtype)(x))
+        return _conv1x1(1 + NUM_PARSING_CLASSES, self.dtype)(x).astype(jnp.float32)
+
+
+HEADS = {"pose": PoseHead, "attributes": AttributeHead, "region": RegionHead}
+"""Heads of the encoder; each reads the image and the feature pyramid. On the trunk of pSp, the
+attribute head is pSp's."""
+
+
+class DualSpaceEncoder(nn.Module):
+    """Face to pose code, W+ codes, region and parsing.
+
+    Attributes:
+        widths: channels of the backbone at 1/2, 1/4 and 1/8 of the resolution.
+        pose_channels: channels of the pose code.
+        num_layers: layers of W+.
+        code_width: width of a W+ code.
+    """
+
+    widths: tuple[int, ...]
+    pose_channels: int
+    num_layers: int
+    code_width: int
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w 3"], w_avg: Float[Array, " d"]) -> FaceEncoding:
+        """Encodes faces.
+
+        Args:
+            images: pixels in [-1, 1].
+            w_avg: centre of the generator's W space; codes are offsets from it.
+        """
+        features = Backbone(self.widths, name="backbone")(images)
+        pose = HEADS["pose"](self.pose_channels, name="pose")(images, features)
+        offsets = HEADS["attributes"](self.num_layers, self.code_width, name="attributes")(
+            images, features
+        )
+        region = HEADS["region"](name="region")(images, features)
+        return FaceEncoding(
+            codes=LatentCodes(pose=pose, attributes=w_avg + offsets),
+            region_logits=region[..., :1],
+            parsing_logits=region[..., 1:],
+        )
+
+
+class StyleDualSpaceEncoder(nn.Module):
+    """Face to pose code, W+ codes, region and parsing, on the trunk of pSp and e4e.
+
+    The trunk's variables are those of a converted encoder. A fresh pose head gives a pose code of
+    zero, so that the face is drawn as that encoder and its generator draw it.
+
+    Attributes:
+        trunk: encoder into W+, whose codes are the attributes.
+        pose_channels: channels of the pose code.
+        dtype: of the computation of the other heads.
+    """
+
+    trunk: StyleEncoder
+    pose_channels: int
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w 3"], w_avg: Float[Array, " d"]) -> FaceEncoding:
+        """Encodes faces with pixels in [-1, 1]; ``w_avg`` is not used, as the trunk has its own."""
+        half, *features = self.trunk.maps(images)
+        levels = self.trunk.pyramid(features)
+        seen = [half, *levels[::-1]]
+        pose = HEADS["pose"](self.pose_channels, True, dtype=self.dtype, name="pose")(images, seen)
+        region = HEADS["region"](dtype=self.dtype, name="region")(images, seen)
+        return FaceEncoding(
+            codes=LatentCodes(pose=pose, attributes=self.trunk.codes(levels)),
+            region_logits=region[..., :1],
+            parsing_logits=region[..., 1:],
+        )
+
+
+def layers_per_level(num_layers: int) -> tuple[int, int, int]:
+    """How many W+ layers each level feeds: coarse (to 8x8), middle (16x16), fine (the rest)."""
+    coarse = min(3, num_layers - 2)
+    middle = min(4, num_layers - coarse - 1)
+    return coarse, middle, num_layers - coarse - middle
+
+
+def _conv1x1(features: int, dtype: DTypeLike) -> nn.Conv:
+    return nn.Conv(features, (1, 1), dtype=dtype)
+
+
+def _conv3x3(features: int, dtype: DTypeLike) -> nn.Conv:
+    return nn.Conv(features, (3, 3), padding=1, dtype=dtype)
+
+
+def _double(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c"]:
+    b, h, w, c = x.shape
+    return jax.image.resize(x, (b, 2 * h, 2 * w, c), "bilinear")

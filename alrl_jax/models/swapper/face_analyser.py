@@ -1,0 +1,141 @@
+"""A small face analyser: the identity net of the losses, and the judges of the benchmark.
+
+It regresses the known factors of a face. The identity part of its output, scaled to unit length,
+serves as an embedding: faces whose identity factors point the same way are the same person.
+"""
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from alrl_jax.models.stylegan2 import ops
+
+POSE_SCALE_DEGREES = 30.0
+"""The net's unit of angle, so that its raw outputs are of order one."""
+
+
+@flax.struct.dataclass
+class FaceFactors:
+    """What an analyser reads from a face.
+
+    Attributes:
+        identity_vector: standardised factors that make the person.
+        attribute_vector: standardised pose, expression, light, skin, hair and background.
+        pose_degrees: yaw, pitch, roll.
+        landmarks: x, y as a share of the image's width and height.
+    """
+
+    identity_vector: Float[Array, "b i"]
+    attribute_vector: Float[Array, "b a"]
+    pose_degrees: Float[Array, "b 3"]
+    landmarks: Float[Array, "b m 2"]
+
+
+class ResidualStage(nn.Module):
+    """A convolution and one residual unit.
+
+    Nothing is normalised: the level of a colour is a factor that the net has to read. The unit
+    starts as the identity function instead, which keeps activations in range.
+    """
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w {self.width}"]:
+        x = nn.silu(_conv(self.width, "down")(x))
+        refined = nn.silu(_conv(self.width, "refine0")(x))
+        refined = _conv(self.width, "refine1")(refined)
+        gain = self.param("gain", nn.initializers.zeros, (self.width,), jnp.float32)
+        return x + gain * refined
+
+
+class PlainStage(nn.Module):
+    """Two convolutions: the judges' other architecture."""
+
+    width: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w {self.width}"]:
+        x = nn.leaky_relu(_conv(self.width, "conv0")(x), 0.1)
+        return nn.leaky_relu(_conv(self.width, "conv1")(x), 0.1)
+
+
+STAGES = {"residual": ResidualStage, "plain": PlainStage}
+
+
+class FaceAnalyser(nn.Module):
+    """Convolutional regressor of identity, attributes, pose and landmarks.
+
+    Attributes:
+        block: row of ``STAGES``.
+        widths: channels of the stages, which work at 1/2, 1/4, ... of the resolution.
+        hidden: width of the last hidden layer.
+        identity_width: number of identity factors, which is the width of the embedding.
+        attribute_width: number of attribute factors.
+        num_landmarks: number of landmarks.
+    """
+
+    block: str
+    widths: tuple[int, ...]
+    hidden: int
+    identity_width: int
+    attribute_width: int
+    num_landmarks: int
+
+    def setup(self) -> None:
+        self.stages = [
+            STAGES[self.block](width, name=f"stage{i}") for i, width in enumerate(self.widths)
+        ]
+        self.trunk = nn.Dense(self.hidden)
+        self.identity_head = nn.Dense(self.identity_width)
+        self.attribute_head = nn.Dense(self.attribute_width)
+        self.pose_head = nn.Dense(3)
+        self.landmark_head = nn.Dense(2 * self.num_landmarks)
+
+    def __call__(self, images: Float[Array, "b h w 3"]) -> FaceFactors:
+        """Reads the factors of faces with pixels in [-1, 1]."""
+        last = self.features(images)[-1]
+        hidden = nn.silu(self.trunk(last.reshape(last.shape[0], -1)))
+        landmarks = self.landmark_head(hidden).reshape(-1, self.num_landmarks, 2)
+        return FaceFactors(
+            identity_vector=self.identity_head(hidden),
+            attribute_vector=self.attribute_head(hidden),
+            pose_degrees=POSE_SCALE_DEGREES * self.pose_head(hidden),
+            landmarks=0.5 + landmarks,
+        )
+
+    def features(self, images: Float[Array, "b h w 3"]) -> list[Array]:
+        """Feature maps after every stage, fine to coarse, for perceptual distances."""
+        maps = [self.stages[0](ops.space_to_depth(images))]
+        for stage in self.stages[1:]:
+            maps.append(stage(ops.mean_pool(maps[-1])))
+        return maps
+
+    def embed(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b i"]:
+        """Unit embeddings of identity."""
+        return unit_length(self(images).identity_vector)
+
+
+def _conv(width: int, name: str) -> nn.Conv:
+    return nn.Conv(width, (3, 3), padding=1, kernel_init=nn.initializers.he_normal(), name=name)
+
+
+def unit_length(vectors: Float[Array, "... d"]) -> Float[Array, "... d"]:
+    """Scales vectors to length one; a zero vector stays zero."""
+    return vectors * jax.lax.rsqrt(jnp.sum(jnp.square(vectors), axis=-1, keepdims=True) + 1e-12)
+
+
+def feature_distance(first: list[Array], second: list[Array]) -> Float[Array, " b"]:
+    """Distance of feature pyramids in the manner of LPIPS with equal channel weights.
+
+    Channels are scaled to unit length at every position, squared differences are summed over
+    channels, averaged over positions and summed over the levels (Zhang et al. 2018, without the
+    learned channel weights).
+    """
+    total = jnp.zeros(first[0].shape[0], jnp.float32)
+    for a, b in zip(first, second, strict=True):
+        squares = jnp.square(unit_length(a) - unit_length(b))
+        total += jnp.mean(jnp.sum(squares, axis=-1), axis=(1, 2))
+    return total

@@ -1,0 +1,1 @@
+"""Photographs of people: decoding, landmarks, alignment, and pasting back."""

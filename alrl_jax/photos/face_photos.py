@@ -1,0 +1,136 @@
+"""Photos with the faces in them that are to be swapped."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from alrl_jax.photos.alignment import Alignment, centre_square, crop_face
+from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError
+from alrl_jax.photos.paste import DeepPhoto, PasteOptions, face_share, paste_face
+from alrl_jax.photos.photo import Picture, read_picture
+
+
+@dataclasses.dataclass(frozen=True)
+class Face:
+    """One face of a photo."""
+
+    alignment: Alignment
+    crop: Float[np.ndarray, "r r 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class FacePhoto:
+    """A photo and the faces in it that count: one of a source, one or more of a target.
+
+    Attributes:
+        picture: the photo; None where only its faces are wanted any more.
+        faces: where they lie, and their crops.
+        sha256: of the file; "" where it came from memory.
+        size: width and height of the upright photo in px.
+    """
+
+    picture: Picture | None
+    faces: tuple[Face, ...]
+    sha256: str
+    size: tuple[int, int]
+
+    @property
+    def nbytes(self) -> int:
+        """What it holds in memory."""
+        return sum(f.crop.nbytes for f in self.faces) + (self.picture.nbytes if self.picture else 0)
+
+    def without_picture(self) -> "FacePhoto":
+        """The faces alone."""
+        return dataclasses.replace(self, picture=None)
+
+
+def read_faces(
+    path: Path, sha256: str, finder: FaceFinder | None, choice: str, resolution: int
+) -> FacePhoto:
+    """Reads a photo and cuts out the chosen faces.
+
+    Args:
+        path: of the photo.
+        sha256: of its file.
+        finder: what finds faces; None takes the centre square as the one face.
+        choice: which of the faces found; see ``landmarks.choose_faces``.
+        resolution: side of the crops in px.
+
+    Raises:
+        UnreadableImageError: the file gives no picture.
+        FaceNotFoundError: there is no such face in it.
+    """
+    picture = read_picture(path)
+    return find_faces(picture, path, sha256, finder, choice, resolution)
+
+
+def find_faces(
+    picture: Picture,
+    path: Path,
+    sha256: str,
+    finder: FaceFinder | None,
+    choice: str,
+    resolution: int,
+) -> FacePhoto:
+    """Cuts the chosen faces out of a photo; see ``read_faces``.
+
+    Raises:
+        FaceNotFoundError: there is no such face in it.
+    """
+    if finder is None:
+        return cut_faces(picture, [centre_square(picture.seen, resolution)], sha256)
+    try:
+        return cut_faces(picture, finder.alignments(path, picture.seen, choice), sha256)
+    except FaceNotFoundError as error:
+        hint = "crops need --aligned or --aligned_source"
+        raise FaceNotFoundError(f"{error}; {hint}") from error
+
+
+def cut_faces(picture: Picture, places: list[Alignment], sha256: str) -> FacePhoto:
+    """A photo with the faces at these places."""
+    faces = tuple(Face(place, crop_face(picture.seen, place)) for place in places)
+    height, width = picture.seen.shape[:2]
+    return FacePhoto(picture, faces, sha256, (width, height))
+
+
+def paste_faces(
+    photo: FacePhoto,
+    swapped: list[tuple[Float[np.ndarray, "r r 3"], Float[np.ndarray, "r r 1"]]],
+    options: PasteOptions,
+) -> DeepPhoto:
+    """The photo's colours with all its faces swapped; its size and depth are the photo's.
+
+    Args:
+        photo: the target, with its picture.
+        swapped: generated face and mask of each of its faces.
+        options: see ``paste.paste_face``.
+    """
+    assert photo.picture is not None
+    colour = photo.picture.colour
+    for face, (generated, mask) in zip(photo.faces, swapped, strict=True):
+        colour = paste_face(colour, face.alignment, face.crop, generated, mask, options)
+    return colour
+
+
+def face_shares(
+    photo: FacePhoto, masks: list[Float[np.ndarray, "r r 1"]], options: PasteOptions
+) -> UInt8[np.ndarray, "h w 1"]:
+    """How much of every pixel of a photo comes from the faces that are swapped in it.
+
+    In units of 1 / 255, rounded up; where two faces meet, what neither leaves of the photo.
+
+    Args:
+        photo: the target.
+        masks: of each of its faces; see ``paste.face_share``.
+        options: how they are pasted.
+    """
+    width, height = photo.size
+    left = np.full((height, width, 1), 255, np.uint8)
+    for face, mask in zip(photo.faces, masks, strict=True):
+        share = face_share(width, height, face.alignment, mask, options)
+        touched = share > 0
+        remaining = left[touched].astype(np.uint16) * (255 - share[touched])
+        left[touched] = (remaining // 255).astype(np.uint8)
+    return 255 - left

@@ -1,0 +1,393 @@
+"""Where the faces of a photo come from: a file, or a detector that the user has.
+
+Detectors are optional: each lives in an extra of its own, and reads the model file that its makers
+publish. Nothing is downloaded.
+"""
+
+import dataclasses
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from alrl_jax.errors import UserError
+from alrl_jax.photos.alignment import Alignment, LandmarkError, ffhq, square
+from alrl_jax.photos.landmark_files import CENTRE, absolute, read_landmark_file
+
+FACE_BOX_TO_CROP = 1.75
+"""Side of the FFHQ-like crop over the side of the cascade's box."""
+FACE_BOX_UP = 0.04
+"""How far that crop's centre lies above the box's, as a share of the box's side."""
+CASCADE_SIDE = 480
+"""The cascade looks at photos scaled so that their shorter side has this many pixels."""
+CASCADE_LONGEST = 4096
+"""And their longer one at most this many: a strip of a photo would become gigabytes."""
+YUNET_SIDE = 960
+"""YuNet, which is made for faces of 10 to 300 px, sees photos of at most this many along a side."""
+YUNET_SCORE = 0.6
+MOST_FACES = 32
+LARGEST_CROP = 8
+"""Side of the largest crop that is believed, over the longer side of its photo."""
+
+Photo = UInt8[np.ndarray, "h w 3"]
+
+
+class FaceNotFoundError(ValueError):
+    """There is no such face in a photo; the message says why, in a few words."""
+
+
+class DetectorFailedError(FaceNotFoundError):
+    """What looks for faces broke on this photo: nobody knows whether there is one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FoundFace:
+    """A face in a photo, in continuous coordinates.
+
+    Attributes:
+        box: left, top, right, bottom.
+        points: 5, 68 or 478 landmarks; None where the box is all that is known.
+    """
+
+    box: tuple[float, float, float, float]
+    points: Float[np.ndarray, "n 2"] | None = None
+
+    @property
+    def area(self) -> float:
+        """Of the box, in px."""
+        left, top, right, bottom = self.box
+        return (right - left) * (bottom - top)
+
+    def alignment(self, resolution: int) -> Alignment:
+        """FFHQ's crop from the landmarks; an upright one, coarse, from the box alone.
+
+        Raises:
+            LandmarkError: the points are no face.
+        """
+        if self.points is not None:
+            return ffhq(self.points, resolution)
+        left, top, right, bottom = self.box
+        side = right - left
+        x, y = (left + right) / 2, (top + bottom) / 2 - FACE_BOX_UP * side
+        crop = FACE_BOX_TO_CROP * side
+        return square(x - crop / 2, y - crop / 2, crop, resolution)
+
+
+Finder = Callable[[Path, Photo], list[FoundFace]]
+"""From a photo's path and its upright pixels to its faces, in the order that numbers count."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LandmarkSource:
+    """One row of ``LANDMARK_SOURCES``.
+
+    Attributes:
+        open: makes a finder; raises UserError where the file or the extra is missing.
+        file: what the file is that it needs; "" where it needs none.
+    """
+
+    open: Callable[[Path], Finder]
+    file: str
+
+
+def of_points(points: Float[np.ndarray, "n 2"]) -> FoundFace:
+    """A face told by its landmarks."""
+    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+    return FoundFace((float(left), float(top), float(right), float(bottom)), points)
+
+
+def open_landmarks(name: str, path: Path | None) -> Finder:
+    """Opens a row of ``LANDMARK_SOURCES``.
+
+    Raises:
+        UserError: no such row, a file too many or too few, or what the row's opener says.
+    """
+    source = LANDMARK_SOURCES.get(name)
+    if source is None:
+        raise UserError(f"got landmarks from {name!r}; expected one of {list(LANDMARK_SOURCES)}")
+    if source.file and path is None:
+        raise UserError(
+            f"got --landmarks_from={name} alone; expected {source.file}; add --landmarks_path=FILE"
+        )
+    if path is not None and not (source.file and path.is_file()):
+        expected = source.file or "no file"
+        raise UserError(
+            f"got --landmarks_path={path} with --landmarks_from={name}; expected {expected}; "
+            "mend it"
+        )
+    return source.open(path or Path())
+
+
+def choose_faces(found: list[FoundFace], choice: str) -> list[FoundFace]:
+    """The faces that a choice names: ``largest``, ``all``, or a number that counts from 0.
+
+    Raises:
+        FaceNotFoundError: there is none, or none of that number.
+    """
+    if not found:
+        raise FaceNotFoundError("no face found")
+    if choice == "all":
+        return found
+    if choice == "largest":
+        return [max(found, key=lambda face: face.area)]
+    if int(choice) >= len(found):
+        raise FaceNotFoundError(f"{len(found)} faces found, none of number {choice} (from 0)")
+    return [found[int(choice)]]
+
+
+def check_choice(flag: str, choice: str, *, several: bool) -> str:
+    """The choice itself.
+
+    Raises:
+        UserError: it is none.
+    """
+    words = ("largest", "all") if several else ("largest",)
+    if choice in words or (choice.isascii() and choice.isdigit()):
+        return choice
+    raise UserError(
+        f"got --{flag}={choice}; expected {', '.join(words)} or a number from 0; mend it"
+    )
+
+
+def find_face(photo: Photo, resolution: int) -> Alignment | None:
+    """The coarse crop round the largest face that the cascade finds; None where there is none.
+
+    Raises:
+        UserError: scikit-image is not installed.
+    """
+    found = _open_cascade(Path())(Path(), photo)
+    return choose_faces(found, "largest")[0].alignment(resolution) if found else None
+
+
+def _left_to_right(found: list[FoundFace]) -> list[FoundFace]:
+    """The order in which a detector's faces are counted."""
+    return sorted(found, key=lambda face: face.box)
+
+
+def _open_file(path: Path) -> Finder:
+    """Landmarks that lie in a file."""
+    known = read_landmark_file(path)
+
+    def find(photo_path: Path, photo: Photo) -> list[FoundFace]:
+        del photo
+        faces = known.get(absolute(photo_path))
+        if faces is None:
+            raise FaceNotFoundError(f"no landmarks of it in {path.name}")
+        return [of_points(points) for points in faces]
+
+    return find
+
+
+def _open_cascade(path: Path) -> Finder:
+    """scikit-image's frontal-face cascade of local binary patterns.
+
+    Coarse: it gives a box, not landmarks, of upright frontal faces; turned ones may be missed, and
+    a crop is neither rotated nor centred as exactly as from landmarks.
+    """
+    del path
+    try:
+        import skimage.data
+        import skimage.feature
+    except ImportError:
+        raise _missing("cascade", "scikit-image", "photos") from None
+
+    def find(photo_path: Path, photo: Photo) -> list[FoundFace]:
+        del photo_path
+        cascade = skimage.feature.Cascade(skimage.data.lbp_frontal_face_cascade_filename())
+        padded, margin, scale = _for_cascade(photo)
+        boxes = cascade.detect_multi_scale(
+            img=padded,
+            scale_factor=1.15,
+            step_ratio=1,
+            min_size=(60, 60),
+            max_size=padded.shape[:2],
+        )
+        found = []
+        for box in boxes:
+            left, top = (box["c"] - margin) / scale, (box["r"] - margin) / scale
+            right, bottom = left + box["width"] / scale, top + box["height"] / scale
+            found.append(FoundFace((left, top, right, bottom)))
+        return _left_to_right(found)
+
+    return find
+
+
+def _for_cascade(photo: Photo) -> tuple[UInt8[np.ndarray, "y x 3"], int, float]:
+    """The photo at the cascade's size with a margin, the margin's width, and the scale.
+
+    The margin lets a face that fills its picture be found: the cascade wants some room round it.
+    """
+    height, width = photo.shape[:2]
+    scale = min(CASCADE_SIDE / min(height, width), CASCADE_LONGEST / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    scaled = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR))
+    margin = CASCADE_SIDE // 4
+    padded = np.pad(scaled, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+    return padded, margin, scale
+
+
+def _open_mediapipe(path: Path) -> Finder:
+    """MediaPipe's face landmarker: 478 points."""
+    try:
+        import mediapipe
+        from mediapipe.tasks.python import BaseOptions, vision
+    except ImportError:
+        raise _missing("mediapipe", "mediapipe", "mediapipe") from None
+    options = vision.FaceLandmarkerOptions(
+        base_options=BaseOptions(model_asset_path=str(path)), num_faces=MOST_FACES
+    )
+    landmarker = _model(path, lambda: vision.FaceLandmarker.create_from_options(options))
+    lock = threading.Lock()
+
+    def find(photo_path: Path, photo: Photo) -> list[FoundFace]:
+        del photo_path
+        size = np.array([photo.shape[1], photo.shape[0]], np.float64)
+        picture = mediapipe.Image(
+            image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(photo)
+        )
+        with lock:
+            faces = landmarker.detect(picture).face_landmarks
+        return _left_to_right(
+            [of_points(np.array([[p.x, p.y] for p in face], np.float64) * size) for face in faces]
+        )
+
+    return find
+
+
+def _open_yunet(path: Path) -> Finder:
+    """YuNet through OpenCV: 5 points, the eye and corner that are left in the picture first."""
+    try:
+        import cv2
+    except ImportError:
+        raise _missing("yunet", "OpenCV", "yunet") from None
+    detector = _model(
+        path, lambda: cv2.FaceDetectorYN.create(str(path), "", (320, 320), YUNET_SCORE)
+    )
+    lock = threading.Lock()
+
+    def find(photo_path: Path, photo: Photo) -> list[FoundFace]:
+        del photo_path
+        height, width = photo.shape[:2]
+        scale = min(1.0, YUNET_SIDE / max(height, width))
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        scaled = Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        with lock:
+            detector.setInputSize(size)
+            _, rows = detector.detect(np.ascontiguousarray(np.asarray(scaled)[..., ::-1]))
+        found = [] if rows is None else np.asarray(rows, np.float64)[:, 4:14]
+        ratio = np.array([width / size[0], height / size[1]])
+        return _left_to_right([of_points((row.reshape(5, 2) + CENTRE) * ratio) for row in found])
+
+    return find
+
+
+def _model(path: Path, create: Callable[[], Any]) -> Any:
+    """What a library makes of a model file; UserError where it makes nothing of it."""
+    try:
+        return create()
+    except Exception as error:  # each library has its own
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"got the model file {path} ({reason}); expected what the detector's makers publish; "
+            "download it again"
+        ) from None
+
+
+def _missing(source: str, library: str, extra: str) -> UserError:
+    return UserError(
+        f"got photos with --landmarks_from={source}; expected {library}, which finds the faces; do "
+        f"pip install 'alrl_jax[{extra}]', or pass --aligned for pictures that are face crops"
+    )
+
+
+LANDMARK_SOURCES: dict[str, LandmarkSource] = {
+    "cascade": LandmarkSource(_open_cascade, ""),
+    "file": LandmarkSource(_open_file, "a landmark file (.json, .npz or .csv)"),
+    "mediapipe": LandmarkSource(_open_mediapipe, "MediaPipe's face_landmarker.task"),
+    "yunet": LandmarkSource(_open_yunet, "a YuNet file (.onnx)"),
+}
+"""Where faces can come from, by name."""
+
+
+def _fits(alignment: Alignment, height: int, width: int) -> bool:
+    """Whether a crop is centred in a photo of this size, and as large as a face there can be."""
+    inverse, r = np.linalg.inv(alignment.matrix), alignment.resolution
+    x, y = (inverse[:2] @ np.array([r / 2, r / 2, 1.0])).tolist()
+    side = r * float(np.linalg.norm(inverse[:2, 0]))
+    return 0 <= x <= width and 0 <= y <= height and side <= LARGEST_CROP * max(height, width)
+
+
+def place(face: FoundFace, photo: Photo, resolution: int) -> Alignment:
+    """Where the crop of a face lies in its photo.
+
+    Raises:
+        FaceNotFoundError: its landmarks are no face, or none of this photo's.
+    """
+    try:
+        alignment = face.alignment(resolution)
+        fits = _fits(alignment, *photo.shape[:2])
+    except (LandmarkError, np.linalg.LinAlgError) as error:
+        raise FaceNotFoundError(str(error)) from error
+    if not fits:
+        raise FaceNotFoundError(
+            f"landmarks that do not fit its {photo.shape[1]}x{photo.shape[0]} pixels"
+        )
+    return alignment
+
+
+class FaceFinder:
+    """Alignments of the faces of photos.
+
+    Args:
+        name: a row of ``LANDMARK_SOURCES``.
+        path: its file; None where it needs none.
+        resolution: side of the crops in px.
+
+    Raises:
+        UserError: see ``open_landmarks``.
+    """
+
+    def __init__(self, name: str, path: Path | None, resolution: int) -> None:
+        self.find, self.resolution = open_landmarks(name, path), resolution
+
+    def faces(self, path: Path, photo: Photo) -> list[FoundFace]:
+        """All faces of a photo; see ``Finder``.
+
+        Raises:
+            FaceNotFoundError: none can be looked for in this photo.
+            DetectorFailedError: the detector broke on it.
+        """
+        try:
+            return self.find(path, photo)
+        except (FaceNotFoundError, UserError, MemoryError):
+            raise
+        except Exception as error:  # each library has its own
+            reason = " ".join(str(error).split())[:200]
+            raise DetectorFailedError(
+                f"the detector failed: {type(error).__name__}: {reason}"
+            ) from error
+
+    def alignments(self, path: Path, photo: Photo, choice: str) -> list[Alignment]:
+        """Where the chosen faces lie; at least one. Of ``all``, those that are no faces are left.
+
+        Args:
+            path: of the photo, by which a file of landmarks knows it.
+            photo: its pixels, upright.
+            choice: see ``choose_faces``.
+
+        Raises:
+            FaceNotFoundError: there is no such face, or its landmarks are no face.
+        """
+        places, faults = [], []
+        for face in choose_faces(self.faces(path, photo), choice):
+            try:
+                places.append(place(face, photo, self.resolution))
+            except FaceNotFoundError as error:
+                faults.append(error)
+        if not places:
+            raise faults[0]
+        return places

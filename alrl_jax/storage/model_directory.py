@@ -1,0 +1,301 @@
+"""Model directories: ``model.json`` and ``weights.safetensors``, all that a trained model is.
+
+A model that shares weights with another can leave them out and name that one as its ``base``.
+Weights stored in 8 bits have their scales beside them, under their name and ``:scale``.
+"""
+
+import contextlib
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax import traverse_util
+
+from alrl_jax.errors import UserError
+
+PyTree = Any
+
+MODEL_FILE = "model.json"
+WEIGHTS_FILE = "weights.safetensors"
+EMBEDDED = Path(__file__).parents[1] / "embedded"
+"""Where the package keeps the models it ships."""
+
+_DTYPES = {"I32": jnp.int32, "I64": jnp.int64, "U8": jnp.uint8, "BOOL": jnp.bool_}
+"""Types of arrays by their names in a file, other than those that are read as float32."""
+
+_SCALE = ":scale"
+_LEAST_IN_8_BITS = 2048
+"""Values of an array below which 8 bits would save next to nothing."""
+
+_META_TYPES = {"kind": str, "config": dict, "conventions": dict, "source": dict, "sha256": str}
+_BASE_FIELDS = {"directory", "sha256", "arrays"}
+
+
+def resolve_directory(directory: str | Path) -> Path:
+    """The path that a directory argument means.
+
+    Args:
+        directory: ``embedded/NAME`` for a model that the package ships, or a path, which need
+            not exist.
+
+    Raises:
+        UserError: if the package ships no model of that name.
+    """
+    path = Path(directory).expanduser()
+    if len(path.parts) != 2 or path.parts[0] != "embedded":
+        return path
+    shipped = EMBEDDED / path.name
+    if not shipped.is_dir():
+        names = sorted(p.parent.name for p in EMBEDDED.glob(f"*/{MODEL_FILE}"))
+        raise UserError(
+            f"got {path}; expected one of embedded/{{{', '.join(names)}}}; name one of these"
+        )
+    return shipped
+
+
+def save_model(
+    directory: str | Path,
+    kind: str,
+    config: Mapping[str, Any],
+    variables: PyTree,
+    *,
+    conventions: Mapping[str, Any] | None = None,
+    source: Mapping[str, Any] | None = None,
+    half: bool = False,
+    int8: Collection[str] = (),
+    base: str | Path | None = None,
+) -> None:
+    """Writes a model directory, whole or not at all.
+
+    An older model directory of that name is replaced.
+
+    Args:
+        directory: where to.
+        kind: what the model is, e.g. ``generator``.
+        config: plain values that say how to build the model's modules.
+        variables: nested dict of arrays; names joined by "/" in the file.
+        conventions: what a reader of the weights has to know beyond ``config``.
+        source: where the weights come from.
+        half: store float32 as float16.
+        int8: networks (outermost names of ``variables``) whose matrices and filters are stored in 8
+            bits, each output (last axis) with a scale of its own; all else then as with ``half``.
+        base: model directory whose arrays are left out here where they are equal. It has to be
+            found under this name whenever the model is read.
+
+    Raises:
+        UserError: if ``directory`` is something else than a model directory, ``int8`` names what is
+            no network of the model, a weight is too large for float16, or the base cannot be read.
+    """
+    target = Path(directory).expanduser()
+    if target.exists() and not (target / MODEL_FILE).is_file() and not _is_empty(target):
+        raise UserError(f"got {target}; expected a new or a model directory; name another one")
+    if unknown := sorted(set(int8) - set(variables)):
+        known_names = ", ".join(sorted(variables))
+        raise UserError(
+            f"got int8 {', '.join(unknown)}; expected some of {known_names}; name these"
+        )
+    flat: dict[str, Any] = traverse_util.flatten_dict(jax.device_get(variables), sep="/")
+    known, shared = {}, {}
+    if base is not None:
+        known, shared = _shared_with(base, flat)
+    arrays = _flat_arrays({n: x for n, x in flat.items() if n not in shared}, half, int8)
+    meta = {
+        "kind": kind,
+        "config": dict(config),
+        "conventions": dict(conventions or {}),
+        "source": dict(source or {}),
+        **known,
+    }
+    json.dumps(meta)  # what cannot be written is told before anything is
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        fresh = Path(scratch) / "new"
+        fresh.mkdir()
+        # To the file, not to memory first: the weights may be most of what there is.
+        safetensors.numpy.save_file(arrays, fresh / WEIGHTS_FILE)
+        # As readable as any file that is made here; safetensors' are the user's alone.
+        (fresh / WEIGHTS_FILE).chmod(fresh.stat().st_mode & 0o666)
+        with (fresh / WEIGHTS_FILE).open("rb") as written:
+            meta["sha256"] = hashlib.file_digest(written, "sha256").hexdigest()
+        (fresh / MODEL_FILE).write_text(json.dumps(meta, indent=2) + "\n")
+        if target.exists():
+            target.rename(Path(scratch) / "old")
+        fresh.rename(target)
+
+
+def read_model(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
+    """Reads a model directory.
+
+    Args:
+        directory: a path, or ``embedded/NAME``.
+
+    Returns:
+        The contents of ``model.json``, and the variables as a nested dict of host arrays
+        (float16 read as float32).
+
+    Raises:
+        UserError: if there is no model, or it is damaged.
+    """
+    meta = read_meta(directory)
+    weights = resolve_directory(directory) / WEIGHTS_FILE
+    with _told(weights):
+        with weights.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != meta["sha256"]:
+            raise UserError(
+                f"got {weights} of another content than {MODEL_FILE} says; expected its sha256; "
+                "copy the directory anew"
+            )
+        # From the file, not from its bytes: the weights may be most of what fits into memory.
+        flat = safetensors.numpy.load_file(weights)
+    single = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in flat.items()}
+    whole = {
+        k: v * single[k + _SCALE] if k + _SCALE in single else v
+        for k, v in single.items()
+        if not k.endswith(_SCALE)
+    }
+    return meta, traverse_util.unflatten_dict(_with_base(meta, whole, read_model), sep="/")
+
+
+def read_meta(directory: str | Path) -> dict[str, Any]:
+    """Reads what a model directory says of its model: ``model.json``.
+
+    Args:
+        directory: a path, or ``embedded/NAME``.
+
+    Raises:
+        UserError: if there is no model, or the file is damaged.
+    """
+    path = resolve_directory(directory)
+    try:
+        meta = json.loads((path / MODEL_FILE).read_text())
+    except FileNotFoundError as error:
+        raise UserError(
+            f"got {path}, which holds no {MODEL_FILE}; expected a model directory; "
+            "name one that training or tools.convert_weights wrote"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"got an unreadable {path / MODEL_FILE} ({error}); copy it anew") from error
+    for name, kind in _META_TYPES.items():
+        if not isinstance(meta, dict) or not isinstance(meta.get(name), kind):
+            raise UserError(
+                f"got {path / MODEL_FILE} without a {kind.__name__} {name!r}; expected what "
+                "training or tools.convert_weights writes"
+            )
+    base = meta.get("base")
+    if base is not None and not (isinstance(base, dict) and base.keys() >= _BASE_FIELDS):
+        raise UserError(
+            f"got {path / MODEL_FILE} with base {base!r}; expected "
+            f"{', '.join(sorted(_BASE_FIELDS))} of a model directory; copy it anew"
+        )
+    return meta
+
+
+def read_shapes(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
+    """Reads a model directory without its weights.
+
+    Args:
+        directory: see ``read_model``.
+
+    Returns:
+        What ``read_model`` returns, each array as a ``jax.ShapeDtypeStruct``.
+
+    Raises:
+        UserError: if there is no model. Damaged weights do not show.
+    """
+    meta = read_meta(directory)
+    weights = resolve_directory(directory) / WEIGHTS_FILE
+    with _told(weights), weights.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if length > weights.stat().st_size:
+            raise UserError(f"got {weights}, no safetensors file; copy the directory anew")
+        header = json.loads(stream.read(length))
+    header.pop("__metadata__", None)
+    flat = {
+        name: jax.ShapeDtypeStruct(tuple(row["shape"]), _DTYPES.get(row["dtype"], jnp.float32))
+        for name, row in header.items()
+        if not name.endswith(_SCALE)
+    }
+    return meta, traverse_util.unflatten_dict(_with_base(meta, flat, read_shapes), sep="/")
+
+
+def _is_empty(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def _shared_with(
+    base: str | Path, flat: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What ``model.json`` says of a base, and the arrays that are the same there."""
+    meta, variables = read_model(base)
+    theirs: dict[str, Any] = traverse_util.flatten_dict(variables, sep="/")
+    shared = {
+        name: value
+        for name, value in flat.items()
+        if name in theirs and np.array_equal(value, theirs[name])
+    }
+    left_out = {"directory": str(base), "sha256": meta["sha256"], "arrays": sorted(shared)}
+    return {"base": left_out}, shared
+
+
+def _with_base(
+    meta: Mapping[str, Any],
+    flat: dict[str, Any],
+    read: Callable[[str | Path], tuple[dict[str, Any], PyTree]],
+) -> dict[str, Any]:
+    """The arrays of a model, those of its base among them."""
+    base = meta.get("base")
+    if base is None:
+        return flat
+    theirs, variables = read(base["directory"])
+    if theirs["sha256"] != base["sha256"]:
+        raise UserError(
+            f"got {base['directory']} with other weights than those that this model shares; "
+            f"expected sha256 {base['sha256']}; put that model back, or package this one anew"
+        )
+    shared = traverse_util.flatten_dict(variables, sep="/")
+    return {**{name: shared[name] for name in base["arrays"]}, **flat}
+
+
+def _flat_arrays(
+    flat: Mapping[str, Any], half: bool, int8: Collection[str]
+) -> dict[str, np.ndarray]:
+    arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}
+    if not (half or int8):
+        return arrays
+    limit = float(np.finfo(np.float16).max)
+    for name, value in list(arrays.items()):
+        if value.dtype != np.float32:
+            continue
+        small = value.ndim < 2 or value.size < _LEAST_IN_8_BITS
+        if name.partition("/")[0] in int8 and not small:
+            largest = np.abs(value).max(axis=tuple(range(value.ndim - 1)))
+            scale = np.maximum(largest, np.finfo(np.float32).tiny) / 127
+            arrays[name] = np.rint(value / scale).astype(np.int8)
+            arrays[name + _SCALE] = scale.astype(np.float32)
+            continue
+        if np.abs(value).max(initial=0) > limit:
+            raise UserError(f"got {name} beyond +-{limit:g}; expected float16; store with half=0")
+        arrays[name] = value.astype(np.float16)
+    return arrays
+
+
+@contextlib.contextmanager
+def _told(weights: Path) -> Iterator[None]:
+    """Tells a file that cannot be read in the words of a user."""
+    try:
+        yield
+    except (OSError, EOFError) as error:
+        raise UserError(
+            f"got {weights.parent} without readable {weights.name}; copy it whole"
+        ) from error
+    except (safetensors.SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"got {weights}, no safetensors file ({error})") from error

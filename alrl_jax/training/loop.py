@@ -1,0 +1,393 @@
+"""The training loop: one for every task. It moves data, saves, logs and stops; no maths.
+
+A step's number is the count of finished updates; it names the checkpoint, the line of metrics and
+the picture, and seeds every draw of the task. Saving always comes before the next batch is drawn,
+so the state, the counter and the data iterator of a checkpoint belong together.
+"""
+
+import contextlib
+import dataclasses
+import signal
+import sys
+import time
+from collections.abc import Callable, Hashable, Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+from absl import logging
+from jax.experimental import multihost_utils
+from tqdm import tqdm
+
+from alrl_jax.storage.checkpoint import Checkpointer, wait_for_all
+from alrl_jax.training import sharding
+from alrl_jax.training.metrics import MetricLog, MetricWindow, TrainingDiverged
+from alrl_jax.training.step import check_finite, compile_step, first_state, memory_held
+from alrl_jax.training.tasks.task import Trainable
+
+PyTree = Any
+
+PREVIEW_ROWS = 8
+PHASE_CYCLE = 64
+"""Steps among which every phase appears."""
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """An endless iterator over this process's slices of the batches, with a state that is JSON."""
+
+    def __next__(self) -> PyTree:
+        """The next batch: a tree of NumPy arrays."""
+        ...
+
+    def get_state(self) -> dict[str, Any]:
+        """Where it stands."""
+        ...
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes to where ``get_state`` once was."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long to train and what to do on the way, in steps; ``sample_every`` 0 means never."""
+
+    num_steps: int
+    batch_size: int
+    log_every: int
+    checkpoint_every: int
+    sample_every: int
+    keep_checkpoints: int
+
+
+def fit(
+    task: Trainable,
+    batches: Batches | Callable[[], Batches],
+    workdir: Path,
+    schedule: Schedule,
+    seed: int,
+    mesh: jax.sharding.Mesh | None = None,
+    batch_shapes: PyTree = None,
+) -> int:
+    """Trains until the last step or until SIGTERM or SIGINT, from the newest checkpoint on.
+
+    Args:
+        task: what to train.
+        batches: its data, standing at the first batch; or what opens them.
+        workdir: existing directory for checkpoints, metrics and samples.
+        schedule: see there.
+        seed: of the first state; every later draw is the task's.
+        mesh: devices; None means all.
+        batch_shapes: a global batch as ``jax.ShapeDtypeStruct`` leaves: updates are compiled
+            before the data are opened, so that one that finds no room is told at once. None where
+            this is not known. A first batch of other shapes is compiled for when it comes.
+
+    Returns:
+        Finished updates, all of them in a checkpoint.
+
+    Raises:
+        UserError: if the batch does not fit the devices or no checkpoint can be read.
+        TrainingDiverged: if something is not finite; no such state is saved.
+    """
+    begin = time.perf_counter()
+    mesh = sharding.make_mesh() if mesh is None else mesh
+    sharding.check_batch_size(schedule.batch_size, mesh)
+    with StopRequest() as stop, Checkpointer(workdir, schedule.keep_checkpoints) as checkpointer:
+        run = _Run(task, schedule, mesh, checkpointer)
+        first, iterator_state = run.start(seed)
+        run.compile_ahead(batch_shapes, first)
+        if not isinstance(batches, Batches):
+            with stop.set_aside():
+                batches = batches()
+        run.take(batches, iterator_state)
+        with MetricLog(workdir, first, enabled=jax.process_index() == 0) as log:
+            with _progress_bar(first, schedule) as bar:
+                return run.train(first, log, bar, stop, begin)
+
+
+class StopRequest:
+    """Turns SIGTERM and SIGINT into a wish that the loop reads between steps.
+
+    The second SIGINT acts as if this did not exist, so that a hung program can be interrupted.
+    SIGTERM stays a wish however often it comes: schedulers send it twice, and the last save must
+    not die of that; SIGKILL is what ends a hung job.
+    """
+
+    def __init__(self) -> None:
+        self._received = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> "StopRequest":
+        self._listen()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    @contextlib.contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """Lets signals act as if this did not exist: for what is long and has nothing to save."""
+        self._restore()
+        try:
+            yield
+        finally:
+            self._listen()
+
+    def wanted(self, step: int) -> bool:
+        """Whether to stop after ``step``; all processes get the same answer."""
+        if jax.process_count() > 1:
+            return bool(multihost_utils.reached_preemption_sync_point(step))
+        return self._received
+
+    def _listen(self) -> None:
+        # With several processes the runtime listens for SIGTERM and makes them agree on a step.
+        numbers = () if jax.process_count() > 1 else (signal.SIGTERM, signal.SIGINT)
+        self._previous = {n: signal.signal(n, self._receive) for n in numbers}
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._received = True
+        if number == signal.SIGINT:
+            signal.signal(number, self._previous[number])
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+
+class _Run:
+    """The parts of one call of ``fit``."""
+
+    def __init__(
+        self,
+        task: Trainable,
+        schedule: Schedule,
+        mesh: jax.sharding.Mesh,
+        checkpointer: Checkpointer,
+    ) -> None:
+        self.task = task
+        self.schedule = schedule
+        self.mesh = mesh
+        self.checkpointer = checkpointer
+        self.window = MetricWindow()
+        self.pace = _Pace(schedule)
+        self.compiled: dict[Hashable, Callable[..., Any]] = {}
+        self.compiled_for: PyTree = None
+        self.compilations = 0
+        self.batches: Batches
+        self.saved: int | None = None
+        self.state: PyTree = None
+        self.frozen: dict[str, PyTree] = {}
+        self.preview_batch: PyTree = None
+        self.draw_preview: Callable[..., Any] = jax.jit(
+            task.preview, out_shardings=sharding.replicated(mesh)
+        )
+
+    def start(self, seed: int) -> tuple[int, dict[str, Any] | None]:
+        """Restores or initialises the state.
+
+        Returns:
+            The number of finished updates, and where the data have to go on, if not at the start.
+        """
+        self.frozen = sharding.replicate(self.mesh, self.task.load_frozen())
+        pretrained = sharding.replicate(self.mesh, self.task.load_pretrained())
+        key = jax.random.key(seed)
+        init = jax.jit(self.task.init)  # traced once, for its shapes and for its values
+        shapes = jax.eval_shape(init, key, pretrained)
+        abstract = sharding.abstract_state(self.mesh, shapes)
+        restored = self.checkpointer.restore(abstract)
+        first, iterator_state = 0, None
+        if restored is None:
+            self.state = first_state(init, key, pretrained, abstract)
+        else:
+            self.state = restored.state
+            self.window.set_state(restored.metadata["window"])
+            iterator_state = restored.metadata["iterator"]
+            first = self.saved = restored.step
+        _report_start(self.state, self.frozen, self.mesh, self.schedule, first)
+        return first, iterator_state
+
+    def compile_ahead(self, batch_shapes: PyTree, first: int) -> None:
+        """Compiles the updates that will come, if it is known what a batch will look like."""
+        if batch_shapes is None:
+            return
+        where = sharding.batch_sharding(self.mesh)
+        self.compiled_for = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), batch_shapes
+        )
+        last = min(self.schedule.num_steps, first + PHASE_CYCLE)
+        for phase in dict.fromkeys(self.task.phase(step) for step in range(first, last)):
+            self.compiled[phase] = self._compile(self.compiled_for, phase)
+
+    def take(self, batches: Batches, state: dict[str, Any] | None) -> None:
+        """Takes the data, which stand at the first batch, and moves them to where they go on."""
+        self.batches = batches
+        state = self.batches.get_state() if state is None else state
+        if self.schedule.sample_every:
+            # Always the same faces, so that the pictures of a run can be compared.
+            self.preview_batch = self._put(_first_rows(next(self.batches), self.mesh))
+        self.batches.set_state(state)
+
+    def train(self, first: int, log: MetricLog, bar: tqdm, stop: StopRequest, begin: float) -> int:
+        """Updates until the end or a stop; saves the last state; returns its step."""
+        step = first
+        self.pace.start(first)
+        try:
+            while step < self.schedule.num_steps and not stop.wanted(step):
+                self._update(step)
+                if step == first:
+                    jax.block_until_ready(self.state)
+                    _say(f"first step after {time.perf_counter() - begin:.1f} s")
+                step += 1
+                bar.update(self.schedule.batch_size)
+                if step % self.schedule.log_every == 0:
+                    self._log(step, log)
+                if self._due(step, self.schedule.sample_every):
+                    self._sample(step, log)
+                if step % self.schedule.checkpoint_every == 0:
+                    self._save(step)
+            if self.saved != step:
+                self._save(step)
+        except TrainingDiverged as error:
+            raise self._explained(error) from error
+        self.checkpointer.wait()
+        if step < self.schedule.num_steps:
+            _say(f"stopped by a signal at step {step}; start again to go on")
+        return step
+
+    def _update(self, step: int) -> None:
+        batch = self._put(next(self.batches))
+        if self.compiled_for is not None and _shapes(self.compiled_for) != _shapes(batch):
+            _say("batches look otherwise than was known before: the step is compiled again")
+            self.compiled = {}
+        self.compiled_for = None
+        phase = self.task.phase(step)
+        if phase not in self.compiled:
+            self.compiled[phase] = self._compile(batch, phase)
+        leaves, structure = jax.tree.flatten(self.state)
+        leaves, metrics = self.compiled[phase](leaves, jax.tree.leaves((self.frozen, batch)))
+        self.state = jax.tree.unflatten(structure, leaves)
+        self.window.add(step + 1, metrics)
+
+    def _compile(self, batch: PyTree, phase: Hashable) -> jax.stages.Compiled:
+        begin = time.perf_counter()
+        compiled = compile_step(self.task, phase, self.mesh, self.state, self.frozen, batch)
+        _say(
+            f"compiled the step for {phase} in {time.perf_counter() - begin:.1f} s"
+            f"{memory_held(compiled)}"
+        )
+        self.compilations += 1
+        wait_for_all(f"compiled {self.compilations}")  # some are slower than others
+        self.pace.pause(time.perf_counter() - begin)
+        return compiled
+
+    def _put(self, batch: PyTree) -> PyTree:
+        return sharding.shard_batch(self.mesh, batch)
+
+    def _due(self, step: int, every: int) -> bool:
+        return every > 0 and (step % every == 0 or step == self.schedule.num_steps)
+
+    def _log(self, step: int, log: MetricLog) -> None:
+        means = self.window.take_means()
+        log.write(step, means)
+        values = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
+        _say(f"step {step}/{self.schedule.num_steps}  {values}  {self.pace.since_last(step)}")
+
+    def _sample(self, step: int, log: MetricLog) -> None:
+        begin = time.perf_counter()
+        columns = self.draw_preview(self.state, self.frozen, self.preview_batch)
+        log.write_samples(step, {k: v[:PREVIEW_ROWS] for k, v in jax.device_get(columns).items()})
+        self.pace.pause(time.perf_counter() - begin)
+
+    def _save(self, step: int) -> None:
+        self.window.collect()
+        check_finite(self.mesh, self.state, step)
+        metadata = {"iterator": self.batches.get_state(), "window": self.window.get_state()}
+        self.checkpointer.save(step, self.state, metadata)
+        self.saved = step
+
+    def _explained(self, error: TrainingDiverged) -> TrainingDiverged:
+        self.checkpointer.wait()
+        last = self.checkpointer.latest_step()
+        kept = "no checkpoint was saved yet" if last is None else f"checkpoint {last} is good"
+        return TrainingDiverged(
+            f"training diverged: {error}; expected finite numbers; {kept}; lower the learning "
+            "rates or the weight of that loss and start again"
+        )
+
+
+class _Pace:
+    """Images a second between two lines of the log, compiling and drawing left out."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self._time = 0.0
+        self._step = 0
+
+    def start(self, step: int) -> None:
+        self._time, self._step = time.perf_counter(), step
+
+    def pause(self, seconds: float) -> None:
+        self._time += seconds
+
+    def since_last(self, step: int) -> str:
+        seconds = max(time.perf_counter() - self._time, 1e-9)
+        images = (step - self._step) * self._schedule.batch_size
+        left = (self._schedule.num_steps - step) * seconds / max(step - self._step, 1)
+        self.start(step)
+        return f"{images / seconds:.1f} images/s, {tqdm.format_interval(left)} left"
+
+
+def _first_rows(batch: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
+    """As few rows as the devices can share and ``PREVIEW_ROWS`` needs."""
+    rows = -(-PREVIEW_ROWS // mesh.size) * mesh.size // jax.process_count()
+    return jax.tree.map(lambda x: x[:rows], batch)
+
+
+def _shapes(tree: PyTree) -> tuple[Any, list[tuple[Any, Any]]]:
+    leaves, structure = jax.tree.flatten(tree)
+    return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
+
+
+def _progress_bar(first: int, schedule: Schedule) -> tqdm:
+    """Counts images, so that it shows images a second and the time left; only on a terminal."""
+    return tqdm(
+        total=schedule.num_steps * schedule.batch_size,
+        initial=first * schedule.batch_size,
+        unit="img",
+        desc="training",
+        dynamic_ncols=True,
+        disable=None if jax.process_index() == 0 else True,
+    )
+
+
+def _say(text: str) -> None:
+    """Logs a line without tearing the progress bar."""
+    with tqdm.external_write_mode(file=sys.stderr):
+        logging.info("%s", text)
+
+
+def _report_start(
+    state: PyTree, frozen: PyTree, mesh: jax.sharding.Mesh, schedule: Schedule, first: int
+) -> None:
+    sizes = {
+        name: sum(leaf.size for leaf in jax.tree.leaves(tree))
+        for name, tree in state.params.items()
+    }
+    kept = {"state": state, "frozen networks": frozen}
+    sizes_kept = {name: sharding.bytes_per_device(tree) / 2**20 for name, tree in kept.items()}
+    parts = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+    held = ", ".join(f"{size:.1f} MiB of {name}" for name, size in sizes_kept.items())
+    device = mesh.devices.flat[0]
+    _say(
+        f"{sum(sizes.values()):,} parameters ({parts}); a device keeps {held}; "
+        f"{mesh.size} x {device.device_kind} ({device.platform}); batch {schedule.batch_size}; "
+        f"steps {first} to {schedule.num_steps}"
+    )

@@ -1,0 +1,1 @@
+"""Losses of all tasks, in one table."""

@@ -1,0 +1,105 @@
+"""Requests: some swaps of two people take one attribute group from the source as well.
+
+Nobody can draw the truth of these, but what the identity net should read from them is known: the
+group that was asked for as from the source, all else as from the target. So a caller who asks for
+the source's pose or expression asks what training has seen.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from alrl_jax.models.swapper.face_analyser import FaceFactors
+from alrl_jax.models.swapper.selection import FROM_SOURCE
+from alrl_jax.types import LatentCodes, SwapGates
+from alrl_jax.worlds import primitives
+
+REQUESTED = ("pose", "expression", "gaze", "light", "skin")
+"""What can be asked of a face; hair and background lie outside of what a swap replaces."""
+
+MEMBERS = np.array(
+    [
+        [factor in primitives.ATTRIBUTE_GROUPS[group] for factor in primitives.ATTRIBUTE_FACTORS]
+        for group in REQUESTED
+    ]
+)
+"""Which factors belong to which of these groups."""
+
+
+Swapped = tuple[LatentCodes, SwapGates]
+
+
+@flax.struct.dataclass
+class Requests:
+    """Which pairs ask, and for what.
+
+    Attributes:
+        asks: pairs that do.
+        group: index into ``REQUESTED``, one for all pairs of a step.
+    """
+
+    asks: Bool[Array, " b"]
+    group: Int[Array, ""]
+
+
+def draw_requests(key: Key[Array, ""], same_identity: Bool[Array, " b"], share: float) -> Requests:
+    """Draws who asks, and for what.
+
+    Args:
+        key: seeds the draw.
+        same_identity: pairs of one person, whose truth is known and which therefore never ask.
+        share: of the other pairs.
+    """
+    who, what = jax.random.split(key)
+    asks = ~same_identity & (jax.random.uniform(who, same_identity.shape) < share)
+    return Requests(asks, jax.random.randint(what, (), 0, len(REQUESTED)))
+
+
+def select(
+    choose: Callable[[Int[Array, " k"]], Swapped],
+    origins: Int[Array, " k"],
+    attribute_groups: tuple[str, ...],
+    requests: Requests | None,
+) -> Swapped:
+    """Codes and gates of every pair, whether it asks or not.
+
+    Args:
+        choose: swaps codes, given who decides over every attribute group.
+        origins: of pairs that do not ask.
+        attribute_groups: names of the groups.
+        requests: None where no pair asks.
+    """
+    if requests is None:
+        return choose(origins)
+    places = jnp.asarray([attribute_groups.index(name) for name in REQUESTED])
+    asks = requests.asks
+    given, gates_given = choose(origins.at[places[requests.group]].set(FROM_SOURCE))
+    codes, gates = choose(origins)
+    gates = dataclasses.replace(
+        gates,
+        pose=_rows(asks, gates_given.pose, gates.pose),
+        attributes=_rows(asks, gates_given.attributes, gates.attributes),
+    )
+    return jax.tree.map(lambda a, b: _rows(asks, a, b), given, codes), gates
+
+
+def wanted_factors(requests: Requests, source: FaceFactors, target: FaceFactors) -> FaceFactors:
+    """What should be read from the swaps: as from the targets, but for what pairs ask for."""
+    members = requests.asks[:, None] & jnp.asarray(MEMBERS)[requests.group]
+    turned = requests.asks & (requests.group == REQUESTED.index("pose"))
+    return dataclasses.replace(
+        target,
+        attribute_vector=jnp.where(members, source.attribute_vector, target.attribute_vector),
+        pose_degrees=_rows(turned, source.pose_degrees, target.pose_degrees),
+    )
+
+
+def _rows(
+    where: Bool[Array, " b"], first: Float[Array, "b *n"], second: Float[Array, "b *n"]
+) -> Float[Array, "b *n"]:
+    return jnp.where(where.reshape(-1, *[1] * (first.ndim - 1)), first, second)

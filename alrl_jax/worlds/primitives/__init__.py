@@ -1,0 +1,47 @@
+"""A procedural world of faces whose every factor is known, true swaps included."""
+
+from alrl_jax.worlds.primitives.labels import (
+    FACE_LABELS,
+    HEAD_LABELS,
+    LANDMARKS,
+    LEFT_RIGHT,
+    PARSING_LABELS,
+)
+from alrl_jax.worlds.primitives.renderer import Rendering, project_landmarks, render
+from alrl_jax.worlds.primitives.sampling import (
+    ATTRIBUTE_FACTORS,
+    ATTRIBUTE_GROUPS,
+    ATTRIBUTE_MIRROR_SIGNS,
+    IDENTITY_FACTORS,
+    SPLITS,
+    Attributes,
+    Identities,
+    attribute_vector,
+    identity_vector,
+    sample_attributes,
+    sample_identities,
+    split_key,
+)
+
+__all__ = [
+    "ATTRIBUTE_FACTORS",
+    "ATTRIBUTE_GROUPS",
+    "ATTRIBUTE_MIRROR_SIGNS",
+    "Attributes",
+    "FACE_LABELS",
+    "HEAD_LABELS",
+    "IDENTITY_FACTORS",
+    "Identities",
+    "LANDMARKS",
+    "LEFT_RIGHT",
+    "PARSING_LABELS",
+    "Rendering",
+    "SPLITS",
+    "attribute_vector",
+    "identity_vector",
+    "project_landmarks",
+    "render",
+    "sample_attributes",
+    "sample_identities",
+    "split_key",
+]

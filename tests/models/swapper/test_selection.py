@@ -1,0 +1,135 @@
+"""Selection of codes: gates are binary, obey the caller, depend on the pair, and pass gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from alrl_jax.models.swapper.selection import (
+    FROM_SOURCE,
+    FROM_TARGET,
+    LEARNED,
+    SELECTORS,
+    AdaptiveSwap,
+    fixed_swap,
+)
+from alrl_jax.types import LatentCodes
+
+GROUPS = ("identity", "pose", "expression")
+BATCH, LAYERS, WIDTH, POSE = 4, 6, 8, 8
+
+
+def codes(seed: int) -> LatentCodes:
+    keys = jax.random.split(jax.random.key(seed))
+    return LatentCodes(
+        pose=jax.random.normal(keys[0], (BATCH, 4, 4, POSE)),
+        attributes=jax.random.normal(keys[1], (BATCH, LAYERS, WIDTH)),
+    )
+
+
+SOURCE, TARGET = codes(1), codes(2)
+EMBEDDING = jnp.ones((BATCH, 5)) / jnp.sqrt(5.0)
+
+
+def origins(**chosen: int) -> jax.Array:
+    return jnp.asarray([chosen.get(name, LEARNED) for name in GROUPS], jnp.int32)
+
+
+@pytest.fixture(scope="module", params=["hard", "soft", "pair_independent"])
+def module(request: pytest.FixtureRequest) -> tuple[AdaptiveSwap, dict]:
+    swap = AdaptiveSwap(GROUPS, channel_groups=4, width=16, gate_mode=request.param)
+    return swap, swap.init(jax.random.key(0), SOURCE, TARGET, EMBEDDING, origins(pose=FROM_TARGET))
+
+
+def test_gates_are_binary_unless_soft(module: tuple[AdaptiveSwap, dict]) -> None:
+    swap, variables = module
+    _, gates = swap.apply(variables, SOURCE, TARGET, EMBEDDING, origins())
+    binary = np.isin(np.asarray(gates.attributes), (0.0, 1.0))
+    assert binary.all() == (swap.gate_mode != "soft")
+    same = np.ptp(np.asarray(gates.probabilities), axis=0) == 0
+    assert same.all() == (swap.gate_mode == "pair_independent")
+
+
+@pytest.mark.parametrize(("origin", "expected"), [(FROM_TARGET, TARGET), (FROM_SOURCE, SOURCE)])
+def test_a_caller_can_take_everything_from_one_face(
+    module: tuple[AdaptiveSwap, dict], origin: int, expected: LatentCodes
+) -> None:
+    swap, variables = module
+    swapped, _ = swap.apply(
+        variables, SOURCE, TARGET, EMBEDDING, jnp.full((len(GROUPS),), origin, jnp.int32)
+    )
+    # The transfer function is the identity before training, so the source's codes come unchanged.
+    np.testing.assert_allclose(swapped.attributes, expected.attributes, atol=1e-6)
+    np.testing.assert_allclose(swapped.pose, expected.pose, atol=1e-6)
+
+
+def test_a_group_owns_what_it_moves(module: tuple[AdaptiveSwap, dict]) -> None:
+    swap, variables = module
+    _, free = swap.apply(variables, SOURCE, TARGET, EMBEDDING, origins(expression=FROM_TARGET))
+    _, forced = swap.apply(variables, SOURCE, TARGET, EMBEDDING, origins(expression=FROM_SOURCE))
+    owned = np.argmax(np.asarray(free.owners), axis=-1) == GROUPS.index("expression")
+    assert owned.any() and not owned.all()
+    changed = np.asarray(free.attributes != forced.attributes)
+    np.testing.assert_array_equal(changed, np.broadcast_to(owned, changed.shape))
+
+
+def test_the_context_lets_a_layer_see_all_others() -> None:
+    swap = AdaptiveSwap(GROUPS, channel_groups=4, width=16, context=8, pose_transfer=True)
+    variables = swap.init(jax.random.key(0), SOURCE, TARGET, EMBEDDING, origins(pose=FROM_TARGET))
+    variables["params"]["transfer_out"] = jnp.ones_like(variables["params"]["transfer_out"])
+    takes_all = origins(identity=FROM_SOURCE, expression=FROM_SOURCE, pose=FROM_SOURCE)
+
+    def taken(asked: jax.Array, **changes: jax.Array) -> jax.Array:
+        target = TARGET.replace(**changes)
+        return swap.apply(variables, SOURCE, target, EMBEDDING, asked)[0].attributes[:, :-1]
+
+    _, gates = swap.apply(variables, SOURCE, TARGET, EMBEDDING, takes_all)
+    mine = np.argmax(gates.owners[:-1], axis=-1) == GROUPS.index("identity")
+    mine = np.repeat(mine, WIDTH // 4, axis=-1)
+    before = taken(takes_all)
+    # What a caller takes beside the identity stays as it is, whatever the target looks like.
+    np.testing.assert_allclose(before[:, ~mine], SOURCE.attributes[:, :-1][:, ~mine], atol=1e-6)
+    last = TARGET.attributes.at[:, -1].add(1.0)
+    for changed in ({"attributes": last}, {"pose": TARGET.pose + 1.0}):
+        assert (jnp.abs(taken(takes_all, **changed) - before)[:, mine] > 1e-6).all()
+    assert (jnp.abs(taken(origins(identity=FROM_SOURCE)) - before)[:, mine] > 1e-6).all()
+
+
+def test_gradients_reach_the_votes(module: tuple[AdaptiveSwap, dict]) -> None:
+    swap, variables = module
+
+    def loss(v: dict) -> jax.Array:
+        swapped, _ = swap.apply(
+            v, SOURCE, TARGET, EMBEDDING, origins(), jnp.asarray(0.5), jax.random.key(3)
+        )
+        return jnp.sum(jnp.square(swapped.attributes))
+
+    gradient = jax.grad(loss)(variables)["params"]
+    assert float(jnp.abs(gradient["bias"]).max()) > 0
+    reached = float(jnp.abs(gradient["queries"]).max()) > 0
+    assert reached == (swap.gate_mode != "pair_independent")
+
+
+FIXED = {name: rule for name, rule in SELECTORS.items() if rule is not None}
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_fixed_selections_take_whole_layers(name: str) -> None:
+    shares = jnp.asarray(FIXED[name](LAYERS), jnp.float32)
+    swapped, gates = fixed_swap(SOURCE, TARGET, shares)
+    for layer, share in enumerate(shares[1:]):
+        expected = share * SOURCE.attributes[:, layer] + (1 - share) * TARGET.attributes[:, layer]
+        np.testing.assert_allclose(swapped.attributes[:, layer], expected, atol=1e-6)
+    expected = shares[0] * SOURCE.pose + (1 - shares[0]) * TARGET.pose
+    np.testing.assert_allclose(swapped.pose, expected, atol=1e-6)
+    np.testing.assert_array_equal(gates.attributes[0, :, 0], shares[1:])
+
+
+def test_rules_of_earlier_work_at_18_layers() -> None:
+    taken = {
+        name: {i for i, share in enumerate(rule(18)[1:]) if share == 1.0}
+        for name, rule in FIXED.items()
+    }
+    assert taken["lcr4"] == set(range(4, 18))
+    assert taken["fslsd7"] == set(range(7))
+    assert taken["psp_middle"] == {3, 4, 5, 6}

@@ -1,0 +1,110 @@
+"""A swapper and a judge small enough to reason about: stand-ins that keep the real interfaces."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from alrl_jax.models.swapper.face_analyser import FaceFactors
+from alrl_jax.types import LatentCodes, SwapGates, SwapOutput
+
+RESOLUTION = 16
+LAYERS, GROUPS = 6, 2
+
+
+PASTED = {
+    "pose_from": "target",
+    "identity_from": "source",
+    "aligned": False,
+    "aligned_source": False,
+    "landmarks_from": "cascade",
+    "landmarks_path": None,
+    "face": "largest",
+    "source_face": "largest",
+    "blend": "feather",
+    "colour_match": False,
+    "feather": 0.0,
+    "detail": 1.0,
+    "mark": True,
+    "masks": False,
+}
+"""Flags that ``infer`` and ``infer_frames`` share, where nobody says otherwise."""
+
+
+class FakeSwapper:
+    """Puts the middle of the source into the target; its pictures count what it was asked."""
+
+    kind = "swapper"
+    selectors = ("adaptive", "mean")
+    attribute_groups = ("identity", "pose", "expression")
+
+    def __init__(self, resolution: int = RESOLUTION) -> None:
+        self.config: dict[str, Any] = {"resolution": resolution}
+        self.variables = {"weights": {"w": np.arange(3, dtype=np.float32)}}
+        self.calls: list[dict[str, Any]] = []
+
+    def mask(self, batch: int) -> Array:
+        r = self.config["resolution"]
+        inside = (jnp.arange(r) >= r // 4) & (jnp.arange(r) < 3 * r // 4)
+        square = (inside[:, None] & inside[None, :]).astype(jnp.float32)
+        return jnp.broadcast_to(square[None, :, :, None], (batch, r, r, 1))
+
+    def swap(
+        self,
+        source: Array,
+        target: Array,
+        pose_from: str = "target",
+        identity_from: str = "source",
+        groups: dict[str, str] | None = None,
+        selector: str | None = None,
+    ) -> SwapOutput:
+        batch = source.shape[0]
+        self.calls.append({"shape": source.shape, "pose_from": pose_from, "array": source})
+        source, target = jnp.asarray(source), jnp.asarray(target)
+        generated = source if identity_from == "source" else target
+        if selector == "mean":
+            generated = (source + target) / 2
+        mask = self.mask(batch)
+        gates = SwapGates(
+            pose=jnp.zeros((batch, GROUPS)),
+            attributes=jnp.ones((batch, LAYERS, GROUPS)),
+            owners=jnp.full((LAYERS, GROUPS, 3), 1 / 3),
+            probabilities=jnp.ones((batch, LAYERS, GROUPS)),
+        )
+        codes = LatentCodes(jnp.zeros((batch, 4, 4, 2)), jnp.zeros((batch, LAYERS, 4)))
+        image = mask * generated + (1 - mask) * target
+        return SwapOutput(image, generated, mask, gates, codes)
+
+    def embed(self, images: Array) -> Array:
+        coarse = jnp.asarray(images)[:, ::4, ::4].reshape(images.shape[0], -1)
+        return coarse / jnp.linalg.norm(coarse, axis=-1, keepdims=True)
+
+    def reconstruct(self, images: Array) -> Array:
+        return 0.9 * jnp.asarray(images)
+
+
+class FakeJudge:
+    """Reads made-up factors off coarse pixels: equal pictures get equal answers."""
+
+    kind = "judge"
+
+    def __init__(self, attributes: int, landmarks: int, resolution: int = RESOLUTION) -> None:
+        self.config: dict[str, Any] = {"resolution": resolution}
+        self.variables = {"weights": {"j": np.ones(2, np.float32)}}
+        self.attributes, self.num_landmarks = attributes, landmarks
+
+    def predict(self, images: Array) -> FaceFactors:
+        images = jnp.asarray(images)
+        batch = images.shape[0]
+        flat = images[:, ::2, ::2].reshape(batch, -1)
+        return FaceFactors(
+            identity_vector=flat,
+            attribute_vector=flat[:, : self.attributes],
+            pose_degrees=30 * flat[:, :3],
+            landmarks=0.5 + flat[:, : 2 * self.num_landmarks].reshape(batch, -1, 2) / 2,
+        )
+
+    def features(self, images: Array) -> list[Array]:
+        images = jnp.asarray(images)
+        return [images, images[:, ::2, ::2]]
