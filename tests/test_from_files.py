@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from alrl_jax.commands.export_weights import Permissions, export_file
+from alrl_jax.commands.fabricate_models import Sizes, fabricate
 from alrl_jax.training.metrics import read_metrics
 from tests.conftest import ROOT, RunCli
 from tests.goldens.golden import read_golden
@@ -15,8 +17,6 @@ from tests.support.checkpoints.face_files import Body
 from tests.support.checkpoints.golden_files import lin_weights
 from tests.support.checkpoints.torch_writer import save_torch
 from tests.support.fabricated import write_celebamask
-from tools.export_weights import Permissions, export_file
-from tools.fabricate_models import Sizes, fabricate
 
 README = Path(__file__).parent.parent / "README.md"
 SECTION = "### From files to a run at 1024 px"

@@ -6,11 +6,11 @@ from pathlib import Path
 import jax
 import pytest
 
+from alrl_jax.commands.memory_report import GIB, abstract_run, fabricated, report
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
 from alrl_jax.storage.model_directory import read_model, read_shapes
 from tests.support import tiny
-from tools.memory_report import GIB, abstract_run, fabricated, report
 
 GENERATORS = {256: 24_767_458, 1024: 30_370_060}
 """Parameters of StyleGAN2 at config F's width, and of the published ones of 256 px at half."""

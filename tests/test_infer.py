@@ -11,6 +11,7 @@ from absl import flags
 from PIL import Image, ImageCms
 
 from alrl_jax import infer
+from alrl_jax.commands.verify_image import verify
 from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import Engine
 from alrl_jax.photos.alignment import ffhq
@@ -22,7 +23,6 @@ from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import png
 from tests.conftest import RunCli
 from tests.support.fakes import PASTED, RESOLUTION, FakeSwapper
-from tools.verify_image import verify
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

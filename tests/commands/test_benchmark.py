@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from alrl_jax.commands import benchmark, roofline
 from alrl_jax.errors import UserError
 from alrl_jax.models.stylegan2 import ops
 from alrl_jax.models.stylegan2.generator import Generator
-from tools import benchmark, roofline
-from tools.count_flops import count_flops
+from alrl_jax.profiling.count_flops import count_flops
 
 
 def products(function: Any, *shapes: tuple[int, ...]) -> float | None:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from alrl_jax.commands.compare_rows import read_evaluations, write_table
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.metric_table import METRICS
 from alrl_jax.evaluation.row_table import front_of
-from tools.compare_rows import read_evaluations, write_table
 
 PAIRS = 50
 TRAINING = {"command": "make it so", "seed": 3, "steps": 7}

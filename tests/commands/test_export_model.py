@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 from alrl_jax import load
+from alrl_jax.commands.export_model import EXAMPLE_FILE, export_model
 from alrl_jax.errors import UserError
 from alrl_jax.storage.model_directory import read_meta, save_model
 from alrl_jax.training.tasks import make_task
 from alrl_jax.types import SwapOutput
 from tests.support import tiny
-from tools.export_model import EXAMPLE_FILE, export_model
 
 pytest.importorskip("flatbuffers")
 pytestmark = pytest.mark.usefixtures("quick_compilation")

@@ -9,6 +9,7 @@ import pytest
 from flax import traverse_util
 from PIL import Image
 
+from alrl_jax.commands import generate
 from alrl_jax.errors import UserError
 from alrl_jax.loading.loader import GeneratorModel
 from alrl_jax.models.build import build_generator, constant_channels
@@ -16,7 +17,6 @@ from alrl_jax.provenance import image_metadata
 from alrl_jax.storage.model_directory import save_model
 from alrl_jax.training.tasks.generator import PoseCodeSampler
 from tests.conftest import RunCli
-from tools import generate
 
 CONFIG = {
     "resolution": 8,

@@ -12,6 +12,7 @@ import pytest
 from flax import traverse_util
 from PIL import Image
 
+from alrl_jax.commands import invert
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.report.pictures import to_bytes
 from alrl_jax.loading.loader import GeneratorModel
@@ -21,7 +22,6 @@ from alrl_jax.provenance import image_metadata
 from alrl_jax.storage.model_directory import save_model
 from alrl_jax.training import inversion
 from tests.conftest import RunCli
-from tools import project
 
 CONFIG = {
     "resolution": 32,
@@ -50,7 +50,7 @@ def _model(config: dict[str, Any]) -> GeneratorModel:
     return GeneratorModel("generator", config, traverse_util.unflatten_dict(flat, sep="/"))
 
 
-def _photos(model: GeneratorModel, folder: Path, count: int) -> list[project.Photo]:
+def _photos(model: GeneratorModel, folder: Path, count: int) -> list[invert.Photo]:
     folder.mkdir()
     z = np.random.default_rng(1).standard_normal((count, 16)).astype(np.float32)
     for i, image in enumerate(np.asarray(model.synthesize(model.map(z)))):
@@ -58,14 +58,14 @@ def _photos(model: GeneratorModel, folder: Path, count: int) -> list[project.Pho
         picture = Image.fromarray(to_bytes(image))
         side = max(16, picture.width)
         picture.resize((side, side), Image.Resampling.NEAREST).save(folder / f"face{i}.png")
-    return project.list_photos(folder)
+    return invert.list_photos(folder)
 
 
 def _projecting(
-    model: GeneratorModel, output: Path, measure: project.Measure = project.PIXELS, **changes: Any
-) -> project.Projecting:
+    model: GeneratorModel, output: Path, measure: invert.Measure = invert.PIXELS, **changes: Any
+) -> invert.Projecting:
     output.mkdir(exist_ok=True)
-    return project.Projecting(model, measure, project.Settings(**changes), output)
+    return invert.Projecting(model, measure, invert.Settings(**changes), output)
 
 
 def test_images_of_the_generator_are_found(tmp_path: Path) -> None:
@@ -82,8 +82,8 @@ def test_images_of_the_generator_are_found(tmp_path: Path) -> None:
         assert np.abs(np.asarray(drawn).astype(int) - again).max() <= 1
     fields = image_metadata.read_metadata(output / "face1.png")
     assert fields["digitalSourceType"] == image_metadata.GENERATED_SOURCE_TYPE
-    assert (output / project.RESULTS_FILE).read_text().count("\n") == 2
-    assert not (output / project.STATE_FILE).exists()
+    assert (output / invert.RESULTS_FILE).read_text().count("\n") == 2
+    assert not (output / invert.STATE_FILE).exists()
 
 
 class _Stopped(Exception):
@@ -93,14 +93,14 @@ class _Stopped(Exception):
 def test_a_stopped_run_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(project, "SAVE_EVERY", 3)
+    monkeypatch.setattr(invert, "SAVE_EVERY", 3)
     model = _model(SMALL)
     photos = _photos(model, tmp_path / "photos", 2)
     whole = _projecting(model, tmp_path / "whole", steps=8).run(photos, 2)
     broken = _projecting(model, tmp_path / "broken", steps=8)
     save = broken._save
 
-    def save_and_stop(batch: list[project.Photo], state: inversion.ProjectionState) -> None:
+    def save_and_stop(batch: list[invert.Photo], state: inversion.ProjectionState) -> None:
         save(batch, state)
         if int(state.step) == 6:
             raise _Stopped
@@ -136,7 +136,7 @@ def test_a_damaged_or_foreign_state_is_not_used(tmp_path: Path) -> None:
     assert int(run._restore([photo], start).step) == 2
     other = _projecting(model, tmp_path / "out", steps=5)
     assert int(other._restore([photo], start).step) == 0
-    (tmp_path / "out" / project.STATE_FILE).write_bytes(b"PK\x03\x04")
+    (tmp_path / "out" / invert.STATE_FILE).write_bytes(b"PK\x03\x04")
     assert int(run._restore([photo], start).step) == 0
 
 
@@ -144,7 +144,7 @@ def test_failures_are_told_and_the_others_done(tmp_path: Path) -> None:
     model = _model(SMALL)
     _photos(model, tmp_path / "photos", 1)
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"no picture")
-    photos = project.list_photos(tmp_path / "photos")
+    photos = invert.list_photos(tmp_path / "photos")
     lines = _projecting(model, tmp_path / "out", steps=1).run(photos, 4)
     assert [line["status"] for line in lines] == ["failed", "done"]
     assert lines[0]["reason"] and lines[0]["output"] is None
@@ -154,10 +154,10 @@ def test_outputs_of_equal_stems_have_names_of_their_own(tmp_path: Path) -> None:
     for name in ("a.png", "a.jpg", "b.png", "sub/b.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    names = [photo.name for photo in project.list_photos(tmp_path)]
+    names = [photo.name for photo in invert.list_photos(tmp_path)]
     assert names == ["a.jpg", "a.png", "b", "sub_b"]
     with pytest.raises(UserError, match="--images"):
-        project.list_photos(tmp_path / "nowhere")
+        invert.list_photos(tmp_path / "nowhere")
 
 
 def test_distance_grows_with_the_difference_and_sees_every_scale() -> None:
@@ -173,8 +173,8 @@ def test_lpips_of_another_kind_is_refused(tmp_path: Path) -> None:
     model = _model(SMALL)
     save_model(tmp_path / "g", "generator", SMALL, model.variables)
     with pytest.raises(UserError, match="kind 'generator'.*expected 'lpips'"):
-        project.load_measure(str(tmp_path / "g"))
-    assert project.load_measure(None) is project.PIXELS
+        invert.load_measure(str(tmp_path / "g"))
+    assert invert.load_measure(None) is invert.PIXELS
 
 
 def test_lpips_joins_the_loss(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_lpips_joins_the_loss(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     variables = jax.tree.map(lambda x: rng.uniform(0, 0.1, x.shape).astype(x.dtype), shapes)
     save_model(tmp_path / "lpips", "lpips", {"backbone": "alex"}, variables)
-    measure = project.load_measure(str(tmp_path / "lpips"))
+    measure = invert.load_measure(str(tmp_path / "lpips"))
     assert measure.lpips_sha256 is not None
     run = _projecting(_model(SMALL), tmp_path / "out", measure)
     images = jnp.asarray(rng.uniform(-1, 1, (2, 1, 512, 512, 3)), jnp.float32)
@@ -202,10 +202,10 @@ def test_command_line(tmp_path: Path, run_cli: RunCli) -> None:
     _photos(model, tmp_path / "photos", 1)
     output = tmp_path / "out"
     arguments = (f"--images={tmp_path / 'photos'}", f"--output={output}", "--steps=2")
-    refused = run_cli("tools.project", "--model=embedded/judge_64", *arguments)
+    refused = run_cli("tools.invert", "--model=embedded/judge_64", *arguments)
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1 and not output.exists()
-    done = run_cli("tools.project", f"--model={tmp_path / 'g'}", *arguments)
+    done = run_cli("tools.invert", f"--model={tmp_path / 'g'}", *arguments)
     assert done.returncode == 0, done.stderr
     assert "1 done; PSNR" in done.stdout
-    (line,) = map(json.loads, (output / project.RESULTS_FILE).read_text().splitlines())
+    (line,) = map(json.loads, (output / invert.RESULTS_FILE).read_text().splitlines())
     assert line["image"] == "../photos/face0.png" and line["output"] == "face0.npz"

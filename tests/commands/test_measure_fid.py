@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from alrl_jax.commands import measure_fid
 from alrl_jax.errors import UserError
 from tests.conftest import RunCli
 from tests.evaluation.test_fid import Thumbnails
-from tools import measure_fid
 
 
 def _folder(path: Path, colours: list[str]) -> list[Path]:

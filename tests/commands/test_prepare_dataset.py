@@ -100,7 +100,7 @@ MISTAKES = """
 import sys
 from absl import flags
 from alrl_jax.errors import UserError
-from tools.prepare_dataset import main
+from alrl_jax.commands.prepare_dataset import main
 for line in sys.stdin:
     flags.FLAGS.unparse_flags()
     flags.FLAGS(["prepare_dataset", *line.split()])
@@ -108,7 +108,7 @@ for line in sys.stdin:
         main([])
     except UserError as error:
         print(error)
-    for name in flags.FLAGS.flags_by_module_dict()["tools.prepare_dataset"]:
+    for name in flags.FLAGS.flags_by_module_dict()["alrl_jax.commands.prepare_dataset"]:
         name.unparse()
 """
 

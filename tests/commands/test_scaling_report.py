@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
+from alrl_jax.commands import memory_report, scaling_report
+from alrl_jax.profiling.collectives import collective_bytes
 from tests.support import tiny
-from tools import memory_report, scaling_report
-from tools.collectives import collective_bytes
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 import alrl_jax
+from alrl_jax.commands import search_selection
+from alrl_jax.commands.search_selection import Found, note, search
 from alrl_jax.errors import UserError
 from alrl_jax.storage.model_directory import save_model
 from alrl_jax.training.tasks import make_task
 from tests.support import tiny
-from tools import search_selection
-from tools.search_selection import Found, note, search
 
 
 @pytest.fixture(scope="module")

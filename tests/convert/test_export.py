@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flax import traverse_util
 
+from alrl_jax.commands.export_weights import export_file
 from alrl_jax.convert.engine import convert_file
 from alrl_jax.convert.export import Permissions, export
 from alrl_jax.convert.families.stylegan2 import rules
@@ -20,7 +21,6 @@ from alrl_jax.storage.model_directory import read_model, save_model
 from tests.conftest import RunCli
 from tests.goldens.golden import assert_close, read_golden
 from tests.support.trees import make_tree
-from tools.export_weights import export_file
 
 KEEP = Permissions()
 GENERATOR = {"resolution": 8, "z_dim": 6, "w_dim": 5, "channel_base": 64, "channel_max": 8}

@@ -14,7 +14,7 @@ from alrl_jax.inference.samples import write_sample
 from alrl_jax.loading.loader import SwapperModel
 from alrl_jax.provenance import image_metadata
 from tests.conftest import RunCli
-from tools.measure_deidentification import measure
+from tools.bench.measure_deidentification import measure
 
 SWAPPER = "embedded/swapper_64"
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alrl_jax.commands import sign_image
+from alrl_jax.commands.verify_image import verify
 from alrl_jax.errors import UserError
 from alrl_jax.provenance import content_credentials, image_metadata
 from tests.provenance.test_watermark import scene
 from tests.support.commands import run_command
-from tools import sign_image
-from tools.verify_image import verify
 
 
 def make_chain(folder: Path) -> tuple[Path, Path]:
@@ -180,7 +180,7 @@ def test_the_command_signs(
     monkeypatch.setattr(content_credentials, "sign", lambda **values: told.append(values))
     assert run_command(monkeypatch, sign_image, *lines, "--algorithm=ed25519")[0] == 0
     assert told == [given | {"algorithm": "ed25519"}]
-    own = {flag.name for flag in known.get_key_flags_for_module("tools.sign_image")}
+    own = {flag.name for flag in known.get_key_flags_for_module("alrl_jax.commands.sign_image")}
     assert own == set(told[0]), "each flag is told"
 
 

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 from alrl_jax import infer
+from alrl_jax.commands.verify_image import verify
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.provenance import image_metadata
 from alrl_jax.provenance.watermark import codec
 from tests.conftest import RunCli
 from tests.provenance.test_watermark import scene
 from tests.support.fakes import FakeSwapper
-from tools.verify_image import verify
 
 HASH = "0123abcd" * 8
 TIME = "2026-11-23T12:00:00+00:00"

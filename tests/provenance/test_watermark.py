@@ -13,8 +13,8 @@ from PIL import Image, ImageFilter
 
 from alrl_jax.errors import UserError
 from alrl_jax.provenance.watermark import codec, fit, payload_code, waves
-from tools import measure_watermark
-from tools.measure_watermark import ATTACKS, crop, jpeg, resize
+from tools.bench import measure_watermark
+from tools.bench.measure_watermark import ATTACKS, crop, jpeg, resize
 
 PAYLOAD = payload_code.make_payload("0123abcd" * 8, datetime.date(2026, 11, 25))
 

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from alrl_jax.commands.fabricate_models import Sizes
 from alrl_jax.config import Config
 from alrl_jax.storage.model_directory import save_model
 from alrl_jax.training.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
 from alrl_jax.worlds import primitives
-from tools.fabricate_models import Sizes
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 CONFIG_NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))

@@ -4,7 +4,7 @@ import pytest
 from alrl_jax.loading import loader
 from alrl_jax.training.tasks.generator import GeneratorTask
 from tests.support.tiny import tiny_config
-from tools.measure_generator import measure
+from tools.bench.measure_generator import measure
 
 
 def test_an_untrained_generator_is_further_away_than_other_people() -> None:

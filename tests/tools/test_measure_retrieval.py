@@ -1,5 +1,5 @@
 from alrl_jax.loading.loader import AnalyserModel, load
-from tools.measure_retrieval import find_people
+from tools.bench.measure_retrieval import find_people
 
 
 def test_the_shipped_identity_net_tells_people_apart() -> None:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import alrl_jax
+from alrl_jax.commands.package_model import package
 from alrl_jax.config import Config
 from alrl_jax.data.prepare.layouts import Wish
 from alrl_jax.data.prepare.photo_records import LAYOUTS, photo_plan
@@ -22,7 +23,6 @@ from alrl_jax.storage.checkpoint import read_fields
 from alrl_jax.storage.model_directory import read_model
 from alrl_jax.train import open_batches, train
 from tests.support import fabricated, tiny
-from tools.package_model import package
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

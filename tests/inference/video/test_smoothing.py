@@ -9,7 +9,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.inference.video.one_euro import OneEuro, OneEuroFilter
 from alrl_jax.inference.video.tracking import SMOOTHING, FaceTrack, Sighting, overlap, thumbnail
 from alrl_jax.photos.landmarks import FaceNotFoundError, FoundFace, of_points
-from tools.measure_jitter import (
+from tools.bench.measure_jitter import (
     RATE,
     five_points,
     followed,

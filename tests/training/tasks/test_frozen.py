@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import alrl_jax
+from alrl_jax.commands.fabricate_models import fabricate
 from alrl_jax.data.parsing_classes import BISENET_TO_CELEBAMASK
 from alrl_jax.errors import UserError
 from alrl_jax.models.build import build_swapper
@@ -22,7 +23,6 @@ from alrl_jax.training.tasks import make_task
 from alrl_jax.training.tasks.swap import SwapTask
 from alrl_jax.types import PairBatch
 from tests.support import tiny
-from tools.fabricate_models import fabricate
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

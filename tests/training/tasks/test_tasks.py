@@ -10,13 +10,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from alrl_jax.commands.fabricate_models import fabricate
 from alrl_jax.errors import UserError
 from alrl_jax.storage.model_directory import read_model, save_model
 from alrl_jax.training import sharding
 from alrl_jax.training.step import compile_step
 from alrl_jax.training.tasks import Task, make_task
 from tests.support import tiny
-from tools.fabricate_models import fabricate
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

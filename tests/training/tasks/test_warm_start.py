@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import alrl_jax
+from alrl_jax.commands.fabricate_models import Sizes, fabricate
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
 from alrl_jax.loading.loader import MODELS
@@ -16,7 +17,6 @@ from alrl_jax.models.stylegan2 import ops
 from alrl_jax.storage.model_directory import read_model, save_model
 from alrl_jax.training.tasks import SwapTask, make_task, warm_start
 from tests.support import tiny
-from tools.fabricate_models import Sizes, fabricate
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -24,6 +24,7 @@ from absl import flags
 from jaxtyping import Array, Float, UInt8
 from tqdm import tqdm
 
+from alrl_jax.commands.generate import load_generator
 from alrl_jax.data.folder import list_images
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.image_metrics import psnr
@@ -43,7 +44,6 @@ from alrl_jax.training.inversion import (
     pyramid_distance,
 )
 from alrl_jax.utils import command_line
-from tools.generate import load_generator
 
 SOME_FAILED = 3
 RESULTS_FILE = "results.jsonl"
@@ -352,7 +352,3 @@ def cli() -> None:
     flags.DEFINE_integer("batch_size", 8, "Photographs projected at a time.", lower_bound=1)
     flags.DEFINE_string("lpips", None, "Directory of a converted LPIPS, to search with as well.")
     command_line.run(main)
-
-
-if __name__ == "__main__":
-    cli()

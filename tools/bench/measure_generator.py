@@ -17,14 +17,14 @@ import numpy as np
 from absl import flags
 from jaxtyping import Float
 
+from alrl_jax.commands.generate import make_drawer
 from alrl_jax.evaluation.fid import Moments, Statistics, frechet_distance
 from alrl_jax.evaluation.judging import resize
 from alrl_jax.loading.loader import AnalyserModel, GeneratorModel, load_kind
 from alrl_jax.types import AnyArray
 from alrl_jax.utils.command_line import run
 from alrl_jax.worlds import primitives
-from tools.generate import make_drawer
-from tools.measure_retrieval import BATCH, render_in_batches
+from tools.bench.measure_retrieval import BATCH, render_in_batches
 
 Images = Float[AnyArray, "b h w 3"]
 

@@ -1,0 +1,1 @@
+"""Sub-commands of ``alrl`` that are not called as modules of the package."""

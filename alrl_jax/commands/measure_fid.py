@@ -1,0 +1,68 @@
+"""FID between two folders of pictures.
+
+    python -m tools.measure_fid --model=DIR --images=GENERATED --others=PHOTOS
+
+The model is a converted Inception (``tools.convert_weights --kind=inception``).  Pictures are taken
+as they are, of any size, with the protocol of pytorch-fid.  Statistics of a folder are kept in the
+cache, by what its pictures hold.  Prints one JSON object.  FID falls with the number of pictures:
+compare figures of equally many alone, thousands where you can.
+"""
+
+import functools
+import json
+from pathlib import Path
+from typing import Any, NoReturn
+
+from absl import flags
+from tqdm import tqdm
+
+from alrl_jax.data.folder import list_images
+from alrl_jax.errors import UserError
+from alrl_jax.evaluation.fid import frechet_distance, measure_files
+from alrl_jax.loading import load_kind
+from alrl_jax.loading.measuring import InceptionModel
+from alrl_jax.utils.command_line import run
+from alrl_jax.utils.user_cache import cache_directory
+
+
+def list_pictures(directory: str) -> list[Path]:
+    """The pictures of a tree.
+
+    Raises:
+        UserError: if there are none.
+    """
+    folder = Path(directory).expanduser()
+    names = list_images(folder) if folder.is_dir() else []
+    if not names:
+        raise UserError(f"got {folder}; expected a directory tree of pictures; check the path")
+    return [folder / name for name in names]
+
+
+def compare(
+    model: InceptionModel, images: list[Path], others: list[Path], cache: Path, batch_size: int
+) -> dict[str, Any]:
+    """FID of two lists of files, and how many there are in each."""
+    bar = functools.partial(tqdm, desc="inception", unit="picture")
+    a, b = (measure_files(model, paths, cache, batch_size, bar) for paths in (images, others))
+    return {"fid": frechet_distance(a, b), "images": a.count, "others": b.count}
+
+
+def main(_: list[str]) -> int:
+    """Measures what the flags say."""
+    values = flags.FLAGS
+    images, others = list_pictures(values.images), list_pictures(values.others)
+    remedy = "take what tools.convert_weights --kind=inception makes"
+    model = load_kind(values.model, "inception", remedy=remedy)
+    cache = Path(values.cache).expanduser() if values.cache else cache_directory() / "fid"
+    print(json.dumps(compare(model, images, others, cache, values.batch_size)))
+    return 0
+
+
+def cli() -> NoReturn:
+    """Defines the flags and runs ``main``."""
+    flags.DEFINE_string("model", None, "Converted Inception.", required=True)
+    flags.DEFINE_string("images", None, "Directory tree of pictures.", required=True)
+    flags.DEFINE_string("others", None, "The one to compare it with.", required=True)
+    flags.DEFINE_string("cache", None, "Where statistics are kept; default: the user's cache.")
+    flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", lower_bound=1)
+    run(main)

@@ -1,0 +1,278 @@
+"""Writes a data set into shards that training reads fast.
+
+    python -m tools.prepare_dataset --source=PHOTOS --output=DIR --resolution=256
+    python -m tools.prepare_dataset --source=ffhq.zip --output=DIR --resolution=256 --split=train
+    python -m tools.prepare_dataset --source=CelebAMask-HQ --output=DIR --resolution=256
+    python -m tools.prepare_dataset --source=synthetic --output=DIR --num_identities=1000
+
+Training reads it back with --config.data.source=prepared --config.data.path=DIR. A run that was
+stopped goes on where it was when it is started again. Of photographs, DIR/report.json lists what
+was left out and why, DIR/records.csv says which file every record is and what is known about it.
+"""
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from absl import flags
+
+from alrl_jax.data.folder import IDENTITIES
+from alrl_jax.data.prepare import photo_records
+from alrl_jax.data.prepare.layouts import Album, Wish
+from alrl_jax.data.shard_files import named_when_whole, progress_bar, write_json
+from alrl_jax.data.shards import Plan, ShardSource, prepare
+from alrl_jax.data.world_faces import synthetic_plan
+from alrl_jax.errors import UserError
+from alrl_jax.photos.file_trees import open_tree
+from alrl_jax.utils.command_line import run
+
+AUTO = "auto"
+
+_SOURCE = flags.DEFINE_string(
+    "source",
+    None,
+    "A directory tree or a zip of photographs, or the word synthetic.",
+    required=True,
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Directory to write; new, or unfinished.", required=True
+)
+_RESOLUTION = flags.DEFINE_integer("resolution", 64, "Side of the square images, in pixels.")
+_LAYOUT = flags.DEFINE_enum(
+    "layout",
+    AUTO,
+    (AUTO, *photo_records.LAYOUTS),
+    "What lies where; auto recognises it by the names.",
+)
+_SPLIT = flags.DEFINE_string(
+    "split",
+    None,
+    "Part of the data set: all (default), train or test of FFHQ (the first 60,000, the last "
+    "10,000); all (default), train, validation or test of CelebAMask-HQ (CelebA's parts); part of "
+    "the synthetic key space (default train).",
+)
+_LIMIT = flags.DEFINE_integer("limit", None, "Takes that many photographs, the first ones.")
+_EXPECT_COUNT = flags.DEFINE_integer(
+    "expect_count", None, "Refuses any other number of photographs, unreadable ones not counted."
+)
+_IDENTITIES = flags.DEFINE_enum(
+    "identities", "image", IDENTITIES, "Who is a person: every photograph, or every sub-folder."
+)
+_IDENTITY_FILE = flags.DEFINE_string(
+    "identity_file", None, "CelebA's identity_CelebA.txt, where it does not lie in the source."
+)
+_WORKERS = flags.DEFINE_integer("workers", None, "Processes; by default one a core.")
+_NUM_IDENTITIES = flags.DEFINE_integer("num_identities", 4000, "Synthetic people.")
+_IMAGES_PER_IDENTITY = flags.DEFINE_integer("images_per_identity", 6, "Pictures of each of them.")
+_SEED = flags.DEFINE_integer("seed", 0, "Number of the synthetic world.")
+
+SYNTHETIC = "synthetic"
+OWN_FLAGS = {
+    True: ("num_identities", "images_per_identity", "seed"),
+    False: ("layout", "limit", "expect_count", "identities", "identity_file", "workers"),
+}
+"""Flags that say something about the synthetic world alone, or about photographs alone."""
+VERIFY_BYTES = 2**24
+"""Read at once when all is read back: memory does not grow with the pictures."""
+PRINTED = 20
+"""Faults that are printed; the report has them all."""
+
+
+def main(argv: list[str]) -> int:
+    """Prepares, reads everything back and says what there is."""
+    del argv
+    _check_flags()
+    output = Path(_OUTPUT.value).expanduser()
+    if _SOURCE.value == SYNTHETIC:
+        source = prepare(output, _synthetic())
+        _verify(source)
+        _say_result(source, len(source))
+    else:
+        _prepare_photos(Path(_SOURCE.value).expanduser(), output)
+    return 0
+
+
+def _check_flags() -> None:
+    """UserError for values that cannot be, and for flags that would be ignored."""
+    least = {"resolution": 16, "limit": 1, "expect_count": 1, "workers": 1}
+    for name, bound in least.items():
+        value = flags.FLAGS[name].value
+        if value is not None and value < bound:
+            raise UserError(f"got --{name}={value}; expected at least {bound}; raise it")
+    synthetic = _SOURCE.value == SYNTHETIC
+    for name in OWN_FLAGS[not synthetic]:
+        if flags.FLAGS[name].present:
+            raise UserError(
+                f"got --{name} with --source={_SOURCE.value}; expected it of "
+                f"{'photographs' if synthetic else 'the synthetic world'} alone; leave it out"
+            )
+
+
+def _synthetic() -> Plan:
+    """What the flags ask of the synthetic world."""
+    return synthetic_plan(
+        _RESOLUTION.value,
+        _NUM_IDENTITIES.value,
+        _IMAGES_PER_IDENTITY.value,
+        _SPLIT.value or "train",
+        _SEED.value,
+    )
+
+
+def _prepare_photos(path: Path, output: Path) -> None:
+    """Prepares photographs and the tables about them.
+
+    Raises:
+        UserError: there are not as many as expected.
+    """
+    tree = open_tree(path)
+    identity_file = Path(_IDENTITY_FILE.value).expanduser() if _IDENTITY_FILE.value else None
+    wish = Wish(path.resolve(), _SPLIT.value or "all", _IDENTITIES.value, identity_file)
+    layout = photo_records.recognise(tree, wish) if _LAYOUT.value == AUTO else _LAYOUT.value
+    _check_layout_flags(layout)
+    album = photo_records.LAYOUTS[layout](tree, wish)
+    _say_found(layout, album, wish)
+    plan = photo_records.photo_plan(
+        layout, album, _RESOLUTION.value, wish, _LIMIT.value, _WORKERS.value or os.cpu_count() or 1
+    )
+    _expect_count(len(plan.identities), "found")
+    source = prepare(output, plan)
+    labelled = _verify(source)
+    left_out = _left_out(source, album, len(plan.identities))
+    _write_records(output / "records.csv", source, album, left_out, labelled)
+    write_json(
+        output / "report.json",
+        {
+            "source": str(path),
+            "layout": layout,
+            "split": wish.split,
+            "resolution": source.layout.resolution,
+            "expected": album.expected,
+            "found": len(album.photos),
+            "missing": list(album.missing),
+            "limit": _LIMIT.value,
+            "records": len(source),
+            "labelled": int(labelled.sum()),
+            "people": len(np.unique(source.identities)),
+            "notes": list(album.notes),
+            "skipped": [{"file": name, "reason": reason} for name, reason in source.report],
+        },
+    )
+    _say_result(source, int(labelled.sum()))
+    _expect_count(len(source), f"that can be read (see {output / 'report.json'})")
+
+
+def _check_layout_flags(layout: str) -> None:
+    """UserError for flags that mean nothing in a layout."""
+    own = {"identities": "folder", "identity_file": "celebamask"}
+    for name, home in own.items():
+        if flags.FLAGS[name].present and layout != home:
+            raise UserError(
+                f"got --{name} for layout {layout}; expected it with {home} alone; leave it out, "
+                f"or set --layout={home}"
+            )
+
+
+def _expect_count(count: int, which: str) -> None:
+    """UserError for another number than --expect_count."""
+    if _EXPECT_COUNT.value not in (None, count):
+        raise UserError(
+            f"got {count} photographs {which}; expected {_EXPECT_COUNT.value} (--expect_count); "
+            "restore what is missing, or expect another number"
+        )
+
+
+def _left_out(source: ShardSource, album: Album, found: int) -> set[str]:
+    """Names of the photographs that have no record.
+
+    Raises:
+        UserError: records and photographs do not add up.
+    """
+    names = {photo.file.name for photo in album.photos[:found]}
+    left_out = {name for name, _ in source.report if name in names}
+    if len(source) + len(left_out) != found:
+        raise UserError(
+            f"got {len(source)} records and {len(left_out)} unreadable files of {found} in "
+            f"{source.directory}; expected them to add up; delete the directory"
+        )
+    return left_out
+
+
+def _verify(source: ShardSource) -> np.ndarray:
+    """Reads every record, compares the persons with the table; returns who is labelled, ``[n]``.
+
+    Raises:
+        UserError: a record is damaged.
+    """
+    labelled = np.zeros(len(source), bool)
+    many = max(1, VERIFY_BYTES // source.layout.dtype.itemsize)
+    with progress_bar(len(source), "reading back") as bar:
+        for start in range(0, len(source), many):
+            rows = np.arange(start, min(start + many, len(source)))
+            records = source.read(rows)
+            if not np.array_equal(records["identity"], source.identities[rows]):
+                raise UserError(
+                    f"got records {rows[0]} to {rows[-1]} of {_OUTPUT.value} that do not fit its "
+                    "table of people; expected what was written; delete the directory"
+                )
+            labelled[rows] = records["labelled"]
+            bar.update(len(rows))
+    return labelled
+
+
+def _write_records(
+    path: Path, source: ShardSource, album: Album, left_out: set[str], labelled: np.ndarray
+) -> None:
+    """Writes a line a record: which file it is, and what is known about it."""
+
+    def rows() -> Iterator[list[Any]]:
+        kept = (p for p, photo in enumerate(album.photos) if photo.file.name not in left_out)
+        for record, place in zip(range(len(source)), kept, strict=False):  # up to --limit
+            name, person = album.photos[place].file.name, source.identities[record]
+            yield [record, name, person, int(labelled[record]), *album.row(place)]
+
+    with (
+        named_when_whole(path) as partial,
+        partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
+        table = csv.writer(file)
+        table.writerow(["record", "file", "identity", "labelled", *album.columns])
+        table.writerows(rows())
+
+
+def _say_found(layout: str, album: Album, wish: Wish) -> None:
+    """Prints what was recognised, and what is not there."""
+    whole = "" if album.expected is None else f" of {album.expected}"
+    _say(f"layout {layout}, split {wish.split}: {len(album.photos)}{whole} images in {wish.source}")
+    if album.expected not in (None, len(album.photos)):
+        which = ", ".join(album.missing[:5]) + (", ..." if len(album.missing) > 5 else "")
+        _say("not the whole data set" + (f": {which} missing" if which else ""))
+    for note in album.notes:
+        _say(note)
+
+
+def _say_result(source: ShardSource, labelled: int) -> None:
+    """Prints what was left out and what there is."""
+    for name, reason in source.report[:PRINTED]:
+        _say(f"skipped {name}: {reason}")
+    if len(source.report) > PRINTED:
+        _say(f"... and {len(source.report) - PRINTED} more: see report.json")
+    people = len(np.unique(source.identities))
+    _say(
+        f"{len(source)} images of {people} people at {source.layout.resolution} pixels in "
+        f"{_OUTPUT.value}, all of them read back, {labelled} of them labelled; "
+        f"{len(source.report)} files skipped"
+    )
+
+
+def _say(line: str) -> None:
+    """Prints a line in which file names may be no text."""
+    print(line.encode("utf-8", "backslashreplace").decode())
+
+
+def cli() -> NoReturn:
+    """The command."""
+    run(main)

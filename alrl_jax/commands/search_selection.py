@@ -1,0 +1,171 @@
+"""The best fixed selection of latent codes, by trying every one.
+
+    python -m tools.search_selection --model=DIR [--write]
+
+A fixed selection takes the pose code and each layer of W+ from the source or from the target, the
+same way for every pair: 2^(layers + 1) of them, 2,048 at 64 px. All are tried on a few pairs of
+development people, whose true swaps are known, and the best of these on many. What counts is the
+PSNR to the true swap inside the face region, which no training of the model has seen. Prints one
+JSON object; ``--write`` notes the selection in the model directory as ``best_fixed``, by which name
+evaluation then measures it.
+"""
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from jaxtyping import Array, Float
+from tqdm import tqdm
+
+from alrl_jax.errors import UserError
+from alrl_jax.evaluation.benchmark import Counterfactuals, plan_pairs, render_pairs, take
+from alrl_jax.evaluation.image_metrics import psnr
+from alrl_jax.evaluation.measuring import batches
+from alrl_jax.loading.loader import SwapperModel, load_kind
+from alrl_jax.models.build import build_swapper
+from alrl_jax.models.stylegan2.generator import num_latents
+from alrl_jax.models.swapper.encoder import FaceEncoding
+from alrl_jax.models.swapper.swapper import Networks
+from alrl_jax.provenance import image_metadata
+from alrl_jax.storage.model_directory import MODEL_FILE, resolve_directory
+from alrl_jax.utils.command_line import run
+
+NAME = "best_fixed"
+SPLIT = "development"
+BATCH = 20
+MOST_LAYERS = 12
+"""Beyond 128 px there are too many selections to try."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """The best selection: shares of the source, and what they reach.
+
+    Attributes:
+        shares: 0 or 1 for the pose code, then for every layer of W+.
+        face_psnr: dB, mean over the pairs of the second round.
+        tried: selections of the first round.
+    """
+
+    shares: tuple[float, ...]
+    face_psnr: float
+    tried: int
+
+
+@flax.struct.dataclass
+class Encoded:
+    """What every selection on a batch of pairs starts from."""
+
+    source: FaceEncoding
+    target: FaceEncoding
+    identity: Float[Array, "b e"]
+
+
+def search(model: SwapperModel, seed: int, pairs: int, finalists: int, final_pairs: int) -> Found:
+    """Tries every selection on ``pairs``, and the ``finalists`` best on ``final_pairs``.
+
+    Raises:
+        UserError: if the model has too many layers for this.
+    """
+    resolution = int(model.config["resolution"])
+    layers = num_latents(resolution)
+    if layers > MOST_LAYERS:
+        raise UserError(
+            f"got a model of {layers} layers; expected at most {MOST_LAYERS}, as every selection "
+            "is tried; take a model of 128 px or less"
+        )
+    candidates = [np.array(x, np.float32) for x in itertools.product((0, 1), repeat=layers + 1)]
+    first = _score(model, candidates, seed, pairs, "all selections")
+    best = [candidates[i] for i in np.argsort(-first)[:finalists]]
+    second = _score(model, best, seed, final_pairs, "the best of them")
+    winner = int(np.argmax(second))
+    return Found(tuple(float(x) for x in best[winner]), float(second[winner]), len(candidates))
+
+
+def _score(
+    model: SwapperModel, selections: Sequence[np.ndarray], seed: int, count: int, title: str
+) -> Float[np.ndarray, " n"]:
+    """Mean PSNR inside the face, in dB, of every selection over ``count`` pairs."""
+    swapper, networks = build_swapper(model.config), model.variables
+    resolution, plan = int(model.config["resolution"]), plan_pairs(SPLIT, seed, count)
+
+    @jax.jit
+    def encode(networks: Networks, pair: Counterfactuals) -> Encoded:
+        return Encoded(
+            source=swapper.encode(networks, pair.source),
+            target=swapper.encode(networks, pair.target),
+            identity=swapper.embed(networks, pair.source),
+        )
+
+    @jax.jit
+    def score(
+        networks: Networks,
+        pair: Counterfactuals,
+        encoded: Encoded,
+        shares: Float[Array, " s"],
+    ) -> Float[Array, " b"]:
+        source, target = encoded.source, encoded.target
+        codes, _ = swapper.select(
+            networks, source.codes, target.codes, encoded.identity, swapper.origins({}), shares
+        )
+        generated = swapper.generate(networks, codes)
+        drawn = swapper.encode(networks, generated)
+        image, _ = swapper.finish(
+            networks, generated, pair.target, target.region_logits, drawn.region_logits
+        )
+        return psnr(image, pair.truth, pair.face_region)
+
+    totals = np.zeros(len(selections))
+    with tqdm(total=len(selections) * -(-count // BATCH), desc=title, unit="swap") as progress:
+        for numbers, valid in batches(count, BATCH):
+            pair = render_pairs(take(plan, numbers), resolution)
+            encoded, found = encode(networks, pair), []
+            for shares in selections:
+                found.append(score(networks, pair, encoded, jnp.asarray(shares)))
+                progress.update()
+            totals += np.sum(np.stack(jax.device_get(found))[:, :valid], axis=1)
+    return totals / count
+
+
+def note(directory: Path, found: Found) -> None:
+    """Writes the selection into a model directory."""
+    path = directory / MODEL_FILE
+    meta = json.loads(path.read_text(encoding="utf-8"))
+    meta["config"].setdefault("selections", {})[NAME] = list(found.shares)
+    image_metadata.write_json(path, meta)
+
+
+def main(_: list[str]) -> int:
+    """Searches, prints and, where it is asked to, notes."""
+    values = flags.FLAGS
+    model = load_kind(values.model, "swapper", remedy="name another directory")
+    directory = resolve_directory(values.model)
+    if values.write and not (directory / MODEL_FILE).is_file():
+        raise UserError(
+            f"got --write with {values.model}, which is a work directory; expected a model "
+            "directory; make one with tools.package_model"
+        )
+    found = search(model, values.seed, values.pairs, values.finalists, values.final_pairs)
+    if values.write:
+        note(directory, found)
+    print(json.dumps({"model": values.model, "split": SPLIT, **dataclasses.asdict(found)}))
+    return 0
+
+
+def cli() -> NoReturn:
+    """Defines the flags and runs ``main``."""
+    flags.DEFINE_string("model", "embedded/swapper_64", "Model directory of a swapper.")
+    flags.DEFINE_integer("pairs", 20, "Pairs on which every selection is tried.", lower_bound=1)
+    flags.DEFINE_integer("finalists", 50, "Selections of the second round.", lower_bound=1)
+    flags.DEFINE_integer("final_pairs", 200, "Pairs of the second round.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Which pairs of the split.", lower_bound=0)
+    flags.DEFINE_boolean("write", False, "Note the selection in the model directory.")
+    run(main)

@@ -1,0 +1,1 @@
+"""What a program costs, and what a machine can do."""
