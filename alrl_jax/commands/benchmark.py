@@ -8,9 +8,9 @@ elementwise work on top, and less where CPUs draw wide convolutions with fewer p
 (``alrl_jax.models.stylegan2.winograd``). The renderer loops as long as its data need, so it gets
 null. Bytes are what the compiled program reads and writes, by XLA's count; ``tools.roofline`` draws
 both. Each row is the median of repeated calls after compilation. ``cpu_busy_share`` is what this
-process used of all cores meanwhile, ``cpu_seconds_per_image`` what an image took. ``infer_64`` goes from files
-to files; beside it stands what the device alone does: the share of its rate that is reached
-(``fraction_of_device``), and its processor time.
+process used of all cores meanwhile, ``cpu_seconds_per_image`` what an image took. ``infer_64``
+goes from files to files; beside it stands what the device alone does: the share of its rate that
+is reached (``fraction_of_device``), and its processor time.
 """
 
 import dataclasses
