@@ -32,10 +32,11 @@ from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row, rows_of, rows_of_m
 from alrl_jax.loading import load_kind
 from alrl_jax.photos.landmarks import LANDMARK_SOURCES, FaceFinder
 from alrl_jax.photos.pair_list import PairFiles, draw_pairs, read_pairs
-from alrl_jax.provenance import image_metadata
-from alrl_jax.training.metrics import SAMPLES, read_metrics
+from alrl_jax.storage.workdir import read_metrics
+from alrl_jax.training.metrics import SAMPLES
 from alrl_jax.utils import command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
+from alrl_jax.utils.files import write_arrays, write_json
 
 BENCHMARKS = ("counterfactual", "pairs")
 DEFAULT_JUDGE = "embedded/judge_64"
@@ -318,9 +319,9 @@ def write_outputs(
 ) -> Path:
     """Writes ``metrics.json``, the numbers of every pair and the report; gives the page's path."""
     output.mkdir(parents=True, exist_ok=True)
-    image_metadata.write_json(output / "metrics.json", metrics)
+    write_json(output / "metrics.json", metrics)
     of_pairs = {f"{row}/{m}": v for row, values in found.values.items() for m, v in values.items()}
-    image_metadata.write_arrays(output / OF_PAIRS, of_pairs)
+    write_arrays(output / OF_PAIRS, of_pairs)
     return write_report(output / "report", metrics, found, extras)
 
 

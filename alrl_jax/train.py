@@ -25,7 +25,7 @@ from alrl_jax.data.pipeline import batch_shapes, make_iterator
 from alrl_jax.data.sources import known_layout, open_source
 from alrl_jax.data.true_swaps import true_swaps
 from alrl_jax.errors import UserError
-from alrl_jax.provenance import image_metadata, lineage
+from alrl_jax.provenance import lineage
 from alrl_jax.provenance.model_card import CARD_FILE, write_card
 from alrl_jax.storage import checkpoint
 from alrl_jax.storage.workdir import open_workdir
@@ -35,6 +35,7 @@ from alrl_jax.training.metrics import TrainingDiverged
 from alrl_jax.training.sharding import make_mesh
 from alrl_jax.training.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
+from alrl_jax.utils import version
 from alrl_jax.utils.command_line import run
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 
@@ -94,7 +95,7 @@ def origin(config: Config, command: str) -> dict[str, Any]:
     device, data = jax.devices()[0], config.data
     return {
         "command": command,
-        "git_revision": image_metadata.git_revision(),
+        "git_revision": version.git_revision(),
         "hardware": f"{jax.device_count()} x {device.device_kind} ({device.platform}), "
         f"{os.cpu_count()} CPU cores, {platform.machine()}",
         "jax": jax.__version__,

@@ -11,7 +11,7 @@ import alrl_jax
 from alrl_jax.evaluation.benchmark import Counterfactuals, plan_pairs, render_pairs
 from alrl_jax.evaluation.image_metrics import psnr
 from alrl_jax.loading.loader import AnalyserModel, SwapperModel
-from alrl_jax.provenance.image_metadata import variables_sha256
+from alrl_jax.utils.hashing import variables_sha256
 
 COUNT = 12
 ROWS = ("adaptive", "best_fixed", "ftm4", "mixer")

@@ -9,7 +9,7 @@ import pytest
 
 from alrl_jax.commands.export_weights import Permissions, export_file
 from alrl_jax.commands.fabricate_models import Sizes, fabricate
-from alrl_jax.training.metrics import read_metrics
+from alrl_jax.storage.workdir import read_metrics
 from tests.conftest import ROOT, RunCli
 from tests.goldens.golden import read_golden
 from tests.support.checkpoints import face_files

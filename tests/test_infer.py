@@ -20,7 +20,7 @@ from alrl_jax.photos.pair_list import PairFiles, list_pairs, read_pairs
 from alrl_jax.photos.paste import BLENDS, PasteOptions
 from alrl_jax.photos.photo import read_picture
 from alrl_jax.provenance import image_metadata
-from alrl_jax.utils import png
+from alrl_jax.utils import hashing, png
 from tests.conftest import RunCli
 from tests.support.fakes import PASTED, RESOLUTION, FakeSwapper
 
@@ -65,8 +65,8 @@ def test_outputs_have_the_targets_size_and_provenance(tmp_path: Path) -> None:
         path = tmp_path / "out" / result["output"]
         assert pixels(path).shape == (24 + i, 30, 3)
         sidecar = json.loads(path.with_suffix(".json").read_text())
-        assert sidecar["output"]["sha256"] == image_metadata.file_sha256(path)
-        assert sidecar["source"]["sha256"] == image_metadata.file_sha256(pairs[i].source)
+        assert sidecar["output"]["sha256"] == hashing.file_sha256(path)
+        assert sidecar["source"]["sha256"] == hashing.file_sha256(pairs[i].source)
         assert sidecar["settings"]["pose_from"] == "target"
         fields = verify(path)
         assert fields["metadata"]["digitalSourceType"] == image_metadata.DIGITAL_SOURCE_TYPE

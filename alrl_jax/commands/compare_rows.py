@@ -34,8 +34,8 @@ from alrl_jax.evaluation.row_table import (
     trade_points,
 )
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row
-from alrl_jax.provenance import image_metadata
 from alrl_jax.utils.command_line import run
+from alrl_jax.utils.files import write_json, write_text
 
 SHARED = ("benchmark", "split", "seed", "num_pairs", "resolution", "judge")
 """Fields of the protocol in which all evaluations must agree."""
@@ -129,15 +129,15 @@ def write_table(output: Path, found: Sequence[Evaluated], shared: dict[str, Any]
     comparisons = compare_rows(found, own)
     text = markdown(table, comparisons, own)
     output.mkdir(parents=True, exist_ok=True)
-    image_metadata.write_text(output / "table.md", text)
+    write_text(output / "table.md", text)
     drawn = None
     if any(row[ACROSS] is not None for row in table.values()):
         drawn = drawing(table, own)
-        image_metadata.write_text(output / "trade.svg", drawn + "\n")
+        write_text(output / "trade.svg", drawn + "\n")
     page = report(table, comparisons, own, drawn)
-    image_metadata.write_text(output / "index.html", page)
+    write_text(output / "index.html", page)
     told = {"protocol": shared, "against": own, "rows": table, "comparisons": comparisons}
-    image_metadata.write_json(output / "table.json", told)
+    write_json(output / "table.json", told)
     return text
 
 

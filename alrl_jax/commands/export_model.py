@@ -28,11 +28,11 @@ from alrl_jax.commands import exported_swap
 from alrl_jax.errors import UserError
 from alrl_jax.loading.loader import ORIGINS, SwapperModel, load_kind
 from alrl_jax.models.build import build_swapper
-from alrl_jax.provenance import image_metadata
 from alrl_jax.provenance.model_card import read_record, write_card
 from alrl_jax.storage.model_directory import MODEL_FILE, WEIGHTS_FILE, read_meta, save_model
 from alrl_jax.types import SwapOutput
-from alrl_jax.utils import command_line
+from alrl_jax.utils import command_line, hashing, version
+from alrl_jax.utils.files import write_json
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROGRAM_FILE = "swapper.stablehlo"
@@ -128,7 +128,7 @@ def export_model(directory: str, output: Path, half: bool = False) -> dict[str, 
         (fresh / PROGRAM_FILE).write_bytes(program.serialize())
         shutil.copy(exported_swap.__file__, fresh / EXAMPLE_FILE)
         told = description(model, program, fresh)
-        image_metadata.write_json(fresh / EXPORT_FILE, told)
+        write_json(fresh / EXPORT_FILE, told)
         if output.exists():
             output.rename(Path(scratch) / "old")
         fresh.rename(output)
@@ -144,7 +144,7 @@ def description(
     meta = read_meta(directory)
     return {
         "program": PROGRAM_FILE,
-        "sha256": image_metadata.file_sha256(directory / PROGRAM_FILE),
+        "sha256": hashing.file_sha256(directory / PROGRAM_FILE),
         "platforms": list(program.platforms),
         "calling_convention_version": program.calling_convention_version,
         "weights": WEIGHTS_FILE,
@@ -161,7 +161,7 @@ def description(
         "licence": meta["source"].get("licence"),
         "described_in": MODEL_FILE,
         "jax": jax.__version__,
-        "tool": f"{provenance.TOOL} {provenance.tool_version()}",
+        "tool": f"{version.PACKAGE} {version.tool_version()}",
     }
 
 

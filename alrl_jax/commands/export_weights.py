@@ -19,9 +19,9 @@ from absl import flags
 from alrl_jax.convert.export import FORMATS, Exported, Permissions, export
 from alrl_jax.convert.torch_zip_writer import write_torch_zip
 from alrl_jax.errors import UserError
-from alrl_jax.provenance import image_metadata
 from alrl_jax.storage.model_directory import read_model
-from alrl_jax.utils import command_line
+from alrl_jax.utils import command_line, hashing, version
+from alrl_jax.utils.files import write_json
 
 UNKNOWN_LICENCE = "not stated; whoever made the weights says what they may be used for"
 
@@ -52,7 +52,7 @@ def export_file(model: str, layout: str, output: Path, permissions: Permissions)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_torch_zip(output, exported.content)
     record = _record(meta, exported, layout, output)
-    image_metadata.write_json(record_path(output), record)
+    write_json(record_path(output), record)
     return record
 
 
@@ -65,7 +65,7 @@ def is_export(output: Path) -> bool:
     """Whether a file is an export that is told about by the file beside it."""
     try:
         record = json.loads(record_path(output).read_text(encoding="utf-8"))
-        return record["sha256"] == image_metadata.file_sha256(output)
+        return record["sha256"] == hashing.file_sha256(output)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
@@ -74,7 +74,7 @@ def _record(meta: dict[str, Any], exported: Exported, layout: str, output: Path)
     source = meta["source"]
     return {
         "file": output.name,
-        "sha256": image_metadata.file_sha256(output),
+        "sha256": hashing.file_sha256(output),
         "kind": meta["kind"],
         "format": layout,
         "licence": source.get("licence") or UNKNOWN_LICENCE,
@@ -83,7 +83,7 @@ def _record(meta: dict[str, Any], exported: Exported, layout: str, output: Path)
         "numbers": sum(int(np.prod(t.shape)) for t in exported.tensors.values()),
         "config": meta["config"],
         "source": source,
-        "tool": f"{provenance.TOOL} {provenance.tool_version()}",
+        "tool": f"{version.PACKAGE} {version.tool_version()}",
     }
 
 

@@ -25,7 +25,7 @@ from alrl_jax.evaluation.report import pictures
 from alrl_jax.loading.loader import GeneratorModel, load_kind
 from alrl_jax.models.stylegan2.generator import NoiseMode
 from alrl_jax.provenance import image_metadata
-from alrl_jax.utils import command_line
+from alrl_jax.utils import command_line, hashing
 
 MAX_SEED = 2**32 - 1
 MAX_SEEDS = 100_000
@@ -158,7 +158,7 @@ def main(_: list[str]) -> int:
     draw = make_drawer(model, values.label, values.truncation_psi, noise_mode)
     output = Path(values.output).expanduser()
     output.mkdir(parents=True, exist_ok=True)
-    digest = image_metadata.variables_sha256(model.variables)
+    digest = hashing.variables_sha256(model.variables)
     fields = image_metadata.metadata(digest, image_metadata.GENERATED_SOURCE_TYPE)
     fields["truncationPsi"] = f"{values.truncation_psi:g}"
     shown = []

@@ -25,7 +25,6 @@ from jaxtyping import Array, Float, UInt8
 from tqdm import tqdm
 
 from alrl_jax.commands.generate import load_generator
-from alrl_jax.data.folder import list_images
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.image_metrics import psnr
 from alrl_jax.evaluation.report.pictures import to_bytes
@@ -33,6 +32,7 @@ from alrl_jax.loading.loader import GeneratorModel, load_kind
 from alrl_jax.models.functional import apply
 from alrl_jax.models.stylegan2 import ops
 from alrl_jax.photos.decoding import UnreadableImageError, read_image
+from alrl_jax.photos.file_trees import list_images
 from alrl_jax.provenance import image_metadata
 from alrl_jax.training.inversion import (
     Codes,
@@ -43,7 +43,8 @@ from alrl_jax.training.inversion import (
     measure_prior,
     pyramid_distance,
 )
-from alrl_jax.utils import command_line
+from alrl_jax.utils import command_line, hashing, version
+from alrl_jax.utils.files import write_arrays, write_json, write_text
 
 SOME_FAILED = 3
 RESULTS_FILE = "results.jsonl"
@@ -111,7 +112,7 @@ class Measure:
     @property
     def lpips_sha256(self) -> str | None:
         """Hash of the weights, None without LPIPS."""
-        return None if self.variables is None else image_metadata.variables_sha256(self.variables)
+        return None if self.variables is None else hashing.variables_sha256(self.variables)
 
 
 def _pixels(_: Any, images: Array, targets: Array) -> Float[Array, " b"]:
@@ -171,7 +172,7 @@ class Projecting:
     ) -> None:
         self.settings, self.output = settings, output
         self.resolution = model.network.resolution
-        self.model_sha256 = image_metadata.variables_sha256(model.variables)
+        self.model_sha256 = hashing.variables_sha256(model.variables)
         self.prior = sample_prior(model)
         generator = {name: model.variables[name] for name in ("params", "constants")}
         self.networks = {"generator": generator, "lpips": measure.variables}
@@ -201,12 +202,12 @@ class Projecting:
                 results |= self._project(batch, bar)
         lines = [self._line(photo, results.get(photo.name)) for photo in photos]
         text = "".join(json.dumps(line) + "\n" for line in lines)
-        image_metadata.write_text(self.output / RESULTS_FILE, text)
+        write_text(self.output / RESULTS_FILE, text)
         return lines
 
     def _read(self, photo: Photo) -> Photo:
         try:
-            digest = image_metadata.file_sha256(photo.path)
+            digest = hashing.file_sha256(photo.path)
             return dataclasses.replace(
                 photo, sha256=digest, pixels=read_image(photo.path, self.resolution)
             )
@@ -250,11 +251,11 @@ class Projecting:
     ) -> None:
         """Writes codes and picture, and last the sidecar that vouches for them."""
         npz, png, sidecar = self._paths(photo)
-        image_metadata.write_arrays(npz, {**codes, **figures})
+        write_arrays(npz, {**codes, **figures})
         fields = image_metadata.metadata(self.model_sha256, image_metadata.GENERATED_SOURCE_TYPE)
         image_metadata.write_png(png, drawn, fields)
-        outputs = {path.name: image_metadata.file_sha256(path) for path in (npz, png)}
-        image_metadata.write_json(sidecar, {**self._recipe([photo]), **figures, "outputs": outputs})
+        outputs = {path.name: hashing.file_sha256(path) for path in (npz, png)}
+        write_json(sidecar, {**self._recipe([photo]), **figures, "outputs": outputs})
 
     def _paths(self, photo: Photo) -> tuple[Path, Path, Path]:
         return tuple(self.output / f"{photo.name}{end}" for end in (".npz", ".png", ".json"))  # pyright: ignore
@@ -263,7 +264,7 @@ class Projecting:
         """All that the outputs depend on."""
         return {
             "tool": image_metadata.TOOL,
-            "version": image_metadata.tool_version(),
+            "version": version.tool_version(),
             "model_sha256": self.model_sha256,
             "settings": dataclasses.asdict(self.settings),
             "photos_sha256": [photo.sha256 for photo in photos],
@@ -275,7 +276,7 @@ class Projecting:
             *outputs, sidecar = self._paths(photo)
             record = json.loads(sidecar.read_text(encoding="utf-8"))
             same = all(record[key] == value for key, value in self._recipe([photo]).items())
-            hashes = {path.name: image_metadata.file_sha256(path) for path in outputs}
+            hashes = {path.name: hashing.file_sha256(path) for path in outputs}
             return same and record["outputs"] == hashes
         except (OSError, ValueError, KeyError, TypeError):
             return False
@@ -283,9 +284,7 @@ class Projecting:
     def _save(self, batch: list[Photo], state: ProjectionState) -> None:
         leaves = {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
         recipe = json.dumps(self._recipe(batch))
-        image_metadata.write_arrays(
-            self.output / STATE_FILE, {"recipe": np.asarray(recipe), **leaves}
-        )
+        write_arrays(self.output / STATE_FILE, {"recipe": np.asarray(recipe), **leaves})
 
     def _restore(self, batch: list[Photo], start: ProjectionState) -> ProjectionState:
         """The state of an earlier run of this very batch, or the start where there is none."""

@@ -16,11 +16,11 @@ from typing import Any, NoReturn
 from absl import flags
 from tqdm import tqdm
 
-from alrl_jax.data.folder import list_images
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.fid import frechet_distance, measure_files
 from alrl_jax.loading import load_kind
 from alrl_jax.loading.measuring import InceptionModel
+from alrl_jax.photos.file_trees import list_images
 from alrl_jax.utils.command_line import run
 from alrl_jax.utils.user_cache import cache_directory
 

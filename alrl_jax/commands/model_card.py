@@ -13,10 +13,10 @@ from typing import NoReturn
 
 from absl import flags
 
-from alrl_jax.provenance.image_metadata import write_text
 from alrl_jax.provenance.model_card import FIGURES_FILE, read_figures, read_record, write_card
 from alrl_jax.storage.model_directory import resolve_directory
 from alrl_jax.utils.command_line import run
+from alrl_jax.utils.files import write_text
 
 MODEL = flags.DEFINE_string("model", None, "Model or work directory, embedded/NAME.", required=True)
 METRICS = flags.DEFINE_string("metrics", None, "Figures that somebody measured.")

@@ -13,10 +13,10 @@ from pathlib import Path
 from absl import flags
 
 from alrl_jax.loading.loader import export_workdir
-from alrl_jax.provenance.image_metadata import write_text
 from alrl_jax.provenance.model_card import FIGURES_FILE, training_record, write_card
 from alrl_jax.storage.model_directory import save_model
 from alrl_jax.utils.command_line import run
+from alrl_jax.utils.files import write_text
 
 TRAINING_ONLY = ("probe", "discriminator")
 """Networks that only training reads."""

@@ -18,8 +18,8 @@ from absl import flags
 
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.report.svg import ACCENT, GRID, INK, SECOND, frame, text
-from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import command_line
+from alrl_jax.utils.files import write_text
 
 WIDTH, HEIGHT = 640.0, 400.0
 LEFT, RIGHT, TOP, BOTTOM = 70.0, 20.0, 34.0, 44.0
@@ -135,7 +135,7 @@ def main(_: list[str]) -> None:
         drawing = draw(result)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"got {path} ({error!r}); expected what tools.benchmark wrote") from error
-    image_metadata.write_text(Path(flags.FLAGS.output), drawing)
+    write_text(Path(flags.FLAGS.output), drawing)
 
 
 def cli() -> NoReturn:

@@ -34,9 +34,9 @@ from alrl_jax.models.build import build_swapper
 from alrl_jax.models.stylegan2.generator import num_latents
 from alrl_jax.models.swapper.encoder import FaceEncoding
 from alrl_jax.models.swapper.swapper import Networks
-from alrl_jax.provenance import image_metadata
 from alrl_jax.storage.model_directory import MODEL_FILE, resolve_directory
 from alrl_jax.utils.command_line import run
+from alrl_jax.utils.files import write_json
 
 NAME = "best_fixed"
 SPLIT = "development"
@@ -140,7 +140,7 @@ def note(directory: Path, found: Found) -> None:
     path = directory / MODEL_FILE
     meta = json.loads(path.read_text(encoding="utf-8"))
     meta["config"].setdefault("selections", {})[NAME] = list(found.shares)
-    image_metadata.write_json(path, meta)
+    write_json(path, meta)
 
 
 def main(_: list[str]) -> int:

@@ -24,8 +24,8 @@ from alrl_jax.convert.joining import read_sources
 from alrl_jax.convert.readers.inert_pickle import shown
 from alrl_jax.convert.settings import float16_modules
 from alrl_jax.errors import UserError
-from alrl_jax.provenance.image_metadata import file_sha256
 from alrl_jax.storage.model_directory import save_model
+from alrl_jax.utils.hashing import file_sha256
 
 LAYOUTS = rules.LAYOUTS | rules_faces.LAYOUTS | rules_tf.LAYOUTS
 _NAMED = 4

@@ -18,7 +18,7 @@ from alrl_jax.data.records import Layout, to_dict
 from alrl_jax.data.shards import progress_bar, write_json
 from alrl_jax.errors import UserError
 from alrl_jax.photos.decoding import SUFFIXES, UnreadableImageError, read_image
-from alrl_jax.photos.file_trees import DirectoryFile, walk
+from alrl_jax.photos.file_trees import DirectoryFile, list_images
 from alrl_jax.utils.user_cache import cache_directory
 
 IDENTITIES = ("image", "folder")
@@ -124,16 +124,6 @@ class FolderSource:
                 "set data.path to a tree of photographs"
             )
         return good
-
-
-def list_images(directory: Path) -> list[str]:
-    """Returns the sorted relative paths, with "/", of all files that are named like images."""
-    return sorted(name for name in walk(directory) if is_image_name(name))
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file is named like an image."""
-    return Path(name).suffix.lower() in SUFFIXES
 
 
 def check_images(

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from alrl_jax.data.folder import list_images
 from alrl_jax.data.shards import DESCRIPTION, IDENTITIES
+from alrl_jax.photos.file_trees import list_images
 from alrl_jax.provenance.lineage import DATA_LICENCES, UNKNOWN_DATA, name_of
 
 

@@ -21,8 +21,9 @@ from alrl_jax.evaluation.report.pictures import to_bytes
 from alrl_jax.loading.measuring import InceptionModel
 from alrl_jax.models.published.inception import SIDE, resize_for_inception
 from alrl_jax.photos.decoding import UnreadableImageError, read_photo
-from alrl_jax.provenance.image_metadata import file_sha256, variables_sha256, write_arrays
 from alrl_jax.types import AnyArray
+from alrl_jax.utils.files import write_arrays
+from alrl_jax.utils.hashing import file_sha256, variables_sha256
 
 PROTOCOL = "fid-1"
 """Changes with whatever changes the statistics of a set."""

@@ -92,7 +92,7 @@ def face_region(model: Any, images: Images) -> Float[Array, "b h w 1"]:
     if logits.shape[-1] != len(primitives.PARSING_LABELS):
         raise UserError(
             f"got --parser of {logits.shape[-1]} classes; expected the "
-            f"{len(synthetic.PARSING_LABELS)} of BiSeNet face parsers; name another"
+            f"{len(primitives.PARSING_LABELS)} of BiSeNet face parsers; name another"
         )
     classes = jnp.argmax(bisenet_to_celebamask_channels(logits), axis=-1)
     shares = jax.image.resize(

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alrl_jax.data.folder import list_images
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import fid
 from alrl_jax.evaluation.judges import Judges, describe_input
@@ -18,10 +17,12 @@ from alrl_jax.evaluation.presets import (
 )
 from alrl_jax.evaluation.rows import REFERENCE_ROWS
 from alrl_jax.loading import load, load_kind
+from alrl_jax.photos.file_trees import list_images
 from alrl_jax.photos.landmarks import FACE_BOX_TO_CROP, FACE_BOX_UP
 from alrl_jax.photos.pair_list import PairFiles
-from alrl_jax.provenance import image_metadata, lineage
+from alrl_jax.provenance import lineage
 from alrl_jax.provenance.model_card import read_record
+from alrl_jax.utils import hashing
 from alrl_jax.utils.user_cache import cache_directory
 
 DETECTORS = {
@@ -37,7 +38,7 @@ CENTRE = "none: pictures are face crops; the largest centred square"
 
 def describe_model(directory: str, model: Any) -> dict[str, Any]:
     """Name, kind and hash of a model, for the protocol."""
-    sha256 = image_metadata.variables_sha256(model.variables)
+    sha256 = hashing.variables_sha256(model.variables)
     return {"name": lineage.name_of(directory), "kind": model.kind, "sha256": sha256}
 
 
@@ -236,7 +237,7 @@ def describe_pairs(
         "split": None,
         "seed": seed,
         "list": origin.name if is_list else None,
-        "list_sha256": image_metadata.file_sha256(origin) if is_list else None,
+        "list_sha256": hashing.file_sha256(origin) if is_list else None,
         "folder": None if is_list else origin.resolve().name,
         "pictures_sha256": pictures_sha256(pairs),
         "num_pairs": len(pairs),
@@ -246,9 +247,7 @@ def describe_pairs(
         "gallery": GALLERY,
         "aligned": detector is None,
         "detector": CENTRE if detector is None else DETECTORS[detector],
-        "detector_file_sha256": None
-        if landmarks is None
-        else image_metadata.file_sha256(landmarks),
+        "detector_file_sha256": None if landmarks is None else hashing.file_sha256(landmarks),
     }
 
 

@@ -18,7 +18,7 @@ from alrl_jax.evaluation.benchmark import (
 )
 from alrl_jax.evaluation.image_metrics import PSNR_CAP
 from alrl_jax.evaluation.metric_table import METRICS
-from alrl_jax.provenance.image_metadata import git_revision
+from alrl_jax.utils.version import git_revision
 
 PACKAGES = ("alrl_jax", "jax", "jaxlib", "flax", "numpy")
 

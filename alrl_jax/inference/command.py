@@ -11,7 +11,7 @@ from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.loading import load_kind
 from alrl_jax.photos.landmarks import LANDMARK_SOURCES, check_choice
 from alrl_jax.photos.paste import BLENDS, PasteOptions
-from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import hashing
 
 SOME_FAILED = 3
 """Exit status of a run that finished, but not for all."""
@@ -67,9 +67,7 @@ def read_settings(values: Any, landmarks_path: Path | None) -> Settings:
         aligned=values.aligned,
         aligned_source=values.aligned_source,
         landmarks_from=values.landmarks_from,
-        landmarks_sha256=None
-        if landmarks_path is None
-        else image_metadata.file_sha256(landmarks_path),
+        landmarks_sha256=None if landmarks_path is None else hashing.file_sha256(landmarks_path),
         face=check_choice("face", values.face, several=True),
         source_face=check_choice("source_face", values.source_face, several=False),
         paste=PasteOptions(values.blend, values.colour_match, values.feather, values.detail),

@@ -15,6 +15,7 @@ from alrl_jax.photos.face_photos import FacePhoto, face_shares, paste_faces
 from alrl_jax.provenance import image_metadata
 from alrl_jax.provenance.watermark import codec
 from alrl_jax.utils import png
+from alrl_jax.utils.files import write_files
 
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 
@@ -35,7 +36,7 @@ class SwappedPicture:
     pixels: Pixels
     icc_profile: bytes | None
     fields: Mapping[str, str]
-    codec: Mapping[str, Any]
+    watermark: Mapping[str, Any]
     mask: UInt8[np.ndarray, "h w 1"] | None = None
 
     @property
@@ -56,7 +57,7 @@ class SwappedPicture:
 
     def save(self, path: Path) -> None:
         """Writes the PNG file, all at once or not at all."""
-        image_metadata.write_files({path: self.png()})
+        write_files({path: self.png()})
 
 
 def finish(

@@ -10,7 +10,7 @@ from typing import Any
 
 from alrl_jax.inference.outputs import MANIFEST_FILE, MASKS, LineLog
 from alrl_jax.inference.video.parts import mask_name
-from alrl_jax.provenance import image_metadata
+from alrl_jax.utils.files import temporary_name
 
 COLUMNS = ("source", "target", "output", "mask", "label", "provenance_id", "marked")
 """Files are relative to the directory of the manifest."""
@@ -80,7 +80,7 @@ def write_film_manifest(
         OSError: it cannot be written.
     """
     path = directory / MANIFEST_FILE
-    temporary = image_metadata.temporary_name(path)
+    temporary = temporary_name(path)
     swapped = {n for first, last in sidecar["mask"]["swapped"] for n in range(first, last + 1)}
     film = {**files, "provenance_id": provenance_id(sidecar)}
     try:

@@ -19,6 +19,8 @@ from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.photos.face_photos import FacePhoto
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import hashing, version
+from alrl_jax.utils.files import json_text, write_files
 
 T = TypeVar("T")
 L = TypeVar("L", bound="LineLog")
@@ -66,7 +68,7 @@ class OutputFolder:
     Args:
         directory: must exist when something is written.
         model_kind: kind of the model.
-        model_sha256: see ``provenance.variables_sha256``.
+        model_sha256: see ``hashing.variables_sha256``.
         settings: recorded beside every output.
         more: further plain values on which outputs depend.
         films: outputs have suffixes of several kinds, so that sidecars keep them in their names.
@@ -86,7 +88,7 @@ class OutputFolder:
         self._masks = settings.masks
         self._recipe = {
             "tool": image_metadata.TOOL,
-            "version": image_metadata.tool_version(),
+            "version": version.tool_version(),
             "model": {"kind": model_kind, "sha256": model_sha256},
             "settings": dataclasses.asdict(settings) | (more or {}),
         }
@@ -115,9 +117,9 @@ class OutputFolder:
         try:
             sidecar = json.loads(self.sidecar(name).read_text(encoding="utf-8"))
             same = all(sidecar[key] == value for key, value in self.recipe(hashes).items())
-            same = same and sidecar["output"]["sha256"] == image_metadata.file_sha256(path)
+            same = same and sidecar["output"]["sha256"] == hashing.file_sha256(path)
             if same and self._masks:
-                sha256 = image_metadata.folder_sha256 if self._films else image_metadata.file_sha256
+                sha256 = hashing.folder_sha256 if self._films else hashing.file_sha256
                 same = sidecar["mask"]["sha256"] == sha256(self.mask(name))
             return sidecar if same else None
         except (OSError, ValueError, KeyError, TypeError):
@@ -158,14 +160,14 @@ class OutputFolder:
             "watermark": dict(picture.watermark),
             "time": picture.fields["time"],
         }
-        told = image_metadata.json_text(sidecar).encode()
+        told = json_text(sidecar).encode()
         files = {self.sidecar(name): told}
         if mask is None:
             self.mask(name).unlink(missing_ok=True)
         else:
             (self.directory / MASKS).mkdir(exist_ok=True)
             files[self.mask(name)] = mask
-        image_metadata.write_files({**files, path: content})
+        write_files({**files, path: content})
         return sidecar
 
     def _told(self, path: Path, photo: FacePhoto) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from alrl_jax.photos.face_photos import FacePhoto, read_faces
 from alrl_jax.photos.file_trees import MAX_FILE_BYTES
 from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError
 from alrl_jax.photos.photo import reading_bytes
-from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import hashing
 
 HASHES = 4096
 """Files whose hash is remembered."""
@@ -132,6 +132,6 @@ class PhotoReader:
 
 def _hash(file: _File) -> str:
     try:
-        return image_metadata.file_sha256(file.path)
+        return hashing.file_sha256(file.path)
     except OSError as error:
         raise PairFailed(f"{file.name}: {error.strerror}") from error

@@ -7,6 +7,8 @@ import numpy as np
 
 from alrl_jax.errors import UserError
 from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import hashing
+from alrl_jax.utils.files import write_files
 
 SAMPLE = "sample:"
 
@@ -37,10 +39,10 @@ def write_sample(model: Any, named: str, directory: Path) -> Path:
     )
     content = image_metadata.png_bytes(
         np.rint((np.clip(pixels, -1.0, 1.0) + 1.0) * 127.5).astype(np.uint8),
-        image_metadata.metadata(image_metadata.variables_sha256(model.variables), source_type),
+        image_metadata.metadata(hashing.variables_sha256(model.variables), source_type),
     )
     try:
-        image_metadata.write_files({path: content})
+        write_files({path: content})
     except OSError as error:
         raise UserError(
             f"got {path} ({error.strerror}); expected a file that can be written; make room"

@@ -19,7 +19,7 @@ from alrl_jax.photos.decoding import MIN_SIDE
 from alrl_jax.photos.face_photos import FacePhoto, find_faces
 from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError
 from alrl_jax.photos.photo import Picture
-from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import hashing
 
 Photo = Path | str | UInt8[np.ndarray, "_ _ 3"]
 """A picture file, or upright RGB pixels."""
@@ -74,7 +74,7 @@ def swap_stream(
     finder = None
     if not settings.aligned:
         finder = FaceFinder(settings.landmarks_from, landmarks_path, resolution)
-    stream = _Stream(settings, finder, resolution, image_metadata.variables_sha256(model.variables))
+    stream = _Stream(settings, finder, resolution, hashing.variables_sha256(model.variables))
     engine = Engine(model, settings, batch_size)
     return engine.run(enumerate(pairs), stream.prepare, stream.finish, stream.weigh)
 

@@ -16,7 +16,8 @@ from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.photos.landmarks import FaceFinder
 from alrl_jax.photos.pair_list import PairFiles
-from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import hashing
+from alrl_jax.utils.files import remove_leftovers
 
 
 class Swapping:
@@ -42,7 +43,7 @@ class Swapping:
         refused: Mapping[Path, str] | None = None,
     ) -> None:
         self.model, self.settings = model, settings
-        self.model_sha256 = image_metadata.variables_sha256(model.variables)
+        self.model_sha256 = hashing.variables_sha256(model.variables)
         self.output = OutputFolder(output, model.kind, self.model_sha256, settings)
         resolution = int(model.config["resolution"])
         finder = None
@@ -64,8 +65,8 @@ class Swapping:
             UserError: ``results.jsonl`` or the manifest cannot be written.
         """
         engine = Engine(self.model, self.settings, min(batch_size, len(pairs)))
-        image_metadata.remove_leftovers(self.output.directory)
-        image_metadata.remove_leftovers(self.output.directory / MASKS)
+        remove_leftovers(self.output.directory)
+        remove_leftovers(self.output.directory / MASKS)
         with contextlib.ExitStack() as files:
             log = files.enter_context(ResultsLog(self.output.directory))
             manifest = files.enter_context(manifest_of(self.output.directory, self.settings.masks))

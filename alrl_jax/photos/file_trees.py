@@ -218,3 +218,13 @@ def _member(path: Path, info: zipfile.ZipInfo) -> ZipMember:
         checksum=info.CRC,
         fault=fault,
     )
+
+
+def list_images(directory: Path) -> list[str]:
+    """Returns the sorted relative paths, with "/", of all files that are named like images."""
+    return sorted(name for name in walk(directory) if is_image_name(name))
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is named like an image."""
+    return Path(name).suffix.lower() in SUFFIXES

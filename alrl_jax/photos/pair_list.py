@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
-from alrl_jax.data.folder import is_image_name, list_images
 from alrl_jax.errors import UserError
 from alrl_jax.photos.decoding import SUFFIXES
-from alrl_jax.photos.file_trees import walk
+from alrl_jax.photos.file_trees import is_image_name, list_images, walk
 
 COLUMNS = ("source", "target")
 PAIRINGS = ("all", "zip")

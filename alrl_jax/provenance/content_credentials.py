@@ -15,6 +15,7 @@ from PIL import Image
 
 from alrl_jax.errors import UserError
 from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import version
 
 ALGORITHMS = ("es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519")
 
@@ -37,9 +38,7 @@ def sign(
     """
     c2pa = _library()
     manifest = {
-        "claim_generator_info": [
-            {"name": image_metadata.TOOL, "version": image_metadata.tool_version()}
-        ],
+        "claim_generator_info": [{"name": image_metadata.TOOL, "version": version.tool_version()}],
         "title": output.name,
         "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [_edited()]}}],
     }

@@ -14,9 +14,9 @@ import numpy as np
 from flax import traverse_util
 
 from alrl_jax.errors import UserError
-from alrl_jax.provenance.image_metadata import write_json
 from alrl_jax.storage.model_directory import MODEL_FILE, read_meta, resolve_directory
 from alrl_jax.storage.workdir import read_config
+from alrl_jax.utils.files import write_json
 
 ORIGIN_FILE = "origin.json"
 NOT_STATED = "not stated; whoever made the weights says what they may be used for"

@@ -13,11 +13,10 @@ from typing import Any
 
 from alrl_jax.errors import UserError
 from alrl_jax.provenance import lineage, model_card_texts
-from alrl_jax.provenance.image_metadata import write_text
 from alrl_jax.storage.checkpoint import newest_step
 from alrl_jax.storage.model_directory import MODEL_FILE, read_meta, resolve_directory
-from alrl_jax.storage.workdir import read_config
-from alrl_jax.training.metrics import read_metrics
+from alrl_jax.storage.workdir import read_config, read_metrics
+from alrl_jax.utils.files import write_text
 
 CARD_FILE = "MODEL_CARD.md"
 FIGURES_FILE = "metrics.json"

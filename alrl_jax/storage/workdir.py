@@ -13,6 +13,7 @@ import jax
 from alrl_jax.errors import UserError
 
 CONFIG_FILE = "config.json"
+METRICS_FILE = "metrics.jsonl"
 
 MAY_CHANGE = frozenset(
     {
@@ -167,3 +168,11 @@ def _write_config(workdir: Path, config: Mapping[str, Any]) -> None:
     temporary = workdir / (CONFIG_FILE + ".tmp")
     temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, workdir / CONFIG_FILE)
+
+
+def read_metrics(workdir: Path) -> list[dict[str, int | float]]:
+    """All lines of a run's ``metrics.jsonl``, in order; none if there is no such file."""
+    path = Path(workdir) / METRICS_FILE
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]

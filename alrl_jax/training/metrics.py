@@ -17,8 +17,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from alrl_jax.errors import UserError
+from alrl_jax.storage.workdir import METRICS_FILE
 
-FILE_NAME = "metrics.jsonl"
 SAMPLES = "samples"
 _GAP = 2
 _HEADER = 14
@@ -48,7 +48,7 @@ class MetricLog:
         self._writer = None
         self._workdir = Path(workdir)
         if enabled:
-            path = self._workdir / FILE_NAME
+            path = self._workdir / METRICS_FILE
             _truncate(path, first_step)
             self._file = path.open("a", encoding="utf-8")
             self._writer = _tensorboard_writer(self._workdir)
@@ -76,7 +76,7 @@ class MetricLog:
                 self._file.flush()
             except OSError as error:
                 raise UserError(
-                    f"got {self._workdir / FILE_NAME}, to which step {step} cannot be written "
+                    f"got {self._workdir / METRICS_FILE}, to which step {step} cannot be written "
                     f"({error.strerror}); expected a disk with room; make room and start again"
                 ) from error
         if self._writer is not None:
@@ -153,14 +153,6 @@ class MetricWindow:
             raise TrainingDiverged(f"{name} is {value} at step {step}")
         total, count = self._sums.get(name, (0.0, 0))
         self._sums[name] = (total + value, count + 1)
-
-
-def read_metrics(workdir: Path) -> list[dict[str, int | float]]:
-    """All lines of a run's ``metrics.jsonl``, in order; none if there is no such file."""
-    path = Path(workdir) / FILE_NAME
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def sample_grid(columns: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "h w 3"]:

@@ -18,7 +18,7 @@ from alrl_jax.inference.video.tracking import SMOOTHING
 from alrl_jax.inference.video.video_file import VideoSwapping
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.photos.paste import PasteOptions
-from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import hashing
 from tests.support.commands import run_command
 from tests.support.fakes import FakeSwapper
 from tests.support.pictures import picture
@@ -93,7 +93,7 @@ def run(
 
 
 def settings_chosen(folder: Path) -> infer.Settings:
-    sha256 = image_metadata.file_sha256(folder / "faces.json")
+    sha256 = hashing.file_sha256(folder / "faces.json")
     return infer.Settings(**CHOSEN, landmarks_sha256=sha256, paste=PasteOptions(**PASTE))
 
 

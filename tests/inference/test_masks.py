@@ -14,7 +14,7 @@ from alrl_jax.inference.manifest import COLUMNS, provenance_id
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.photos.paste import PasteOptions
 from alrl_jax.provenance import image_metadata
-from alrl_jax.utils import png
+from alrl_jax.utils import hashing, png
 from tests.support.fakes import FakeSwapper
 from tests.support.pictures import noise, pairs_in, picture
 
@@ -54,9 +54,9 @@ def test_mask_has_the_targets_size_and_names_its_picture(tmp_path: Path) -> None
     assert not (changed & (values == 0)).any()
     fields = image_metadata.read_metadata(mask)
     sidecar = sidecar_of(path)
-    assert fields["maskOf"] == sidecar["output"]["sha256"] == image_metadata.file_sha256(path)
+    assert fields["maskOf"] == sidecar["output"]["sha256"] == hashing.file_sha256(path)
     assert fields["digitalSourceType"] == image_metadata.GENERATED_SOURCE_TYPE
-    assert sidecar["mask"]["sha256"] == image_metadata.file_sha256(mask)
+    assert sidecar["mask"]["sha256"] == hashing.file_sha256(mask)
     (row,) = manifest(tmp_path)
     assert tuple(row) == COLUMNS
     assert row == {
@@ -65,7 +65,7 @@ def test_mask_has_the_targets_size_and_names_its_picture(tmp_path: Path) -> None
         "output": result["output"],
         "mask": f"masks/{result['output']}",
         "label": "fake",
-        "provenance_id": f"{sidecar['model']['sha256']}:{provenance.file_sha256(path)}",
+        "provenance_id": f"{sidecar['model']['sha256']}:{hashing.file_sha256(path)}",
         "marked": "false",
     }
     assert row["provenance_id"] == provenance_id(sidecar)
@@ -113,7 +113,7 @@ def test_masks_are_resumed_like_outputs(tmp_path: Path) -> None:
     for row in rows:
         path = tmp_path / "out" / row["output"]
         mask = tmp_path / "out" / row["mask"]
-        assert sidecar_of(path)["mask"]["sha256"] == image_metadata.file_sha256(mask)
+        assert sidecar_of(path)["mask"]["sha256"] == hashing.file_sha256(mask)
     assert not list((tmp_path / "out" / "masks").glob(".*"))
     assert [r["status"] for r in run(tmp_path, pairs)] == ["skipped", "skipped", "failed"] + [
         "skipped"

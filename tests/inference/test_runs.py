@@ -18,7 +18,7 @@ from PIL import Image
 from alrl_jax.errors import UserError
 from alrl_jax.inference import outputs
 from alrl_jax.photos.pair_list import AllPairs, PairFiles, list_files, list_pairs
-from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import hashing
 from tests.conftest import ROOT
 from tests.support.fakes import FakeSwapper
 from tests.support.pictures import noise, pairs_in, picture, swapping
@@ -58,7 +58,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     pictures = list(output.glob("*.png"))
     for path in pictures:  # whole, and each with its sidecar
         sidecar = json.loads(path.with_suffix(".json").read_text())
-        assert sidecar["output"]["sha256"] == image_metadata.file_sha256(path)
+        assert sidecar["output"]["sha256"] == hashing.file_sha256(path)
     (output / f".000059_x.png.{process.pid}.tmp").write_bytes(b"half")
     pairs = pairs_in(tmp_path, 60)
     results = list(swapping(output).run(pairs, 8))

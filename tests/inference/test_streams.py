@@ -205,7 +205,7 @@ def test_one_source_of_many_pairs_is_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    read, hashed = photo_reader.read_faces, photo_reader.provenance.file_sha256
+    read, hashed = photo_reader.read_faces, photo_reader.hashing.file_sha256
 
     def counted_read(path: Path, *rest: Any) -> Any:
         opened.append(path.name)

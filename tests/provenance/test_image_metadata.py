@@ -15,6 +15,7 @@ from alrl_jax.commands.verify_image import verify
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.provenance import image_metadata
 from alrl_jax.provenance.watermark import codec
+from alrl_jax.utils.files import remove_leftovers
 from tests.conftest import RunCli
 from tests.provenance.test_watermark import scene
 from tests.support.fakes import FakeSwapper
@@ -96,7 +97,7 @@ def test_packets_of_others_are_read(tmp_path: Path) -> None:
 def test_leftovers_of_odd_names_stay(tmp_path: Path) -> None:
     (tmp_path / ".a.png.\u00b2.tmp").write_bytes(b"")
     (tmp_path / ".a.png.999999999.tmp").write_bytes(b"")
-    image_metadata.remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".a.png.\u00b2.tmp"]
 
 

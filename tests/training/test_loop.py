@@ -15,9 +15,10 @@ import pytest
 
 from alrl_jax.errors import UserError
 from alrl_jax.storage.checkpoint import newest_step, read_fields
+from alrl_jax.storage.workdir import read_metrics
 from alrl_jax.training import sharding
 from alrl_jax.training.loop import fit
-from alrl_jax.training.metrics import TrainingDiverged, read_metrics
+from alrl_jax.training.metrics import TrainingDiverged
 from tests.support.damage import after_damage, damage
 from tests.support.fake_task import BATCH, WIDTH, FakeBatches, FakeTask, schedule
 

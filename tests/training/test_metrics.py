@@ -8,13 +8,8 @@ import pytest
 from PIL import Image
 
 from alrl_jax.errors import UserError
-from alrl_jax.training.metrics import (
-    MetricLog,
-    MetricWindow,
-    TrainingDiverged,
-    read_metrics,
-    sample_grid,
-)
+from alrl_jax.storage.workdir import read_metrics
+from alrl_jax.training.metrics import MetricLog, MetricWindow, TrainingDiverged, sample_grid
 
 
 def test_line_is_in_the_file_at_once(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from alrl_jax.storage.checkpoint import DIRECTORY, read_fields
-from alrl_jax.training.metrics import read_metrics
+from alrl_jax.storage.workdir import read_metrics
 from tests.support import several, tiny
 
 pytestmark = pytest.mark.slow

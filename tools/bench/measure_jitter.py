@@ -34,8 +34,8 @@ from alrl_jax.loading import load
 from alrl_jax.photos.alignment import Alignment, crop_face, ffhq
 from alrl_jax.photos.landmarks import of_points
 from alrl_jax.photos.paste import paste_face
-from alrl_jax.provenance.image_metadata import write_json
 from alrl_jax.utils import command_line
+from alrl_jax.utils.files import write_json
 from alrl_jax.worlds import primitives
 
 RATE = 25.0

@@ -27,9 +27,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from alrl_jax.errors import UserError
-from alrl_jax.provenance import image_metadata
 from alrl_jax.provenance.watermark import codec, payload_code
 from alrl_jax.utils import command_line
+from alrl_jax.utils.files import write_json
 from alrl_jax.worlds import primitives
 
 Picture = UInt8[np.ndarray, "h w 3"]
@@ -280,7 +280,7 @@ def main(_: list[str]) -> int:
     for part, table in tables.items():
         records = trials.of(part)
         results[part] = table(records) if records else None
-    image_metadata.write_json(output / "watermark.json", results)
+    write_json(output / "watermark.json", results)
     print(json.dumps(results, indent=2))
     return 0
 

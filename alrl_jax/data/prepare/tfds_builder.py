@@ -85,7 +85,7 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
         unknown = set(self.builder_config.splits) - set(primitives.SPLITS)
         if unknown:
             raise ValueError(
-                f"got splits {unknown}; expected some of {', '.join(synthetic.SPLITS)}"
+                f"got splits {unknown}; expected some of {', '.join(primitives.SPLITS)}"
             )
         return {split: self._generate_examples(split) for split in self.builder_config.splits}
 

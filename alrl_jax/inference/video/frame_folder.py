@@ -15,6 +15,7 @@ from alrl_jax.inference.video.frames import Frame, FrameSwapping, with_facts
 from alrl_jax.photos.pair_list import OUTSIDE, list_files
 from alrl_jax.photos.photo import Picture, read_picture
 from alrl_jax.provenance import image_metadata
+from alrl_jax.utils.files import remove_leftovers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +88,8 @@ class FolderSwapping:
             for i, file in enumerate(files)
         )
         directory, masks = self.output.directory, self._swapping.settings.masks
-        image_metadata.remove_leftovers(directory)
-        image_metadata.remove_leftovers(directory / MASKS)
+        remove_leftovers(directory)
+        remove_leftovers(directory / MASKS)
         with ResultsLog(directory) as log, manifest_of(directory, masks) as manifest:
             for job in self._swapping.run(frames, self._look_up, self._write, batch_size):
                 result = self.output.result(job, self._name(job))

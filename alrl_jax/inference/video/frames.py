@@ -26,7 +26,7 @@ from alrl_jax.photos.landmarks import (
 )
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.photos.photo import Picture
-from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import hashing
 
 KEPT = "the frame stays as it is"
 """Ends the reason of a frame without the face."""
@@ -104,7 +104,7 @@ class FrameSwapping:
         if settings.face == "all":
             raise UserError("got --face=all; expected one face to follow; name it by a number")
         self.model, self.settings, self.source_path = model, settings, source
-        self.model_sha256 = image_metadata.variables_sha256(model.variables)
+        self.model_sha256 = hashing.variables_sha256(model.variables)
         self.smoothing = smoothing
         self._first: int | None = None
         self._resolution = int(model.config["resolution"])

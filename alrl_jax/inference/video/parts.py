@@ -13,6 +13,8 @@ from alrl_jax.errors import UserError
 from alrl_jax.inference.job import Job
 from alrl_jax.inference.outputs import MANIFEST_FILE, MASKS, OutputFolder
 from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import hashing
+from alrl_jax.utils.files import remove, temporary_name, write_json
 
 DONE = "done"
 """Status of a frame in which a face was swapped."""
@@ -40,13 +42,13 @@ class FilmParts:
         self, output: OutputFolder, name: str, masks: bool, fields: Mapping[str, str]
     ) -> None:
         self._output, self._name, self._fields = output, name, fields
-        self.film = image_metadata.temporary_name(output.directory / name)
-        self._masks = image_metadata.temporary_name(output.mask(name)) if masks else None
+        self.film = temporary_name(output.directory / name)
+        self._masks = temporary_name(output.mask(name)) if masks else None
         self._swapped: list[list[int]] = []
 
     def __enter__(self) -> "FilmParts":
         if self._masks is not None:
-            image_metadata.remove(self._masks)  # of a killed process that had our number
+            remove(self._masks)  # of a killed process that had our number
             self._masks.mkdir(parents=True)
         return self
 
@@ -56,9 +58,9 @@ class FilmParts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        image_metadata.remove(self.film)
+        remove(self.film)
         if self._masks is not None:
-            image_metadata.remove(self._masks)
+            remove(self._masks)
             with contextlib.suppress(OSError):  # others lie in it
                 self._masks.parent.rmdir()
 
@@ -98,10 +100,10 @@ class FilmParts:
 
         ``swapped``: first and last number of every run of frames in which a face was swapped.
         """
-        film = {"file": self._name, "sha256": image_metadata.file_sha256(self.film)}
+        film = {"file": self._name, "sha256": hashing.file_sha256(self.film)}
         if self._masks is None:
             return {"output": film, "mask": None}
-        sha256 = image_metadata.folder_sha256(self._masks)
+        sha256 = hashing.folder_sha256(self._masks)
         mask = {"folder": f"{MASKS}/{self._name}", "sha256": sha256, "swapped": self._swapped}
         return {"output": film, "mask": mask}
 
@@ -120,12 +122,12 @@ class FilmParts:
         try:
             if self._masks is not None or masks.exists():
                 (self._output.directory / MANIFEST_FILE).unlink(missing_ok=True)
-            image_metadata.remove(masks)
+            remove(masks)
             if self._masks is not None:
                 os.replace(self._masks, masks)
-            image_metadata.write_json(beside, sidecar)
+            write_json(beside, sidecar)
             os.replace(self.film, film)
         except BaseException:
             for path in (beside, masks):
-                image_metadata.remove(path)
+                remove(path)
             raise

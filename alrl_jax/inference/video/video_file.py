@@ -20,6 +20,8 @@ from alrl_jax.inference.video.parts import FilmParts
 from alrl_jax.inference.video.pyav import VideoCopy, comment_of, output_suffix
 from alrl_jax.photos.photo import Picture
 from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import hashing
+from alrl_jax.utils.files import remove_leftovers
 
 NONE_SWAPPED = "no face in any frame that could be swapped; no film is written"
 """Reason of the last line of a film without any."""
@@ -68,9 +70,9 @@ class VideoSwapping:
             UserError: the video cannot be read or written.
         """
         directory = self.output.directory
-        image_metadata.remove_leftovers(directory)
-        image_metadata.remove_leftovers(directory / MASKS)
-        source, target = self._swapping.source.sha256, image_metadata.file_sha256(self._path)
+        remove_leftovers(directory)
+        remove_leftovers(directory / MASKS)
+        source, target = self._swapping.source.sha256, hashing.file_sha256(self._path)
         hashes = {"source": source, "target": target}
         with ResultsLog(directory) as log:
             for job in self._jobs(hashes, batch_size):

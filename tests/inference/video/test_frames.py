@@ -17,6 +17,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.inference import command
 from alrl_jax.inference.video.frame_folder import numbered_files
 from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import hashing
 from tests.inference.video.test_smoothing import FACE
 from tests.support.fakes import PASTED, FakeSwapper
 from tests.support.pictures import noise, picture
@@ -220,7 +221,7 @@ def test_a_video_keeps_sound_and_times(
     assert after_sound == sound and sound
     assert {k.lower(): v for k, v in metadata.items()}["title"] == "A film"
     comment = {k.lower(): v for k, v in metadata.items()}["comment"]
-    assert f"alrl_jax:digitalSourceType={provenance.DIGITAL_SOURCE_TYPE}" in comment
+    assert f"alrl_jax:digitalSourceType={image_metadata.DIGITAL_SOURCE_TYPE}" in comment
     for old, new in zip(before, after, strict=True):
         difference = np.abs(old.astype(int) - new)
         assert difference[:14].mean() < 3, "outside of the face, but for coding"
@@ -230,7 +231,7 @@ def test_a_video_keeps_sound_and_times(
     sidecar = json.loads((tmp_path / "out" / f"{clip.name}.json").read_text())
     assert sidecar["frames"] == {"done": len(TIMES)} and sidecar["streams_left_out"] == []
     output = tmp_path / "out" / clip.name
-    assert sidecar["output"]["sha256"] == image_metadata.file_sha256(output)
+    assert sidecar["output"]["sha256"] == hashing.file_sha256(output)
     assert run(tmp_path, monkeypatch, **given) == 0
     assert [r["reason"] for r in results(tmp_path)] == ["done by an earlier run"]
     assert not list((tmp_path / "out").glob(".*"))

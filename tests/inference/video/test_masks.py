@@ -16,6 +16,7 @@ from alrl_jax.inference.manifest import FILM_COLUMNS
 from alrl_jax.inference.video import parts
 from alrl_jax.inference.video.pyav import VideoCopy
 from alrl_jax.provenance import image_metadata
+from alrl_jax.utils import hashing
 from tests.inference.video.test_frames import results, run
 from tests.inference.video.test_video_file import GIVEN, SIDE, found_in, greys
 
@@ -53,7 +54,7 @@ def test_every_frame_has_a_mask_and_a_line(tmp_path: Path, monkeypatch: pytest.M
     assert [r["status"] for r in results(tmp_path)] == ["skipped", "done", "done", "failed", "done"]
     assert names(tmp_path) == WHOLE
     sidecar = json.loads((tmp_path / "out" / "clip.mp4.json").read_text())
-    film = image_metadata.file_sha256(tmp_path / "out" / "clip.mp4")
+    film = hashing.file_sha256(tmp_path / "out" / "clip.mp4")
     assert sidecar["mask"]["swapped"] == [[1, 2], [4, 4]]
     rows = manifest(tmp_path)
     assert [tuple(row) for row in rows] == [FILM_COLUMNS] * 5
@@ -74,7 +75,7 @@ def test_every_frame_has_a_mask_and_a_line(tmp_path: Path, monkeypatch: pytest.M
             assert mask.mode == "L" and mask.size == (SIDE, SIDE)
             assert mask.getextrema() == ((0, 255) if swapped else (0, 0))
         fields = image_metadata.read_metadata(path)
-        assert fields["targetSHA256"] == image_metadata.file_sha256(clip)
+        assert fields["targetSHA256"] == hashing.file_sha256(clip)
         assert fields["frame"] == str(number)
         assert fields["digitalSourceType"] == image_metadata.GENERATED_SOURCE_TYPE
 
