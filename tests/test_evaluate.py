@@ -14,12 +14,12 @@ from PIL import Image
 
 from alrl_jax import evaluate
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation import benchmark, earlier, gates, protocol
+from alrl_jax.evaluation import benchmark, earlier, protocol
 from alrl_jax.evaluation.control import measure_control
 from alrl_jax.evaluation.image_metrics import PSNR_CAP
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
 from alrl_jax.evaluation.metric_table import METRICS
-from alrl_jax.evaluation.report import report, tables
+from alrl_jax.evaluation.report import gates, report, tables
 from alrl_jax.evaluation.rows import own_row, rows_of
 from alrl_jax.worlds import primitives
 from tests.conftest import RunCli

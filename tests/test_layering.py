@@ -10,66 +10,34 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "alrl_jax"
 
-# From the ground up. A module imports from the lines below its own, never from its own line or
-# above; `name.*` stands for every module of a folder that no other line names, and these may
-# import each other. `__init__` modules stand above what their folder holds.
+# From the ground up: folders of the package, and modules of its root. Code of one line imports
+# from the lines below its own and from its own folder, never from its neighbours or from above.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("config_faults", "dataclass_building", "errors", "png", "types"),
-    ("command_line", "config", "model_directory", "provenance", "workdir"),
-    ("content_credentials", "payload_code"),
-    ("mark_waves",),
-    ("mark_fit",),
-    ("watermark",),
-    ("lineage", "model_texts"),
-    ("models.upfirdn", "models.winograd"),
-    ("models.ops",),
-    ("models.layers",),
-    ("models.*",),
-    ("models.swapper",),
-    ("models.build",),
-    ("models",),
-    ("gan_losses", "loss_parts", "optim", "state"),
-    ("losses",),
-    ("projection",),
-    ("synthetic.labels", "synthetic.primitives", "synthetic.sampling"),
-    ("synthetic.scene",),
-    ("synthetic.head",),
-    ("synthetic.landmarks", "synthetic.shading"),
-    ("synthetic.renderer",),
-    ("synthetic",),
-    ("label_orders",),
-    ("tasks.task",),
-    ("tasks.*",),
-    ("tasks",),
-    ("data.records",),
-    ("data.*",),
-    ("data.sources", "data.pipeline"),
-    ("data",),
-    ("convert.*",),
-    ("convert",),
-    ("sharding", "checkpoint", "compilation_cache", "metrics", "processes"),
-    ("model_card",),
-    ("step",),
-    ("loop",),
-    ("loaded_model",),
-    ("face_models", "measuring_models"),
+    ("types", "errors"),
+    ("utils",),
+    ("config", "storage"),
+    ("models", "worlds"),
+    ("synthetic", "provenance"),
+    ("photos",),
+    ("data", "convert"),
+    ("training",),
     ("loading",),
-    ("__init__",),
-    ("evaluation.*",),
-    ("evaluation",),
-    ("inference.*",),
-    ("inference",),
+    ("inference", "evaluation", "profiling"),
     ("train", "evaluate", "infer", "infer_frames"),
+    ("commands",),
 )
+# ``alrl_jax/__init__.py`` is the public face: it imports from anywhere, and nothing imports it.
+PUBLIC_FACE = "__init__"
 
 # A module takes plain values; only these read the configuration.
-READS_CONFIG = ("config", "tasks", "data", "train", "evaluate", "infer", "loading")
+READS_CONFIG = ("config", "training.tasks", "train", "loading.loader", "commands")
 
-# The only places that know meshes, Orbax and clu.
-CONFINED = {
-    "orbax": ("checkpoint", "loading"),
-    "clu": ("metrics",),
-    "jax.sharding": ("sharding", "train", "evaluate", "infer"),
+# The only places that know a library; ``jax.make_mesh`` and ``jax.sharding`` count where they are
+# used as attributes too. Annotations that name a mesh or a sharding make nothing.
+CONFINED: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("orbax",): ("storage.checkpoint",),
+    ("clu",): ("training.metrics",),
+    ("jax.sharding", "jax.make_mesh", "jax.experimental.mesh_utils"): ("training.sharding",),
 }
 
 # May be loaded by the function that needs them, never by importing the package.
@@ -89,7 +57,7 @@ OPTIONAL = (
 )
 
 # Modules that are loaded only by who has such a dependency.
-MAY_IMPORT = {"data.tfds_builder": "tensorflow_datasets"}
+MAY_IMPORT = {"data.prepare.tfds_builder": "tensorflow_datasets"}
 
 # What training, inference and conversion may stand on.
 DEPENDENCIES = (
@@ -150,13 +118,9 @@ def _module_level(tree: ast.AST) -> Iterator[ast.AST]:
             yield from _module_level(child)
 
 
-def _layer(module: str) -> int | None:
-    folder = module.rpartition(".")[0]
-    for name in (module, f"{folder}.*"):
-        for index, layer in enumerate(LAYERS):
-            if name in layer:
-                return index
-    return None
+def _place(module: str) -> str:
+    """The name in ``LAYERS`` that a module belongs to."""
+    return module.partition(".")[0]
 
 
 def _own_imports(module: str) -> set[str]:
@@ -175,23 +139,99 @@ def _starts(name: str, prefixes: tuple[str, ...]) -> bool:
     return any(name == prefix or name.startswith(f"{prefix}.") for prefix in prefixes)
 
 
+def _names_used(module: str) -> Iterator[str]:
+    """Full dotted names of other libraries that a module imports or reaches by attribute."""
+    yield from _imports(module, everywhere=True)
+    local: dict[str, str] = {}
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            local |= {
+                a.asname or a.name.partition(".")[0]: a.asname
+                and a.name
+                or a.name.partition(".")[0]
+                for a in node.names
+            }
+        elif isinstance(node, ast.ImportFrom):
+            local |= {a.asname or a.name: f"{node.module}.{a.name}" for a in node.names}
+    annotations = {id(inner) for node in _annotations(module) for inner in ast.walk(node)}
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Attribute) and id(node) not in annotations:
+            dotted = _dotted(node)
+            if dotted is not None and dotted.partition(".")[0] in local:
+                first, _, rest = dotted.partition(".")
+                yield f"{local[first]}.{rest}"
+
+
+def _dotted(node: ast.expr) -> str | None:
+    """``a.b.c`` of nested attributes of a name; None for attributes of anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute):
+        before = _dotted(node.value)
+        return None if before is None else f"{before}.{node.attr}"
+    return None
+
+
+def _annotations(module: str) -> Iterator[ast.expr]:
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation is not None:
+            yield node.annotation
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.returns is not None:
+            yield node.returns
+
+
+def _folder_graph(depth: int) -> dict[str, set[str]]:
+    """Which folders import which, ``depth`` names deep; modules stand for themselves."""
+    cut = lambda module: ".".join(module.split(".")[:depth])  # noqa: E731
+    graph: dict[str, set[str]] = {}
+    for module in MODULES:
+        graph.setdefault(cut(module), set()).update(map(cut, _own_imports(module)))
+    return {name: others - {name} for name, others in graph.items()}
+
+
+def _circles(graph: dict[str, set[str]]) -> list[str]:
+    """Pairs of names that reach each other."""
+
+    @functools.cache
+    def reached(name: str) -> frozenset[str]:
+        found, waiting = set(), [name]
+        while waiting:
+            new = graph[waiting.pop()] - found
+            found |= new
+            waiting += new
+        return frozenset(found)
+
+    return [f"{a} <-> {b}" for a in graph for b in reached(a) if a < b and a in reached(b)]
+
+
 def test_layers_are_those_of_the_package() -> None:
     names = [name for layer in LAYERS for name in layer]
     assert len(names) == len(set(names))
-    assert not [n for n in names if not n.endswith(".*") and n not in MODULES], "no such module"
-    assert not [m for m in MODULES if _layer(m) is None], "give it its place in LAYERS"
+    assert set(names) == {_place(module) for module in MODULES} - {PUBLIC_FACE}
 
 
 def test_imports_point_downwards() -> None:
+    level = {name: index for index, layer in enumerate(LAYERS) for name in layer}
     faults = []
-    for module in MODULES:
-        own = _layer(module)
-        siblings = own is not None and any(name.endswith(".*") for name in LAYERS[own])
+    for module in set(MODULES) - {PUBLIC_FACE}:
         for other in _own_imports(module):
-            layer = _layer(other)
-            allowed = own is not None and layer is not None and layer < own + siblings
-            faults += [] if allowed else [f"{module} imports {other}"]
+            own, there = _place(module), _place(other)
+            if own != there and not (there in level and level[there] < level[own]):
+                faults.append(f"{module} imports {other}")
     assert not faults
+
+
+def test_no_import_circles() -> None:
+    """Neither between modules nor between folders, however deep."""
+    deepest = max(module.count(".") for module in MODULES) + 1
+    assert not [
+        circle for depth in range(1, deepest + 1) for circle in _circles(_folder_graph(depth))
+    ]
+
+
+def test_circles_are_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}
+    assert _circles(graph) == ["b <-> c"]
 
 
 def test_importing_needs_the_dependencies_alone() -> None:
@@ -206,14 +246,16 @@ def test_importing_needs_the_dependencies_alone() -> None:
 
 
 def test_some_libraries_are_known_in_one_place() -> None:
-    for library, homes in CONFINED.items():
-        users = [m for m in MODULES for n in _imports(m, everywhere=True) if _starts(n, (library,))]
-        assert not [m for m in users if not _starts(m, homes)], f"{library}: only {homes}"
+    for libraries, homes in CONFINED.items():
+        users = {m for m in MODULES for n in _names_used(m) if _starts(n, libraries)}
+        assert not [m for m in sorted(users) if not _starts(m, homes)], f"{libraries}: only {homes}"
+        assert not [h for h in homes if h not in users], f"{libraries}: stale home"
 
 
 def test_modules_take_plain_values() -> None:
-    readers = [m for m in MODULES if "config" in _own_imports(m)]
-    assert not [m for m in readers if not _starts(m, READS_CONFIG)]
+    readers = {m for m in MODULES if {"config", "config.schema"} & _own_imports(m)}
+    assert not [m for m in sorted(readers) if not _starts(m, READS_CONFIG)]
+    assert not [h for h in READS_CONFIG if not any(_starts(m, (h,)) for m in readers)], "stale"
 
 
 def test_no_legacy_parallelism() -> None:

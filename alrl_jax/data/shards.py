@@ -23,7 +23,6 @@ from absl import logging
 from array_record.python import array_record_data_source
 from jaxtyping import Int
 
-from alrl_jax.data.prepare.shard_workers import write_in_processes
 from alrl_jax.data.records import FORMAT_VERSION, Layout, to_dict
 from alrl_jax.data.shard_files import (
     FAULTS_SUFFIX,
@@ -35,6 +34,7 @@ from alrl_jax.data.shard_files import (
     write_json,
     write_shard,
 )
+from alrl_jax.data.shard_workers import write_in_processes
 from alrl_jax.errors import UserError
 
 DESCRIPTION = "dataset.json"

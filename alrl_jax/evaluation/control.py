@@ -15,7 +15,7 @@ from alrl_jax.evaluation import judging
 from alrl_jax.evaluation.benchmark import Counterfactuals, PairPlan, render_pairs, take
 from alrl_jax.evaluation.measuring import Collector, Examiner, batches
 from alrl_jax.evaluation.metric_table import Values
-from alrl_jax.models.swapper.face_analyser import FaceFactors, unit_length
+from alrl_jax.models.face_analyser import FaceFactors, unit_length
 from alrl_jax.worlds import primitives
 
 REQUESTS: dict[str, dict[str, Any]] = {

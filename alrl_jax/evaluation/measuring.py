@@ -13,7 +13,7 @@ from alrl_jax.evaluation import image_metrics, judging
 from alrl_jax.evaluation.benchmark import Counterfactuals, PairPlan, render_pairs, take
 from alrl_jax.evaluation.metric_table import Values
 from alrl_jax.evaluation.rows import Question, Row, RowImages, own_row
-from alrl_jax.models.swapper.face_analyser import feature_distance, unit_length
+from alrl_jax.models.face_analyser import feature_distance, unit_length
 from alrl_jax.types import AnyArray
 from alrl_jax.worlds import primitives
 

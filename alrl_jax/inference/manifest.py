@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alrl_jax.inference.outputs import MANIFEST_FILE, MASKS, LineLog
-from alrl_jax.inference.video.parts import mask_name
+from alrl_jax.inference.outputs import MANIFEST_FILE, MASKS, LineLog, mask_name
 from alrl_jax.utils.files import temporary_name
 
 COLUMNS = ("source", "target", "output", "mask", "label", "provenance_id", "marked")

@@ -202,6 +202,11 @@ class OutputFolder:
         }
 
 
+def mask_name(number: int) -> str:
+    """Name of the mask of a film's frame, which counts from 0."""
+    return f"{number:06d}.png"
+
+
 class LineLog:
     """A file that grows by lines: whoever is killed leaves whole lines, the first ones.
 

@@ -22,8 +22,8 @@ from alrl_jax.models.build import (
     build_swapper,
     constant_channels,
 )
+from alrl_jax.models.face_analyser import FaceFactors
 from alrl_jax.models.stylegan2.generator import NoiseMode, num_latents
-from alrl_jax.models.swapper.face_analyser import FaceFactors
 from alrl_jax.models.swapper.selection import FROM_SOURCE, FROM_TARGET, SELECTORS
 from alrl_jax.storage.checkpoint import newest_step, read_fields
 from alrl_jax.storage.model_directory import read_model, resolve_directory

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from alrl_jax.models.face_analyser import FaceAnalyser
 from alrl_jax.models.frozen import PARSER_SIDE, CroppedEmbedder, IdentityTeacher, ParserTeacher
 from alrl_jax.models.published.face_backbones import FaceEmbedder
 from alrl_jax.models.published.face_parser import FaceParser
@@ -15,7 +16,6 @@ from alrl_jax.models.published.psp import StyleEncoder
 from alrl_jax.models.stylegan2.discriminator import Discriminator
 from alrl_jax.models.stylegan2.generator import Generator, channel_table, num_latents
 from alrl_jax.models.swapper.encoder import DualSpaceEncoder, StyleDualSpaceEncoder
-from alrl_jax.models.swapper.face_analyser import FaceAnalyser
 from alrl_jax.models.swapper.selection import SELECTORS, AdaptiveSwap, FixedSwap
 from alrl_jax.models.swapper.swapper import Swapper
 from alrl_jax.models.swapper.transfers import TRANSFERS, LearnedTransfer

@@ -12,18 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int, Key
 
+from alrl_jax.models.face_analyser import FaceAnalyser, FaceFactors, feature_distance, unit_length
 from alrl_jax.models.functional import apply
 from alrl_jax.models.published.face_backbones import FaceEmbedder
 from alrl_jax.models.published.face_parser import FaceParser
 from alrl_jax.models.published.lpips import LPIPS
 from alrl_jax.models.resize import adaptive_pool_matrix, resize_bilinear, resize_nearest
 from alrl_jax.models.stylegan2 import ops
-from alrl_jax.models.swapper.face_analyser import (
-    FaceAnalyser,
-    FaceFactors,
-    feature_distance,
-    unit_length,
-)
 
 Variables = Any
 

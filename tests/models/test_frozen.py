@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from alrl_jax.data.parsing_classes import BISENET_TO_CELEBAMASK
+from alrl_jax.models.face_analyser import FaceAnalyser, unit_length
 from alrl_jax.models.frozen import (
     CroppedEmbedder,
     IdentityTeacher,
@@ -19,7 +20,6 @@ from alrl_jax.models.functional import apply
 from alrl_jax.models.published.face_parser import FaceParser
 from alrl_jax.models.published.lpips import LPIPS
 from alrl_jax.models.resize import adaptive_pool_matrix, resize_bilinear
-from alrl_jax.models.swapper.face_analyser import FaceAnalyser, unit_length
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from alrl_jax.models.swapper.face_analyser import FaceFactors
+from alrl_jax.models.face_analyser import FaceFactors
 from alrl_jax.types import LatentCodes, SwapGates, SwapOutput
 
 RESOLUTION = 16

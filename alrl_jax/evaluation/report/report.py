@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from alrl_jax.evaluation import gates
 from alrl_jax.evaluation.measuring import Measurement
 from alrl_jax.evaluation.metric_table import METRICS, OF_PHOTOS, label
-from alrl_jax.evaluation.report import page, svg, tables
+from alrl_jax.evaluation.report import gates, page, svg, tables
 from alrl_jax.evaluation.report.pictures import data_uri, grid, png, to_bytes
 from alrl_jax.evaluation.report.tables import number
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row

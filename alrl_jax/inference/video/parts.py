@@ -11,18 +11,13 @@ from jaxtyping import UInt8
 
 from alrl_jax.errors import UserError
 from alrl_jax.inference.job import Job
-from alrl_jax.inference.outputs import MANIFEST_FILE, MASKS, OutputFolder
+from alrl_jax.inference.outputs import MANIFEST_FILE, MASKS, OutputFolder, mask_name
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
 from alrl_jax.utils.files import remove, temporary_name, write_json
 
 DONE = "done"
 """Status of a frame in which a face was swapped."""
-
-
-def mask_name(number: int) -> str:
-    """Name of the mask of a film's frame, which counts from 0."""
-    return f"{number:06d}.png"
 
 
 class FilmParts:

@@ -11,8 +11,8 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from alrl_jax.models.face_analyser import unit_length
 from alrl_jax.models.remat import remat
-from alrl_jax.models.swapper.face_analyser import unit_length
 
 BATCH_NORM_EPSILON = 1e-5
 STRIDE = 16

@@ -18,8 +18,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
+from alrl_jax.models.face_analyser import FaceFactors
 from alrl_jax.models.swapper.encoder import FaceEncoding
-from alrl_jax.models.swapper.face_analyser import FaceFactors
 from alrl_jax.training.losses.parts import (
     Scalar,
     entropy,

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from alrl_jax.models.swapper.face_analyser import FaceFactors
+from alrl_jax.models.face_analyser import FaceFactors
 from alrl_jax.models.swapper.selection import FROM_SOURCE
 from alrl_jax.types import LatentCodes, SwapGates
 from alrl_jax.worlds import primitives

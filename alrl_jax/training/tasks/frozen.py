@@ -13,8 +13,8 @@ from alrl_jax.config import Config
 from alrl_jax.data.parsing_classes import BISENET_LABELS, BISENET_TO_CELEBAMASK
 from alrl_jax.errors import UserError
 from alrl_jax.models.build import build_lpips, build_parser_teacher
+from alrl_jax.models.face_analyser import FaceAnalyser, FaceFactors
 from alrl_jax.models.frozen import IdentityTeacher, ParserTeacher, PerceptualTeacher
-from alrl_jax.models.swapper.face_analyser import FaceAnalyser, FaceFactors
 from alrl_jax.storage.model_directory import read_model
 from alrl_jax.training.state import PyTree
 from alrl_jax.training.tasks import pooling

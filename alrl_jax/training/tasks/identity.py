@@ -9,8 +9,8 @@ from jaxtyping import Array, Float, Key
 
 from alrl_jax.config import Config
 from alrl_jax.models.build import build_analyser
+from alrl_jax.models.face_analyser import unit_length
 from alrl_jax.models.functional import apply
-from alrl_jax.models.swapper.face_analyser import unit_length
 from alrl_jax.training.losses.table import AnalyserForward, arcface_logits, total_loss
 from alrl_jax.training.state import PyTree, TrainState, ema_decay, update_ema
 from alrl_jax.training.tasks.task import (

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alrl_jax.data import shard_workers
 from alrl_jax.data.parsing_classes import CELEBAMASK_LABELS
 from alrl_jax.data.pipeline import make_iterator
-from alrl_jax.data.prepare import photo_records, shard_workers
+from alrl_jax.data.prepare import photo_records
 from alrl_jax.data.prepare.layouts import Wish
 from alrl_jax.data.shards import Plan, ShardSource, open_shards, prepare
 from alrl_jax.errors import UserError

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alrl_jax.models.swapper.face_analyser import FaceFactors
+from alrl_jax.models.face_analyser import FaceFactors
 from alrl_jax.training.losses.gan import discriminator_loss, path_lengths, r1_penalty
 from alrl_jax.training.losses.parts import OUTSIDE_WEIGHT
 from alrl_jax.training.losses.table import (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from alrl_jax.config import Config
-from alrl_jax.models.swapper.face_analyser import FaceFactors
+from alrl_jax.models.face_analyser import FaceFactors
 from alrl_jax.training.tasks import attribute_control
 from alrl_jax.training.tasks.swapper_values import ATTRIBUTE_GROUPS
 from alrl_jax.types import LatentCodes, SwapGates
