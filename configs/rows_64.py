@@ -35,7 +35,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "lcr4": {"swap.selector": "lcr4", **WITHOUT_TRANSFER},
     "fslsd7": {"swap.selector": "fslsd7", **WITHOUT_TRANSFER},
     "psp_middle": {"swap.selector": "psp_middle", **WITHOUT_TRANSFER},
-    "best_fixed": {"swap.selector": "best_fixed", "swap.shares": BEST, **WITHOUT_TRANSFER},
+    "best_fixed": {"swap.selector": "best_fixed", "swap.source_weights": BEST, **WITHOUT_TRANSFER},
     "ftm4": {"swap.selector": "ftm4", **WITHOUT_TRANSFER},
     "mixer": {"swap.selector": "mixer", **WITHOUT_TRANSFER},
     "supervised": {"losses.supervised": 4.0, "data.true_swaps": True},
@@ -92,7 +92,7 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
     config.generator.train = False
     config.encoder.train_backbone = False
     config.swap.temperature_end = 0.5
-    config.swap.impostors = 1.0
+    config.swap.cycle_targets = 1.0
     config.swap.pose_transfer = True
     config.swap.turn_head = True
     config.swap.context = 256

@@ -6,10 +6,10 @@ python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/
 
 Two CPU cores do 11 pairs a second, which makes 80 minutes of 3,300 steps; nobody has run them in
 one piece. The shipped swapper was made in five runs, as each showed what was missing. The first two
-are of an earlier shape of this config, without ``swap.context``, ``swap.requests`` and with gates
-that forgot the pair:
+are of an earlier shape of this config, without ``swap.context``, ``swap.attribute_control`` and
+with gates that forgot the pair:
 
-    1. 2,400 steps, seed 1: losses.attributes 0.5, swap.disguise 0.033, swap.impostors 0.5,
+    1. 2,400 steps, seed 1: losses.attributes 0.5, swap.target_warp 0.033, swap.cycle_targets 0.5,
        losses.identity 0.3, losses.identity_factors 2.0, losses.gate_information 0.01, learning
        rates 0.012 and 0.006; begun for 3,300 steps and cut to 2,400 at step 1,483
     2. 700 steps, seed 2: fresh (), no bent targets, losses.attributes 2.0
@@ -18,7 +18,7 @@ python -m tools.package_model --workdir=runs/refined_b --output=runs/refined_b_m
     --training_networks
 python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/refined_c \
     --config.pretrained.swapper=runs/refined_b_model --config.num_steps=3300 --config.seed=3 \
-    --config.data.witnesses --config.swap.impostors=0.5 --config.losses.identity=0.3 \
+    --config.data.witnesses --config.swap.cycle_targets=0.5 --config.losses.identity=0.3 \
     --config.losses.identity_factors=2.0                             (stopped at step 2,655)
 python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/refined_d \
     --config.pretrained.swapper=runs/refined_c_model --config.num_steps=1250 --config.seed=4 \
@@ -47,7 +47,7 @@ from alrl_jax.config import default_config
 def get_config() -> ml_collections.ConfigDict:
     """Goes on from a swapper that draws faces well but leaves the target's shape in its swaps.
 
-    All of one person's pairs have an impostor for a target; selection starts anew.
+    All of one person's pairs have a cycle target; selection starts anew.
     """
     losses = {
         "identity": 0.6,
@@ -80,8 +80,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.sample_every = 300
     config.data.same_identity_share = 0.5
     config.swap.temperature_end = 0.5
-    config.swap.impostors = 1.0
-    config.swap.requests = 0.25
+    config.swap.cycle_targets = 1.0
+    config.swap.attribute_control = 0.25
     config.swap.context = 256
     config.swap.turn_head = True
     config.swap.pose_transfer = True

@@ -37,8 +37,8 @@ from alrl_jax.provenance import image_metadata
 from alrl_jax.training.inversion import (
     Codes,
     Distance,
+    InversionState,
     Prior,
-    ProjectionState,
     Projector,
     measure_prior,
     pyramid_distance,
@@ -281,12 +281,12 @@ class Projecting:
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
-    def _save(self, batch: list[Photo], state: ProjectionState) -> None:
+    def _save(self, batch: list[Photo], state: InversionState) -> None:
         leaves = {f"leaf{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
         recipe = json.dumps(self._recipe(batch))
         write_arrays(self.output / STATE_FILE, {"recipe": np.asarray(recipe), **leaves})
 
-    def _restore(self, batch: list[Photo], start: ProjectionState) -> ProjectionState:
+    def _restore(self, batch: list[Photo], start: InversionState) -> InversionState:
         """The state of an earlier run of this very batch, or the start where there is none."""
         leaves, treedef = jax.tree.flatten(start)
         try:

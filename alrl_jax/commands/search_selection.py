@@ -114,7 +114,7 @@ def _score(
     ) -> Float[Array, " b"]:
         source, target = encoded.source, encoded.target
         codes, _ = swapper.select(
-            networks, source.codes, target.codes, encoded.identity, swapper.origins({}), shares
+            networks, source.codes, target.codes, encoded.identity, swapper.overrides({}), shares
         )
         generated = swapper.generate(networks, codes)
         drawn = swapper.encode(networks, generated)

@@ -7,7 +7,12 @@ SMALLEST_SWAP = 32
 """The encoder's pose code is 4x4 at an eighth of the resolution."""
 
 
-_ADAPTIVE_ALONE = (("gate_mode", "hard"), ("pose_transfer", False), ("context", 0), ("requests", 0))
+_ADAPTIVE_ALONE = (
+    ("gate_mode", "hard"),
+    ("pose_transfer", False),
+    ("context", 0),
+    ("attribute_control", 0),
+)
 """Fields of the selection ``adaptive``, and their values elsewhere."""
 
 
@@ -43,10 +48,10 @@ def joint_faults(config: Any) -> list[str]:
             f"discriminator.ada is {config.discriminator.ada!r} without a weight of "
             "losses.adversarial; expected 'off', as there is no discriminator"
         )
-    if config.swap.impostors and blocks > 0 and config.batch_size // blocks < 2:
+    if config.swap.cycle_targets and blocks > 0 and config.batch_size // blocks < 2:
         faults.append(
-            f"swap.impostors is {config.swap.impostors} with {config.batch_size} pairs in {blocks} "
-            "discriminator.mbstd_blocks; expected two or more in a block, or 0"
+            f"swap.cycle_targets is {config.swap.cycle_targets} with {config.batch_size} pairs in "
+            f"{blocks} discriminator.mbstd_blocks; expected two or more in a block, or 0"
         )
     faults += _selection_faults(config) + _true_swap_faults(config)
     stages = 4 if config.encoder.backbone == "ir_se" else 3
@@ -68,10 +73,10 @@ def _selection_faults(config: Any) -> list[str]:
                     f"swap.{name} is {value!r} with swap.selector {swap.selector}; expected "
                     f"{usual!r}, as only adaptive has it"
                 )
-    if swap.requests and config.losses and not config.losses.get("attributes"):
+    if swap.attribute_control and config.losses and not config.losses.get("attributes"):
         faults.append(
-            f"swap.requests is {swap.requests} without a weight of losses.attributes; expected 0, "
-            "as no other loss could see whether they are met"
+            f"swap.attribute_control is {swap.attribute_control} without a weight of "
+            "losses.attributes; expected 0, as no other loss could see whether they are met"
         )
     if swap.turn_head and config.losses and not config.losses.get("parsing"):
         faults.append(
@@ -80,10 +85,11 @@ def _selection_faults(config: Any) -> list[str]:
         )
     layers = 2 * (config.resolution.bit_length() - 2)  # of W+
     wanted = layers + 1 if swap.selector == "best_fixed" else 0
-    if len(swap.shares) != wanted:
+    if len(swap.source_weights) != wanted:
         faults.append(
-            f"swap.shares has {len(swap.shares)} numbers with swap.selector {swap.selector}; "
-            f"expected {wanted}" + (": of the pose code and every layer" if wanted else "")
+            f"swap.source_weights has {len(swap.source_weights)} numbers with swap.selector "
+            f"{swap.selector}; expected {wanted}"
+            + (": of the pose code and every layer" if wanted else "")
         )
     return faults
 

@@ -118,23 +118,22 @@ class EncoderConfig:
 class SwapConfig:
     """Selection of latent codes, and what blends the face that they draw.
 
-    ``selector``: one of ``SELECTORS``; ``gate_mode``, ``pose_transfer``, ``context``, ``requests``
-    and temperatures are those of ``adaptive``. ``shares``: of the source in the pose code and in
-    every layer, which ``tools.search_selection`` finds for ``best_fixed``. ``mask``: the
-    encoder's ``learned`` region, the same ``ellipse`` in every picture, or ``none``: no blending.
-    ``pose_transfer``: whether the target's pose code is refined for the source.
-    ``context``: width of what the refinement sees of all codes of both faces; 0: each layer sees
-    its own codes alone.
-    ``turn_head``: whether the whole head is replaced, as the encoder parses it, where a caller
-    takes the pose from the source.
-    ``disguise``: how far targets of one person's pairs are bent, see ``tasks/disguise.py``.
-    ``impostors``: share of one person's pairs whose targets get a stranger's face instead, see
-    ``tasks/impostors.py``. ``requests``: share of the other pairs that ask for the source's pose,
-    expression or the like, see ``tasks/requests.py``.
+    ``selector``: one of ``SELECTORS``; ``gate_mode``, ``pose_transfer``, ``context``,
+    ``attribute_control`` and temperatures are those of ``adaptive``. ``source_weights``: of the
+    source in the pose code and in every layer, which ``tools.search_selection`` finds for
+    ``best_fixed``. ``mask``: the encoder's ``learned`` region, the same ``ellipse`` in every
+    picture, or ``none``: no blending. ``pose_transfer``: whether the target's pose code is refined
+    for the source. ``context``: width of what the refinement sees of all codes of both faces; 0:
+    each layer sees its own codes alone. ``turn_head``: whether the whole head is replaced, as the
+    encoder parses it, where a caller takes the pose from the source. ``target_warp``: how far
+    targets of one person's pairs are bent, see ``tasks/target_warp.py``. ``cycle_targets``: share
+    of one person's pairs whose targets get a stranger's face instead, see
+    ``tasks/cycle_targets.py``. ``attribute_control``: share of the other pairs that ask for the
+    source's pose, expression or the like, see ``tasks/attribute_control.py``.
     """
 
     selector: str = "adaptive"
-    shares: tuple[float, ...] = ()
+    source_weights: tuple[float, ...] = ()
     mask: str = "learned"
     channel_groups: int = 8
     width: int = 64
@@ -146,9 +145,9 @@ class SwapConfig:
     gate_budget: float = 0.5
     feather: int = 2
     turn_head: bool = False
-    disguise: float = 0.0
-    impostors: float = 0.0
-    requests: float = 0.0
+    target_warp: float = 0.0
+    cycle_targets: float = 0.0
+    attribute_control: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -326,7 +325,7 @@ _RULES: tuple[_Rule, ...] = (
     ("encoder.squeeze", _positive, "a number above 0"),
     ("encoder.pose_space", _one_of(POSE_SPACES), f"one of {POSE_SPACES}"),
     ("swap.selector", _one_of(SELECTORS), f"one of {SELECTORS}"),
-    ("swap.shares", lambda x: all(map(_share, x)), "shares from 0 to 1"),
+    ("swap.source_weights", lambda x: all(map(_share, x)), "shares from 0 to 1"),
     ("swap.mask", _one_of(MASKS), f"one of {MASKS}"),
     ("swap.channel_groups", _positive, "a number above 0"),
     ("swap.width", _positive, "a number above 0"),
@@ -336,9 +335,9 @@ _RULES: tuple[_Rule, ...] = (
     ("swap.temperature_end", _positive, "a number above 0"),
     ("swap.gate_budget", _share, "a share from 0 to 1"),
     ("swap.feather", _not_negative, "0 (hard edge) or more pixels"),
-    ("swap.impostors", _share, "a share from 0 to 1"),
-    ("swap.requests", _share, "a share from 0 to 1"),
-    ("swap.disguise", _not_negative, "0 (targets as they are) or a share of the side"),
+    ("swap.cycle_targets", _share, "a share from 0 to 1"),
+    ("swap.attribute_control", _share, "a share from 0 to 1"),
+    ("swap.target_warp", _not_negative, "0 (targets as they are) or a share of the side"),
     ("identity.kind", _one_of(("identity", "judge")), "one of ('identity', 'judge')"),
     ("identity.block", _one_of(ANALYSER_BLOCKS), f"one of {ANALYSER_BLOCKS}"),
     ("identity.widths", lambda w: len(w) > 0 and min(w) > 0, "one or more positive widths"),

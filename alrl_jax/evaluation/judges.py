@@ -14,7 +14,13 @@ from alrl_jax.errors import UserError
 from alrl_jax.evaluation.benchmark import face_pixels
 from alrl_jax.evaluation.judging import resize
 from alrl_jax.evaluation.presets import View
-from alrl_jax.models.frozen import CROP_COLUMNS, CROP_FRAME, CROP_ROWS, PARSER_SIDE, crop_face
+from alrl_jax.models.loss_networks import (
+    CROP_COLUMNS,
+    CROP_FRAME,
+    CROP_ROWS,
+    PARSER_SIDE,
+    crop_face,
+)
 from alrl_jax.models.published import hopenet
 from alrl_jax.types import AnyArray
 from alrl_jax.worlds import primitives

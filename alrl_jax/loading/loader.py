@@ -205,13 +205,15 @@ class SwapperModel(Model):
                 selector cannot take apart.
         """
         chosen = selector or self._own
-        shares = self._shares(chosen)
+        source_weights = self._source_weights(chosen)
         self._check_groups(chosen, groups or {})
         wanted = {"pose": pose_from, **(groups or {})}
-        origins = {name: self._origin(name, face) for name, face in wanted.items()}
+        overrides = {name: self._origin(name, face) for name, face in wanted.items()}
         if self._origin("identity", identity_from) == FROM_TARGET:
-            origins = {**dict.fromkeys(self.attribute_groups, FROM_TARGET), **origins}
-        return self._swap(self._networks, source, target, self._swapper.origins(origins), shares)
+            overrides = {**dict.fromkeys(self.attribute_groups, FROM_TARGET), **overrides}
+        return self._swap(
+            self._networks, source, target, self._swapper.overrides(overrides), source_weights
+        )
 
     def embed(self, images: Images) -> Float[Array, "b e"]:
         """Unit embeddings of who faces are, by the identity net that guides the swap."""
@@ -245,8 +247,8 @@ class SwapperModel(Model):
         """Faces drawn again from their own codes."""
         return self._reconstruct(self._networks, images)
 
-    def _shares(self, selector: str) -> Float[Array, " n"] | None:
-        """Fixed shares of the source by a selector's name; None for the model's own."""
+    def _source_weights(self, selector: str) -> Float[Array, " n"] | None:
+        """Fixed source_weights of the source by a selector's name; None for the model's own."""
         if selector not in self.selectors:
             raise UserError(f"selector is {selector!r}; expected one of {self.selectors}")
         if selector == self._own:
@@ -361,7 +363,7 @@ def export_workdir(workdir: Path) -> tuple[int, ExportedModel]:
         raise UserError(f"{workdir} holds no run; expected a directory that training wrote")
     # Nothing is learned any more: what only the losses ask for need not be at hand.
     task = make_task(Config.from_dict({**values, "losses": {}}))
-    names = ("step", "params", "ema", "moving")
+    names = ("step", "params", "ema", "mutable")
     step, fields = read_fields(workdir, names)
     state = TrainState(**fields, opt_state={})
     return step, task.export(state, task.load_frozen())

@@ -6,7 +6,12 @@ from typing import Any
 import jax.numpy as jnp
 
 from alrl_jax.models.face_analyser import FaceAnalyser
-from alrl_jax.models.frozen import PARSER_SIDE, CroppedEmbedder, IdentityTeacher, ParserTeacher
+from alrl_jax.models.loss_networks import (
+    PARSER_SIDE,
+    CroppedEmbedder,
+    IdentityNetwork,
+    ParserNetwork,
+)
 from alrl_jax.models.published.face_backbones import FaceEmbedder
 from alrl_jax.models.published.face_parser import FaceParser
 from alrl_jax.models.published.hopenet import Hopenet
@@ -50,12 +55,12 @@ def build_analyser(values: Values) -> FaceAnalyser:
     return FaceAnalyser(**{**fields, "widths": tuple(fields["widths"])})
 
 
-def build_identity_teacher(values: Values) -> IdentityTeacher:
+def build_identity_network(values: Values) -> IdentityNetwork:
     """An identity net by its ``kind``: our analyser where that is absent, else an embedder."""
     if "kind" not in values:
-        return IdentityTeacher(build_analyser(values), int(values.get("resolution", 0)))
+        return IdentityNetwork(build_analyser(values), int(values.get("resolution", 0)))
     fields = _body_fields(values, FaceEmbedder.__dataclass_fields__)
-    return IdentityTeacher(CroppedEmbedder(**fields))
+    return IdentityNetwork(CroppedEmbedder(**fields))
 
 
 def build_swapper(values: Values, remat: str = "none") -> Swapper:
@@ -73,7 +78,7 @@ def build_swapper(values: Values, remat: str = "none") -> Swapper:
         encoder=build_encoder(encoder, generator, remat),
         selector=build_selector(swap, groups, layers),
         generator=generator,
-        identity=build_identity_teacher(values["identity"]),
+        identity=build_identity_network(values["identity"]),
         pose_space=encoder["pose_space"],
         feather=swap["feather"],
         encoder_resolution=encoder.get("resolution", 0),
@@ -88,8 +93,8 @@ def build_selector(
     """What selects codes, by the name that ``selector`` gives; ``adaptive`` where it is absent.
 
     Args:
-        values: ``selector``, fields of ``AdaptiveSwap``, and ``shares`` of a fixed selection that
-            has no rule.
+        values: ``selector``, fields of ``AdaptiveSwap``, and ``source_weights`` of a fixed
+            selection that has no rule.
         attribute_groups: what a caller can take from either face.
         num_layers: layers of W+.
     """
@@ -106,8 +111,8 @@ def build_selector(
     if name in TRANSFERS:
         return TRANSFERS[name](attribute_groups, values["channel_groups"], values["width"])
     rule = SELECTORS.get(name)
-    shares = rule(num_layers) if rule is not None else values["shares"]
-    return FixedSwap(attribute_groups, tuple(float(share) for share in shares))
+    source_weights = rule(num_layers) if rule is not None else values["source_weights"]
+    return FixedSwap(attribute_groups, tuple(float(share) for share in source_weights))
 
 
 def build_encoder(
@@ -164,10 +169,10 @@ def build_face_parser(values: Values) -> FaceParser:
     return FaceParser(values["num_classes"])
 
 
-def build_parser_teacher(values: Values, class_ids: tuple[int, ...]) -> ParserTeacher:
+def build_parser_network(values: Values, class_ids: tuple[int, ...]) -> ParserNetwork:
     """A face parser that labels; ``resolution`` is what it sees where that is not the usual."""
     resolution = int(values.get("resolution", PARSER_SIDE))
-    return ParserTeacher(build_face_parser(values), resolution, class_ids)
+    return ParserNetwork(build_face_parser(values), resolution, class_ids)
 
 
 def build_hopenet(values: Values) -> Hopenet:

@@ -25,6 +25,9 @@ PyTree = Any
 
 MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
+_PRESENT_NAMES = {"shares": "source_weights"}
+"""Fields of models' configurations that were called otherwise before 0.2.0."""
+
 EMBEDDED = Path(__file__).parents[1] / "embedded"
 """Where the package keeps the models it ships."""
 
@@ -196,7 +199,16 @@ def read_meta(directory: str | Path) -> dict[str, Any]:
             f"got {path / MODEL_FILE} with base {base!r}; expected "
             f"{', '.join(sorted(_BASE_FIELDS))} of a model directory; copy it anew"
         )
-    return meta
+    return meta | {"config": _with_present_names(meta["config"])}
+
+
+def _with_present_names(config: dict[str, Any]) -> dict[str, Any]:
+    """A model's configuration with the fields of earlier versions under their present names."""
+    renamed = {}
+    for name, value in config.items():
+        value = _with_present_names(value) if isinstance(value, dict) else value
+        renamed[_PRESENT_NAMES.get(name, name)] = value
+    return renamed
 
 
 def read_shapes(directory: str | Path) -> tuple[dict[str, Any], PyTree]:

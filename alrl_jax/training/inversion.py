@@ -59,7 +59,7 @@ class Prior:
 
 
 @flax.struct.dataclass
-class ProjectionState:
+class InversionState:
     """A search on its way.
 
     Attributes:
@@ -124,14 +124,14 @@ class Projector:
     num_steps: int
     learning_rate: float
 
-    def init(self, prior: Prior, count: int) -> ProjectionState:
+    def init(self, prior: Prior, count: int) -> InversionState:
         """The beginning of a search for ``count`` images: all at the centre."""
         offsets = jax.tree.map(
             lambda x: jnp.zeros((count, *x.shape[1:]), jnp.float32), prior.center
         )
-        return ProjectionState(jnp.zeros((), jnp.int32), offsets, self._optimizer().init(offsets))
+        return InversionState(jnp.zeros((), jnp.int32), offsets, self._optimizer().init(offsets))
 
-    def codes(self, prior: Prior, state: ProjectionState) -> Codes:
+    def codes(self, prior: Prior, state: InversionState) -> Codes:
         """What has been found so far."""
         return jax.tree.map(lambda c, s, o: c + s * o, prior.center, prior.scale, state.offsets)
 
@@ -139,10 +139,10 @@ class Projector:
         self,
         networks: PyTree,
         prior: Prior,
-        state: ProjectionState,
+        state: InversionState,
         targets: Float[Array, "b h w 3"],
         count: Int[Array, ""],
-    ) -> ProjectionState:
+    ) -> InversionState:
         """``count`` steps more; to be compiled once for any count."""
         return jax.lax.fori_loop(
             0, count, lambda _, s: self._step(networks, prior, s, targets), state
@@ -152,7 +152,7 @@ class Projector:
         self,
         networks: PyTree,
         prior: Prior,
-        state: ProjectionState,
+        state: InversionState,
         targets: Float[Array, "b h w 3"],
     ) -> tuple[Codes, Float[Array, "b h w 3"], Float[Array, " b"]]:
         """The codes, what is drawn from them, and how far that is from the targets."""
@@ -161,8 +161,8 @@ class Projector:
         return codes, images, self.distance(networks, images, targets)
 
     def _step(
-        self, networks: PyTree, prior: Prior, state: ProjectionState, targets: Array
-    ) -> ProjectionState:
+        self, networks: PyTree, prior: Prior, state: InversionState, targets: Array
+    ) -> InversionState:
         def loss(offsets: Codes) -> Array:
             codes = self.codes(prior, dataclasses.replace(state, offsets=offsets))
             images = self.synthesize(networks, codes)
@@ -171,7 +171,7 @@ class Projector:
         gradient = jax.grad(loss)(state.offsets)
         updates, opt_state = self._optimizer().update(gradient, state.opt_state)
         offsets = cast(Codes, optax.apply_updates(cast(Any, state.offsets), updates))
-        return ProjectionState(state.step + 1, offsets, opt_state)
+        return InversionState(state.step + 1, offsets, opt_state)
 
     def _optimizer(self) -> optax.GradientTransformation:
         steps = self.num_steps

@@ -19,7 +19,7 @@ class TrainState:
         params: trainable parameters by network.
         ema: exponential moving averages of the networks that are used after training.
         opt_state: optimiser states by network.
-        moving: running statistics such as ``w_avg`` and the mean path length.
+        mutable: running statistics such as ``w_avg`` and the mean path length.
     """
 
     # Any array: states are also trees of host arrays, and of shapes before a checkpoint is read.
@@ -27,7 +27,7 @@ class TrainState:
     params: dict[str, PyTree]
     ema: dict[str, PyTree]
     opt_state: dict[str, PyTree]
-    moving: dict[str, PyTree]
+    mutable: dict[str, PyTree]
 
 
 def ema_decay(step: Int[Array, ""], batch_size: int, half_life_kimg: float) -> Float[Array, ""]:

@@ -100,7 +100,7 @@ def test_a_stopped_run_goes_on_where_it_was(
     broken = _projecting(model, tmp_path / "broken", steps=8)
     save = broken._save
 
-    def save_and_stop(batch: list[invert.Photo], state: inversion.ProjectionState) -> None:
+    def save_and_stop(batch: list[invert.Photo], state: inversion.InversionState) -> None:
         save(batch, state)
         if int(state.step) == 6:
             raise _Stopped

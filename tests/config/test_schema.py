@@ -58,11 +58,23 @@ SHARES = (0.0, *[1.0] * 4, *[0.0] * 6)
             {"swap": {"selector": "mean", "pose_transfer": True}},
             "swap.pose_transfer is True with swap.selector mean; expected False",
         ),
-        ({"swap": {"selector": "best_fixed"}}, "swap.shares has 0 numbers .*; expected 11"),
-        ({"swap": {"selector": "best_fixed", "shares": SHARES[:-1]}}, "swap.shares has 10"),
-        ({"swap": {"selector": "best_fixed", "shares": (*SHARES[1:], 2.0)}}, "shares from 0 to 1"),
-        ({"swap": {"selector": "best_fixed", "shares": ("a",) * 11}}, "swap.shares is 'a'"),
-        ({"swap": {"shares": SHARES}}, "swap.shares has 11 numbers .* adaptive; expected 0"),
+        ({"swap": {"selector": "best_fixed"}}, "swap.source_weights has 0 numbers .*; expected 11"),
+        (
+            {"swap": {"selector": "best_fixed", "source_weights": SHARES[:-1]}},
+            "swap.source_weights has 10",
+        ),
+        (
+            {"swap": {"selector": "best_fixed", "source_weights": (*SHARES[1:], 2.0)}},
+            "shares from 0 to 1",
+        ),
+        (
+            {"swap": {"selector": "best_fixed", "source_weights": ("a",) * 11}},
+            "swap.source_weights is 'a'",
+        ),
+        (
+            {"swap": {"source_weights": SHARES}},
+            "swap.source_weights has 11 numbers .* adaptive; expected 0",
+        ),
         ({"fresh": ["encoder"]}, "fresh is .*; expected some of"),
         (
             {"data": {"true_swaps": True, "source": "prepared"}, "losses": {"supervised": 1.0}},
@@ -81,8 +93,12 @@ def test_selections_and_true_swaps_have_their_own_rules(values: dict, message: s
 
 
 def test_selections_that_belong_together_are_taken() -> None:
-    swap = Config.from_dict({"swap": {"selector": "best_fixed", "shares": [0, *SHARES[1:]]}}).swap
-    assert swap.shares == SHARES and all(isinstance(share, float) for share in swap.shares)
+    swap = Config.from_dict(
+        {"swap": {"selector": "best_fixed", "source_weights": [0, *SHARES[1:]]}}
+    ).swap
+    assert swap.source_weights == SHARES and all(
+        isinstance(share, float) for share in swap.source_weights
+    )
     Config.from_dict({"data": {"true_swaps": True}, "losses": {"supervised": 1.0}})
     Config.from_dict({"data": {"true_swaps": True}, "losses": {}})  # a run that is over
 

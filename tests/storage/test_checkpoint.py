@@ -23,7 +23,7 @@ def make_state(value: float, mesh: jax.sharding.Mesh | None = None) -> TrainStat
         params=params,
         ema=params,
         opt_state={"net": jax.device_get(optax.adam(0.1).init(params["net"]))},
-        moving={},
+        mutable={},
     )
     return sharding.replicate(mesh or sharding.make_mesh(), state)
 
@@ -194,10 +194,10 @@ def test_unfinished_save_is_no_checkpoint(tmp_path: Path) -> None:
 
 def test_reads_chosen_fields_alone(tmp_path: Path) -> None:
     save_steps(tmp_path, 1, 2)
-    step, fields = read_fields(tmp_path, ["ema", "step", "moving"])
+    step, fields = read_fields(tmp_path, ["ema", "step", "mutable"])
     assert step == 2 and fields["step"] == 2
-    assert set(fields) == {"ema", "step", "moving"}
-    assert fields["moving"] == {}
+    assert set(fields) == {"ema", "step", "mutable"}
+    assert fields["mutable"] == {}
     assert isinstance(fields["step"], np.ndarray)
     assert_trees_equal(fields["ema"], jax.device_get(make_state(2).ema))
     assert all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(fields["ema"]))

@@ -46,7 +46,7 @@ class FakeTask:
             params=params,
             ema=params,
             opt_state={"line": self.optimizer.init(params["line"])},
-            moving={},
+            mutable={},
         )
 
     def phase(self, step: int) -> bool:
@@ -76,7 +76,7 @@ class FakeTask:
             params=params,
             ema=update_ema(state.ema, params, ema_decay(state.step, BATCH, 0.1)),
             opt_state={"line": opt_state},
-            moving={},
+            mutable={},
         ), metrics
 
     def preview(

@@ -22,7 +22,7 @@ STEPS = 3
 """The losses of the second and the third see what updates have done."""
 DEVICES = 2
 """Of every process; one process that trains alone has all that two have."""
-FIELDS = ("params", "ema", "opt_state", "moving")
+FIELDS = ("params", "ema", "opt_state", "mutable")
 WITHOUT_GRADIENT = "['keys']['bias']"
 """A softmax takes this bias away again: what reaches it is rounding alone."""
 DEAR = ("perceptual", "self_perceptual", "self_reconstruction", "background", "r1")
@@ -150,7 +150,7 @@ def test_processes_train_as_one(
     one, many = after_the_first_step(folder / "one"), after_the_first_step(tmp_path / "many")
     # With a first decay of 0, Adam's state holds the gradients and their squares.
     assert differences(one["opt_state"], many["opt_state"]).max() < 2e-5
-    assert differences(one["moving"], many["moving"]).max(initial=0) < 2e-5
+    assert differences(one["mutable"], many["mutable"]).max(initial=0) < 2e-5
     # Its first update is a sign: where a gradient is rounding noise, it points either way, which
     # is why later states are no measure.
     for field in ("params", "ema"):

@@ -335,7 +335,7 @@ class DiscriminatorAugmentation:
     def see(
         self,
         images: Float[Array, "b h h 3"],
-        moving: Mapping[str, Any],
+        mutable: Mapping[str, Any],
         key: Key[Array, ""],
         use: str,
     ) -> Float[Array, "b h h 3"]:
@@ -343,18 +343,18 @@ class DiscriminatorAugmentation:
 
         Args:
             images: pixels in [-1, 1].
-            moving: holds what ``start`` gave.
+            mutable: holds what ``start`` gave.
             key: of the step; draws of its own come of it.
             use: one of ``USES``, each with other draws.
         """
         if self.mode == "off":
             return images
         own = jax.random.fold_in(key, _STREAM)
-        return augment(images, moving["ada_p"], own, USES.index(use))
+        return augment(images, mutable["ada_p"], own, USES.index(use))
 
     def follow(
         self,
-        moving: Mapping[str, Any],
+        mutable: Mapping[str, Any],
         step: Int[Array, ""],
         sign: Float[Array, ""],
         batch_size: int,
@@ -362,22 +362,22 @@ class DiscriminatorAugmentation:
         """Moves the probability towards the target, every ``INTERVAL`` steps.
 
         Args:
-            moving: holds what ``start`` gave, and maybe more.
+            mutable: holds what ``start`` gave, and maybe more.
             step: finished updates.
             sign: mean sign of the logits of this step's real images.
             batch_size: images a step.
 
         Returns:
-            The next ``moving``, and metrics.
+            The next ``mutable``, and metrics.
         """
         if self.mode == "off":
-            return dict(moving), {}
-        metrics = {"ada/p": moving["ada_p"], "ada/real_sign": sign}
+            return dict(mutable), {}
+        metrics = {"ada/p": mutable["ada_p"], "ada/real_sign": sign}
         if self.mode == "fixed":
-            return dict(moving), metrics
+            return dict(mutable), metrics
         due = (step + 1) % INTERVAL == 0
-        signs = moving["ada_signs"] + sign
+        signs = mutable["ada_signs"] + sign
         stride = INTERVAL * batch_size / (1000.0 * self.kimg)
-        moved = moving["ada_p"] + stride * jnp.sign(signs / INTERVAL - self.target)
-        p = jnp.where(due, jnp.clip(moved, 0.0, 1.0), moving["ada_p"])
-        return {**moving, "ada_p": p, "ada_signs": jnp.where(due, 0.0, signs)}, metrics
+        moved = mutable["ada_p"] + stride * jnp.sign(signs / INTERVAL - self.target)
+        p = jnp.where(due, jnp.clip(moved, 0.0, 1.0), mutable["ada_p"])
+        return {**mutable, "ada_p": p, "ada_signs": jnp.where(due, 0.0, signs)}, metrics

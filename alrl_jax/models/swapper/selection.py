@@ -47,7 +47,7 @@ class AdaptiveSwap(nn.Module):
         source: LatentCodes,
         target: LatentCodes,
         identity: Float[Array, "b e"],
-        origins: Int[Array, " k"],
+        overrides: Int[Array, " k"],
         temperature: Float[Array, ""] | None = None,
         noise_key: Key[Array, ""] | None = None,
     ) -> tuple[LatentCodes, SwapGates]:
@@ -57,7 +57,7 @@ class AdaptiveSwap(nn.Module):
             source: codes of the faces that give the identity.
             target: codes of the faces that give everything else.
             identity: unit identity embeddings of the sources.
-            origins: for every attribute group ``LEARNED``, ``FROM_TARGET`` or ``FROM_SOURCE``.
+            overrides: for every attribute group ``LEARNED``, ``FROM_TARGET`` or ``FROM_SOURCE``.
             temperature: of the relaxed gates; needed with ``noise_key``.
             noise_key: draws the logistic noise of training; None decides without noise.
 
@@ -70,16 +70,16 @@ class AdaptiveSwap(nn.Module):
         logits, owners = self._votes(tokens, identity)
         gates = self._gates(logits, temperature, noise_key)
         owner = jnp.argmax(owners, axis=-1)
-        forced = jnp.take(origins, owner)
+        forced = jnp.take(overrides, owner)
         gates = jnp.where(forced[None] == LEARNED, gates, forced[None].astype(gates.dtype))
         gates = gates.reshape(batch, *shape)
         who, pose = (self.attribute_groups.index(name) for name in ("identity", "pose"))
         pose_gates = jnp.where(
-            origins[pose] == LEARNED, gates[:, 0], origins[pose].astype(gates.dtype)
+            overrides[pose] == LEARNED, gates[:, 0], overrides[pose].astype(gates.dtype)
         )
         known = identity
         if self.context:
-            context = self._context(source, target, identity, origins)
+            context = self._context(source, target, identity, overrides)
             known = jnp.concatenate([identity, context], axis=-1)
         refined = self._transfer(source.attributes, target.attributes, known)
         # What a caller wants of the source beside the identity must not be made the target's.
@@ -89,7 +89,7 @@ class AdaptiveSwap(nn.Module):
         posed = target.pose
         if self.pose_transfer:
             moved = self._transfer_pose(source.pose, target.pose, known)
-            posed += jnp.where(origins[who] != FROM_TARGET, moved, 0.0)
+            posed += jnp.where(overrides[who] != FROM_TARGET, moved, 0.0)
         codes = LatentCodes(
             pose=_select(pose_gates[:, None, None], source.pose, posed),
             attributes=_select(gates[:, 1:], refined, target.attributes),
@@ -165,15 +165,15 @@ class AdaptiveSwap(nn.Module):
         source: LatentCodes,
         target: LatentCodes,
         identity: Float[Array, "b e"],
-        origins: Int[Array, " k"],
+        overrides: Int[Array, " k"],
     ) -> Float[Array, "b {self.context}"]:
         """What all codes of both faces say together, and what is asked of the source.
 
         A layer's code tells who a face is and how it looks at once; how the target looks, so that
         it can take the place of how the source does, stands in the other codes as well.
         """
-        asked = (origins == FROM_SOURCE).astype(identity.dtype)
-        asked = jnp.broadcast_to(asked, (identity.shape[0], origins.shape[0]))
+        asked = (overrides == FROM_SOURCE).astype(identity.dtype)
+        asked = jnp.broadcast_to(asked, (identity.shape[0], overrides.shape[0]))
         parts = [source.pose, target.pose, source.attributes, target.attributes, identity, asked]
         x = jnp.concatenate([part.reshape(identity.shape[0], -1) for part in parts], axis=-1)
         x = nn.silu(nn.Dense(self.context, name="context_in")(x))
@@ -313,59 +313,63 @@ class FixedSwap(nn.Module):
 
     Attributes:
         attribute_groups: what a caller can ask for, ``identity`` and ``pose`` alone.
-        shares: of the source in the pose code and in every layer, see ``SELECTORS``.
+        source_weights: of the source in the pose code and in every layer, see ``SELECTORS``.
     """
 
     attribute_groups: tuple[str, ...]
-    shares: tuple[float, ...]
+    source_weights: tuple[float, ...]
 
     def __call__(
         self,
         source: LatentCodes,
         target: LatentCodes,
         identity: Float[Array, "b e"],
-        origins: Int[Array, " k"],
+        overrides: Int[Array, " k"],
         temperature: Float[Array, ""] | None = None,
         noise_key: Key[Array, ""] | None = None,
     ) -> tuple[LatentCodes, SwapGates]:
-        """Swaps the codes of pairs of faces; see ``AdaptiveSwap``. Only codes and origins count."""
-        shares = asked_shares(jnp.asarray(self.shares), origins, self.attribute_groups)
-        return fixed_swap(source, target, shares)
+        """Swaps codes of pairs of faces; see ``AdaptiveSwap``. Only codes and overrides count."""
+        source_weights = effective_weights(
+            jnp.asarray(self.source_weights), overrides, self.attribute_groups
+        )
+        return fixed_swap(source, target, source_weights)
 
 
-def asked_shares(
-    shares: Float[Array, " n"], origins: Int[Array, " k"], attribute_groups: tuple[str, ...]
+def effective_weights(
+    source_weights: Float[Array, " n"],
+    overrides: Int[Array, " k"],
+    attribute_groups: tuple[str, ...],
 ) -> Float[Array, " n"]:
-    """Fixed shares as a caller wants them.
+    """Fixed weights as a caller wants them.
 
     Nothing comes from the source where the identity shall be the target's, and all of the pose
     code where the pose shall be the source's. No other attribute group can be asked for: a fixed
     rule does not know which codes make it.
 
     Args:
-        shares: of the source in the pose code and in every layer.
-        origins: for every attribute group ``LEARNED``, ``FROM_TARGET`` or ``FROM_SOURCE``.
+        source_weights: of the source in the pose code and in every layer.
+        overrides: for every attribute group ``LEARNED``, ``FROM_TARGET`` or ``FROM_SOURCE``.
         attribute_groups: their names.
     """
-    untouched = origins[attribute_groups.index("identity")] == FROM_TARGET
-    turned = origins[attribute_groups.index("pose")] == FROM_SOURCE
-    shares = jnp.where(untouched, 0.0, shares)
-    return shares.at[0].set(jnp.where(turned, 1.0, shares[0]))
+    untouched = overrides[attribute_groups.index("identity")] == FROM_TARGET
+    turned = overrides[attribute_groups.index("pose")] == FROM_SOURCE
+    source_weights = jnp.where(untouched, 0.0, source_weights)
+    return source_weights.at[0].set(jnp.where(turned, 1.0, source_weights[0]))
 
 
 def fixed_swap(
-    source: LatentCodes, target: LatentCodes, shares: Float[Array, " n"]
+    source: LatentCodes, target: LatentCodes, source_weights: Float[Array, " n"]
 ) -> tuple[LatentCodes, SwapGates]:
     """Swaps codes the same way for every pair; gates have one channel group.
 
     Args:
         source: codes of the faces that give the identity.
         target: codes of the faces that give everything else.
-        shares: of the source in the pose code and in every layer, see ``SELECTORS``.
+        source_weights: of the source in the pose code and in every layer, see ``SELECTORS``.
     """
     batch, layers, _ = target.attributes.shape
-    pose_gates = jnp.broadcast_to(shares[:1], (batch, 1))
-    gates = jnp.broadcast_to(shares[None, 1:, None], (batch, layers, 1))
+    pose_gates = jnp.broadcast_to(source_weights[:1], (batch, 1))
+    gates = jnp.broadcast_to(source_weights[None, 1:, None], (batch, layers, 1))
     codes = LatentCodes(
         pose=_select(pose_gates[:, None, None], source.pose, target.pose),
         attributes=_select(gates, source.attributes, target.attributes),

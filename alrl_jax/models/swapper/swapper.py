@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from alrl_jax.models.frozen import IdentityTeacher
 from alrl_jax.models.functional import apply
+from alrl_jax.models.loss_networks import IdentityNetwork
 from alrl_jax.models.resize import resize_bilinear
 from alrl_jax.models.stylegan2 import ops
 from alrl_jax.models.stylegan2.generator import Generator
@@ -25,7 +25,7 @@ from alrl_jax.models.swapper.selection import (
     FROM_SOURCE,
     AdaptiveSwap,
     FixedSwap,
-    asked_shares,
+    effective_weights,
     fixed_swap,
 )
 from alrl_jax.models.swapper.transfers import LearnedTransfer
@@ -79,7 +79,7 @@ class Swapper:
     encoder: DualSpaceEncoder | StyleDualSpaceEncoder
     selector: AdaptiveSwap | FixedSwap | LearnedTransfer
     generator: Generator
-    identity: IdentityTeacher
+    identity: IdentityNetwork
     pose_space: str
     feather: int
     encoder_resolution: int = 0
@@ -101,7 +101,7 @@ class Swapper:
         networks = {"encoder": encoder, "generator": generator, "identity": identity}
         codes = self.encode(networks, images).codes
         embedding = self.embed(networks, images)
-        swap = self.selector.init(keys[3], codes, codes, embedding, self.origins({}))
+        swap = self.selector.init(keys[3], codes, codes, embedding, self.overrides({}))
         return {**networks, "swap": swap}
 
     def encode(self, networks: Networks, images: Float[Array, "b h w 3"]) -> FaceEncoding:
@@ -129,32 +129,34 @@ class Swapper:
         source: LatentCodes,
         target: LatentCodes,
         identity: Float[Array, "b e"],
-        origins: Int[Array, " k"],
-        shares: Float[Array, " n"] | None = None,
+        overrides: Int[Array, " k"],
+        source_weights: Float[Array, " n"] | None = None,
         temperature: Float[Array, ""] | None = None,
         noise_key: Key[Array, ""] | None = None,
     ) -> tuple[LatentCodes, SwapGates]:
-        """Swapped codes and their gates: as trained, or the fixed ``shares`` of the source."""
-        if shares is None:
+        """Swapped codes and their gates: as trained, or by fixed ``source_weights``."""
+        if source_weights is None:
             codes, gates = apply(
                 self.selector,
                 networks["swap"],
                 source,
                 target,
                 identity,
-                origins,
+                overrides,
                 temperature,
                 noise_key,
             )
         else:
-            asked = asked_shares(shares, origins, self.selector.attribute_groups)
+            asked = effective_weights(source_weights, overrides, self.selector.attribute_groups)
             codes, gates = fixed_swap(source, target, asked)
         if not POSE_SPACES[self.pose_space].uses_const:
             # What refines the target's code could make one out of nothing.
             codes = dataclasses.replace(codes, pose=jnp.zeros_like(codes.pose))
         coarse = POSE_SPACES[self.pose_space].coarse_layers
         if coarse:
-            pose_from_source = origins[self.selector.attribute_groups.index("pose")] == FROM_SOURCE
+            pose_from_source = (
+                overrides[self.selector.attribute_groups.index("pose")] == FROM_SOURCE
+            )
             pose_face = jnp.where(pose_from_source, source.attributes, target.attributes)
             merged = jnp.concatenate([pose_face[:, :coarse], codes.attributes[:, coarse:]], axis=1)
             codes = dataclasses.replace(codes, attributes=merged)
@@ -163,7 +165,7 @@ class Swapper:
         return codes, gates
 
     def replaced(
-        self, encoding: FaceEncoding, origins: Int[Array, " k"]
+        self, encoding: FaceEncoding, overrides: Int[Array, " k"]
     ) -> Float[Array, "b r r 1"]:
         """Logits of what a swap replaces of a picture: the face, or the head that turns with it.
 
@@ -182,7 +184,7 @@ class Swapper:
         # Wider by the rim of a pixel of 64, or an outline of the old head stays around the new one.
         size = 2 * max(1, whole.shape[1] // 64) + 1
         whole = nn.max_pool(whole, (size, size), padding="SAME")
-        turned = origins[self.selector.attribute_groups.index("pose")] == FROM_SOURCE
+        turned = overrides[self.selector.attribute_groups.index("pose")] == FROM_SOURCE
         return jnp.where(turned, whole, encoding.region_logits)
 
     def finish(
@@ -218,8 +220,8 @@ class Swapper:
         networks: Networks,
         source: Float[Array, "b h w 3"],
         target: Float[Array, "b h w 3"],
-        origins: Int[Array, " k"],
-        shares: Float[Array, " n"] | None = None,
+        overrides: Int[Array, " k"],
+        source_weights: Float[Array, " n"] | None = None,
     ) -> SwapOutput:
         """Swaps faces as at test time: no labels, discrete gates.
 
@@ -227,16 +229,18 @@ class Swapper:
             networks: variables by network.
             source: faces that give the identity.
             target: faces that give everything else.
-            origins: see ``origins``.
-            shares: fixed shares of the source, see ``SELECTORS``; None is as trained.
+            overrides: see ``overrides``.
+            source_weights: fixed weights of the source, see ``SELECTORS``; None is as trained.
         """
         face = self.encode(networks, target)
         identity = self.embed(networks, source)
         source_codes = self.encode(networks, source).codes
-        codes, gates = self.select(networks, source_codes, face.codes, identity, origins, shares)
+        codes, gates = self.select(
+            networks, source_codes, face.codes, identity, overrides, source_weights
+        )
         generated = self.generate(networks, codes)
         drawn = self.encode(networks, generated)
-        regions = (self.replaced(encoding, origins) for encoding in (face, drawn))
+        regions = (self.replaced(encoding, overrides) for encoding in (face, drawn))
         image, mask = self.finish(networks, generated, target, *regions)
         return SwapOutput(image=image, generated=generated, mask=mask, gates=gates, codes=codes)
 
@@ -245,7 +249,7 @@ class Swapper:
         side = self.encoder_resolution or images.shape[1]
         return images if images.shape[1] == side else ops.mean_pool(images, images.shape[1] // side)
 
-    def origins(self, groups: Mapping[str, int]) -> Int[Array, " k"]:
+    def overrides(self, groups: Mapping[str, int]) -> Int[Array, " k"]:
         """Who decides over every attribute group: the module, unless ``groups`` says otherwise.
 
         The pose code is the target's by default.

@@ -45,7 +45,7 @@ class LearnedTransfer(nn.Module):
         source: LatentCodes,
         target: LatentCodes,
         identity: Float[Array, "b e"],
-        origins: Int[Array, " k"],
+        overrides: Int[Array, " k"],
         temperature: Float[Array, ""] | None = None,
         noise_key: Key[Array, ""] | None = None,
     ) -> tuple[LatentCodes, SwapGates]:
@@ -54,9 +54,9 @@ class LearnedTransfer(nn.Module):
         ``identity``, ``temperature`` and ``noise_key`` are not used: nothing is decided.
         """
         moved = self.move(source.attributes, target.attributes)
-        untouched = origins[self.attribute_groups.index("identity")] == FROM_TARGET
+        untouched = overrides[self.attribute_groups.index("identity")] == FROM_TARGET
         moved = jnp.where(untouched, target.attributes, moved)
-        turned = origins[self.attribute_groups.index("pose")] == FROM_SOURCE
+        turned = overrides[self.attribute_groups.index("pose")] == FROM_SOURCE
         codes = LatentCodes(pose=jnp.where(turned, source.pose, target.pose), attributes=moved)
         shares = moved_share(source.attributes, target.attributes, moved, self.channel_groups)
         gates = SwapGates(

@@ -45,7 +45,7 @@ class SwapForward:
     Attributes:
         source: faces that give the identity.
         target: faces that give everything else, as the networks saw them.
-        truth: the targets as they are, where the networks saw them disguised.
+        truth: the targets as they are, where the networks saw them warped or swapped.
         same_identity: where both show one person, so that the swap should be the target.
         source_encoding: encoding of the source.
         target_encoding: encoding of the target.
@@ -56,7 +56,7 @@ class SwapForward:
         swap_embedding: unit identity embedding of the generated face.
         person_factors: what the identity net reads from a picture of that person.
         swap_factors: what the identity net reads from the generated face.
-        target_factors: what it should read beside: as from the target, but for requests.
+        target_factors: what it should read beside: as from the target, but for controlled groups.
         generated_distance: perceptual distance of generated face and target.
         reconstructed_distance: perceptual distance of reconstruction and source.
         source_labels: what the source's pixels show.
@@ -176,7 +176,7 @@ def perceptual(f: SwapForward) -> Scalar:
 
 
 def self_reconstruction(f: SwapForward) -> Scalar:
-    """A face's own codes should draw it again (L1); the source's, as that is nobody's disguise."""
+    """A face's own codes should draw it again (L1); the source's, as that is never altered."""
     region = jax.nn.sigmoid(f.source_encoding.region_logits)
     return jnp.mean(face_l1(f.reconstructed, f.source.image, region))
 

@@ -1,4 +1,4 @@
-"""Requests: some swaps of two people take one attribute group from the source as well.
+"""Attribute control: some swaps of two people take one attribute group from the source as well.
 
 Nobody can draw the truth of these, but what the identity net should read from them is known: the
 group that was asked for as from the source, all else as from the target. So a caller who asks for
@@ -19,13 +19,13 @@ from alrl_jax.models.swapper.selection import FROM_SOURCE
 from alrl_jax.types import LatentCodes, SwapGates
 from alrl_jax.worlds import primitives
 
-REQUESTED = ("pose", "expression", "gaze", "light", "skin")
+CONTROLLED_GROUPS = ("pose", "expression", "gaze", "light", "skin")
 """What can be asked of a face; hair and background lie outside of what a swap replaces."""
 
 MEMBERS = np.array(
     [
         [factor in primitives.ATTRIBUTE_GROUPS[group] for factor in primitives.ATTRIBUTE_FACTORS]
-        for group in REQUESTED
+        for group in CONTROLLED_GROUPS
     ]
 )
 """Which factors belong to which of these groups."""
@@ -35,19 +35,21 @@ Swapped = tuple[LatentCodes, SwapGates]
 
 
 @flax.struct.dataclass
-class Requests:
+class AttributeControl:
     """Which pairs ask, and for what.
 
     Attributes:
         asks: pairs that do.
-        group: index into ``REQUESTED``, one for all pairs of a step.
+        group: index into ``CONTROLLED_GROUPS``, one for all pairs of a step.
     """
 
     asks: Bool[Array, " b"]
     group: Int[Array, ""]
 
 
-def draw_requests(key: Key[Array, ""], same_identity: Bool[Array, " b"], share: float) -> Requests:
+def draw_attribute_control(
+    key: Key[Array, ""], same_identity: Bool[Array, " b"], share: float
+) -> AttributeControl:
     """Draws who asks, and for what.
 
     Args:
@@ -57,29 +59,29 @@ def draw_requests(key: Key[Array, ""], same_identity: Bool[Array, " b"], share: 
     """
     who, what = jax.random.split(key)
     asks = ~same_identity & (jax.random.uniform(who, same_identity.shape) < share)
-    return Requests(asks, jax.random.randint(what, (), 0, len(REQUESTED)))
+    return AttributeControl(asks, jax.random.randint(what, (), 0, len(CONTROLLED_GROUPS)))
 
 
 def select(
     choose: Callable[[Int[Array, " k"]], Swapped],
-    origins: Int[Array, " k"],
+    overrides: Int[Array, " k"],
     attribute_groups: tuple[str, ...],
-    requests: Requests | None,
+    control: AttributeControl | None,
 ) -> Swapped:
     """Codes and gates of every pair, whether it asks or not.
 
     Args:
         choose: swaps codes, given who decides over every attribute group.
-        origins: of pairs that do not ask.
+        overrides: of pairs that do not ask.
         attribute_groups: names of the groups.
-        requests: None where no pair asks.
+        control: None where no pair asks.
     """
-    if requests is None:
-        return choose(origins)
-    places = jnp.asarray([attribute_groups.index(name) for name in REQUESTED])
-    asks = requests.asks
-    given, gates_given = choose(origins.at[places[requests.group]].set(FROM_SOURCE))
-    codes, gates = choose(origins)
+    if control is None:
+        return choose(overrides)
+    places = jnp.asarray([attribute_groups.index(name) for name in CONTROLLED_GROUPS])
+    asks = control.asks
+    given, gates_given = choose(overrides.at[places[control.group]].set(FROM_SOURCE))
+    codes, gates = choose(overrides)
     gates = dataclasses.replace(
         gates,
         pose=_rows(asks, gates_given.pose, gates.pose),
@@ -88,10 +90,12 @@ def select(
     return jax.tree.map(lambda a, b: _rows(asks, a, b), given, codes), gates
 
 
-def wanted_factors(requests: Requests, source: FaceFactors, target: FaceFactors) -> FaceFactors:
+def wanted_factors(
+    control: AttributeControl, source: FaceFactors, target: FaceFactors
+) -> FaceFactors:
     """What should be read from the swaps: as from the targets, but for what pairs ask for."""
-    members = requests.asks[:, None] & jnp.asarray(MEMBERS)[requests.group]
-    turned = requests.asks & (requests.group == REQUESTED.index("pose"))
+    members = control.asks[:, None] & jnp.asarray(MEMBERS)[control.group]
+    turned = control.asks & (control.group == CONTROLLED_GROUPS.index("pose"))
     return dataclasses.replace(
         target,
         attribute_vector=jnp.where(members, source.attribute_vector, target.attribute_vector),

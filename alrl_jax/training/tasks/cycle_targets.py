@@ -1,11 +1,11 @@
-"""Impostors: a target in whose face the swapper itself has put somebody else.
+"""Cycle targets: a target in whose face the swapper itself has put somebody else.
 
 Where source and target show one person, the true swap is the target itself. If the networks see
 that target with a stranger's face, as the swapper draws it today, they have to undo the swap: who
 it is can come from the source alone, everything else from the target, and the face as it was is
-known to every pixel. Such triplets of source, impostor and truth need no true swap of two people
-and no labels ("cycle triplets" of ReliableSwap, Yuan et al. 2023). The better the swapper, the
-nearer they come to swaps of two real faces; ``disguise`` bends targets where it draws none yet.
+known to every pixel. Such triplets of source, cycle target and truth need no true swap of two
+people and no labels ("cycle triplets" of ReliableSwap, Yuan et al. 2023). The better the swapper,
+the nearer they come to swaps of two real faces; ``warp_target`` bends targets where it draws none yet.
 """
 
 import dataclasses
@@ -36,7 +36,7 @@ def put_in(
 
     Args:
         face: targets.
-        where: which of them become impostors.
+        where: which of them become cycle targets.
         swapped: the targets with faces of strangers.
 
     Returns:

@@ -101,7 +101,7 @@ class GeneratorTask:
             params=params,
             ema={"generator": jax.tree.map(jnp.copy, params["generator"])},
             opt_state={name: o.init(params[name]) for name, o in self._optimizers.items()},
-            moving={
+            mutable={
                 "constants": generator["constants"],
                 "path_length": jnp.zeros(()),
                 **self._augmentation.start(),
@@ -123,13 +123,13 @@ class GeneratorTask:
         key = jax.random.fold_in(jax.random.key(self._config.seed), state.step)
         fake_key, path_key = jax.random.split(key)
         size = batch.image.shape[0]
-        constants = state.moving["constants"]
+        constants = state.mutable["constants"]
         params = state.params
 
         def generator_loss(generator: PyTree) -> tuple[Array, tuple[Array, Array, Metrics]]:
             images, ws = self._draw(generator, constants, fake_key, size)
-            seen = self._augmentation.see(images, state.moving, key, "generator")
-            logits = self._judge(params["discriminator"], seen)
+            seen = self._augmentation.see(images, state.mutable, key, "generator")
+            logits = self._discriminate(params["discriminator"], seen)
             total, values = total_loss(self.name, GeneratorForward(logits), self._config.losses)
             return total, (images, ws, values)
 
@@ -137,32 +137,32 @@ class GeneratorTask:
             params["generator"]
         )
         metrics = {"loss/generator": total, **{f"loss/{k}": v for k, v in values.items()}}
-        moving = dict(state.moving)
+        mutable = dict(state.mutable)
         if phase.path_length:
             path_gradient, mean_length, penalty = self._path_gradient(
-                params["generator"], constants, moving["path_length"], path_key, size
+                params["generator"], constants, mutable["path_length"], path_key, size
             )
             gradient = jax.tree.map(jnp.add, gradient, path_gradient)
-            moving["path_length"] = mean_length
+            mutable["path_length"] = mean_length
             metrics |= {"loss/path_length": penalty, "path_length": mean_length}
         loss, d_gradient, d_metrics = self._discriminator_gradient(
             params["discriminator"],
-            self._augmentation.see(batch.image, state.moving, key, "real"),
-            self._augmentation.see(fakes, state.moving, key, "fake"),
+            self._augmentation.see(batch.image, state.mutable, key, "real"),
+            self._augmentation.see(fakes, state.mutable, key, "fake"),
             phase,
         )
         sign = d_metrics.pop(REAL_SIGN)
-        moving, ada_metrics = self._augmentation.follow(moving, state.step, sign, size)
+        mutable, ada_metrics = self._augmentation.follow(mutable, state.step, sign, size)
         metrics |= {"loss/discriminator": loss, **d_metrics, **ada_metrics}
-        moving["constants"] = _track_average(constants, ws)
+        mutable["constants"] = _track_average(constants, ws)
         state = self._update(state, {"generator": gradient, "discriminator": d_gradient}, size)
-        return dataclasses.replace(state, moving=moving), metrics
+        return dataclasses.replace(state, mutable=mutable), metrics
 
     def preview(
         self, state: TrainState, frozen: dict[str, PyTree], batch: FaceBatch
     ) -> dict[str, Float[Array, "b h w 3"]]:
         """Real faces beside generated ones; the latents are the same every time."""
-        draw = functools.partial(self._draw, state.ema["generator"], state.moving["constants"])
+        draw = functools.partial(self._draw, state.ema["generator"], state.mutable["constants"])
         size = batch.image.shape[0]
         drawn, _ = draw(jax.random.key(0), size)
         other, _ = draw(jax.random.key(1), size)
@@ -172,7 +172,7 @@ class GeneratorTask:
         """The averaged generator, the sampler of its pose codes, and the discriminator."""
         variables = {
             "params": state.ema["generator"]["synthesis"],
-            "constants": state.moving["constants"],
+            "constants": state.mutable["constants"],
             "discriminator": state.params["discriminator"],
         }
         if "pose" in state.ema["generator"]:
@@ -200,7 +200,7 @@ class GeneratorTask:
         z = jax.random.normal(key, (count, width))
         return apply(self._sampler, {"params": generator["pose"]}, z)
 
-    def _judge(self, params: PyTree, images: Float[Array, "b h w 3"]) -> Float[Array, "b 1"]:
+    def _discriminate(self, params: PyTree, images: Float[Array, "b h w 3"]) -> Float[Array, "b 1"]:
         return apply(self._discriminator, {"params": params}, images)
 
     def _path_gradient(
@@ -245,7 +245,11 @@ class GeneratorTask:
         """Loss and gradient of the discriminator, with R1 where the phase asks for it."""
         weight = self._config.losses.get("r1", 0.0) * self._config.optimizer.r1_interval
         return discriminator_gradient(
-            self._judge, params, real, jax.lax.stop_gradient(fake), weight if phase.r1 else 0.0
+            self._discriminate,
+            params,
+            real,
+            jax.lax.stop_gradient(fake),
+            weight if phase.r1 else 0.0,
         )
 
     def _update(

@@ -60,7 +60,7 @@ class IdentityTask:
             params=params,
             ema={"analyser": jax.tree.map(jnp.copy, analyser)},
             opt_state={"all": self._optimizer.init(params)},
-            moving={},
+            mutable={},
         )
 
     def phase(self, step: int) -> Phase:

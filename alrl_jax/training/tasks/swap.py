@@ -23,16 +23,16 @@ from alrl_jax.storage.model_directory import read_model
 from alrl_jax.training.losses.table import SwapForward, total_loss
 from alrl_jax.training.state import PyTree, TrainState, ema_decay, update_ema
 from alrl_jax.training.tasks import attribute_control, cycle_targets, pooling, warm_start
-from alrl_jax.training.tasks.frozen import Teachers
 from alrl_jax.training.tasks.generator import (
     REAL_SIGN,
     discriminator_augmentation,
     discriminator_gradient,
 )
+from alrl_jax.training.tasks.loss_networks import LossNetworks
 from alrl_jax.training.tasks.pairs import interleave, separate
 from alrl_jax.training.tasks.pretrained import Reader, like
 from alrl_jax.training.tasks.swapper_values import ATTRIBUTE_GROUPS, swapper_config
-from alrl_jax.training.tasks.target_warp import disguise
+from alrl_jax.training.tasks.target_warp import warp_target
 from alrl_jax.training.tasks.task import (
     ExportedModel,
     Metrics,
@@ -52,8 +52,8 @@ FACTOR_GROUPS = {
 WHO_LOSSES = ("identity", "identity_factors", "attributes")
 """Losses that ask who the generated face is, and how it looks."""
 
-DISGUISE_STREAM, IMPOSTOR_STREAM, REQUEST_STREAM = 1, 2, 3
-"""Folded into a step's key for the draws of disguises, impostors and requests."""
+TARGET_WARP_STREAM, CYCLE_TARGET_STREAM, ATTRIBUTE_CONTROL_STREAM = 1, 2, 3
+"""Folded into a step's key for the draws of target warps, cycle targets and attribute control."""
 
 
 class SwapTask:
@@ -74,7 +74,7 @@ class SwapTask:
         self._config = config
         self._model_config = swapper_config(config)
         self._swapper = build_swapper(self._model_config, config.remat)
-        self._teachers = Teachers(config, self._swapper.identity)
+        self._loss_networks = LossNetworks(config, self._swapper.identity)
         self._probe = FactorProbe(
             attribute_groups=ATTRIBUTE_GROUPS,
             factor_groups=tuple(FACTOR_GROUPS.values()),
@@ -102,7 +102,7 @@ class SwapTask:
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
         """The identity net, what else teaches, and generator and features that are held still."""
-        frozen = self._teachers.load_frozen(read)
+        frozen = self._loss_networks.load_frozen(read)
         if not self._config.encoder.train_backbone:
             frozen["backbone"] = warm_start.load_backbone(self._config, read)
         if not self._config.generator.train:
@@ -137,18 +137,18 @@ class SwapTask:
         }
         if "swap" in self._optimizers:
             params["swap"] = networks["swap"]
-        moving = {"encoder": statistics} if statistics else {}
+        mutable = {"encoder": statistics} if statistics else {}
         if self._config.generator.train:
             params["generator"] = networks["generator"]["params"]
-            moving["constants"] = networks["generator"]["constants"]
-        moving |= self._augmentation.start()
+            mutable["constants"] = networks["generator"]["constants"]
+        mutable |= self._augmentation.start()
         averaged = {"encoder", "swap", "generator"} & params.keys()
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
             ema={name: jax.tree.map(jnp.copy, params[name]) for name in averaged},
             opt_state={name: o.init(params[name]) for name, o in self._optimizers.items()},
-            moving=moving,
+            mutable=mutable,
         )
 
     def phase(self, step: int) -> Phase:
@@ -179,23 +179,23 @@ class SwapTask:
         )
         metrics = {"loss/total": total, **{f"loss/{k}": v for k, v in values.items()}}
         metrics["gates/mean"] = jnp.mean(forward.swapped.gates.attributes)
-        if self._teachers.parser is not None:
+        if self._loss_networks.parser is not None:
             unknown = jnp.stack([~batch.source.labelled, ~batch.target.labelled])
             metrics["labels/from_parser"] = jnp.mean(unknown.astype(jnp.float32))
-        moving, size = state.moving, batch.target.image.shape[0]
+        mutable, size = state.mutable, batch.target.image.shape[0]
         if "discriminator" in self._optimizers:
             weight = self._weight("r1") * self._config.optimizer.r1_interval if phase.r1 else 0.0
-            see = functools.partial(self._augmentation.see, moving=state.moving, key=key)
+            see = functools.partial(self._augmentation.see, mutable=state.mutable, key=key)
             real = see(batch.target.image, use="real")
             fake = see(jax.lax.stop_gradient(generated), use="fake")
             d_loss, gradients["discriminator"], d_metrics = discriminator_gradient(
-                self._judge, discriminator, real, fake, weight
+                self._discriminate, discriminator, real, fake, weight
             )
             sign = d_metrics.pop(REAL_SIGN)
-            moving, ada_metrics = self._augmentation.follow(moving, state.step, sign, size)
+            mutable, ada_metrics = self._augmentation.follow(mutable, state.step, sign, size)
             metrics |= {"loss/discriminator": d_loss, **d_metrics, **ada_metrics}
         state = self._update(state, gradients, size)
-        return dataclasses.replace(state, moving=moving), metrics
+        return dataclasses.replace(state, mutable=mutable), metrics
 
     def preview(
         self, state: TrainState, frozen: dict[str, PyTree], batch: PairBatch
@@ -238,15 +238,15 @@ class SwapTask:
         """
         swapper = self._swapper
         networks = self._networks(params, state, frozen)
-        whole, batch = batch, self._disguise(batch, state, frozen, key)
+        whole, batch = batch, self._hide_target(batch, state, frozen, key)
         both = swapper.encode(networks, interleave(batch.source.image, batch.target.image))
         source, target = separate(both)
         embedding = swapper.embed(networks, batch.source.image)
         faces = (source.codes, target.codes, embedding)
         drawing = {"temperature": self._temperature(state.step), "noise_key": key}
-        asked, names = self._requests(batch, key), swapper.selector.attribute_groups
+        asked, names = self._attribute_control(batch, key), swapper.selector.attribute_groups
         select = functools.partial(swapper.select, networks, *faces, **drawing)
-        codes, gates = attribute_control.select(select, swapper.origins({}), names, asked)
+        codes, gates = attribute_control.select(select, swapper.overrides({}), names, asked)
         drawn = swapper.generate(networks, interleave(codes, source.codes))
         generated, reconstructed = separate(drawn)
         encoded = swapper.encode(networks, generated)
@@ -262,13 +262,13 @@ class SwapTask:
         source_face, face = (pooling.pool_faces(x, side) for x in (batch.source, batch.target))
         reconstructed = pooling.pool_images(reconstructed, side)
         truth = pooling.pool_images(whole.target.image, side)
-        teachers = self._teachers
+        loss_networks = self._loss_networks
         # Before the blend: outside of its mask no gradient would ever make a face wider. Nor does a
         # face say all of who it is: asked to say it inside the mask alone, it becomes a caricature.
-        swap_embedding, swap_factors = teachers.read(frozen, swapped.generated, *WHO_LOSSES)
-        person_embedding, person_factors = teachers.person(frozen, batch, embedding)
-        factors = teachers.wanted_factors(frozen, source_face.image, truth, asked)
-        labels = teachers.labels(frozen, source_face, face, batch)
+        swap_embedding, swap_factors = loss_networks.read(frozen, swapped.generated, *WHO_LOSSES)
+        person_embedding, person_factors = loss_networks.person(frozen, batch, embedding)
+        factors = loss_networks.wanted_factors(frozen, source_face.image, truth, asked)
+        labels = loss_networks.labels(frozen, source_face, face, batch)
         forward = SwapForward(
             source=source_face,
             target=face,
@@ -284,16 +284,18 @@ class SwapTask:
             person_factors=person_factors,
             swap_factors=swap_factors,
             target_factors=factors,
-            generated_distance=teachers.distance(frozen, "perceptual", swapped.generated, truth),
-            reconstructed_distance=teachers.distance(
+            generated_distance=loss_networks.distance(
+                frozen, "perceptual", swapped.generated, truth
+            ),
+            reconstructed_distance=loss_networks.distance(
                 frozen, "self_perceptual", reconstructed, source_face.image
             ),
             source_labels=labels[0],
             target_labels=labels[1],
             factors=apply(self._probe, params["probe"], target.codes, gates.owners),
-            swap_logits=self._judge(
+            swap_logits=self._discriminate(
                 params["discriminator"],
-                self._augmentation.see(generated, state.moving, key, "generator"),
+                self._augmentation.see(generated, state.mutable, key, "generator"),
             ),
             face_labels=jnp.asarray(primitives.FACE_LABELS),
             w_avg=networks["generator"]["constants"]["mapping"]["w_avg"],
@@ -309,48 +311,57 @@ class SwapTask:
         if batch.truth is None:
             return {}
         truth = pooling.pool_images(batch.truth, generated.shape[1])
-        distance = self._teachers.distance(frozen, "supervised", generated, truth)
+        distance = self._loss_networks.distance(frozen, "supervised", generated, truth)
         return {"truth_swap": truth, "truth_distance": distance}
 
-    def _disguise(
+    def _hide_target(
         self, batch: PairBatch, state: TrainState, frozen: dict[str, PyTree], key: Key[Array, ""]
     ) -> PairBatch:
         """The pairs as the networks see them: targets of the same person are not quite theirs.
 
-        Some are impostors, drawn by the averaged networks; the others are bent.
+        Some are cycle targets, drawn by the averaged networks; the others are bent.
         """
         target, hidden = batch.target, batch.same_identity
-        if share := self._config.swap.impostors:
+        if share := self._config.swap.cycle_targets:
             networks = self._networks(state.ema, state, frozen)
             blocks = self._config.discriminator.mbstd_blocks
             other = dataclasses.replace(
                 batch.source, image=cycle_targets.strangers(batch.source.image, blocks)
             )
             swapped = self._swap(networks, dataclasses.replace(batch, source=other)).image
-            draws = jax.random.uniform(jax.random.fold_in(key, IMPOSTOR_STREAM), hidden.shape)
+            draws = jax.random.uniform(jax.random.fold_in(key, CYCLE_TARGET_STREAM), hidden.shape)
             chosen = hidden & (draws < share)
             target = cycle_targets.put_in(target, chosen, jax.lax.stop_gradient(swapped))
             hidden &= ~chosen
-        if strength := self._config.swap.disguise:
-            draw = jax.random.fold_in(key, DISGUISE_STREAM)
+        if strength := self._config.swap.target_warp:
+            draw = jax.random.fold_in(key, TARGET_WARP_STREAM)
             labels = jnp.asarray(primitives.FACE_LABELS)
-            target = disguise(target, hidden, draw, labels, strength)
+            target = warp_target(target, hidden, draw, labels, strength)
         return dataclasses.replace(batch, target=target)
 
-    def _requests(self, batch: PairBatch, key: Key[Array, ""]) -> attribute_control.Requests | None:
+    def _attribute_control(
+        self, batch: PairBatch, key: Key[Array, ""]
+    ) -> attribute_control.AttributeControl | None:
         """What pairs ask of their sources; None where the config lets none ask."""
-        share, draw = self._config.swap.requests, jax.random.fold_in(key, REQUEST_STREAM)
-        return attribute_control.draw_requests(draw, batch.same_identity, share) if share else None
+        share, draw = (
+            self._config.swap.attribute_control,
+            jax.random.fold_in(key, ATTRIBUTE_CONTROL_STREAM),
+        )
+        return (
+            attribute_control.draw_attribute_control(draw, batch.same_identity, share)
+            if share
+            else None
+        )
 
     def _swap(self, networks: Networks, batch: PairBatch) -> SwapOutput:
-        origins = self._swapper.origins({})
-        return self._swapper.swap(networks, batch.source.image, batch.target.image, origins)
+        overrides = self._swapper.overrides({})
+        return self._swapper.swap(networks, batch.source.image, batch.target.image, overrides)
 
     def _networks(self, params: PyTree, state: TrainState, frozen: dict[str, PyTree]) -> Networks:
         generator = frozen.get("generator")
         if generator is None:
-            generator = {"params": params["generator"], "constants": state.moving["constants"]}
-        encoder = {**params["encoder"], **state.moving.get("encoder", {})}
+            generator = {"params": params["generator"], "constants": state.mutable["constants"]}
+        encoder = {**params["encoder"], **state.mutable.get("encoder", {})}
         if "backbone" in frozen:
             encoder["params"] = {**encoder["params"], warm_start.BACKBONE: frozen["backbone"]}
         return {
@@ -360,7 +371,7 @@ class SwapTask:
             "identity": frozen["identity"],
         }
 
-    def _judge(self, params: PyTree, images: Float[Array, "b h w 3"]) -> Float[Array, "b 1"]:
+    def _discriminate(self, params: PyTree, images: Float[Array, "b h w 3"]) -> Float[Array, "b 1"]:
         return apply(self._discriminator, {"params": params}, images)
 
     def _temperature(self, step: Array) -> Float[Array, ""]:

@@ -2,7 +2,7 @@
 
 from alrl_jax.config import Config
 from alrl_jax.training.tasks import warm_start
-from alrl_jax.training.tasks.frozen import identity_config
+from alrl_jax.training.tasks.loss_networks import identity_config
 from alrl_jax.worlds import primitives
 
 ATTRIBUTE_GROUPS = ("identity", *primitives.ATTRIBUTE_GROUPS)
@@ -22,7 +22,7 @@ def swapper_config(config: Config) -> dict:
         "encoder": warm_start.encoder_values(config, generator),
         "swap": {
             "selector": swap.selector,
-            "shares": list(swap.shares),
+            "source_weights": list(swap.source_weights),
             "mask": swap.mask,
             "channel_groups": swap.channel_groups,
             "width": swap.width,

@@ -1,7 +1,7 @@
-"""Disguised targets: a person's own face, bent until it is no longer quite theirs.
+"""Warped targets: a person's own face, bent until it is no longer quite theirs.
 
 Where source and target show one person, the true swap is the target itself, and copying the target
-solves the task without a look at the source. A disguise closes that way: the networks see the
+solves the task without a look at the source. A warp closes that way: the networks see the
 target with its face smoothly displaced, and have to give back the face as it was, whose shape the
 source alone knows. Pose, expression, skin, light and surroundings stay. To learn from warped faces
 is the trick of the first face-swapping autoencoders; here it is the target of a pair that is
@@ -23,10 +23,10 @@ GRIDS = (2, 4)
 fields: the first stretches it as a whole, the second its parts."""
 
 MARGIN = 1 / 16
-"""Width of the rim around the face over which a disguise fades, as a share of the side."""
+"""Width of the rim around the face over which a warp fades, as a share of the side."""
 
 
-def disguise(
+def warp_target(
     face: FaceBatch,
     where: Bool[Array, " b"],
     key: Key[Array, ""],
@@ -37,7 +37,7 @@ def disguise(
 
     Args:
         face: upright crops.
-        where: which of them to disguise.
+        where: which of them to warp.
         key: seeds the draws.
         face_labels: parsing classes of the face; a face without labels is bent about the middle of
             its crop.
@@ -45,7 +45,7 @@ def disguise(
 
     Returns:
         The faces with another image and parsing. Whose face it is now nobody knows: the identity
-        factors of the disguised are NaN. What else is known of them stays as it was.
+        factors of the warped are NaN. What else is known of them stays as it was.
     """
     side = face.image.shape[1]
     window = jnp.where(where[:, None, None], _window(face, face_labels), 0.0)

@@ -209,13 +209,13 @@ def adaptive(**changes: float) -> ada.DiscriminatorAugmentation:
 
 
 def after(rule: ada.DiscriminatorAugmentation, signs: list[float], start: float = 0.5) -> float:
-    moving = {**rule.start(), "other": 1, "ada_p": jnp.asarray(start)}
+    mutable = {**rule.start(), "other": 1, "ada_p": jnp.asarray(start)}
     for step, sign in enumerate(signs):
-        before = moving["ada_p"]
-        moving, metrics = rule.follow(moving, jnp.asarray(step), jnp.asarray(sign), 64)
+        before = mutable["ada_p"]
+        mutable, metrics = rule.follow(mutable, jnp.asarray(step), jnp.asarray(sign), 64)
         assert metrics == {"ada/p": before, "ada/real_sign": sign}
-    assert moving["other"] == 1
-    return float(moving["ada_p"])
+    assert mutable["other"] == 1
+    return float(mutable["ada_p"])
 
 
 def test_the_probability_moves_towards_the_target() -> None:
@@ -236,13 +236,13 @@ def test_modes() -> None:
     assert off.start() == {} and off.see(faces, {}, key, "real") is faces
     assert off.follow({"other": 1}, jnp.asarray(3), jnp.ones(()), 64) == ({"other": 1}, {})
     fixed = ada.DiscriminatorAugmentation("fixed", 0.2, 0.6, 500.0)
-    moving = fixed.start()
-    assert float(moving["ada_p"]) == pytest.approx(0.2)
-    assert fixed.follow(moving, jnp.asarray(3), jnp.ones(()), 64)[0] == moving
+    mutable = fixed.start()
+    assert float(mutable["ada_p"]) == pytest.approx(0.2)
+    assert fixed.follow(mutable, jnp.asarray(3), jnp.ones(()), 64)[0] == mutable
     assert float(adaptive().start()["ada_p"]) == 0.0
     uses = (*ada.USES, "real")
-    see = jax.jit(lambda faces, moving: [fixed.see(faces, moving, key, use) for use in uses])
-    seen = [np.asarray(x) for x in see(faces, moving)]
+    see = jax.jit(lambda faces, mutable: [fixed.see(faces, mutable, key, use) for use in uses])
+    seen = [np.asarray(x) for x in see(faces, mutable)]
     assert all((x != faces).any() for x in seen)
     assert (seen[0] != seen[1]).any() and (seen[1] != seen[2]).any()
     np.testing.assert_array_equal(seen[1], seen[3])

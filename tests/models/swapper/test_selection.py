@@ -31,19 +31,21 @@ SOURCE, TARGET = codes(1), codes(2)
 EMBEDDING = jnp.ones((BATCH, 5)) / jnp.sqrt(5.0)
 
 
-def origins(**chosen: int) -> jax.Array:
+def overrides(**chosen: int) -> jax.Array:
     return jnp.asarray([chosen.get(name, LEARNED) for name in GROUPS], jnp.int32)
 
 
 @pytest.fixture(scope="module", params=["hard", "soft", "pair_independent"])
 def module(request: pytest.FixtureRequest) -> tuple[AdaptiveSwap, dict]:
     swap = AdaptiveSwap(GROUPS, channel_groups=4, width=16, gate_mode=request.param)
-    return swap, swap.init(jax.random.key(0), SOURCE, TARGET, EMBEDDING, origins(pose=FROM_TARGET))
+    return swap, swap.init(
+        jax.random.key(0), SOURCE, TARGET, EMBEDDING, overrides(pose=FROM_TARGET)
+    )
 
 
 def test_gates_are_binary_unless_soft(module: tuple[AdaptiveSwap, dict]) -> None:
     swap, variables = module
-    _, gates = swap.apply(variables, SOURCE, TARGET, EMBEDDING, origins())
+    _, gates = swap.apply(variables, SOURCE, TARGET, EMBEDDING, overrides())
     binary = np.isin(np.asarray(gates.attributes), (0.0, 1.0))
     assert binary.all() == (swap.gate_mode != "soft")
     same = np.ptp(np.asarray(gates.probabilities), axis=0) == 0
@@ -65,8 +67,8 @@ def test_a_caller_can_take_everything_from_one_face(
 
 def test_a_group_owns_what_it_moves(module: tuple[AdaptiveSwap, dict]) -> None:
     swap, variables = module
-    _, free = swap.apply(variables, SOURCE, TARGET, EMBEDDING, origins(expression=FROM_TARGET))
-    _, forced = swap.apply(variables, SOURCE, TARGET, EMBEDDING, origins(expression=FROM_SOURCE))
+    _, free = swap.apply(variables, SOURCE, TARGET, EMBEDDING, overrides(expression=FROM_TARGET))
+    _, forced = swap.apply(variables, SOURCE, TARGET, EMBEDDING, overrides(expression=FROM_SOURCE))
     owned = np.argmax(np.asarray(free.owners), axis=-1) == GROUPS.index("expression")
     assert owned.any() and not owned.all()
     changed = np.asarray(free.attributes != forced.attributes)
@@ -75,9 +77,9 @@ def test_a_group_owns_what_it_moves(module: tuple[AdaptiveSwap, dict]) -> None:
 
 def test_the_context_lets_a_layer_see_all_others() -> None:
     swap = AdaptiveSwap(GROUPS, channel_groups=4, width=16, context=8, pose_transfer=True)
-    variables = swap.init(jax.random.key(0), SOURCE, TARGET, EMBEDDING, origins(pose=FROM_TARGET))
+    variables = swap.init(jax.random.key(0), SOURCE, TARGET, EMBEDDING, overrides(pose=FROM_TARGET))
     variables["params"]["transfer_out"] = jnp.ones_like(variables["params"]["transfer_out"])
-    takes_all = origins(identity=FROM_SOURCE, expression=FROM_SOURCE, pose=FROM_SOURCE)
+    takes_all = overrides(identity=FROM_SOURCE, expression=FROM_SOURCE, pose=FROM_SOURCE)
 
     def taken(asked: jax.Array, **changes: jax.Array) -> jax.Array:
         target = TARGET.replace(**changes)
@@ -92,7 +94,7 @@ def test_the_context_lets_a_layer_see_all_others() -> None:
     last = TARGET.attributes.at[:, -1].add(1.0)
     for changed in ({"attributes": last}, {"pose": TARGET.pose + 1.0}):
         assert (jnp.abs(taken(takes_all, **changed) - before)[:, mine] > 1e-6).all()
-    assert (jnp.abs(taken(origins(identity=FROM_SOURCE)) - before)[:, mine] > 1e-6).all()
+    assert (jnp.abs(taken(overrides(identity=FROM_SOURCE)) - before)[:, mine] > 1e-6).all()
 
 
 def test_gradients_reach_the_votes(module: tuple[AdaptiveSwap, dict]) -> None:
@@ -100,7 +102,7 @@ def test_gradients_reach_the_votes(module: tuple[AdaptiveSwap, dict]) -> None:
 
     def loss(v: dict) -> jax.Array:
         swapped, _ = swap.apply(
-            v, SOURCE, TARGET, EMBEDDING, origins(), jnp.asarray(0.5), jax.random.key(3)
+            v, SOURCE, TARGET, EMBEDDING, overrides(), jnp.asarray(0.5), jax.random.key(3)
         )
         return jnp.sum(jnp.square(swapped.attributes))
 

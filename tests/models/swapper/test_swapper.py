@@ -25,14 +25,14 @@ def _swapper(head_labels: tuple[int, ...]) -> Swapper:
     return build_swapper({**values, "swap": {**values["swap"], "head_labels": head_labels}})
 
 
-def _replaced(head_labels: tuple[int, ...], **origins: int) -> np.ndarray:
+def _replaced(head_labels: tuple[int, ...], **overrides: int) -> np.ndarray:
     classes = jnp.asarray([primitives.PARSING_LABELS.index(name) for name in SEEN])
     parsing = 10.0 * jax.nn.one_hot(classes, NUM_PARSING_CLASSES)
     parsing = jnp.broadcast_to(parsing, (1, SIDE, SIDE, NUM_PARSING_CLASSES))
     codes = LatentCodes(jnp.zeros((1, 4, 4, 1)), jnp.zeros((1, 2, 1)))
     encoding = FaceEncoding(codes, jnp.asarray(REGION), parsing)
     swapper = _swapper(head_labels)
-    return np.asarray(swapper.replaced(encoding, swapper.origins(origins)))
+    return np.asarray(swapper.replaced(encoding, swapper.overrides(overrides)))
 
 
 def test_a_head_turns_as_a_whole() -> None:

@@ -49,8 +49,8 @@ def swap(
 ) -> tuple[LatentCodes, SwapGates]:
     """Swapped codes of a fresh selector, or of one whose weights are far from their start."""
     selector = build_selector({**VALUES, "selector": name}, GROUPS, LAYERS)
-    origins = jnp.asarray([identity, pose], jnp.int32)
-    arguments = (SOURCE, TARGET, EMBEDDING, origins)
+    overrides = jnp.asarray([identity, pose], jnp.int32)
+    arguments = (SOURCE, TARGET, EMBEDDING, overrides)
     variables = selector.init(jax.random.key(0), *arguments)
     if not fresh:
         variables = randomised(variables)

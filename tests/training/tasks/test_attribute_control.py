@@ -20,16 +20,16 @@ def test_pairs_of_one_person_never_ask() -> None:
     same = jnp.arange(400) % 2 == 0
 
     def drawn(key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        found = attribute_control.draw_requests(key, same, 0.25)
+        found = attribute_control.draw_attribute_control(key, same, 0.25)
         return found.asks, found.group
 
     asks, groups = jax.vmap(drawn)(jax.random.split(jax.random.key(0), 50))
     assert not asks[:, same].any()
     np.testing.assert_allclose(np.mean(asks[:, ~same]), 0.25, atol=0.02)
-    assert set(np.asarray(groups).tolist()) == set(range(len(attribute_control.REQUESTED)))
+    assert set(np.asarray(groups).tolist()) == set(range(len(attribute_control.CONTROLLED_GROUPS)))
 
 
-@pytest.mark.parametrize("group", attribute_control.REQUESTED)
+@pytest.mark.parametrize("group", attribute_control.CONTROLLED_GROUPS)
 def test_what_is_asked_for_is_wanted_as_in_the_source(group: str) -> None:
     def read(value: float) -> FaceFactors:
         full = lambda *shape: jnp.full(shape, value)  # noqa: E731
@@ -40,7 +40,9 @@ def test_what_is_asked_for_is_wanted_as_in_the_source(group: str) -> None:
             landmarks=full(3, 1, 2),
         )
 
-    asked = attribute_control.Requests(ASKS, jnp.asarray(attribute_control.REQUESTED.index(group)))
+    asked = attribute_control.AttributeControl(
+        ASKS, jnp.asarray(attribute_control.CONTROLLED_GROUPS.index(group))
+    )
     wanted = attribute_control.wanted_factors(asked, read(1.0), read(0.0))
     members = [name in primitives.ATTRIBUTE_GROUPS[group] for name in primitives.ATTRIBUTE_FACTORS]
     expected = np.outer(ASKS, members).astype(np.float32)
@@ -51,26 +53,29 @@ def test_what_is_asked_for_is_wanted_as_in_the_source(group: str) -> None:
 
 
 def test_only_who_asks_gets_other_codes() -> None:
-    def choose(origins: jax.Array) -> tuple[LatentCodes, SwapGates]:
-        place = 1.0 + jnp.argmax(origins).astype(jnp.float32)
-        taken = jnp.where(jnp.any(origins == 1), place, 0.0)
+    def choose(overrides: jax.Array) -> tuple[LatentCodes, SwapGates]:
+        place = 1.0 + jnp.argmax(overrides).astype(jnp.float32)
+        taken = jnp.where(jnp.any(overrides == 1), place, 0.0)
         full = lambda *shape: jnp.full(shape, taken)  # noqa: E731
         gates = SwapGates(full(3, 2), full(3, 4, 2), full(3, 4, 2), jnp.ones((4, 2, 1)))
         return LatentCodes(full(3, 4, 4, 2), full(3, 4, 8)), gates
 
-    origins = jnp.full((len(ATTRIBUTE_GROUPS),), -1)
-    asked = attribute_control.Requests(ASKS, jnp.asarray(attribute_control.REQUESTED.index("gaze")))
-    codes, gates = attribute_control.select(choose, origins, ATTRIBUTE_GROUPS, asked)
+    overrides = jnp.full((len(ATTRIBUTE_GROUPS),), -1)
+    asked = attribute_control.AttributeControl(
+        ASKS, jnp.asarray(attribute_control.CONTROLLED_GROUPS.index("gaze"))
+    )
+    codes, gates = attribute_control.select(choose, overrides, ATTRIBUTE_GROUPS, asked)
     place = 1.0 + ATTRIBUTE_GROUPS.index("gaze")
     for rows in (codes.pose, codes.attributes, gates.pose, gates.attributes):
         np.testing.assert_array_equal(rows.reshape(3, -1)[:, 0], np.where(ASKS, place, 0.0))
     np.testing.assert_array_equal(gates.probabilities, 0.0)  # the losses of gates see no request
-    alone, _ = attribute_control.select(choose, origins, ATTRIBUTE_GROUPS, None)
+    alone, _ = attribute_control.select(choose, overrides, ATTRIBUTE_GROUPS, None)
     np.testing.assert_array_equal(alone.pose, 0.0)
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "loss"), [("requests", 0.5, "attributes"), ("turn_head", True, "parsing")]
+    ("field", "value", "loss"),
+    [("attribute_control", 0.5, "attributes"), ("turn_head", True, "parsing")],
 )
 def test_what_no_loss_teaches_is_refused(field: str, value: float, loss: str) -> None:
     values = tiny.tiny_config("synthetic_64").to_dict()

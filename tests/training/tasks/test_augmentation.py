@@ -64,9 +64,9 @@ def test_a_resumed_run_keeps_the_probability(photos: Path, tmp_path: Path) -> No
         expected.append(np.clip(expected[-1] + STRIDE * moved, 0, 1))
     np.testing.assert_allclose([line["ada/p"] for line in lines], expected[:-1], atol=1e-6)
     assert max(expected) > 0
-    _, fields = read_fields(tmp_path, ("moving",))
-    assert float(fields["moving"]["ada_p"]) == pytest.approx(expected[-1])
-    assert float(fields["moving"]["ada_signs"]) == pytest.approx(sum(signs[8:]))
+    _, fields = read_fields(tmp_path, ("mutable",))
+    assert float(fields["mutable"]["ada_p"]) == pytest.approx(expected[-1])
+    assert float(fields["mutable"]["ada_signs"]) == pytest.approx(sum(signs[8:]))
 
 
 def swap_config(photos: Path, folder: Path, **changes: object) -> Config:
@@ -101,5 +101,5 @@ def test_the_swap_trains_with_it(photos: Path, tmp_path: Path) -> None:
     (line,) = metrics(tmp_path / "run")
     assert line["ada/p"] == 0.5 and -1 <= line["ada/real_sign"] <= 1
     assert np.isfinite([value for value in line.values() if isinstance(value, float)]).all()
-    _, fields = read_fields(tmp_path / "run", ("moving",))
-    assert float(fields["moving"]["ada_p"]) == 0.5
+    _, fields = read_fields(tmp_path / "run", ("mutable",))
+    assert float(fields["mutable"]["ada_p"]) == 0.5

@@ -40,7 +40,7 @@ def test_nobody_knows_what_an_impostor_shows() -> None:
 def task(tmp_path_factory: pytest.TempPathFactory) -> SwapTask:
     identity = tiny.save_tiny_identity(tmp_path_factory.mktemp("identity"))
     config = tiny.tiny_config(
-        "synthetic_64", identity, swap__impostors=1.0, discriminator__mbstd_blocks=2
+        "synthetic_64", identity, swap__cycle_targets=1.0, discriminator__mbstd_blocks=2
     )
     made = make_task(config)
     assert isinstance(made, SwapTask)
@@ -59,7 +59,7 @@ def test_the_averaged_networks_put_the_next_source_into_one_persons_targets(
 
     @jax.jit
     def both(state: TrainState, frozen: Any) -> tuple[PairBatch, jax.Array]:
-        seen = task._disguise(batch, state, frozen, jax.random.key(1))
+        seen = task._hide_target(batch, state, frozen, jax.random.key(1))
         return seen, task._swap(task._networks(ema, state, frozen), others).image
 
     seen, swapped = both(dataclasses.replace(state, ema=ema), frozen)
@@ -68,13 +68,13 @@ def test_the_averaged_networks_put_the_next_source_into_one_persons_targets(
     np.testing.assert_array_equal(seen.target.image[~same], batch.target.image[~same])
     np.testing.assert_allclose(seen.target.image[same], swapped[same], atol=1e-5)
     assert np.abs(swapped[same] - batch.target.image[same]).max() > 0.01
-    _, labels = task._teachers.labels(frozen, seen.source, seen.target, seen)
+    _, labels = task._loss_networks.labels(frozen, seen.source, seen.target, seen)
     assert labels is not None
     np.testing.assert_array_equal(labels.known, ~same)  # nor do impostors have a mask
 
 
 def test_blocks_of_one_pair_have_no_stranger() -> None:
     values = tiny.tiny_config("synthetic_64").to_dict()
-    values["swap"]["impostors"], values["discriminator"]["mbstd_blocks"] = 0.5, tiny.BATCH
-    with pytest.raises(ValueError, match="swap.impostors is 0.5 with 8 pairs in 8"):
+    values["swap"]["cycle_targets"], values["discriminator"]["mbstd_blocks"] = 0.5, tiny.BATCH
+    with pytest.raises(ValueError, match="swap.cycle_targets is 0.5 with 8 pairs in 8"):
         Config.from_dict(values)

@@ -55,7 +55,7 @@ def make(paths: dict[str, Path]) -> Callable[..., SwapTask]:
     def make_row(row: str, **changes: Any) -> SwapTask:
         changes = {"pretrained__swapper": str(paths["swapper"]), **changes}
         if row == "best_fixed":
-            changes = {"swap__shares": SHARES, **changes}
+            changes = {"swap__source_weights": SHARES, **changes}
         task = make_task(
             tiny.tiny_config(f"{tiny.ROWS_CONFIG}:{row}", paths["identity"], **changes)
         )
@@ -217,7 +217,7 @@ def test_nobody_else_may_see_true_swaps(make: Callable[..., SwapTask]) -> None:
     rows = tiny.load_config_file(tiny.ROWS_CONFIG).ROWS
     asking = []
     for row in rows:
-        changes = {"swap__shares": SHARES} if row == "best_fixed" else {}
+        changes = {"swap__source_weights": SHARES} if row == "best_fixed" else {}
         config = tiny.tiny_config(f"{tiny.ROWS_CONFIG}:{row}", **changes)
         asking += [row] if config.data.true_swaps or config.losses["supervised"] else []
     assert asking == ["supervised"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from alrl_jax.config import Config
-from alrl_jax.training.tasks.target_warp import disguise
+from alrl_jax.training.tasks.target_warp import warp_target
 from alrl_jax.types import FaceBatch
 from alrl_jax.worlds import primitives
 from tests.support import tiny
@@ -26,7 +26,7 @@ def faces() -> FaceBatch:
 
 
 def bend(batch: FaceBatch, where: jax.Array = EVERYWHERE, strength: float = 0.05) -> FaceBatch:
-    bent = jax.jit(disguise, static_argnames="strength")
+    bent = jax.jit(warp_target, static_argnames="strength")
     return bent(batch, where, jax.random.key(1), FACE, strength=strength)
 
 
@@ -88,6 +88,6 @@ def test_the_strength_is_the_deviation_of_the_displacement() -> None:
 
 def test_a_strength_below_nothing_is_refused() -> None:
     values = tiny.tiny_config("synthetic_64").to_dict()
-    values["swap"]["disguise"] = -0.1
-    with pytest.raises(ValueError, match=r"swap.disguise is -0.1"):
+    values["swap"]["target_warp"] = -0.1
+    with pytest.raises(ValueError, match=r"swap.target_warp is -0.1"):
         Config.from_dict(values)

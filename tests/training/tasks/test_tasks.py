@@ -106,7 +106,7 @@ def test_eight_devices_train_like_one(tiny_task: Callable[..., Task], name: str)
         "synthetic_64": {
             "losses__r1": 0.0,
             "losses__pose_consistency": 0.1,
-            "swap__impostors": 0.5,
+            "swap__cycle_targets": 0.5,
             "batch_size": 16,
         },
     }
@@ -140,7 +140,7 @@ def test_a_swap_step_moves_what_it_trains(tiny_task: Callable[..., Task]) -> Non
             )
         ]
         assert np.mean(moved) > 0.5, name
-    jax.tree.map(np.testing.assert_array_equal, before.moving, after.moving)
+    jax.tree.map(np.testing.assert_array_equal, before.mutable, after.mutable)
 
 
 @pytest.mark.slow
@@ -153,7 +153,7 @@ def test_a_frozen_generator_is_an_argument(tiny_task: Callable[..., Task], tmp_p
     jax.tree.map(
         np.testing.assert_array_equal, before.params["discriminator"], after.params["discriminator"]
     )
-    for tree in (after.params, after.ema, after.opt_state, after.moving, task.load_pretrained()):
+    for tree in (after.params, after.ema, after.opt_state, after.mutable, task.load_pretrained()):
         assert "generator" not in tree and "constants" not in tree
     assert "loss/discriminator" not in metrics[0]
     exported = task.export(after, task.load_frozen())

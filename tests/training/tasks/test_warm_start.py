@@ -118,10 +118,10 @@ def test_the_body_of_arcface_is_a_start_too(models: dict[str, Path]) -> None:
             given,
             {
                 "params": state.params["encoder"]["params"]["trunk"][name],
-                "batch_stats": state.moving["encoder"]["batch_stats"]["trunk"][name],
+                "batch_stats": state.mutable["encoder"]["batch_stats"]["trunk"][name],
             },
         )
-    centre = state.moving["encoder"]["constants"]["trunk"]["latent_avg"]
+    centre = state.mutable["encoder"]["constants"]["trunk"]["latent_avg"]
     w_avg = generator["constants"]["mapping"]["w_avg"]
     np.testing.assert_array_equal(centre, np.broadcast_to(w_avg, centre.shape))
 

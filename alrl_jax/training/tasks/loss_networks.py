@@ -12,13 +12,13 @@ from jaxtyping import Array, Bool, Float
 from alrl_jax.config import Config
 from alrl_jax.data.parsing_classes import BISENET_LABELS, BISENET_TO_CELEBAMASK
 from alrl_jax.errors import UserError
-from alrl_jax.models.build import build_lpips, build_parser_teacher
+from alrl_jax.models.build import build_lpips, build_parser_network
 from alrl_jax.models.face_analyser import FaceAnalyser, FaceFactors
-from alrl_jax.models.frozen import IdentityTeacher, ParserTeacher, PerceptualTeacher
+from alrl_jax.models.loss_networks import IdentityNetwork, ParserNetwork, PerceptualNetwork
 from alrl_jax.storage.model_directory import read_model
 from alrl_jax.training.state import PyTree
 from alrl_jax.training.tasks import pooling
-from alrl_jax.training.tasks.attribute_control import Requests, wanted_factors
+from alrl_jax.training.tasks.attribute_control import AttributeControl, wanted_factors
 from alrl_jax.training.tasks.pairs import interleave, separate
 from alrl_jax.training.tasks.pretrained import Reader, read_pretrained, read_pretrained_meta
 from alrl_jax.types import UNLABELLED, FaceBatch, PairBatch, ParsingLabels
@@ -47,7 +47,7 @@ def identity_config(config: Config) -> dict[str, Any]:
     return read_pretrained_meta(config, "identity", ("identity",), side)["config"]
 
 
-class Teachers:
+class LossNetworks:
     """The networks that teach, and what the losses ask them.
 
     Attributes:
@@ -56,7 +56,7 @@ class Teachers:
         parser: None without ``pretrained.parser``, or where no loss asks what pixels show.
     """
 
-    def __init__(self, config: Config, identity: IdentityTeacher) -> None:
+    def __init__(self, config: Config, identity: IdentityNetwork) -> None:
         """Looks at the directories, not at their weights.
 
         Raises:
@@ -117,7 +117,7 @@ class Teachers:
         frozen: dict[str, PyTree],
         source: Float[Array, "b h w 3"],
         target: Float[Array, "b h w 3"],
-        asked: Requests | None,
+        asked: AttributeControl | None,
     ) -> FaceFactors | None:
         """What the identity net should read from swaps beside who they are, if a loss asks."""
         _, wanted = self.read(frozen, target, "attributes")
@@ -168,13 +168,13 @@ class Teachers:
         """Which network's weights the distances need."""
         return "lpips" if self._config.pretrained.get("lpips") else "identity"
 
-    def _open_perceptual(self) -> PerceptualTeacher:
+    def _open_perceptual(self) -> PerceptualNetwork:
         network = self.identity.network
         if self._measures() == "lpips":
             meta = read_pretrained_meta(self._config, "lpips", ("lpips",), resolution=0)
-            return PerceptualTeacher(build_lpips(meta["config"]))
+            return PerceptualNetwork(build_lpips(meta["config"]))
         if isinstance(network, FaceAnalyser):
-            return PerceptualTeacher(network)
+            return PerceptualNetwork(network)
         name = next(name for name in DISTANCE_LOSSES if self._asked(name))
         raise UserError(
             f"losses.{name} is {self._config.losses[name]} without pretrained.lpips; expected the "
@@ -182,7 +182,7 @@ class Teachers:
             "features to compare; set --config.pretrained.lpips=DIR or the weight to 0"
         )
 
-    def _open_parser(self) -> ParserTeacher | None:
+    def _open_parser(self) -> ParserNetwork | None:
         directory = self._config.pretrained.get("parser")
         if not directory:
             return None
@@ -194,7 +194,7 @@ class Teachers:
                 f"{len(BISENET_LABELS)} of CelebAMask-HQ; name another directory"
             )
         ids = tuple(BISENET_TO_CELEBAMASK[number] for number in range(classes))
-        return build_parser_teacher(meta["config"], ids)
+        return build_parser_network(meta["config"], ids)
 
     def _check_factors(self) -> None:
         name = next((name for name in FACTOR_LOSSES if self._asked(name)), None)

@@ -119,7 +119,7 @@ def test_all_published_teachers_teach_together(make: Make, tmp_path: Path) -> No
     save_model(tmp_path / "swapper", model.kind, model.config, model.variables)
     swapper = build_swapper(alrl_jax.load(tmp_path / "swapper").config)
     images = tiny.random_faces(2).image
-    wanted = task._teachers.identity.embed(task.load_frozen()["identity"], images)
+    wanted = task._loss_networks.identity.embed(task.load_frozen()["identity"], images)
     np.testing.assert_allclose(swapper.embed(model.variables, images), wanted, rtol=1e-5)
 
 
@@ -127,11 +127,11 @@ def test_labels_of_the_data_win(make: Make, models: dict[str, str]) -> None:
     """A labelled source keeps its mask; the target has none and gets the parser's."""
     task = make("own", named={"parser": "parser"}, **FEW)
     batch, frozen = faces(labelled=True), task.load_frozen()
-    teachers = task._teachers
-    assert teachers.parser is not None
+    loss_networks = task._loss_networks
+    assert loss_networks.parser is not None
 
     def labels(batch: PairBatch) -> Any:
-        return teachers.labels(frozen, batch.source, batch.target, batch)
+        return loss_networks.labels(frozen, batch.source, batch.target, batch)
 
     source, target = jax.jit(labels)(batch)
     np.testing.assert_array_equal(source.classes, batch.source.parsing)
@@ -151,11 +151,11 @@ def test_what_no_loss_asks_is_neither_opened_nor_computed(make: Make) -> None:
     silent = {"losses__region": 0.0, "losses__parsing": 0.0, "losses__attributes": 0.0}
     task = make("own", named=nowhere, **FEW, **silent, losses__identity=0.0)
     assert set(task.load_frozen()) == {"identity"}
-    teachers, images = task._teachers, jnp.zeros((1, 32, 32, 3))
-    assert teachers.read({}, images, "identity", "attributes") == (None, None)
-    assert teachers.distance({}, "perceptual", images, images) is None
+    loss_networks, images = task._loss_networks, jnp.zeros((1, 32, 32, 3))
+    assert loss_networks.read({}, images, "identity", "attributes") == (None, None)
+    assert loss_networks.distance({}, "perceptual", images, images) is None
     batch = faces(labelled=False)
-    assert teachers.labels({}, batch.source, batch.target, batch) == (None, None)
+    assert loss_networks.labels({}, batch.source, batch.target, batch) == (None, None)
 
 
 def test_the_log_says_where_masks_come_from(make: Make, caplog: pytest.LogCaptureFixture) -> None:

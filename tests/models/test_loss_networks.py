@@ -9,14 +9,14 @@ import pytest
 
 from alrl_jax.data.parsing_classes import BISENET_TO_CELEBAMASK
 from alrl_jax.models.face_analyser import FaceAnalyser, unit_length
-from alrl_jax.models.frozen import (
+from alrl_jax.models.functional import apply
+from alrl_jax.models.loss_networks import (
     CroppedEmbedder,
-    IdentityTeacher,
-    ParserTeacher,
-    PerceptualTeacher,
+    IdentityNetwork,
+    ParserNetwork,
+    PerceptualNetwork,
     crop_face,
 )
-from alrl_jax.models.functional import apply
 from alrl_jax.models.published.face_parser import FaceParser
 from alrl_jax.models.published.lpips import LPIPS
 from alrl_jax.models.resize import adaptive_pool_matrix, resize_bilinear
@@ -65,9 +65,9 @@ def embedder() -> CroppedEmbedder:
 
 
 def test_a_published_embedder_finds_its_crop(embedder: CroppedEmbedder) -> None:
-    teacher, faces = IdentityTeacher(embedder), images(3, 64)
-    variables = jax.jit(teacher.init)(jax.random.key(0), faces)
-    embed = jax.jit(teacher.embed)
+    seen, faces = IdentityNetwork(embedder), images(3, 64)
+    variables = jax.jit(seen.init)(jax.random.key(0), faces)
+    embed = jax.jit(seen.embed)
     embedding = embed(variables, faces)
     np.testing.assert_allclose(jnp.linalg.norm(embedding, axis=-1), 1.0, rtol=1e-5)
     cropped = jax.jit(embedder.apply)(variables, crop_face(faces, 32))
@@ -81,21 +81,21 @@ def test_a_published_embedder_finds_its_crop(embedder: CroppedEmbedder) -> None:
 
 def test_our_analyser_reads_and_embeds_in_one_pass() -> None:
     network = FaceAnalyser("residual", (4, 4), 8, 5, 6, 2)
-    teacher, faces = IdentityTeacher(network), images(2, 32)
-    variables = jax.jit(teacher.init)(jax.random.key(0), faces)
+    seen, faces = IdentityNetwork(network), images(2, 32)
+    variables = jax.jit(seen.init)(jax.random.key(0), faces)
     plain = jax.jit(network.init)(jax.random.key(0), faces)
     jax.tree.map(np.testing.assert_array_equal, variables, plain)
-    embedding, factors = jax.jit(teacher.read)(variables, faces)
+    embedding, factors = jax.jit(seen.read)(variables, faces)
     assert factors is not None
     np.testing.assert_allclose(embedding, unit_length(factors.identity_vector), rtol=1e-5)
-    np.testing.assert_allclose(embedding, jax.jit(teacher.embed)(variables, faces), rtol=1e-5)
+    np.testing.assert_allclose(embedding, jax.jit(seen.embed)(variables, faces), rtol=1e-5)
 
 
 def test_perceptual_distances_are_those_of_the_network() -> None:
     network, reference, other = LPIPS("alex"), images(2, 32), images(2, 32, 1)
     variables = jax.jit(network.init)(jax.random.key(0), reference, reference)
-    teacher, measure = PerceptualTeacher(network), jax.jit(network.apply)
-    got = jax.jit(teacher.distance)(variables, other, reference)
+    seen, measure = PerceptualNetwork(network), jax.jit(network.apply)
+    got = jax.jit(seen.distance)(variables, other, reference)
     np.testing.assert_allclose(got, measure(variables, other, reference), rtol=1e-5)
 
 
@@ -103,13 +103,13 @@ def test_labels_of_the_parser_are_ours() -> None:
     """Resized for the network, decided, renumbered, brought to the size of the image."""
     network, faces = FaceParser(), images(2, 48)
     variables = jax.jit(network.init)(jax.random.key(0), faces)
-    teacher = ParserTeacher(network, 64, IDS)
+    seen = ParserNetwork(network, 64, IDS)
     seen = resize_bilinear(faces, 64, 64, align_corners=False)
     logits = jax.jit(lambda v, x: apply(network, v, x)[0])(variables, seen)
     small = np.asarray(resize_bilinear(logits, 48, 48, align_corners=False)).argmax(-1)
-    labels = np.asarray(jax.jit(teacher.labels, static_argnums=2)(variables, faces, 48))
+    labels = np.asarray(jax.jit(seen.labels, static_argnums=2)(variables, faces, 48))
     assert labels.shape == (2, 48, 48) and len(np.unique(labels)) > 1
     assert np.mean(labels == np.vectorize(BISENET_TO_CELEBAMASK.__getitem__)(small)) > 0.999
     # Decisions are repeated in an image that is larger than what the network sees.
-    large = jax.jit(ParserTeacher(network, 24, IDS).labels, static_argnums=2)(variables, faces, 48)
+    large = jax.jit(ParserNetwork(network, 24, IDS).labels, static_argnums=2)(variables, faces, 48)
     np.testing.assert_array_equal(large, np.repeat(np.repeat(large[:, ::2, ::2], 2, 1), 2, 2))

@@ -63,7 +63,7 @@ class CroppedEmbedder(FaceEmbedder):
 
 
 @dataclasses.dataclass(frozen=True)
-class IdentityTeacher:
+class IdentityNetwork:
     """Who a face is, in a loss and as an input of the selection.
 
     Attributes:
@@ -77,7 +77,7 @@ class IdentityTeacher:
 
     @property
     def knows_factors(self) -> bool:
-        """Whether ``read`` gives factors, and a ``PerceptualTeacher`` can be made of it."""
+        """Whether ``read`` gives factors, and a ``PerceptualNetwork`` can be made of it."""
         return isinstance(self.network, FaceAnalyser)
 
     def init(self, key: Key[Array, ""], images: Float[Array, "b h w 3"]) -> Variables:
@@ -103,7 +103,7 @@ class IdentityTeacher:
 
 
 @dataclasses.dataclass(frozen=True)
-class PerceptualTeacher:
+class PerceptualNetwork:
     """How different images look.
 
     Attributes:
@@ -128,7 +128,7 @@ class PerceptualTeacher:
 
 
 @dataclasses.dataclass(frozen=True)
-class ParserTeacher:
+class ParserNetwork:
     """What every pixel of a face shows, where no data set says so.
 
     Attributes:
