@@ -5,7 +5,8 @@ that target with a stranger's face, as the swapper draws it today, they have to 
 it is can come from the source alone, everything else from the target, and the face as it was is
 known to every pixel. Such triplets of source, cycle target and truth need no true swap of two
 people and no labels ("cycle triplets" of ReliableSwap, Yuan et al. 2023). The better the swapper,
-the nearer they come to swaps of two real faces; ``warp_target`` bends targets where it draws none yet.
+the nearer they come to swaps of two real faces; ``warp_target`` bends targets where it draws none
+yet.
 """
 
 import dataclasses
