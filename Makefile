@@ -19,10 +19,10 @@ demo: $(VENV)/.runtime
 # The rows whose weights are shipped are measured here; the others, and other seeds, were when they
 # were trained.
 table: $(VENV)/.runtime
-	$(RUN) -m alrl_jax.evaluate --workdir=embedded/adaptive_64 --selectors= --output=runs/table/shipped \
-	  --beside=best_fixed=embedded/best_fixed_64,ftm4=embedded/ftm4_64,mixer=embedded/mixer_64
+	$(RUN) -m alrl_jax.evaluate --workdir=results/models/adaptive_64 --selectors= --output=runs/table/shipped \
+	  --beside=best_fixed=results/models/best_fixed_64,ftm4=results/models/ftm4_64,mixer=results/models/mixer_64
 	$(RUN) -m tools.compare_rows --output=runs/table \
-	  --evaluations=runs/table/shipped,$$(ls -d configs/rows_64/seed_* | paste -sd, -)
+	  --evaluations=runs/table/shipped,$$(ls -d results/rows_64/seed_* | paste -sd, -)
 	@echo "The table: runs/table/index.html, runs/table/table.md"
 
 # Two processes: most of a test's time goes into compiling, on one core. Tests of a file share theirs.

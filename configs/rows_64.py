@@ -7,7 +7,7 @@
 
 ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. On two CPU cores a row takes 4
 minutes (fixed rules and learned transfers) or 7 (the others), the evaluation of 16 together 8; what
-they reach is in ``configs/rows_64/seed_*/metrics.json`` (two after 1,200 steps: ``long_0``).
+they reach is in ``results/rows_64/seed_*/metrics.json`` (two after 1,200 steps: ``long_0``).
 
 Generator and features come from ``pretrained.swapper`` and are held still; ``trained_generator``
 and ``trained_constant`` alone train the generator as well. Each row trains heads (which start as

@@ -15,7 +15,8 @@ from alrl_jax.utils.hashing import variables_sha256
 
 COUNT = 12
 ROWS = ("adaptive", "best_fixed", "ftm4", "mixer")
-MEASURED = Path(__file__).parent.parent / "configs" / "rows_64" / "seed_0" / "metrics.json"
+RESULTS = Path(__file__).parent.parent / "results"
+MEASURED = RESULTS / "rows_64" / "seed_0" / "metrics.json"
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ def test_the_pose_follows_the_face_that_is_asked_for(
 def test_rows_of_the_table_differ_in_heads_and_selection_alone(
     name: str, model: SwapperModel
 ) -> None:
-    row = alrl_jax.load(f"embedded/{name}_64")
+    row = alrl_jax.load(RESULTS / "models" / f"{name}_64")
     assert row.selectors[0] == name
     shared = [
         (networks["generator"], networks["identity"], networks["encoder"]["params"]["backbone"])
