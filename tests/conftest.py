@@ -21,6 +21,8 @@ ROOT = Path(__file__).parent.parent
 CPU_DEVICES = 8
 # Compiled programs are kept between runs: half of the suite's time would be compilation.
 COMPILATION_CACHE = ROOT / ".pytest_cache" / "jax"
+# Seconds after which a program hangs: far more than one needs on a machine under load.
+LONGEST_WAIT = 600.0
 
 jax.config.update("jax_num_cpu_devices", CPU_DEVICES)
 # Ranks may promote (a bias added to an image is plain to read); jaxtyping watches the shapes.
@@ -71,11 +73,15 @@ def run_cli() -> RunCli:
     """Runs ``python -m MODULE ARGUMENTS`` from the project's root, as a user would.
 
     Keyword arguments of the returned function: ``devices``, fake CPU devices (1);
-    ``timeout`` in seconds (300); ``cwd``, the folder to run in.
+    ``timeout`` in seconds (LONGEST_WAIT); ``cwd``, the folder to run in.
     """
 
     def run(
-        module: str, *arguments: str, devices: int = 1, timeout: float = 300, cwd: Path = ROOT
+        module: str,
+        *arguments: str,
+        devices: int = 1,
+        timeout: float = LONGEST_WAIT,
+        cwd: Path = ROOT,
     ) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {
             "JAX_NUM_CPU_DEVICES": str(devices),

@@ -19,6 +19,7 @@ from alrl_jax.data import shard_files
 from alrl_jax.data.records import Layout
 from alrl_jax.data.shards import MAX_SHARDS, Plan, open_shards, prepare
 from alrl_jax.errors import UserError
+from tests.conftest import LONGEST_WAIT
 
 ROOT = Path(__file__).parents[2]
 LAYOUT = Layout(16, landmarks=("nose_tip",))
@@ -152,7 +153,7 @@ def start(directory: Path, delay: float) -> subprocess.Popen[str]:
 
 def test_a_killed_preparation_resumes(tmp_path: Path) -> None:
     process = start(tmp_path / "data", delay=0.4)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LONGEST_WAIT
     while not list(tmp_path.glob("data/faces-*.array_record")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
@@ -167,7 +168,7 @@ def test_a_killed_preparation_resumes(tmp_path: Path) -> None:
 
 def test_of_two_processes_one_prepares(tmp_path: Path) -> None:
     both = [start(tmp_path / "data", delay=0.1) for _ in range(2)]
-    results = sorted(process.communicate(timeout=60)[0].split()[-2:] for process in both)
+    results = sorted(process.communicate(timeout=LONGEST_WAIT)[0].split()[-2:] for process in both)
     assert results == [["0", "20"], ["10", "20"]]
 
 

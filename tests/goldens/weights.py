@@ -17,6 +17,8 @@ FIR = np.outer([1, 3, 3, 1], [1, 3, 3, 1]).astype(np.float32) / np.float32(64)
 MAPPING = re.compile(r"(^|\.)(mapping\.fc\d+|style\.\d+)\.(weight|bias)$")  # lr multiplier 0.01
 RESIDUAL = re.compile(r"\.res_layer\.\d+\.weight$|(^|\.)layer\d+\.\d+\.conv\d+\.weight$")
 STYLES = re.compile(r"(^|\.)styles\.\d+\.linear\.weight$")
+PLACES = 5
+TOLERANCE = 5e-7
 BATCHNORM = {"weight": (1, 0.1), "bias": (0, 0.1), "running_mean": (0, 0.1)}  # offset, scale
 
 
@@ -66,10 +68,40 @@ def fill(spec: Spec, salt: str = "") -> dict[str, np.ndarray]:
     }
 
 
-def checksum(arrays: Mapping[str, np.ndarray]) -> int:
-    """crc32 over names and little-endian float32 bytes, names in sorted order."""
-    crc = 0
-    for k in sorted(arrays):
-        data = np.ascontiguousarray(arrays[k], "<f4").tobytes()
-        crc = zlib.crc32(data, zlib.crc32(k.encode(), crc))
-    return crc
+def _probe(values: np.ndarray) -> np.ndarray:
+    flat = values.ravel().astype(np.float64)
+    tilt = flat @ np.linspace(-1, 1, flat.size) / flat.size
+    places = np.arange(PLACES) * (flat.size - 1) // (PLACES - 1)
+    return np.array([flat.mean(), flat.std(), tilt, *flat[places]], np.float32)
+
+
+def probes(tensors: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What tells weights from others: [tensors in the order of their names, 3 + PLACES] float32.
+
+    Of each tensor its mean, its standard deviation, its tilt (the mean of value times place, with
+    places from -1 at the first value to 1 at the last: another order has another), and PLACES
+    values, evenly spaced from the first to the last.
+    """
+    return np.stack([_probe(tensors[name]) for name in sorted(tensors)])
+
+
+def assert_same(tensors: Mapping[str, np.ndarray], expected: np.ndarray) -> None:
+    """Checks weights against probes that were stored.
+
+    Machines need not draw the same bits: the tails of a normal go through libm's ``log1pf``, which
+    rounds differently in other versions.  A probed value may therefore deviate by TOLERANCE of
+    itself, and the mean, the deviation and the tilt by TOLERANCE of the tensor's root mean square;
+    zero remains zero.  TOLERANCE is about four last bits of float32: every value may be off by one.
+
+    Raises:
+        AssertionError: a tensor is missing or too many, or one is not the same.
+    """
+    names = sorted(tensors)
+    assert len(names) == len(expected), f"{len(names)} tensors, expected {len(expected)}"
+    stored = expected.astype(np.float64)
+    scale = np.abs(stored)
+    scale[:, :3] = np.hypot(stored[:, :1], stored[:, 1:2])
+    limit = TOLERANCE * np.maximum(scale, np.finfo(np.float32).tiny)
+    same = (np.abs(probes(tensors) - stored) <= limit).all(axis=1)
+    other = [names[i] for i in np.flatnonzero(~same)]
+    assert not other, f"another random stream, in {len(other)} tensors: {other[:5]}"

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.conftest import COMPILATION_CACHE
+from tests.conftest import COMPILATION_CACHE, LONGEST_WAIT
 
 ROOT = Path(__file__).parents[2]
 SLURM_FIRST_PORT = 2**16 - 2**12
@@ -72,10 +72,10 @@ def under_slurm(count: int) -> list[dict[str, str]]:
     ]
 
 
-def finish(processes: Sequence[subprocess.Popen[str]], seconds: float = 600) -> list[str]:
+def finish(processes: Sequence[subprocess.Popen[str]]) -> list[str]:
     """What processes printed, which all have to end well; none is left behind."""
     try:
-        results = [process.communicate(timeout=seconds) for process in processes]
+        results = [process.communicate(timeout=LONGEST_WAIT) for process in processes]
     finally:
         for process in processes:
             process.kill()

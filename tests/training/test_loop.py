@@ -19,6 +19,7 @@ from alrl_jax.storage.workdir import read_metrics
 from alrl_jax.training import sharding
 from alrl_jax.training.loop import fit
 from alrl_jax.training.metrics import TrainingDiverged
+from tests.conftest import LONGEST_WAIT
 from tests.support.damage import after_damage, damage
 from tests.support.fake_task import BATCH, WIDTH, FakeBatches, FakeTask, schedule
 
@@ -286,7 +287,7 @@ def start_program(
 
 
 def wait_for_step(workdir: Path, step: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LONGEST_WAIT
     while (newest_step(workdir) or 0) < step:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.02)
@@ -311,7 +312,7 @@ def test_disk_without_room_is_told(tmp_path: Path, begun: int, kept: str) -> Non
     if begun:
         train(tmp_path / "run", begun)
     process = start_program(tmp_path / "run", 1000, largest_file=400)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=LONGEST_WAIT)
     assert process.returncode == 2
     lines = errors.splitlines()
     message = f"error: got .*checkpoints, where checkpoint {begun + 2} cannot be written .*{kept}"
@@ -330,7 +331,7 @@ def test_terminated_program_saves_and_ends_well(tmp_path: Path) -> None:
     process = start_program(tmp_path / "run", 1000)
     wait_for_step(tmp_path / "run", 2, process)
     process.terminate()
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=LONGEST_WAIT)
     assert process.returncode == 0, errors
     assert int(output) == newest_step(tmp_path / "run")
 
@@ -346,7 +347,7 @@ def start_processes(workdir: Path, num_steps: int) -> list[subprocess.Popen[str]
 
 def finish(processes: list[subprocess.Popen[str]]) -> list[int]:
     """Last steps of processes that have to end well."""
-    results = [process.communicate(timeout=120) for process in processes]
+    results = [process.communicate(timeout=LONGEST_WAIT) for process in processes]
     for process, (_, errors) in zip(processes, results, strict=True):
         assert process.returncode == 0, errors
     return [int(output.splitlines()[-1]) for output, _ in results]

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from alrl_jax.storage.checkpoint import DAMAGED_DIRECTORY, DIRECTORY, newest_step, read_fields
+from tests.conftest import LONGEST_WAIT
 from tests.support import several, tiny
 
 pytestmark = pytest.mark.slow
@@ -99,7 +100,7 @@ def identity_config(folder: Path) -> dict[str, Any]:
 
 def wait_until_saved(workdir: Path, after: int, process: int) -> None:
     """Waits for a checkpoint that is newer than ``after``."""
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + LONGEST_WAIT
     while (newest_step(workdir) or 0) <= after:
         assert Path(f"/proc/{process}").exists() and time.monotonic() < deadline
         time.sleep(0.002)
@@ -112,7 +113,7 @@ def unfinished(workdir: Path) -> list[str]:
 
 
 def wait_for_a_save(workdir: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LONGEST_WAIT
     while not unfinished(workdir) and time.monotonic() < deadline:
         time.sleep(0.0005)
 

@@ -24,6 +24,7 @@ from alrl_jax.data.shards import Plan, ShardSource, open_shards, prepare
 from alrl_jax.errors import UserError
 from alrl_jax.photos.decoding import UnreadableImageError, read_image, read_mask
 from alrl_jax.photos.file_trees import open_tree
+from tests.conftest import LONGEST_WAIT
 from tests.support import fabricated, images
 
 ROOT = Path(__file__).parents[3]
@@ -232,7 +233,7 @@ def below(process: int) -> set[int]:
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 def test_killed_with_its_workers_and_started_again(many: Path, tmp_path: Path) -> None:
-    output, deadline = tmp_path / "out", time.monotonic() + 120
+    output, deadline = tmp_path / "out", time.monotonic() + LONGEST_WAIT
     process = start(many, output, "--workers=2")
     workers: set[int] = set()
     while len(workers) < 3 or not list(output.glob("faces-*.array_record")):
@@ -252,7 +253,7 @@ def test_killed_with_its_workers_and_started_again(many: Path, tmp_path: Path) -
     process.communicate()
     before = {path: path.stat().st_mtime_ns for path in output.glob("faces-*.array_record")}
     again = start(many, output, "--workers=2")
-    stdout, stderr = again.communicate(timeout=120)
+    stdout, stderr = again.communicate(timeout=LONGEST_WAIT)
     assert again.returncode == 0, stderr
     assert "63 images of 63 people" in stdout and "skipped 017.png: not a JPEG" in stdout
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
