@@ -5,7 +5,7 @@
 
     python -m tools.prepare_dataset --source=CelebAMask-HQ --output=DIR --resolution=256
 
-    from alrl_jax.data.tfds_builder import PreparedConfig, PreparedFaces
+    from alrl_jax.data.prepare.tfds_builder import PreparedConfig, PreparedFaces
     config = PreparedConfig(name="celebamask_256", directories={"train": "DIR"})
     builder = PreparedFaces(config=config, data_dir=DATA, file_format="array_record")
     builder.download_and_prepare()
