@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: demo table test test-slow lint format install install-dev clean
+.PHONY: demo table test test-slow test-endurance lint format install install-dev clean
 
 # Both evaluations run the same programs: the second one finds them compiled. On a CPU, two devices
 # train nearly twice as fast as two threads of one.
@@ -31,9 +31,13 @@ TEST := $(RUN) -m pytest --numprocesses=2 --dist=loadfile
 test: $(VENV)/.dev
 	$(TEST)
 
-# Everything, what is marked slow included.
+# Everything, what is marked slow included, but kills, fuzzing and mutants.
 test-slow: $(VENV)/.dev
-	$(TEST) -m ""
+	$(TEST) -m "not endurance"
+
+# Kills, fuzzing, and small faults that the tests must notice; prints its time.
+test-endurance: $(VENV)/.dev
+	@date; $(TEST) -m endurance && $(RUN) -m tests.support.mutants; status=$$?; date; exit $$status
 
 lint: $(VENV)/.dev
 	$(RUN) -m ruff check .

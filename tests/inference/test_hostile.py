@@ -116,6 +116,7 @@ def test_damaged_pictures_are_read_or_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.endurance
 def test_5000_damaged_pictures_go_through_a_run(tmp_path: Path) -> None:
     targets = [tmp_path / "in" / f"{i}.jpg" for i in range(5000)]
     (tmp_path / "in").mkdir()

@@ -19,7 +19,7 @@ from alrl_jax.storage.checkpoint import DAMAGED_DIRECTORY, DIRECTORY, newest_ste
 from tests.conftest import LONGEST_WAIT
 from tests.support import several, tiny
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.endurance]
 
 FIELDS = ("step", "params", "ema", "opt_state")
 LIVES = {"fake": 40, "identity": 10}

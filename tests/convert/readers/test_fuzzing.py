@@ -18,6 +18,7 @@ def test_damaged_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.endurance
 def test_many_damaged_files() -> None:
     """In a process of its own, where no annotation is checked at every call."""
     command = [sys.executable, "-m", "tests.support.checkpoints.fuzz", str(MANY)]

@@ -1,0 +1,189 @@
+"""The faults that ``mutants`` applies: what stands in the code, and what takes its place."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    """One small fault.
+
+    Attributes:
+        file: path from the project's root.
+        fault: what is wrong, in a few words.
+        old: text that stands in the file exactly once.
+        new: what takes its place.
+        tests: test files to run; all that import the module where there are none.
+    """
+
+    file: str
+    fault: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = ()
+
+
+BLEND = "alrl_jax/models/swapper/blend.py"
+SELECTION = "alrl_jax/models/swapper/selection.py"
+SWAPPER = "alrl_jax/models/swapper/swapper.py"
+LAYERS = "alrl_jax/models/stylegan2/layers.py"
+ADA = "alrl_jax/models/stylegan2/ada.py"
+OPTIM = "alrl_jax/training/optim.py"
+STATE = "alrl_jax/training/state.py"
+GAN = "alrl_jax/training/losses/gan.py"
+PARTS = "alrl_jax/training/losses/parts.py"
+IMAGE_METRICS = "alrl_jax/evaluation/image_metrics.py"
+
+MUTANTS = (
+    Mutant(
+        BLEND,
+        "faces exchanged",
+        "return mask * generated + (1.0 - mask) * target",
+        "return mask * target + (1.0 - mask) * generated",
+    ),
+    Mutant(
+        BLEND,
+        "intersection for union",
+        "union = 1.0 - (1.0 - target_region) * (1.0 - generated_region)",
+        "union = target_region * generated_region",
+    ),
+    Mutant(
+        BLEND,
+        "edge twice as wide",
+        "_box_mean(union, 2 * feather + 1)",
+        "_box_mean(union, 4 * feather + 1)",
+    ),
+    Mutant(
+        SELECTION,
+        "gates inside out",
+        "return target + wide * (source - target)",
+        "return source + wide * (target - source)",
+    ),
+    Mutant(
+        SELECTION,
+        "hard gates without gradient",
+        "return soft + jax.lax.stop_gradient(hard - soft)",
+        "return jax.lax.stop_gradient(hard)",
+    ),
+    Mutant(
+        SELECTION,
+        "noise with one sign",
+        "jnp.log(uniform) - jnp.log1p(-uniform)",
+        "jnp.log(uniform) + jnp.log1p(-uniform)",
+    ),
+    Mutant(
+        SELECTION,
+        "temperature upside down",
+        "jnp.log1p(-uniform)) / temperature",
+        "jnp.log1p(-uniform)) * temperature",
+    ),
+    Mutant(
+        SELECTION,
+        "pose code moves although the target's identity is asked for",
+        "overrides[who] != FROM_TARGET, moved, 0.0",
+        "overrides[who] == FROM_TARGET, moved, 0.0",
+    ),
+    Mutant(
+        SELECTION,
+        "refinement does not start as identity",
+        "return source + jnp.einsum",
+        "return target + jnp.einsum",
+    ),
+    Mutant(
+        SELECTION,
+        "lcr4 from another resolution",
+        '"lcr4": _from_source(4, None)',
+        '"lcr4": _from_source(5, None)',
+    ),
+    Mutant(
+        SELECTION,
+        "psp_middle one layer longer",
+        '"psp_middle": _from_source(3, 7)',
+        '"psp_middle": _from_source(3, 8)',
+    ),
+    Mutant(
+        SWAPPER,
+        "mask of the target's region alone",
+        "jax.nn.sigmoid(generated_region_logits),",
+        "jax.nn.sigmoid(target_region_logits),",
+    ),
+    Mutant(
+        SWAPPER,
+        "pose from the source by default",
+        'chosen = {"pose": 0, **groups}',
+        'chosen = {"pose": 1, **groups}',
+    ),
+    Mutant(
+        LAYERS,
+        "demodulation without its epsilon",
+        "power * gain**2 + _DEMOD_EPSILON",
+        "power * gain**2",
+    ),
+    Mutant(
+        LAYERS,
+        "learning speed counted once",
+        "bias_init / self.lr_multiplier",
+        "bias_init * self.lr_multiplier",
+    ),
+    Mutant(
+        ADA,
+        "probability moves away from its target",
+        "signs / INTERVAL - self.target",
+        "self.target - signs / INTERVAL",
+    ),
+    Mutant(ADA, "signs are never forgotten", "jnp.where(due, 0.0, signs)", "signs"),
+    Mutant(
+        OPTIM,
+        "lazy correction of the rate left out",
+        "peak = learning_rate * ratio",
+        "peak = learning_rate",
+    ),
+    Mutant(OPTIM, "lazy correction of beta2 left out", "beta2**ratio", "beta2"),
+    Mutant(
+        OPTIM,
+        "Muon turns output layers as well",
+        "or value.ndim < 2 or is_output",
+        "or value.ndim < 2",
+    ),
+    Mutant(OPTIM, "no clipping", "if clip_norm else rule", "if not clip_norm else rule"),
+    Mutant(OPTIM, "no warm-up", "start = 0.0 if warmup else peak", "start = peak"),
+    Mutant(STATE, "average forgets too slowly at the start", "seen * 0.05", "seen * 0.5"),
+    Mutant(STATE, "average moves away", "new + (old - new) * decay", "old + (old - new) * decay"),
+    Mutant(
+        GAN,
+        "R1 twice as strong",
+        "return 0.5 * jnp.mean(jnp.sum(jnp.square(gradient)",
+        "return jnp.mean(jnp.sum(jnp.square(gradient)",
+    ),
+    Mutant(
+        GAN,
+        "discriminator's signs exchanged",
+        "jax.nn.softplus(-real_logits) + jax.nn.softplus(fake_logits)",
+        "jax.nn.softplus(real_logits) + jax.nn.softplus(-fake_logits)",
+    ),
+    Mutant(
+        GAN,
+        "path lengths summed over layers",
+        "jnp.mean(jnp.sum(jnp.square(gradient), axis=2), axis=1)",
+        "jnp.sum(jnp.sum(jnp.square(gradient), axis=2), axis=1)",
+    ),
+    Mutant(PARTS, "sign of Dice", "dice = 1.0 - overlap", "dice = 1.0 + overlap"),
+    Mutant(
+        PARTS,
+        "weight outside and inside exchanged",
+        "OUTSIDE_WEIGHT + (1.0 - OUTSIDE_WEIGHT) * jax.lax.stop_gradient(mask)",
+        "1.0 - (1.0 - OUTSIDE_WEIGHT) * jax.lax.stop_gradient(mask)",
+    ),
+    Mutant(
+        PARTS,
+        "mean over all places",
+        "jnp.sum(values * counts) / jnp.maximum(jnp.sum(counts), 1.0)",
+        "jnp.sum(values * counts) / counts.size",
+    ),
+    Mutant(IMAGE_METRICS, "range of one", "DATA_RANGE = 2.0", "DATA_RANGE = 1.0"),
+    Mutant(
+        IMAGE_METRICS,
+        "region ignored in SSIM",
+        "return region_mean(ssim_map(images, references), inner)",
+        "return region_mean(ssim_map(images, references), None)",
+    ),
+)
