@@ -137,9 +137,8 @@ def main() -> int:
                 print(outcome.line(), flush=True)
                 outcomes.append(outcome)
     caught = sum(outcome.status == CAUGHT for outcome in outcomes)
-    print(
-        f"{caught} of {len(outcomes)} faults caught in {(time.monotonic() - begin) / 60:.0f} minutes"
-    )
+    minutes = (time.monotonic() - begin) / 60
+    print(f"{caught} of {len(outcomes)} faults caught in {minutes:.0f} minutes")
     return int(caught < len(outcomes) or not outcomes)
 
 
