@@ -36,26 +36,6 @@ def first_state(
     return jax.tree.unflatten(structure, placed(key, pretrained))
 
 
-def compile_step(
-    task: Trainable,
-    phase: Hashable,
-    mesh: jax.sharding.Mesh,
-    state: PyTree,
-    frozen: dict[str, PyTree],
-    batch: PyTree,
-) -> jax.stages.Compiled:
-    """Compiles one update, ahead of its first call.
-
-    Args:
-        task: gives the update; the other arguments are those of ``lower_step``.
-
-    Returns:
-        A function of the leaves of ``state``, which it consumes, and the leaves of
-        ``(frozen, batch)``; it returns the leaves of the new state, and the metrics by name.
-    """
-    return lower_step(task, phase, mesh, state, frozen, batch).compile()
-
-
 def lower_step(
     task: Trainable,
     phase: Hashable,
@@ -78,7 +58,9 @@ def lower_step(
         batch: a global batch.
 
     Returns:
-        What ``compile_step`` compiles.
+        The program, to be compiled ahead of its first call. It is a function of the leaves of
+        ``state``, which it consumes, and the leaves of ``(frozen, batch)``; it returns the leaves
+        of the new state, and the metrics by name.
     """
     state_leaves, state_structure = jax.tree.flatten(state)
     other_leaves, other_structure = jax.tree.flatten((frozen, batch))
@@ -98,7 +80,7 @@ def lower_step(
 
 
 def memory_held(compiled: jax.stages.Compiled) -> str:
-    """What a device holds during an update, to be put behind a line; empty if nobody can tell."""
+    """What a device holds during an update, to be put behind a line; empty if JAX cannot say."""
     found = compiled.memory_analysis()
     if not found:
         return ""
@@ -128,7 +110,7 @@ def check_finite(mesh: jax.sharding.Mesh, state: PyTree, step: int) -> None:
     Args:
         mesh: devices on which the state lies.
         state: what is looked at.
-        step: its number, to be told.
+        step: its number, for the error.
 
     Raises:
         TrainingDiverged: naming the first array that is not finite.

@@ -8,9 +8,15 @@ for no attribute group. What they report as gates is how far a code has moved, s
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
-from alrl_jax.models.swapper.selection import FROM_SOURCE, FROM_TARGET
+from alrl_jax.models.swapper.selection import (
+    FROM_SOURCE,
+    FROM_TARGET,
+    GateNoise,
+    PairCodes,
+    Selector,
+)
 from alrl_jax.types import LatentCodes, SwapGates
 
 COARSE_LAYERS = 4
@@ -23,16 +29,15 @@ HIDDEN_LAYERS = 4
 Codes = Float[Array, "b l d"]
 
 
-class LearnedTransfer(nn.Module):
+class LearnedTransfer(Selector):
     """What the transfers have in common: the shape of a selection.
 
     Attributes:
-        attribute_groups: what a caller can ask for, ``identity`` and ``pose`` alone.
+        attribute_groups: see ``Selector``; ``identity`` and ``pose`` alone.
         channel_groups: groups of channels whose movement is reported.
         width: of hidden layers.
     """
 
-    attribute_groups: tuple[str, ...]
     channel_groups: int
     width: int
 
@@ -41,18 +46,10 @@ class LearnedTransfer(nn.Module):
         raise NotImplementedError
 
     def __call__(
-        self,
-        source: LatentCodes,
-        target: LatentCodes,
-        identity: Float[Array, "b e"],
-        overrides: Int[Array, " k"],
-        temperature: Float[Array, ""] | None = None,
-        noise_key: Key[Array, ""] | None = None,
+        self, faces: PairCodes, overrides: Int[Array, " k"], noise: GateNoise | None = None
     ) -> tuple[LatentCodes, SwapGates]:
-        """Swaps the codes of pairs of faces; see ``AdaptiveSwap``.
-
-        ``identity``, ``temperature`` and ``noise_key`` are not used: nothing is decided.
-        """
+        """Swaps the codes of pairs of faces; see ``Selector``. Only codes and overrides count."""
+        source, target = faces.source, faces.target
         moved = self.move(source.attributes, target.attributes)
         untouched = overrides[self.attribute_groups.index("identity")] == FROM_TARGET
         moved = jnp.where(untouched, target.attributes, moved)

@@ -1,8 +1,8 @@
 """Attribute control: some swaps of two people take one attribute group from the source as well.
 
-Nobody can draw the truth of these, but what the identity net should read from them is known: the
-group that was asked for as from the source, all else as from the target. So a caller who asks for
-the source's pose or expression asks what training has seen.
+The truth of these is not known, but what the identity net should read from them is: the group that
+was asked for as from the source, all else as from the target. So a caller who asks for the source's
+pose or expression asks for what training has seen.
 """
 
 import dataclasses
@@ -90,7 +90,7 @@ def select(
     return jax.tree.map(lambda a, b: _rows(asks, a, b), given, codes), gates
 
 
-def wanted_factors(
+def controlled_factors(
     control: AttributeControl, source: FaceFactors, target: FaceFactors
 ) -> FaceFactors:
     """What should be read from the swaps: as from the targets, but for what pairs ask for."""

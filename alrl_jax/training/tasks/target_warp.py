@@ -44,8 +44,8 @@ def warp_target(
         strength: standard deviation of a field's displacements, as a share of the image's side.
 
     Returns:
-        The faces with another image and parsing. Whose face it is now nobody knows: the identity
-        factors of the warped are NaN. What else is known of them stays as it was.
+        The faces with another image and parsing. The identity factors of the warped are unknown
+        (NaN). What else is known of them stays as it was.
     """
     side = face.image.shape[1]
     window = jnp.where(where[:, None, None], _window(face, face_labels), 0.0)
@@ -53,6 +53,7 @@ def warp_target(
     places = jnp.arange(side, dtype=jnp.float32)
     y = jnp.clip(places[:, None] + field[..., 0], 0.0, side - 1.0)
     x = jnp.clip(places[None, :] + field[..., 1], 0.0, side - 1.0)
+    # Classes have no mean: labels are those of the nearest pixel.
     rows, columns = (jnp.round(points).astype(jnp.int32) for points in (y, x))
     return dataclasses.replace(
         face,
@@ -69,7 +70,7 @@ def _fields(key: Key[Array, ""], count: int, side: int) -> Float[Array, "b h h 2
     total = jnp.zeros((count, side, side, 2))
     for grid, seed in zip(GRIDS, jax.random.split(key, len(GRIDS)), strict=True):
         coarse = jax.random.normal(seed, (count, grid, grid, 2))
-        # Where in its crop a face is says nothing about who it is.
+        # A shift of the whole face says nothing about its identity.
         coarse -= jnp.mean(coarse, axis=(1, 2), keepdims=True)
         total += jax.image.resize(coarse, total.shape, "cubic")
     return total

@@ -14,7 +14,7 @@ from alrl_jax.commands.fabricate_models import fabricate
 from alrl_jax.errors import UserError
 from alrl_jax.storage.model_directory import read_model, save_model
 from alrl_jax.training import sharding
-from alrl_jax.training.step import compile_step
+from alrl_jax.training.step import lower_step
 from alrl_jax.training.tasks import Task, make_task
 from tests.support import tiny
 
@@ -65,7 +65,7 @@ def run(
         )
         phase = task.phase(step)
         if phase not in programs:
-            programs[phase] = compile_step(task, phase, mesh, state, frozen, batch)
+            programs[phase] = lower_step(task, phase, mesh, state, frozen, batch).compile()
         leaves, values = programs[phase](jax.tree.leaves(state), jax.tree.leaves((frozen, batch)))
         state = jax.tree.unflatten(structure, leaves)
         metrics.append({name: float(value) for name, value in values.items()})
