@@ -65,6 +65,8 @@ class SwapTask:
     batch_kind = "pairs"
 
     def __init__(self, config: Config) -> None:
+        # The config is read here and nowhere else: all below take plain values.
+        own = values.swap_values(config)
         check_losses(self.name, config.losses)
         self._seed, self._num_steps = config.seed, config.num_steps
         self._weights, self._ema_kimg = config.losses, config.optimizer.ema_kimg
@@ -77,7 +79,6 @@ class SwapTask:
         )
         self._cycle_share, self._warp_strength = config.swap.cycle_targets, config.swap.target_warp
         self._control_share = config.swap.attribute_control
-        self._readers = readers(self.name, config.losses)
         self._start = warm_start.WarmStart(
             pretrained=config.pretrained,
             resolution=config.resolution,
@@ -87,7 +88,9 @@ class SwapTask:
             train_backbone=config.encoder.train_backbone,
         )
         self._start.check()
-        self._model_config = swapper_values(config, self._start)
+        identity = identity_values(config.pretrained, self._loss_side)
+        self._model_config = self._start.swapper_values(own, identity)
+        self._readers = readers(self.name, config.losses)
         self._swapper = build_swapper(self._model_config, config.remat)
         self._loss_networks = LossNetworks(self._swapper.identity, config.pretrained, config.losses)
         self._probe = FactorProbe(
@@ -97,12 +100,12 @@ class SwapTask:
         )
         rates, ada = config.optimizer, config.discriminator
         self._adversary = Adversary(
-            self._start.discriminator_values(values.discriminator_values(config)),
+            self._start.discriminator_values(own["discriminator"]),
             DiscriminatorAugmentation(ada.ada, ada.ada_p, ada.ada_target, ada.ada_kimg),
             self._weights.get("r1", 0.0),
             rates.r1_interval,
         )
-        optimizer = functools.partial(make_optimizer, **values.optimizer_values(config))
+        optimizer = functools.partial(make_optimizer, **own["optimizer"])
         own = optimizer(rates.learning_rate, algorithm=rates.algorithm)
         self._optimizers = {"encoder": own, "probe": own}
         if not isinstance(self._swapper.selector, FixedSwap):  # which has nothing to learn
@@ -367,21 +370,6 @@ class SwapTask:
 
     def _trains(self, name: str) -> bool:
         return name in self._optimizers
-
-
-def swapper_values(config: Config, start: warm_start.WarmStart) -> dict:
-    """Plain values that rebuild the swapper: those of pretrained networks, else the config's."""
-    selection, own = values.selection_values(config), values.generator_values(config)
-    generator = start.generator_values(own, selection["channel_groups"])
-    adaptive = selection["selector"] == "adaptive"
-    return {
-        "resolution": config.resolution,
-        "generator": generator,
-        "identity": identity_values(config.pretrained, config.loss_resolution or config.resolution),
-        "encoder": start.encoder_values(values.encoder_values(config), generator["w_dim"]),
-        "swap": selection,
-        "attribute_groups": list(values.ATTRIBUTE_GROUPS if adaptive else values.WITHOUT_QUERIES),
-    }
 
 
 def gate_picture(gates: Float[Array, "b l g"], resolution: int) -> Float[Array, "b h w 3"]:

@@ -13,6 +13,19 @@ WITHOUT_QUERIES = ("identity", "pose")
 """What a caller can ask of a selection that does not decide by attribute."""
 
 
+def swap_values(config: Config) -> Values:
+    """What rebuilds the networks of task ``swap`` where no model directory says otherwise."""
+    adaptive = config.swap.selector == "adaptive"
+    return {
+        "generator": generator_values(config),
+        "discriminator": discriminator_values(config),
+        "encoder": encoder_values(config),
+        "swap": selection_values(config),
+        "attribute_groups": list(ATTRIBUTE_GROUPS if adaptive else WITHOUT_QUERIES),
+        "optimizer": optimizer_values(config),
+    }
+
+
 def optimizer_values(config: Config) -> Values:
     """Arguments of ``make_optimizer`` that all networks of a run share."""
     values = config.optimizer

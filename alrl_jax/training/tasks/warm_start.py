@@ -63,6 +63,23 @@ class WarmStart:
                 "features; train its backbone, with no heads in fresh"
             )
 
+    def swapper_values(self, own: Values, identity: Values) -> Values:
+        """Plain values that rebuild the swapper: those of pretrained networks, else the run's.
+
+        Args:
+            own: those of the run: ``generator``, ``encoder``, ``swap``, ``attribute_groups``.
+            identity: those of the identity net.
+        """
+        generator = self.generator_values(own["generator"], own["swap"]["channel_groups"])
+        return {
+            "resolution": self.resolution,
+            "generator": generator,
+            "identity": identity,
+            "encoder": self.encoder_values(own["encoder"], generator["w_dim"]),
+            "swap": own["swap"],
+            "attribute_groups": own["attribute_groups"],
+        }
+
     def generator_values(self, own: Values, channel_groups: int) -> Values:
         """Plain values that rebuild the generator: the pretrained one's, else the run's.
 
