@@ -11,8 +11,8 @@ class FactorProbe(nn.Module):
     """Reads the known factors of faces linearly from the codes that own them; training only.
 
     Training with this reading makes the names of the attribute groups mean what they say: a
-    group's share in a code grows where the code tells the group's factors. Pose is read from the
-    pose code.
+    group's share in a code grows where the group's factors can be read from the code. Pose is read
+    from the pose code.
 
     Attributes:
         attribute_groups: names of the attribute queries.
@@ -28,7 +28,7 @@ class FactorProbe(nn.Module):
     def __call__(self, codes: LatentCodes, owners: Float[Array, "l #g k"]) -> Float[Array, "b f"]:
         """Predicted factors of faces with the given codes.
 
-        Where nobody in particular owns a code (one owner in all), every factor is read from all.
+        Where the codes have no owners (one column for all groups), every factor is read from all.
         """
         batch, layers, width = codes.attributes.shape
         group = width // self.channel_groups
@@ -43,5 +43,7 @@ class FactorProbe(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (len(belongs),), jnp.float32)
         read = jnp.einsum("blgc,lgf,lgcf->bf", parts, shares, weight) + bias[None]
         from_pose = nn.Dense(len(belongs), name="pose")(codes.pose.reshape(batch, -1))
+        # W+ codes follow the pose too, as colours and shadows do: read from both, the pose group
+        # would come to own them.
         is_pose = jnp.asarray([name == "pose" for name in self.factor_groups])
         return jnp.where(is_pose[None], from_pose, read)

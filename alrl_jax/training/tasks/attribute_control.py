@@ -50,16 +50,18 @@ class AttributeControl:
 def draw_attribute_control(
     key: Key[Array, ""], same_identity: Bool[Array, " b"], share: float
 ) -> AttributeControl:
-    """Draws who asks, and for what.
+    """Draws which pairs ask, and for what.
 
     Args:
         key: seeds the draw.
         same_identity: pairs of one person, whose truth is known and which therefore never ask.
         share: of the other pairs.
     """
-    who, what = jax.random.split(key)
-    asks = ~same_identity & (jax.random.uniform(who, same_identity.shape) < share)
-    return AttributeControl(asks, jax.random.randint(what, (), 0, len(CONTROLLED_GROUPS)))
+    asks_key, group_key = jax.random.split(key)
+    asks = ~same_identity & (jax.random.uniform(asks_key, same_identity.shape) < share)
+    # One group for all: two selections a step serve every pair, where groups of their own would
+    # take one for each.
+    return AttributeControl(asks, jax.random.randint(group_key, (), 0, len(CONTROLLED_GROUPS)))
 
 
 def select(
@@ -71,7 +73,7 @@ def select(
     """Codes and gates of every pair, whether it asks or not.
 
     Args:
-        choose: swaps codes, given who decides over every attribute group.
+        choose: swaps codes, given the overrides of every attribute group.
         overrides: of pairs that do not ask.
         attribute_groups: names of the groups.
         control: None where no pair asks.

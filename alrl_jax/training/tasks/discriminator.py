@@ -14,7 +14,7 @@ from alrl_jax.training.tasks.task import Metrics
 Images = Float[Array, "b h w 3"]
 
 
-class Adversary:
+class DiscriminatorTraining:
     """A discriminator and what stands between it and the images.
 
     Attributes:

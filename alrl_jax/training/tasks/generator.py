@@ -19,7 +19,7 @@ from alrl_jax.training.losses.table import total_loss
 from alrl_jax.training.optim import make_optimizer
 from alrl_jax.training.state import PyTree, TrainState, new_state, update_networks
 from alrl_jax.training.tasks import values
-from alrl_jax.training.tasks.discriminator import Adversary
+from alrl_jax.training.tasks.discriminator import DiscriminatorTraining
 from alrl_jax.training.tasks.pretrained import Reader
 from alrl_jax.training.tasks.task import (
     ExportedModel,
@@ -71,7 +71,7 @@ class GeneratorTask:
         self._generator = build_generator(self._model_config)
         self._z_dim, self._pose_dim = config.generator.z_dim, config.generator.pose_latent_dim
         self._sampler = PoseCodeSampler(constant_channels(self._generator))
-        self._adversary = Adversary(
+        self._discriminator = DiscriminatorTraining(
             values.discriminator_values(config),
             DiscriminatorAugmentation(ada.ada, ada.ada_p, ada.ada_target, ada.ada_kimg),
             weights.get("r1", 0.0),
@@ -88,7 +88,7 @@ class GeneratorTask:
                 lazy_interval=rates.path_interval if self._path_weight else 0,
             ),
             "discriminator": optimizer(
-                rates.discriminator_learning_rate, lazy_interval=self._adversary.lazy_interval
+                rates.discriminator_learning_rate, lazy_interval=self._discriminator.lazy_interval
             ),
         }
 
@@ -108,18 +108,18 @@ class GeneratorTask:
         if self._pose_dim:
             sampler = self._sampler.init(keys[1], jnp.zeros((1, self._pose_dim)))
             trained["pose"] = sampler["params"]
-        params = {"generator": trained, "discriminator": self._adversary.init(keys[2])}
+        params = {"generator": trained, "discriminator": self._discriminator.init(keys[2])}
         mutable = {
             "constants": generator["constants"],
             "path_length": jnp.zeros(()),
-            **self._adversary.augmentation.start(),
+            **self._discriminator.augmentation.start(),
         }
         return new_state(params, self._optimizers, ("generator",), mutable)
 
     def phase(self, step: int) -> Phase:
         """Which lazy regularisers the next step runs."""
         return Phase(
-            r1=self._adversary.due(step),
+            r1=self._discriminator.due(step),
             path_length=bool(self._path_weight) and step % self._path_interval == 0,
         )
 
@@ -134,7 +134,7 @@ class GeneratorTask:
         # Forward, losses and gradient of the generator.
         def generator_loss(generator: PyTree) -> tuple[Array, tuple[Array, Array, Metrics]]:
             images, ws = self._draw(generator, constants, fake_key, size)
-            logits = self._adversary.logits(
+            logits = self._discriminator.logits(
                 params["discriminator"], images, state.mutable, key, "generator"
             )
             total, losses = total_loss(self.name, GeneratorForward(logits), self._weights)
@@ -154,7 +154,7 @@ class GeneratorTask:
             metrics |= {"loss/path_length": penalty, "path_length": mean_length}
 
         # The discriminator sees the same images; both networks are moved at once.
-        d_gradient, mutable, d_metrics = self._adversary.gradient(
+        d_gradient, mutable, d_metrics = self._discriminator.gradient(
             params["discriminator"], batch.image, fakes, mutable, key, state.step, phase.r1
         )
         mutable["constants"] = _track_average(constants, ws)

@@ -10,7 +10,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from alrl_jax.config import Config
 from alrl_jax.models.build import build_swapper
@@ -24,7 +24,7 @@ from alrl_jax.training.losses.table import readers, total_loss
 from alrl_jax.training.optim import make_optimizer
 from alrl_jax.training.state import PyTree, TrainState, new_state, update_networks
 from alrl_jax.training.tasks import attribute_control, cycle_targets, pooling, values, warm_start
-from alrl_jax.training.tasks.discriminator import Adversary
+from alrl_jax.training.tasks.discriminator import DiscriminatorTraining
 from alrl_jax.training.tasks.loss_networks import LossNetworks, identity_values
 from alrl_jax.training.tasks.pairs import interleave, separate
 from alrl_jax.training.tasks.pretrained import Reader, like
@@ -99,24 +99,24 @@ class SwapTask:
             channel_groups=config.swap.channel_groups,
         )
         rates, ada = config.optimizer, config.discriminator
-        self._adversary = Adversary(
+        self._discriminator = DiscriminatorTraining(
             self._start.discriminator_values(own["discriminator"]),
             DiscriminatorAugmentation(ada.ada, ada.ada_p, ada.ada_target, ada.ada_kimg),
             self._weights.get("r1", 0.0),
             rates.r1_interval,
         )
         optimizer = functools.partial(make_optimizer, **own["optimizer"])
-        own = optimizer(rates.learning_rate, algorithm=rates.algorithm)
-        self._optimizers = {"encoder": own, "probe": own}
+        usual = optimizer(rates.learning_rate, algorithm=rates.algorithm)
+        self._optimizers = {"encoder": usual, "probe": usual}
         if not isinstance(self._swapper.selector, FixedSwap):  # which has nothing to learn
-            self._optimizers["swap"] = own
+            self._optimizers["swap"] = usual
         if config.generator.train:
             self._optimizers["generator"] = optimizer(
                 rates.generator_learning_rate, algorithm=rates.algorithm, equalized=True
             )
         if "fake_logits" in self._readers:
             self._optimizers["discriminator"] = optimizer(
-                rates.discriminator_learning_rate, lazy_interval=self._adversary.lazy_interval
+                rates.discriminator_learning_rate, lazy_interval=self._discriminator.lazy_interval
             )
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
@@ -130,12 +130,14 @@ class SwapTask:
     def init(self, key: Key[Array, ""], pretrained: dict[str, PyTree]) -> TrainState:
         """Fresh weights, replaced by what is pretrained."""
         keys = jax.random.split(key, 3)
-        images = jnp.zeros((self._adversary.mbstd_blocks, self._resolution, self._resolution, 3))
+        images = jnp.zeros(
+            (self._discriminator.mbstd_blocks, self._resolution, self._resolution, 3)
+        )
         fresh = self._swapper.init(keys[0], images)
         codes = self._swapper.encode(fresh, images).codes
         owners = (codes.attributes.shape[1], self._channel_groups, len(values.ATTRIBUTE_GROUPS))
         fresh["probe"] = self._probe.init(keys[1], codes, jnp.ones(owners))
-        fresh["discriminator"] = self._adversary.init(keys[2])
+        fresh["discriminator"] = self._discriminator.init(keys[2])
         encoder = warm_start.start_encoder(fresh["encoder"], pretrained)
         names = ("swap", "probe", "generator", "discriminator")
         networks = {name: like(name, fresh[name], pretrained) for name in names}
@@ -149,13 +151,13 @@ class SwapTask:
         mutable = {"encoder": statistics} if statistics else {}
         if self._trains("generator"):
             params["generator"], mutable["constants"] = generator["params"], generator["constants"]
-        mutable |= self._adversary.augmentation.start()
+        mutable |= self._discriminator.augmentation.start()
         averaged = {"encoder", "swap", "generator"} & params.keys()
         return new_state(params, self._optimizers, averaged, mutable)
 
     def phase(self, step: int) -> Phase:
         """Which lazy regularisers the next step runs."""
-        return Phase(r1=self._trains("discriminator") and self._adversary.due(step))
+        return Phase(r1=self._trains("discriminator") and self._discriminator.due(step))
 
     def step(
         self, state: TrainState, frozen: dict[str, PyTree], batch: PairBatch, phase: Phase
@@ -186,7 +188,7 @@ class SwapTask:
         # The discriminator sees the targets as they are, and the generated faces before the blend.
         mutable = state.mutable
         if self._trains("discriminator"):
-            gradients["discriminator"], mutable, d_metrics = self._adversary.gradient(
+            gradients["discriminator"], mutable, d_metrics = self._discriminator.gradient(
                 state.params["discriminator"],
                 batch.target.image,
                 generated,
@@ -245,7 +247,7 @@ class SwapTask:
                 swap,
                 fold_in(CYCLE_TARGET_STREAM),
                 self._cycle_share,
-                self._adversary.mbstd_blocks,
+                self._discriminator.mbstd_blocks,
             )
             hidden = hidden & ~chosen
         if self._warp_strength:
@@ -273,12 +275,12 @@ class SwapTask:
     ) -> tuple[SwapForward, Images]:
         """All that the losses read, and the generated faces as large as they were drawn."""
         swapper, networks = self._swapper, self._networks(params, state, frozen)
-        # Encode both faces.
+        # Encode both faces, in one batch: the encoder is compiled once.
         images = interleave(pairs.whole_source, pairs.whole_target)
         source, target = separate(swapper.encode(networks, images))
         embedding = swapper.embed(networks, pairs.whole_source)
         # Select codes: which come from the source, which from the target.
-        noise = GateNoise(self._temperature(state.step), key)
+        noise = GateNoise(gate_temperature(state.step, self._num_steps, *self._temperatures), key)
         faces = PairCodes(source.codes, target.codes, embedding)
         codes, gates = attribute_control.select(
             lambda overrides: swapper.select(networks, faces, overrides, noise),
@@ -340,7 +342,7 @@ class SwapTask:
         """The discriminator's logits of generated faces, where a loss reads them."""
         if "fake_logits" not in self._readers:
             return None
-        return self._adversary.logits(discriminator, generated, state.mutable, key, "generator")
+        return self._discriminator.logits(discriminator, generated, state.mutable, key, "generator")
 
     def _swap(self, networks: Networks, source: Images, target: Images) -> SwapOutput:
         return self._swapper.swap(networks, source, target, self._swapper.overrides({}))
@@ -362,14 +364,18 @@ class SwapTask:
             "identity": frozen["identity"],
         }
 
-    def _temperature(self, step: Array) -> Float[Array, ""]:
-        """Temperature of the relaxed gates: falls geometrically over the run."""
-        share = jnp.clip(step.astype(jnp.float32) / self._num_steps, 0.0, 1.0)
-        start, end = (jnp.log(value) for value in self._temperatures)
-        return jnp.exp(start + share * (end - start))
-
     def _trains(self, name: str) -> bool:
         return name in self._optimizers
+
+
+def gate_temperature(
+    step: Int[Array, ""], num_steps: int, start: float, end: float
+) -> Float[Array, ""]:
+    """Temperature of the relaxed gates: falls geometrically from ``start`` to ``end`` over a run."""
+    # A run that goes on after its last step stays at the last value.
+    share = jnp.clip(step.astype(jnp.float32) / num_steps, 0.0, 1.0)
+    first, last = jnp.log(start), jnp.log(end)
+    return jnp.exp(first + share * (last - first))
 
 
 def gate_picture(gates: Float[Array, "b l g"], resolution: int) -> Float[Array, "b h w 3"]:

@@ -80,7 +80,7 @@ def test_every_row_is_its_oracle(name: str) -> None:
     assert value == pytest.approx(float(ORACLES[name](FORWARD)), rel=1e-5)
 
 
-def test_poses_that_are_not_known_teach_nothing() -> None:
+def test_unknown_poses_have_no_loss() -> None:
     """Neither of faces without labels nor of faces of which only the mask is known (NaN)."""
     unknown = np.full(3, np.nan, np.float32)
     truth = jnp.asarray(np.stack([np.float32([30, 0, 0]), unknown, np.zeros(3, np.float32)]))
@@ -91,7 +91,7 @@ def test_poses_that_are_not_known_teach_nothing() -> None:
     assert np.isfinite(slope).all() and not np.asarray(slope)[1:].any()
 
 
-def test_data_without_landmarks_teach_none() -> None:
+def test_data_without_landmarks_have_no_loss() -> None:
     read, labelled = jnp.ones((2, 4, 2)), jnp.ones((2,), bool)
     images = jnp.zeros((2, SIDE, SIDE, 3))
     assert float(identity.landmarks(read, jnp.zeros((2, 0, 2)), labelled, images)) == 0.0

@@ -328,7 +328,7 @@ def test_gates_that_see_nothing_give_no_information() -> None:
     assert np.isfinite(np.asarray(jax.grad(swap.gate_entropy)(both))).all()
 
 
-def test_unknown_factors_teach_nothing() -> None:
+def test_unknown_factors_have_no_loss() -> None:
     """Neither they nor their gradients reach the loss."""
     known = (jnp.asarray([[jnp.nan]]), jnp.asarray([[1.0, 2.0]]), jnp.ones((1,), bool))
     loss = lambda read: swap.attribute_groups(read, *known)  # noqa: E731

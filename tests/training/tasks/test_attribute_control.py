@@ -52,7 +52,7 @@ def test_what_is_asked_for_is_wanted_as_in_the_source(group: str) -> None:
     assert not wanted.identity_vector.any()
 
 
-def test_only_who_asks_gets_other_codes() -> None:
+def test_only_pairs_that_ask_get_other_codes() -> None:
     def choose(overrides: jax.Array) -> tuple[LatentCodes, SwapGates]:
         place = 1.0 + jnp.argmax(overrides).astype(jnp.float32)
         taken = jnp.where(jnp.any(overrides == 1), place, 0.0)
@@ -77,7 +77,7 @@ def test_only_who_asks_gets_other_codes() -> None:
     ("field", "value", "loss"),
     [("attribute_control", 0.5, "attributes"), ("turn_head", True, "parsing")],
 )
-def test_what_no_loss_teaches_is_refused(field: str, value: float, loss: str) -> None:
+def test_control_without_its_loss_is_refused(field: str, value: float, loss: str) -> None:
     values = tiny.tiny_config("synthetic_64").to_dict()
     values["swap"][field], values["losses"][loss] = value, 0.0
     with pytest.raises(

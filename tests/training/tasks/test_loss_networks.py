@@ -203,7 +203,7 @@ def test_the_log_says_where_masks_come_from(make: Make, caplog: pytest.LogCaptur
         ("identity", FACTORS, "losses.perceptual is 0.5 without pretrained.lpips"),
     ],
 )
-def test_what_cannot_teach_is_one_clear_line(
+def test_what_cannot_serve_a_loss_is_one_clear_line(
     make: Make, identity: str, changes: dict, message: str
 ) -> None:
     with pytest.raises(UserError, match=message) as error:

@@ -182,4 +182,4 @@ def test_a_discriminator_of_others_is_taken_over(models: dict[str, Path]) -> Non
     assert isinstance(task, SwapTask)
     shapes = jax.eval_shape(task.init, jax.random.key(0), task.load_pretrained())
     assert jax.tree.map(jnp.shape, given) == jax.tree.map(jnp.shape, shapes.params["discriminator"])
-    assert task._adversary.mbstd_blocks == 4
+    assert task._discriminator.mbstd_blocks == 4
