@@ -371,7 +371,7 @@ class SwapTask:
 def gate_temperature(
     step: Int[Array, ""], num_steps: int, start: float, end: float
 ) -> Float[Array, ""]:
-    """Temperature of the relaxed gates: falls geometrically from ``start`` to ``end`` over a run."""
+    """Temperature of the relaxed gates: falls geometrically over a run, from start to end."""
     # A run that goes on after its last step stays at the last value.
     share = jnp.clip(step.astype(jnp.float32) / num_steps, 0.0, 1.0)
     first, last = jnp.log(start), jnp.log(end)
