@@ -30,6 +30,7 @@ def first_state(
         abstract: the state as ``jax.ShapeDtypeStruct`` leaves with shardings.
     """
     leaves, structure = jax.tree.flatten(abstract)
+    # Made where it lies: a state that is split over devices may not fit on one of them.
     where = [leaf.sharding for leaf in leaves]
     # Lists, for the reason that ``lower_step`` gives.
     placed = jax.jit(lambda *values: jax.tree.leaves(init(*values)), out_shardings=where)
@@ -75,6 +76,7 @@ def lower_step(
         return new_leaves, metrics
 
     where = [sharding.state_sharding(mesh, leaf.shape) for leaf in state_leaves]
+    # The new state takes the memory of the old one, which no later step needs.
     jitted = jax.jit(step, donate_argnums=0, out_shardings=(where, sharding.replicated(mesh)))
     return jitted.lower(state_leaves, other_leaves)
 

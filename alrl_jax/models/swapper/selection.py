@@ -156,6 +156,7 @@ class AdaptiveSwap(Selector):
         pose_tokens = nn.Dense(self.channel_groups * self.width, name="pose_tokens")(pose)
         pose_tokens = pose_tokens.reshape(batch, self.channel_groups, self.width)
         tokens = jnp.concatenate([pose_tokens, tokens], axis=1)
+        # The tokens of an attention have no order: each learns its layer and group here.
         places = self.param(
             "places", nn.initializers.normal(0.5), (tokens.shape[1], self.width), jnp.float32
         )
@@ -177,6 +178,7 @@ class AdaptiveSwap(Selector):
         seen = jnp.einsum("bkt,btw->bkw", attention, nn.Dense(self.width, name="values")(tokens))
         opinion = nn.Dense(self.width, name="opinion")(nn.silu(seen + asked))
         votes = jnp.einsum("bkw,btw->btk", opinion, tokens) / jnp.sqrt(float(self.width))
+        # What a query owns is learned and the same for all pairs; only votes depend on the pair.
         owners = jax.nn.softmax(
             self.param(
                 "owners", nn.initializers.normal(1.0), (num_tokens, num_queries), jnp.float32
@@ -238,6 +240,7 @@ class AdaptiveSwap(Selector):
             (layers, inputs.shape[-1], hidden_width),
             jnp.float32,
         )
+        # Zero: a fresh transfer gives the source's codes as they are.
         last = self.param(
             "transfer_out", nn.initializers.zeros, (layers, hidden_width, width), jnp.float32
         )
@@ -258,6 +261,7 @@ class AdaptiveSwap(Selector):
         seen = jnp.concatenate([seen, known], axis=-1)
         hidden_width = max(self.width, self.context)
         hidden = nn.silu(nn.Dense(hidden_width, name="pose_transfer_in")(seen))
+        # Starts at zero, so that a trained generator first sees poses that it knows.
         moved = nn.Dense(
             target[0].size, kernel_init=nn.initializers.zeros, name="pose_transfer_out"
         )(hidden)
@@ -351,6 +355,7 @@ def effective_weights(
     """
     untouched = overrides[attribute_groups.index("identity")] == FROM_TARGET
     turned = overrides[attribute_groups.index("pose")] == FROM_SOURCE
+    # Identity first: a caller can keep the target's and still turn the head to the source's pose.
     source_weights = jnp.where(untouched, 0.0, source_weights)
     return source_weights.at[0].set(jnp.where(turned, 1.0, source_weights[0]))
 

@@ -145,6 +145,7 @@ class Swapper:
             codes = dataclasses.replace(codes, pose=jnp.zeros_like(codes.pose))
         coarse = POSE_SPACES[self.pose_space].coarse_layers
         if coarse:
+            # Pose lives in these codes: they go as a whole, whatever the selection decided.
             pose_from_source = (
                 overrides[self.selector.attribute_groups.index("pose")] == FROM_SOURCE
             )
@@ -171,6 +172,7 @@ class Swapper:
                 sorted(set(range(NUM_PARSING_CLASSES)) - set(self.head_labels)),
             )
         )
+        # Logits of "some class of the head" against "any other": a difference of logsumexp.
         whole = jnp.maximum(encoding.region_logits, (head - others)[..., None])
         # Wider by the rim of a pixel of 64, or an outline of the old head stays around the new one.
         size = 2 * max(1, whole.shape[1] // 64) + 1
@@ -230,6 +232,7 @@ class Swapper:
         )
         codes, gates = self.select(networks, faces, overrides, None, source_weights)
         generated = self.generate(networks, codes)
+        # The generated face is encoded for its outline, which may be wider than the target's.
         drawn = self.encode(networks, generated)
         regions = (self.replaced(encoding, overrides) for encoding in (face, drawn))
         image, mask = self.finish(networks, generated, target, *regions)

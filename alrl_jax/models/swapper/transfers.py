@@ -51,6 +51,8 @@ class LearnedTransfer(Selector):
         """Swaps the codes of pairs of faces; see ``Selector``. Only codes and overrides count."""
         source, target = faces.source, faces.target
         moved = self.move(source.attributes, target.attributes)
+        # A transfer decides nothing by group: the whole target, or the source's pose, is all that a
+        # caller can have.
         untouched = overrides[self.attribute_groups.index("identity")] == FROM_TARGET
         moved = jnp.where(untouched, target.attributes, moved)
         turned = overrides[self.attribute_groups.index("pose")] == FROM_SOURCE
@@ -83,6 +85,7 @@ class FaceTransfer(LearnedTransfer):
             width = first.shape[-1]
             hidden = nn.silu(layerwise_dense(self, f"cell{cell}_in", both, self.width))
             selected = layerwise_dense(self, f"cell{cell}_select", hidden, 2 * width, True)
+            # Three fresh cells in a row have to pass codes on, or no gradient reaches the first.
             keep = jax.nn.sigmoid(selected + KEEP_BIAS)
             shift = jnp.tanh(layerwise_dense(self, f"cell{cell}_shift", hidden, 2 * width, True))
             first = keep[..., :width] * first + shift[..., :width]
@@ -155,5 +158,6 @@ def moved_share(
     grouped = lambda x: x.reshape(*x.shape[:2], channel_groups, -1)  # noqa: E731
     way, done = grouped(source - target), grouped(moved - target)
     length = jnp.sum(way * way, axis=-1)
+    # Equal codes leave no way to go: 0 / 1 instead of 0 / 0.
     share = jnp.sum(way * done, axis=-1) / jnp.where(length > 0, length, 1.0)
     return jax.lax.stop_gradient(jnp.clip(share, 0.0, 1.0))

@@ -158,6 +158,7 @@ class LossNetworks:
         faces = (pairs.source, pairs.target)
         known = [ParsingLabels(face.parsing, _has_parsing(face)) for face in faces]
         if self.parser is not None:
+            # Whole images: the parser was trained on larger ones than the losses see.
             images = interleave(pairs.whole_source, pairs.whole_target)
             found = self.parser.labels(frozen["parser"], images, pairs.target.parsing.shape[1])
             known = [_complete(*x) for x in zip(known, separate(found), strict=True)]
@@ -222,5 +223,6 @@ def _has_parsing(face: FaceBatch) -> Bool[Array, " b"]:
 
 def _complete(data: ParsingLabels, found: Array) -> ParsingLabels:
     """The data's labels where a face has them, else what was found."""
+    # Per face, not per pixel: two sources of labels in one picture would disagree at their border.
     classes = jnp.where(data.known[:, None, None], data.classes, found.astype(data.classes.dtype))
     return ParsingLabels(classes, jnp.ones_like(data.known))
