@@ -56,8 +56,9 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
         UserError: if the directory, the data or the devices do not fit the configuration.
         TrainingDiverged: if a metric or a parameter is no longer finite.
     """
+    plan, usual = schedule(config), defaults(config)
     finished = checkpoint.newest_step(workdir)
-    with open_workdir(workdir, config.to_dict(), finished is not None, defaults(config)):
+    with open_workdir(workdir, config.to_dict(), finished is not None, usual):
         if finished is not None and finished >= config.num_steps:
             logging.info("%s has all %d steps: nothing to do", workdir, finished)
             # A run that is killed after its last save has not written it yet.
@@ -69,14 +70,15 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
         def opened() -> Batches:
             batches = open_batches(config, task.batch_kind)
             if jax.process_index() == 0:
-                lineage.write_origin(workdir, origin(config, command))
+                run_origin = origin(config, command)
+                lineage.write_origin(workdir, run_origin)
             return batches
 
         shapes = known_shapes(config, task.batch_kind)
         # Of photographs, files are looked at before minutes of compiling.
         batches = opened() if shapes is None else opened
         mesh = make_mesh(parameter_shards=config.parameter_shards)
-        step = fit(task, batches, workdir, schedule(config), config.seed, mesh, shapes)
+        step = fit(task, batches, workdir, plan, config.seed, mesh, shapes)
         if jax.process_index() == 0:
             write_card(workdir)
         return step

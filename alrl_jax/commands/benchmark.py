@@ -46,7 +46,7 @@ from alrl_jax.photos.pair_list import list_pairs
 from alrl_jax.profiling.ceilings import copy_rate, matmul_flops, repeat
 from alrl_jax.profiling.count_flops import count_flops
 from alrl_jax.training.sharding import make_mesh, replicate, replicated, shard_batch
-from alrl_jax.training.step import compile_step
+from alrl_jax.training.step import lower_step
 from alrl_jax.training.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
 from alrl_jax.utils import command_line
@@ -145,7 +145,9 @@ def training(config_file: str) -> Work:
     batch = shard_batch(mesh, _batch(task.batch_kind, *size, config.data.witnesses))
     cycle = [task.phase(step) for step in range(LAZY_CYCLE)]
     cycle = cycle[:1] if len(set(cycle)) == 1 else cycle
-    compiled = {p: compile_step(task, p, mesh, state, frozen, batch) for p in dict.fromkeys(cycle)}
+    compiled = {
+        p: lower_step(task, p, mesh, state, frozen, batch).compile() for p in dict.fromkeys(cycle)
+    }
     step = jax.jit(task.step, static_argnums=3)
     traced = {phase: step.trace(state, frozen, batch, phase) for phase in compiled}
     leaves = jax.tree.leaves(state)

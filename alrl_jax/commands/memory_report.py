@@ -29,7 +29,7 @@ from alrl_jax.training.loop import PHASE_CYCLE
 from alrl_jax.training.sharding import make_mesh
 from alrl_jax.training.state import PyTree, TrainState
 from alrl_jax.training.step import lower_step
-from alrl_jax.training.tasks import SwapTask, Task, make_task
+from alrl_jax.training.tasks import Task, make_task
 from alrl_jax.training.tasks.task import Phase
 from alrl_jax.types import FaceBatch, PairBatch
 from alrl_jax.utils.command_line import run
@@ -67,8 +67,7 @@ class AbstractRun:
 def abstract_run(config: Config) -> AbstractRun:
     """The run that a config describes; of its model directories, only shapes are read."""
     task = make_task(config)
-    reader = (read_shapes,) if isinstance(task, SwapTask) else ()
-    pretrained, frozen = task.load_pretrained(*reader), task.load_frozen(*reader)
+    pretrained, frozen = task.load_pretrained(read_shapes), task.load_frozen(read_shapes)
     state = jax.eval_shape(task.init, jax.random.key(0), pretrained)
     # Photographs, about which nothing but masks is known.
     layout, witnesses = Layout(config.resolution), config.data.witnesses

@@ -61,9 +61,7 @@ class Cluster:
 
 def trained_bytes(state: TrainState) -> int:
     """Bytes of the gradients: of all parameters that an optimiser updates, in float32."""
-    whole = "all" in state.opt_state
-    trees = [tree for name, tree in state.params.items() if whole or name in state.opt_state]
-    return tree_bytes(trees)
+    return tree_bytes([state.params[name] for name in state.opt_state])
 
 
 def tree_bytes(tree: PyTree) -> int:

@@ -33,6 +33,7 @@ from alrl_jax.loading.loader import SwapperModel, load_kind
 from alrl_jax.models.build import build_swapper
 from alrl_jax.models.stylegan2.generator import num_latents
 from alrl_jax.models.swapper.encoder import FaceEncoding
+from alrl_jax.models.swapper.selection import PairCodes
 from alrl_jax.models.swapper.swapper import Networks
 from alrl_jax.storage.model_directory import MODEL_FILE, resolve_directory
 from alrl_jax.utils.command_line import run
@@ -113,9 +114,8 @@ def _score(
         shares: Float[Array, " s"],
     ) -> Float[Array, " b"]:
         source, target = encoded.source, encoded.target
-        codes, _ = swapper.select(
-            networks, source.codes, target.codes, encoded.identity, swapper.overrides({}), shares
-        )
+        faces = PairCodes(source.codes, target.codes, encoded.identity)
+        codes, _ = swapper.select(networks, faces, swapper.overrides({}), None, shares)
         generated = swapper.generate(networks, codes)
         drawn = swapper.encode(networks, generated)
         image, _ = swapper.finish(

@@ -69,7 +69,7 @@ def meeting(address: str | None, count: int | None, index: int | None) -> Meetin
 
 
 def connect(cluster: str | None, by_hand: Meeting | None) -> None:
-    """Joins the other processes of the run; does nothing where nobody asks for it.
+    """Joins the other processes of the run; does nothing without a cluster or an address.
 
     Args:
         cluster: a name of ``CLUSTERS``, which then says where to meet; None for none.
@@ -96,7 +96,7 @@ def connect(cluster: str | None, by_hand: Meeting | None) -> None:
             jax.distributed.initialize(
                 cluster_detection_method=CLUSTERS[cluster], initialization_timeout=SECONDS_TO_MEET
             )
-    # ValueError and KeyError: the environment lacks something. RuntimeError: nobody answers.
+    # ValueError and KeyError: the environment lacks something. RuntimeError: no process answers.
     except (ValueError, KeyError, RuntimeError) as error:
         asked = (
             f"--distributed={cluster}" if cluster else f"--process_id={by_hand and by_hand.index}"

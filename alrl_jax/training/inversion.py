@@ -2,8 +2,8 @@
 
 After the projector of StyleGAN2 (Karras et al. 2020, appendix D): Adam from the average code, its
 rate warmed up and let down along a cosine.  The codes are those of W+ (Abdal et al. 2019), one a
-layer.  Images of a batch do not touch each other: the loss is a sum, and Adam knows no norm of the
-whole.  Rates are in standard deviations of the codes, so that they suit every generator.
+layer.  Images of a batch do not touch each other: the loss is a sum, and Adam takes no norm over
+all of it.  Rates are in standard deviations of the codes, so that they suit every generator.
 """
 
 import dataclasses

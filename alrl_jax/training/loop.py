@@ -23,7 +23,8 @@ from tqdm import tqdm
 from alrl_jax.storage.checkpoint import Checkpointer, wait_for_all
 from alrl_jax.training import sharding
 from alrl_jax.training.metrics import MetricLog, MetricWindow, TrainingDiverged
-from alrl_jax.training.step import check_finite, compile_step, first_state, memory_held
+from alrl_jax.training.state import leaf_types
+from alrl_jax.training.step import check_finite, first_state, lower_step, memory_held
 from alrl_jax.training.tasks.task import Trainable
 
 PyTree = Any
@@ -81,8 +82,9 @@ def fit(
         seed: of the first state; every later draw is the task's.
         mesh: devices; None means all.
         batch_shapes: a global batch as ``jax.ShapeDtypeStruct`` leaves: updates are compiled
-            before the data are opened, so that one that finds no room is told at once. None where
-            this is not known. A first batch of other shapes is compiled for when it comes.
+            before the data are opened, so that one for which the memory is too small fails at
+            once. None where this is not known. A first batch of other shapes is compiled for when
+            it comes.
 
     Returns:
         Finished updates, all of them in a checkpoint.
@@ -264,8 +266,8 @@ class _Run:
 
     def _update(self, step: int) -> None:
         batch = self._put(next(self.batches))
-        if self.compiled_for is not None and _shapes(self.compiled_for) != _shapes(batch):
-            _say("batches look otherwise than was known before: the step is compiled again")
+        if self.compiled_for is not None and leaf_types(self.compiled_for) != leaf_types(batch):
+            _say("batches have other shapes than expected: the step is compiled again")
             self.compiled = {}
         self.compiled_for = None
         phase = self.task.phase(step)
@@ -278,7 +280,8 @@ class _Run:
 
     def _compile(self, batch: PyTree, phase: Hashable) -> jax.stages.Compiled:
         begin = time.perf_counter()
-        compiled = compile_step(self.task, phase, self.mesh, self.state, self.frozen, batch)
+        lowered = lower_step(self.task, phase, self.mesh, self.state, self.frozen, batch)
+        compiled = lowered.compile()
         _say(
             f"compiled the step for {phase} in {time.perf_counter() - begin:.1f} s"
             f"{memory_held(compiled)}"
@@ -349,11 +352,6 @@ def _first_rows(batch: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
     """As few rows as the devices can share and ``PREVIEW_ROWS`` needs."""
     rows = -(-PREVIEW_ROWS // mesh.size) * mesh.size // jax.process_count()
     return jax.tree.map(lambda x: x[:rows], batch)
-
-
-def _shapes(tree: PyTree) -> tuple[Any, list[tuple[Any, Any]]]:
-    leaves, structure = jax.tree.flatten(tree)
-    return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
 
 
 def _progress_bar(first: int, schedule: Schedule) -> tqdm:

@@ -30,7 +30,7 @@ Metrics = Mapping[str, Any]
 
 
 class TrainingDiverged(RuntimeError):
-    """A metric or a parameter became infinite or not a number; told in one line."""
+    """A metric or a parameter became infinite or not a number; the message is one line."""
 
 
 class MetricLog:
@@ -99,7 +99,7 @@ class MetricLog:
     def close(self) -> None:
         """Flushes and closes the files."""
         if self._file is not None:
-            # What a full disk leaves in the buffer has been told of.
+            # What a full disk leaves in the buffer has been reported before.
             with contextlib.suppress(OSError):
                 self._file.close()
         if self._writer is not None:

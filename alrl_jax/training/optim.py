@@ -51,10 +51,13 @@ def make_optimizer(
     Returns:
         The gradient transformation.
     """
+    # A regulariser every n steps makes n + 1 updates of n: each goes n / (n + 1) as far, and
+    # remembers as much, so that the run goes as far and forgets as fast as one without.
     ratio = lazy_interval / (lazy_interval + 1) if lazy_interval else 1.0
     betas = (beta1**ratio if beta1 else 0.0, beta2**ratio)
 
     def schedule(peak: float) -> optax.Schedule:
+        # A decay needs a step of its own after the warm-up.
         warmup = min(warmup_steps, num_steps - 1)
         start = 0.0 if warmup else peak
         if decay:
@@ -69,6 +72,8 @@ def make_optimizer(
             adam_b2=betas[1],
             adam_learning_rate=schedule(MUON_ADAM_SHARE * peak),
             muon_weight_dimension_numbers=_matrices,
+            # Equalized weights have a deviation of one whatever their shape, and so do their
+            # updates; others are scaled by their shape, as Muon does.
             consistent_rms=1.0 if equalized else None,
         )
     else:
@@ -85,6 +90,7 @@ def _matrices(params: PyTree) -> PyTree:
         is_output = any(module.endswith("head") or module == "torgb" for module in modules)
         if name not in ("kernel", "weight") or value.ndim < 2 or is_output:
             return None
+        # A convolution is a matrix from all that it sees to its output channels.
         axes = tuple(range(value.ndim - 1))
         return contrib.MuonDimensionNumbers(reduction_axis=axes, output_axis=value.ndim - 1)
 

@@ -30,30 +30,11 @@ def first_state(
         abstract: the state as ``jax.ShapeDtypeStruct`` leaves with shardings.
     """
     leaves, structure = jax.tree.flatten(abstract)
+    # Made where it lies: a state that is split over devices may not fit on one of them.
     where = [leaf.sharding for leaf in leaves]
     # Lists, for the reason that ``lower_step`` gives.
     placed = jax.jit(lambda *values: jax.tree.leaves(init(*values)), out_shardings=where)
     return jax.tree.unflatten(structure, placed(key, pretrained))
-
-
-def compile_step(
-    task: Trainable,
-    phase: Hashable,
-    mesh: jax.sharding.Mesh,
-    state: PyTree,
-    frozen: dict[str, PyTree],
-    batch: PyTree,
-) -> jax.stages.Compiled:
-    """Compiles one update, ahead of its first call.
-
-    Args:
-        task: gives the update; the other arguments are those of ``lower_step``.
-
-    Returns:
-        A function of the leaves of ``state``, which it consumes, and the leaves of
-        ``(frozen, batch)``; it returns the leaves of the new state, and the metrics by name.
-    """
-    return lower_step(task, phase, mesh, state, frozen, batch).compile()
 
 
 def lower_step(
@@ -78,7 +59,9 @@ def lower_step(
         batch: a global batch.
 
     Returns:
-        What ``compile_step`` compiles.
+        The program, to be compiled ahead of its first call. It is a function of the leaves of
+        ``state``, which it consumes, and the leaves of ``(frozen, batch)``; it returns the leaves
+        of the new state, and the metrics by name.
     """
     state_leaves, state_structure = jax.tree.flatten(state)
     other_leaves, other_structure = jax.tree.flatten((frozen, batch))
@@ -93,12 +76,13 @@ def lower_step(
         return new_leaves, metrics
 
     where = [sharding.state_sharding(mesh, leaf.shape) for leaf in state_leaves]
+    # The new state takes the memory of the old one, which no later step needs.
     jitted = jax.jit(step, donate_argnums=0, out_shardings=(where, sharding.replicated(mesh)))
     return jitted.lower(state_leaves, other_leaves)
 
 
 def memory_held(compiled: jax.stages.Compiled) -> str:
-    """What a device holds during an update, to be put behind a line; empty if nobody can tell."""
+    """What a device holds during an update, to be put behind a line; empty if JAX cannot say."""
     found = compiled.memory_analysis()
     if not found:
         return ""
@@ -128,7 +112,7 @@ def check_finite(mesh: jax.sharding.Mesh, state: PyTree, step: int) -> None:
     Args:
         mesh: devices on which the state lies.
         state: what is looked at.
-        step: its number, to be told.
+        step: its number, for the error.
 
     Raises:
         TrainingDiverged: naming the first array that is not finite.

@@ -14,8 +14,10 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Key
 
+from alrl_jax.storage.model_directory import read_model
 from alrl_jax.training.loop import Schedule, fit
-from alrl_jax.training.state import TrainState, ema_decay, update_ema
+from alrl_jax.training.state import TrainState, new_state, update_networks
+from alrl_jax.training.tasks.pretrained import Reader
 from alrl_jax.utils.command_line import run
 
 BATCH = 16
@@ -29,25 +31,19 @@ class FakeTask:
     batch_kind = "faces"
 
     def __init__(self, bad_metric_at: int = -1, bad_state_at: int = -1) -> None:
-        self.optimizer = optax.sgd(0.05, momentum=0.9)
+        self.optimizers = {"line": optax.sgd(0.05, momentum=0.9)}
         self.bad_metric_at = bad_metric_at
         self.bad_state_at = bad_state_at
 
-    def load_frozen(self) -> dict[str, Any]:
+    def load_frozen(self, read: Reader = read_model) -> dict[str, Any]:
         return {"scale": np.float32(2.0)}
 
-    def load_pretrained(self) -> dict[str, Any]:
+    def load_pretrained(self, read: Reader = read_model) -> dict[str, Any]:
         return {}
 
     def init(self, key: Key[Array, ""], pretrained: dict[str, Any]) -> TrainState:
         params = {"line": {"w": jax.random.normal(key, (WIDTH,))}}
-        return TrainState(
-            step=jnp.int32(0),
-            params=params,
-            ema=params,
-            opt_state={"line": self.optimizer.init(params["line"])},
-            mutable={},
-        )
+        return new_state(params, self.optimizers, ("line",), {})
 
     def phase(self, step: int) -> bool:
         return step % 4 == 0
@@ -62,22 +58,13 @@ class FakeTask:
             return (error**2).mean() + (0.01 * (line["w"] ** 2).sum() if phase else 0.0)
 
         value, gradient = jax.value_and_grad(loss)(state.params["line"])
-        updates, opt_state = self.optimizer.update(gradient, state.opt_state["line"])
-        line = optax.apply_updates(state.params["line"], updates)
-        line = jax.tree.map(
-            lambda w: jnp.where(state.step + 1 == self.bad_state_at, jnp.nan, w), line
-        )
         metrics = {"loss/error": jnp.where(state.step + 1 == self.bad_metric_at, jnp.nan, value)}
         if phase:
             metrics["loss/penalty"] = (state.params["line"]["w"] ** 2).sum()
-        params = {"line": line}
-        return TrainState(
-            step=state.step + 1,
-            params=params,
-            ema=update_ema(state.ema, params, ema_decay(state.step, BATCH, 0.1)),
-            opt_state={"line": opt_state},
-            mutable={},
-        ), metrics
+        gradient = jax.tree.map(
+            lambda w: jnp.where(state.step + 1 == self.bad_state_at, jnp.nan, w), gradient
+        )
+        return update_networks(state, {"line": gradient}, self.optimizers, BATCH, 0.1), metrics
 
     def preview(
         self, state: TrainState, frozen: dict[str, Any], batch: dict[str, Array]

@@ -1,4 +1,4 @@
-"""How processes find each other: what the flags may say, and who is asked."""
+"""How processes find each other: what the flags may say, and which cluster is asked."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.training.distributed import CLUSTERS, Meeting, connect, meeting
 
 
-def test_one_process_meets_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_meets_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jax.distributed, "initialize", lambda *a, **k: pytest.fail("met"))
     assert meeting(None, None, None) is None
     connect(None, None)
@@ -31,7 +31,7 @@ def test_what_is_said_by_hand_has_to_be_whole(flags: tuple, message: str) -> Non
         meeting(*flags)
 
 
-def test_who_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cluster_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[tuple, dict[str, Any]]] = []
     monkeypatch.setattr(jax.distributed, "initialize", lambda *a, **k: calls.append((a, k)))
     connect(None, meeting("[::1]:80", 2, 1))

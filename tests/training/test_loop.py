@@ -318,7 +318,7 @@ def test_disk_without_room_is_told(tmp_path: Path, begun: int, kept: str) -> Non
     message = f"error: got .*checkpoints, where checkpoint {begun + 2} cannot be written .*{kept}"
     assert re.match(message, lines[-1]), errors[-3000:]
     assert sum(line.startswith("error: ") for line in lines) == 1
-    # All else is our log; TensorStore may add that nobody waits for its writing any more. Its
+    # All else is our log; TensorStore may add that its writing is no longer waited for. Its
     # threads write at the same time, into each other's lines: what one writes at once is counted.
     assert errors.count("Traceback (most") == errors.count(", in _check_closed"), errors
     assert newest_step(tmp_path / "run") == (begun or None)

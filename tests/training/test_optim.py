@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from alrl_jax.training.optim import MUON_ADAM_SHARE, make_optimizer
@@ -46,3 +47,84 @@ def test_the_rate_warms_up_and_falls_to_zero() -> None:
         updates, state = optimizer.update({"kernel": jnp.ones(())}, state, params)
         sizes.append(float(jnp.abs(updates["kernel"])))
     assert sizes[0] == 0.0 and sizes[4] == pytest.approx(0.1, rel=1e-3) and sizes[8] < 1e-6
+
+
+def adam(gradients: list[float], rate: float, beta1: float, beta2: float) -> list[float]:
+    """Updates by the rule of Kingma and Ba (2015)."""
+    first = second = 0.0
+    updates = []
+    for count, gradient in enumerate(gradients, 1):
+        first = beta1 * first + (1 - beta1) * gradient
+        second = beta2 * second + (1 - beta2) * gradient**2
+        size = np.sqrt(second / (1 - beta2**count)) + 1e-8
+        updates.append(-rate * first / (1 - beta1**count) / size)
+    return updates
+
+
+def updates_of(optimizer: optax.GradientTransformation, gradients: list[float]) -> list[float]:
+    params = {"kernel": jnp.zeros((2, 2))}
+    state, found = optimizer.init(params), []
+    for gradient in gradients:
+        update, state = optimizer.update({"kernel": jnp.full((2, 2), gradient)}, state, params)
+        found.append(float(update["kernel"][0, 1]))
+    return found
+
+
+GRADIENTS = [1.0, -0.5, 3.0, 0.2]
+
+
+@pytest.mark.parametrize(("interval", "ratio"), [(0, 1.0), (4, 0.8), (16, 16 / 17)])
+def test_adam_is_corrected_for_lazy_regularisation(interval: int, ratio: float) -> None:
+    """Rate and betas, so that one step of n + 1 updates goes as far as n of them."""
+    optimizer = make_optimizer(0.01, 0.6, 0.99, num_steps=9, lazy_interval=interval)
+    expected = adam(GRADIENTS, 0.01 * ratio, 0.6**ratio, 0.99**ratio)
+    np.testing.assert_allclose(updates_of(optimizer, GRADIENTS), expected, rtol=1e-4)
+
+
+def test_without_a_first_moment_the_correction_leaves_none() -> None:
+    optimizer = make_optimizer(0.01, 0.0, 0.99, num_steps=9, lazy_interval=4)
+    expected = adam(GRADIENTS, 0.008, 0.0, 0.99**0.8)
+    np.testing.assert_allclose(updates_of(optimizer, GRADIENTS), expected, rtol=1e-4)
+
+
+def test_gradients_are_clipped_by_the_norm_of_all() -> None:
+    """Of 2 x 2 equal numbers the norm is twice each; Adam sees what is left of the larger one."""
+    optimizer = make_optimizer(0.01, 0.6, 0.99, num_steps=9, clip_norm=1.0)
+    expected = adam([0.5, -0.5, 0.5, 0.2], 0.01, 0.6, 0.99)
+    np.testing.assert_allclose(updates_of(optimizer, GRADIENTS), expected, rtol=1e-4)
+
+
+def test_the_rate_stays_where_it_does_not_fall() -> None:
+    optimizer = make_optimizer(0.1, 0.0, 0.99, num_steps=8, warmup_steps=2)
+    sizes = np.abs(updates_of(optimizer, [1.0] * 8))
+    np.testing.assert_allclose(sizes, [0.0, 0.05, *[0.1] * 6], rtol=1e-4)
+
+
+def test_a_run_shorter_than_its_warm_up_still_ends() -> None:
+    """Steps 0, 1, 2 of three: two of warm-up, then the peak."""
+    optimizer = make_optimizer(0.1, 0.0, 0.99, num_steps=3, warmup_steps=100)
+    np.testing.assert_allclose(
+        np.abs(updates_of(optimizer, [1.0] * 3)), [0.0, 0.05, 0.1], rtol=1e-4
+    )
+
+
+def test_the_rate_falls_along_half_a_cosine() -> None:
+    optimizer = make_optimizer(0.1, 0.0, 0.99, num_steps=4, decay=True)
+    expected = 0.05 * (1 + np.cos(np.pi * np.arange(4) / 4))
+    np.testing.assert_allclose(np.abs(updates_of(optimizer, [1.0] * 4)), expected, rtol=1e-4)
+
+
+def test_muon_is_a_choice() -> None:
+    """Adam moves every number of a kernel alike; Muon makes the whole update orthogonal."""
+    params = {"stage": {"kernel": jnp.zeros((4, 4))}}
+    gradients = {"stage": {"kernel": jnp.arange(1.0, 17.0).reshape(4, 4)}}
+    first = {
+        name: make_optimizer(0.01, 0.9, 0.999, num_steps=9, algorithm=name)
+        for name in ("adam", "muon")
+    }
+    moved = {
+        name: optimizer.update(gradients, optimizer.init(params), params)[0]["stage"]["kernel"]
+        for name, optimizer in first.items()
+    }
+    np.testing.assert_allclose(moved["adam"], -0.01, rtol=1e-4)
+    assert np.ptp(np.asarray(moved["muon"])) > 0.001

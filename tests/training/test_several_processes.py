@@ -92,9 +92,9 @@ def train(config: Path, workdir: Path, processes: int, devices: int = DEVICES) -
     if processes == 1:
         several.finish([several.start(command, values)])
     elif processes == 2:
-        told = several.under_slurm(2)
+        environments = several.under_slurm(2)
         flags = [*command, "--distributed=slurm"]
-        several.finish([several.start(flags, values | each) for each in told])
+        several.finish([several.start(flags, values | each) for each in environments])
     else:
         flags = several.by_hand(processes)
         several.finish([several.start([*command, *each], values) for each in flags])

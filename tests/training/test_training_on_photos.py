@@ -102,7 +102,7 @@ def test_a_run_becomes_a_model_directory(photos: Path, tmp_path: Path) -> None:
     package(tmp_path / "run", tmp_path / "model", "make it so", half=True)
     meta, _ = read_model(tmp_path / "model")
     assert meta["source"]["steps"] == 2 and meta["source"]["command"] == "make it so"
-    assert meta["source"]["data"]["images"] == 12, "and whose pictures they are, nobody said"
+    assert meta["source"]["data"]["images"] == 12, "the people in them are not known"
     assert "not stated" in meta["source"]["licence"]
     for name in ("run", "model"):
         text = (tmp_path / name / CARD_FILE).read_text()

@@ -332,7 +332,7 @@ class DiscriminatorAugmentation:
         start = self.probability if self.mode == "fixed" else 0.0
         return {"ada_p": jnp.asarray(start, jnp.float32), "ada_signs": jnp.zeros(())}
 
-    def see(
+    def augment(
         self,
         images: Float[Array, "b h h 3"],
         mutable: Mapping[str, Any],
@@ -352,7 +352,7 @@ class DiscriminatorAugmentation:
         own = jax.random.fold_in(key, _STREAM)
         return augment(images, mutable["ada_p"], own, USES.index(use))
 
-    def follow(
+    def adapt(
         self,
         mutable: Mapping[str, Any],
         step: Int[Array, ""],

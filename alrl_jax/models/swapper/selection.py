@@ -10,6 +10,7 @@ codes instead.
 from collections.abc import Callable
 
 import flax.linen as nn
+import flax.struct
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -18,14 +19,69 @@ from jaxtyping import Array, Float, Int, Key
 from alrl_jax.types import LatentCodes, SwapGates
 
 LEARNED, FROM_TARGET, FROM_SOURCE = -1, 0, 1
-"""Who decides over an attribute group: the module, or the caller."""
+"""The module decides over an attribute group, or the caller does."""
 
 
-class AdaptiveSwap(nn.Module):
+@flax.struct.dataclass
+class PairCodes:
+    """What a selection sees of pairs of faces.
+
+    Attributes:
+        source: codes of the faces that give the identity.
+        target: codes of the faces that give everything else.
+        identity: unit identity embeddings of the sources.
+    """
+
+    source: LatentCodes
+    target: LatentCodes
+    identity: Float[Array, "b e"]
+
+
+@flax.struct.dataclass
+class GateNoise:
+    """Noise of the relaxed gates in training.
+
+    Attributes:
+        temperature: of the gates; they approach hard decisions as it falls to 0.
+        key: draws the logistic noise.
+    """
+
+    temperature: Float[Array, ""]
+    key: Key[Array, ""]
+
+
+class Selector(nn.Module):
+    """What every selection of codes offers: ``AdaptiveSwap``, ``FixedSwap``, ``LearnedTransfer``.
+
+    Attributes:
+        attribute_groups: names of what a caller can take from either face, ``identity`` and
+            ``pose`` among them.
+    """
+
+    attribute_groups: tuple[str, ...]
+
+    def __call__(
+        self, faces: PairCodes, overrides: Int[Array, " k"], noise: GateNoise | None = None
+    ) -> tuple[LatentCodes, SwapGates]:
+        """Swaps the codes of pairs of faces.
+
+        Args:
+            faces: codes and identities.
+            overrides: for every attribute group ``LEARNED``, ``FROM_TARGET`` or ``FROM_SOURCE``.
+            noise: of training; None decides without noise. Only the adaptive module has gates
+                that noise can move.
+
+        Returns:
+            The swapped codes, and the gates that made them.
+        """
+        raise NotImplementedError
+
+
+class AdaptiveSwap(Selector):
     """Learns which latent codes to take from which face.
 
     Attributes:
-        attribute_groups: names of the attribute queries, ``identity`` and ``pose`` among them.
+        attribute_groups: see ``Selector``; each has a query of its own.
         channel_groups: groups that the channels of a code are split into.
         width: width of tokens and queries.
         gate_mode: ``hard`` (discrete), ``soft`` (sigmoid) or ``pair_independent`` (discrete, but
@@ -34,7 +90,6 @@ class AdaptiveSwap(nn.Module):
         context: width of what the transfers see of all codes of both faces; 0: nothing.
     """
 
-    attribute_groups: tuple[str, ...]
     channel_groups: int
     width: int
     gate_mode: str = "hard"
@@ -43,53 +98,38 @@ class AdaptiveSwap(nn.Module):
 
     @nn.compact
     def __call__(
-        self,
-        source: LatentCodes,
-        target: LatentCodes,
-        identity: Float[Array, "b e"],
-        overrides: Int[Array, " k"],
-        temperature: Float[Array, ""] | None = None,
-        noise_key: Key[Array, ""] | None = None,
+        self, faces: PairCodes, overrides: Int[Array, " k"], noise: GateNoise | None = None
     ) -> tuple[LatentCodes, SwapGates]:
-        """Swaps the codes of pairs of faces.
-
-        Args:
-            source: codes of the faces that give the identity.
-            target: codes of the faces that give everything else.
-            identity: unit identity embeddings of the sources.
-            overrides: for every attribute group ``LEARNED``, ``FROM_TARGET`` or ``FROM_SOURCE``.
-            temperature: of the relaxed gates; needed with ``noise_key``.
-            noise_key: draws the logistic noise of training; None decides without noise.
-
-        Returns:
-            The swapped codes, and the gates that made them.
-        """
+        """Swaps the codes of pairs of faces; see ``Selector``."""
+        source, target = faces.source, faces.target
         batch, layers, _ = target.attributes.shape
         shape = (layers + 1, self.channel_groups)
-        tokens = self._tokens(source, target)
-        logits, owners = self._votes(tokens, identity)
-        gates = self._gates(logits, temperature, noise_key)
+        logits, owners = self._votes(self._tokens(source, target), faces.identity)
+        gates = self._gates(logits, noise)
+        # The query with the largest share owns a code outright where a caller overrides: a gate
+        # that obeyed each group by its share would be neither face's.
         owner = jnp.argmax(owners, axis=-1)
         forced = jnp.take(overrides, owner)
         gates = jnp.where(forced[None] == LEARNED, gates, forced[None].astype(gates.dtype))
         gates = gates.reshape(batch, *shape)
-        who, pose = (self.attribute_groups.index(name) for name in ("identity", "pose"))
+        identity, pose = (self.attribute_groups.index(name) for name in ("identity", "pose"))
+        # The pose code obeys ``pose`` alone, whichever query owns its channel groups.
         pose_gates = jnp.where(
             overrides[pose] == LEARNED, gates[:, 0], overrides[pose].astype(gates.dtype)
         )
-        known = identity
+        known = faces.identity
         if self.context:
-            context = self._context(source, target, identity, overrides)
-            known = jnp.concatenate([identity, context], axis=-1)
+            known = jnp.concatenate([known, self._context(faces, overrides)], axis=-1)
         refined = self._transfer(source.attributes, target.attributes, known)
         # What a caller wants of the source beside the identity must not be made the target's.
-        as_it_is = ((forced == FROM_SOURCE) & (owner != who)).reshape(shape)[None, 1:]
+        as_it_is = ((forced == FROM_SOURCE) & (owner != identity)).reshape(shape)[None, 1:]
         as_it_is = jnp.repeat(as_it_is, refined.shape[-1] // self.channel_groups, axis=-1)
         refined = jnp.where(as_it_is, source.attributes, refined)
         posed = target.pose
         if self.pose_transfer:
             moved = self._transfer_pose(source.pose, target.pose, known)
-            posed += jnp.where(overrides[who] != FROM_TARGET, moved, 0.0)
+            # A caller who keeps the target's identity keeps the outline of its head as well.
+            posed += jnp.where(overrides[identity] != FROM_TARGET, moved, 0.0)
         codes = LatentCodes(
             pose=_select(pose_gates[:, None, None], source.pose, posed),
             attributes=_select(gates[:, 1:], refined, target.attributes),
@@ -97,6 +137,7 @@ class AdaptiveSwap(nn.Module):
         return codes, SwapGates(
             pose=pose_gates,
             attributes=gates[:, 1:],
+            # Of the votes alone: the losses of gates see neither noise nor overrides.
             probabilities=jax.nn.sigmoid(logits).reshape(batch, *shape)[:, 1:],
             owners=owners.reshape(*shape, -1)[1:],
         )
@@ -115,6 +156,7 @@ class AdaptiveSwap(nn.Module):
         pose_tokens = nn.Dense(self.channel_groups * self.width, name="pose_tokens")(pose)
         pose_tokens = pose_tokens.reshape(batch, self.channel_groups, self.width)
         tokens = jnp.concatenate([pose_tokens, tokens], axis=1)
+        # The tokens of an attention have no order: each learns its layer and group here.
         places = self.param(
             "places", nn.initializers.normal(0.5), (tokens.shape[1], self.width), jnp.float32
         )
@@ -130,10 +172,13 @@ class AdaptiveSwap(nn.Module):
         )
         asked = queries[None] + nn.Dense(self.width, name="identity_query")(identity)[:, None]
         scores = jnp.einsum("bkw,btw->bkt", asked, nn.Dense(self.width, name="keys")(tokens))
+        # Divided by the root of the width, as in any attention: products of more terms would
+        # saturate the softmax.
         attention = jax.nn.softmax(scores / jnp.sqrt(float(self.width)), axis=-1)
         seen = jnp.einsum("bkt,btw->bkw", attention, nn.Dense(self.width, name="values")(tokens))
         opinion = nn.Dense(self.width, name="opinion")(nn.silu(seen + asked))
         votes = jnp.einsum("bkw,btw->btk", opinion, tokens) / jnp.sqrt(float(self.width))
+        # What a query owns is learned and the same for all pairs; only votes depend on the pair.
         owners = jax.nn.softmax(
             self.param(
                 "owners", nn.initializers.normal(1.0), (num_tokens, num_queries), jnp.float32
@@ -141,37 +186,35 @@ class AdaptiveSwap(nn.Module):
         )
         bias = self.param("bias", _initial_bias(self.channel_groups), (num_tokens,), jnp.float32)
         if self.gate_mode == "pair_independent":
+            # The bias alone decides; queries and tokens stay, so that the weights are the same.
             votes = jnp.zeros_like(votes)
         return bias[None] + jnp.sum(votes * owners[None], axis=-1), owners
 
-    def _gates(
-        self,
-        logits: Float[Array, "b t"],
-        temperature: Float[Array, ""] | None,
-        noise_key: Key[Array, ""] | None,
-    ) -> Float[Array, "b t"]:
-        """Binary concrete gates, straight through; without noise, the sign decides."""
-        if noise_key is not None and temperature is not None:
-            uniform = jax.random.uniform(noise_key, logits.shape, minval=1e-4, maxval=1.0 - 1e-4)
-            logits = (logits + jnp.log(uniform) - jnp.log1p(-uniform)) / temperature
+    def _gates(self, logits: Float[Array, "b t"], noise: GateNoise | None) -> Float[Array, "b t"]:
+        """Binary concrete gates (Maddison et al. 2017), straight through; without noise, the sign
+        decides."""
+        if noise is not None:
+            # Away from 0 and 1, where the logarithms would be infinite.
+            uniform = jax.random.uniform(noise.key, logits.shape, minval=1e-4, maxval=1.0 - 1e-4)
+            # log u - log(1 - u) is logistic noise: the sum's sign is a draw of the Bernoulli
+            # variable whose logit the gate is, and the sigmoid a relaxation of that draw.
+            logits = (logits + jnp.log(uniform) - jnp.log1p(-uniform)) / noise.temperature
         soft = jax.nn.sigmoid(logits)
         if self.gate_mode == "soft":
             return soft
         hard = (logits > 0).astype(soft.dtype)
+        # Straight through: the value is the hard gate's, the gradient the soft one's.
         return soft + jax.lax.stop_gradient(hard - soft)
 
     def _context(
-        self,
-        source: LatentCodes,
-        target: LatentCodes,
-        identity: Float[Array, "b e"],
-        overrides: Int[Array, " k"],
+        self, faces: PairCodes, overrides: Int[Array, " k"]
     ) -> Float[Array, "b {self.context}"]:
         """What all codes of both faces say together, and what is asked of the source.
 
-        A layer's code tells who a face is and how it looks at once; how the target looks, so that
-        it can take the place of how the source does, stands in the other codes as well.
+        A layer's code says both which person a face is and how it looks; how the target looks, so
+        that it can take the place of how the source does, stands in the other codes as well.
         """
+        source, target, identity = faces.source, faces.target, faces.identity
         asked = (overrides == FROM_SOURCE).astype(identity.dtype)
         asked = jnp.broadcast_to(asked, (identity.shape[0], overrides.shape[0]))
         parts = [source.pose, target.pose, source.attributes, target.attributes, identity, asked]
@@ -187,6 +230,7 @@ class AdaptiveSwap(nn.Module):
     ) -> Float[Array, "b l d"]:
         """Source codes, refined layer by layer for the target; starts as the identity function."""
         layers, width = source.shape[1:]
+        # Layers share nothing: codes of different resolutions mean different things.
         hidden_width = max(self.width, self.context)
         repeated = jnp.broadcast_to(known[:, None], (*source.shape[:2], known.shape[-1]))
         inputs = jnp.concatenate([source, target, repeated], axis=-1)
@@ -196,6 +240,7 @@ class AdaptiveSwap(nn.Module):
             (layers, inputs.shape[-1], hidden_width),
             jnp.float32,
         )
+        # Zero: a fresh transfer gives the source's codes as they are.
         last = self.param(
             "transfer_out", nn.initializers.zeros, (layers, hidden_width, width), jnp.float32
         )
@@ -216,56 +261,19 @@ class AdaptiveSwap(nn.Module):
         seen = jnp.concatenate([seen, known], axis=-1)
         hidden_width = max(self.width, self.context)
         hidden = nn.silu(nn.Dense(hidden_width, name="pose_transfer_in")(seen))
+        # Starts at zero, so that a trained generator first sees poses that it knows.
         moved = nn.Dense(
             target[0].size, kernel_init=nn.initializers.zeros, name="pose_transfer_out"
         )(hidden)
         return moved.reshape(target.shape)
 
 
-class FactorProbe(nn.Module):
-    """Reads the known factors of faces linearly from the codes that own them; training only.
-
-    Training with this reading makes the names of the attribute groups mean what they say: a
-    group's share in a code grows where the code tells the group's factors. Pose is read from the
-    pose code.
-
-    Attributes:
-        attribute_groups: names of the attribute queries.
-        factor_groups: for every factor, the group that it belongs to.
-        channel_groups: groups that the channels of a code are split into.
-    """
-
-    attribute_groups: tuple[str, ...]
-    factor_groups: tuple[str, ...]
-    channel_groups: int
-
-    @nn.compact
-    def __call__(self, codes: LatentCodes, owners: Float[Array, "l #g k"]) -> Float[Array, "b f"]:
-        """Predicted factors of faces with the given codes.
-
-        Where nobody in particular owns a code (one owner in all), every factor is read from all.
-        """
-        batch, layers, width = codes.attributes.shape
-        group = width // self.channel_groups
-        parts = codes.attributes.reshape(batch, layers, self.channel_groups, group)
-        belongs = [self.attribute_groups.index(name) for name in self.factor_groups]
-        if owners.shape[-1] == 1:
-            belongs = [0] * len(belongs)
-        shares = owners[:, :, jnp.asarray(belongs, jnp.int32)]
-        shares = jnp.broadcast_to(shares, (layers, self.channel_groups, len(belongs)))
-        shape = (layers, self.channel_groups, group, len(belongs))
-        weight = self.param("weight", nn.initializers.normal(0.02), shape, jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (len(belongs),), jnp.float32)
-        read = jnp.einsum("blgc,lgf,lgcf->bf", parts, shares, weight) + bias[None]
-        from_pose = nn.Dense(len(belongs), name="pose")(codes.pose.reshape(batch, -1))
-        is_pose = jnp.asarray([name == "pose" for name in self.factor_groups])
-        return jnp.where(is_pose[None], from_pose, read)
-
-
 def _initial_bias(channel_groups: int) -> Callable[..., Array]:
     """Pose code from the target, every other code from either face by the toss of a coin."""
 
     def draw(key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+        # Half a logit either way: decided without noise, yet open to both faces with it, so that
+        # training sees every code from both.
         coins = 0.5 * jax.random.rademacher(key, shape, dtype)
         return jnp.where(jnp.arange(shape[0]) < channel_groups, -2.0 * jnp.ones_like(coins), coins)
 
@@ -276,6 +284,7 @@ def _select(
     gates: Float[Array, "b *n g"], source: Float[Array, "b *m d"], target: Float[Array, "b *m d"]
 ) -> Float[Array, "b *m d"]:
     """Takes each channel group from the face that its gate names."""
+    # A sum instead of a choice, so that the gradient of a gate is the difference of the faces.
     wide = jnp.repeat(gates, target.shape[-1] // gates.shape[-1], axis=-1)
     return target + wide * (source - target)
 
@@ -308,31 +317,24 @@ implementation. ``mean`` averages; ``all_target`` and ``all_source`` are bounds.
 """
 
 
-class FixedSwap(nn.Module):
+class FixedSwap(Selector):
     """A selection that was decided before training; has no weights.
 
     Attributes:
-        attribute_groups: what a caller can ask for, ``identity`` and ``pose`` alone.
+        attribute_groups: see ``Selector``; ``identity`` and ``pose`` alone.
         source_weights: of the source in the pose code and in every layer, see ``SELECTORS``.
     """
 
-    attribute_groups: tuple[str, ...]
     source_weights: tuple[float, ...]
 
     def __call__(
-        self,
-        source: LatentCodes,
-        target: LatentCodes,
-        identity: Float[Array, "b e"],
-        overrides: Int[Array, " k"],
-        temperature: Float[Array, ""] | None = None,
-        noise_key: Key[Array, ""] | None = None,
+        self, faces: PairCodes, overrides: Int[Array, " k"], noise: GateNoise | None = None
     ) -> tuple[LatentCodes, SwapGates]:
-        """Swaps codes of pairs of faces; see ``AdaptiveSwap``. Only codes and overrides count."""
-        source_weights = effective_weights(
+        """Swaps codes of pairs of faces; see ``Selector``. Only codes and overrides count."""
+        weights = effective_weights(
             jnp.asarray(self.source_weights), overrides, self.attribute_groups
         )
-        return fixed_swap(source, target, source_weights)
+        return fixed_swap(faces.source, faces.target, weights)
 
 
 def effective_weights(
@@ -353,6 +355,7 @@ def effective_weights(
     """
     untouched = overrides[attribute_groups.index("identity")] == FROM_TARGET
     turned = overrides[attribute_groups.index("pose")] == FROM_SOURCE
+    # Identity first: a caller can keep the target's and still turn the head to the source's pose.
     source_weights = jnp.where(untouched, 0.0, source_weights)
     return source_weights.at[0].set(jnp.where(turned, 1.0, source_weights[0]))
 

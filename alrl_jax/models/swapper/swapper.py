@@ -23,12 +23,14 @@ from alrl_jax.models.swapper.encoder import (
 )
 from alrl_jax.models.swapper.selection import (
     FROM_SOURCE,
-    AdaptiveSwap,
-    FixedSwap,
+    FROM_TARGET,
+    LEARNED,
+    GateNoise,
+    PairCodes,
+    Selector,
     effective_weights,
     fixed_swap,
 )
-from alrl_jax.models.swapper.transfers import LearnedTransfer
 from alrl_jax.types import LatentCodes, SwapGates, SwapOutput
 
 Networks = Mapping[str, Any]
@@ -77,7 +79,7 @@ class Swapper:
     """
 
     encoder: DualSpaceEncoder | StyleDualSpaceEncoder
-    selector: AdaptiveSwap | FixedSwap | LearnedTransfer
+    selector: Selector
     generator: Generator
     identity: IdentityNetwork
     pose_space: str
@@ -100,14 +102,14 @@ class Swapper:
         identity = self.identity.init(keys[2], images)
         networks = {"encoder": encoder, "generator": generator, "identity": identity}
         codes = self.encode(networks, images).codes
-        embedding = self.embed(networks, images)
-        swap = self.selector.init(keys[3], codes, codes, embedding, self.overrides({}))
+        faces = PairCodes(codes, codes, self.embed(networks, images))
+        swap = self.selector.init(keys[3], faces, self.overrides({}))
         return {**networks, "swap": swap}
 
     def encode(self, networks: Networks, images: Float[Array, "b h w 3"]) -> FaceEncoding:
         """Codes, region and parsing of faces; the latter two as large as the encoder sees them."""
-        w_avg = _w_avg(networks["generator"])
-        encoding = apply(self.encoder, networks["encoder"], self._pool(images), w_avg)
+        seen, w_avg = self._pool(images), _w_avg(networks["generator"])
+        encoding = apply(self.encoder, networks["encoder"], seen, w_avg)
         if POSE_SPACES[self.pose_space].uses_const:
             return encoding
         pose = jnp.zeros_like(encoding.codes.pose)
@@ -126,26 +128,15 @@ class Swapper:
     def select(
         self,
         networks: Networks,
-        source: LatentCodes,
-        target: LatentCodes,
-        identity: Float[Array, "b e"],
+        faces: PairCodes,
         overrides: Int[Array, " k"],
+        noise: GateNoise | None = None,
         source_weights: Float[Array, " n"] | None = None,
-        temperature: Float[Array, ""] | None = None,
-        noise_key: Key[Array, ""] | None = None,
     ) -> tuple[LatentCodes, SwapGates]:
         """Swapped codes and their gates: as trained, or by fixed ``source_weights``."""
+        source, target = faces.source, faces.target
         if source_weights is None:
-            codes, gates = apply(
-                self.selector,
-                networks["swap"],
-                source,
-                target,
-                identity,
-                overrides,
-                temperature,
-                noise_key,
-            )
+            codes, gates = apply(self.selector, networks["swap"], faces, overrides, noise)
         else:
             asked = effective_weights(source_weights, overrides, self.selector.attribute_groups)
             codes, gates = fixed_swap(source, target, asked)
@@ -154,6 +145,7 @@ class Swapper:
             codes = dataclasses.replace(codes, pose=jnp.zeros_like(codes.pose))
         coarse = POSE_SPACES[self.pose_space].coarse_layers
         if coarse:
+            # Pose lives in these codes: they go as a whole, whatever the selection decided.
             pose_from_source = (
                 overrides[self.selector.attribute_groups.index("pose")] == FROM_SOURCE
             )
@@ -169,7 +161,7 @@ class Swapper:
     ) -> Float[Array, "b r r 1"]:
         """Logits of what a swap replaces of a picture: the face, or the head that turns with it.
 
-        A face that looks elsewhere than the hair around it is nobody's.
+        A turned face inside hair that did not turn looks like no person.
         """
         if not self.head_labels:
             return encoding.region_logits
@@ -180,6 +172,7 @@ class Swapper:
                 sorted(set(range(NUM_PARSING_CLASSES)) - set(self.head_labels)),
             )
         )
+        # Logits of "some class of the head" against "any other": a difference of logsumexp.
         whole = jnp.maximum(encoding.region_logits, (head - others)[..., None])
         # Wider by the rim of a pixel of 64, or an outline of the old head stays around the new one.
         size = 2 * max(1, whole.shape[1] // 64) + 1
@@ -212,6 +205,7 @@ class Swapper:
                 jax.nn.sigmoid(generated_region_logits),
                 self.feather,
             )
+        # The encoder may see smaller images than the swap is drawn in.
         mask = resize_bilinear(mask, *target.shape[1:3], align_corners=False)
         return blend(generated, target, mask), mask
 
@@ -233,12 +227,12 @@ class Swapper:
             source_weights: fixed weights of the source, see ``SELECTORS``; None is as trained.
         """
         face = self.encode(networks, target)
-        identity = self.embed(networks, source)
-        source_codes = self.encode(networks, source).codes
-        codes, gates = self.select(
-            networks, source_codes, face.codes, identity, overrides, source_weights
+        faces = PairCodes(
+            self.encode(networks, source).codes, face.codes, self.embed(networks, source)
         )
+        codes, gates = self.select(networks, faces, overrides, None, source_weights)
         generated = self.generate(networks, codes)
+        # The generated face is encoded for its outline, which may be wider than the target's.
         drawn = self.encode(networks, generated)
         regions = (self.replaced(encoding, overrides) for encoding in (face, drawn))
         image, mask = self.finish(networks, generated, target, *regions)
@@ -250,13 +244,13 @@ class Swapper:
         return images if images.shape[1] == side else ops.mean_pool(images, images.shape[1] // side)
 
     def overrides(self, groups: Mapping[str, int]) -> Int[Array, " k"]:
-        """Who decides over every attribute group: the module, unless ``groups`` says otherwise.
+        """Which face decides over every attribute group: ``groups``, else the module itself.
 
         The pose code is the target's by default.
         """
-        chosen = {"pose": 0, **groups}
+        chosen = {"pose": FROM_TARGET, **groups}
         return jnp.asarray(
-            [chosen.get(name, -1) for name in self.selector.attribute_groups], jnp.int32
+            [chosen.get(name, LEARNED) for name in self.selector.attribute_groups], jnp.int32
         )
 
 

@@ -8,9 +8,15 @@ for no attribute group. What they report as gates is how far a code has moved, s
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
-from alrl_jax.models.swapper.selection import FROM_SOURCE, FROM_TARGET
+from alrl_jax.models.swapper.selection import (
+    FROM_SOURCE,
+    FROM_TARGET,
+    GateNoise,
+    PairCodes,
+    Selector,
+)
 from alrl_jax.types import LatentCodes, SwapGates
 
 COARSE_LAYERS = 4
@@ -23,16 +29,15 @@ HIDDEN_LAYERS = 4
 Codes = Float[Array, "b l d"]
 
 
-class LearnedTransfer(nn.Module):
+class LearnedTransfer(Selector):
     """What the transfers have in common: the shape of a selection.
 
     Attributes:
-        attribute_groups: what a caller can ask for, ``identity`` and ``pose`` alone.
+        attribute_groups: see ``Selector``; ``identity`` and ``pose`` alone.
         channel_groups: groups of channels whose movement is reported.
         width: of hidden layers.
     """
 
-    attribute_groups: tuple[str, ...]
     channel_groups: int
     width: int
 
@@ -41,19 +46,13 @@ class LearnedTransfer(nn.Module):
         raise NotImplementedError
 
     def __call__(
-        self,
-        source: LatentCodes,
-        target: LatentCodes,
-        identity: Float[Array, "b e"],
-        overrides: Int[Array, " k"],
-        temperature: Float[Array, ""] | None = None,
-        noise_key: Key[Array, ""] | None = None,
+        self, faces: PairCodes, overrides: Int[Array, " k"], noise: GateNoise | None = None
     ) -> tuple[LatentCodes, SwapGates]:
-        """Swaps the codes of pairs of faces; see ``AdaptiveSwap``.
-
-        ``identity``, ``temperature`` and ``noise_key`` are not used: nothing is decided.
-        """
+        """Swaps the codes of pairs of faces; see ``Selector``. Only codes and overrides count."""
+        source, target = faces.source, faces.target
         moved = self.move(source.attributes, target.attributes)
+        # A transfer decides nothing by group: the whole target, or the source's pose, is all that a
+        # caller can have.
         untouched = overrides[self.attribute_groups.index("identity")] == FROM_TARGET
         moved = jnp.where(untouched, target.attributes, moved)
         turned = overrides[self.attribute_groups.index("pose")] == FROM_SOURCE
@@ -86,6 +85,7 @@ class FaceTransfer(LearnedTransfer):
             width = first.shape[-1]
             hidden = nn.silu(layerwise_dense(self, f"cell{cell}_in", both, self.width))
             selected = layerwise_dense(self, f"cell{cell}_select", hidden, 2 * width, True)
+            # Three fresh cells in a row have to pass codes on, or no gradient reaches the first.
             keep = jax.nn.sigmoid(selected + KEEP_BIAS)
             shift = jnp.tanh(layerwise_dense(self, f"cell{cell}_shift", hidden, 2 * width, True))
             first = keep[..., :width] * first + shift[..., :width]
@@ -158,5 +158,6 @@ def moved_share(
     grouped = lambda x: x.reshape(*x.shape[:2], channel_groups, -1)  # noqa: E731
     way, done = grouped(source - target), grouped(moved - target)
     length = jnp.sum(way * way, axis=-1)
+    # Equal codes leave no way to go: 0 / 1 instead of 0 / 0.
     share = jnp.sum(way * done, axis=-1) / jnp.where(length > 0, length, 1.0)
     return jax.lax.stop_gradient(jnp.clip(share, 0.0, 1.0))

@@ -1,1 +1,1 @@
-"""Losses of all tasks, in one table."""
+"""Losses of all tasks: functions by task, and one table (``table.py``)."""

@@ -1,4 +1,7 @@
-"""What trains a GAN besides the losses of ``losses.py``: the discriminator's, and regularisers."""
+"""Losses of every task that trains against a discriminator: both players', and the regulariser R1.
+
+Non-saturating (Goodfellow et al. 2014): softplus(-x) is -log sigmoid(x), computed without overflow.
+"""
 
 from collections.abc import Callable
 
@@ -6,37 +9,25 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-Scalar = Float[Array, ""]
+from alrl_jax.training.losses.parts import Scalar
+
+Images = Float[Array, "b h w 3"]
+Logits = Float[Array, "b 1"]
 
 
-def discriminator_loss(
-    real_logits: Float[Array, "b 1"], fake_logits: Float[Array, "b 1"]
-) -> Scalar:
-    """Non-saturating loss of the discriminator."""
+def adversarial(fake_logits: Logits) -> Scalar:
+    """Loss of what draws: generated images should look real to the discriminator."""
+    return jnp.mean(jax.nn.softplus(-fake_logits))
+
+
+def discriminator_loss(real_logits: Logits, fake_logits: Logits) -> Scalar:
+    """Loss of the discriminator: real images have logits above 0, generated ones below."""
     return jnp.mean(jax.nn.softplus(-real_logits) + jax.nn.softplus(fake_logits))
 
 
-def r1_penalty(
-    discriminate: Callable[[Float[Array, "b h w 3"]], Float[Array, "b 1"]],
-    real: Float[Array, "b h w 3"],
-) -> Scalar:
+def r1_penalty(discriminate: Callable[[Images], Logits], real: Images) -> Scalar:
     """Half the squared gradient of the logits at real images (Mescheder et al. 2018)."""
+    # Of the sum over the batch: an image's logit depends on the others through the minibatch
+    # statistics alone, which StyleGAN2 neglects here as well.
     gradient = jax.grad(lambda images: jnp.sum(discriminate(images)))(real)
     return 0.5 * jnp.mean(jnp.sum(jnp.square(gradient), axis=(1, 2, 3)))
-
-
-def path_lengths(
-    synthesize: Callable[[Float[Array, "b l d"]], Float[Array, "b h w 3"]],
-    ws: Float[Array, "b l d"],
-    noise: Float[Array, "b h w 3"],
-) -> Float[Array, " b"]:
-    """Length of the image's change along random directions (Karras et al. 2020).
-
-    Args:
-        synthesize: draws images from W+ codes.
-        ws: W+ codes.
-        noise: normal image-shaped directions, scaled here by 1 / sqrt(h * w).
-    """
-    scale = 1.0 / jnp.sqrt(jnp.asarray(noise.shape[1] * noise.shape[2], noise.dtype))
-    gradient = jax.grad(lambda codes: jnp.sum(synthesize(codes) * noise * scale))(ws)
-    return jnp.sqrt(jnp.mean(jnp.sum(jnp.square(gradient), axis=2), axis=1))

@@ -5,26 +5,39 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, Int
 
-from alrl_jax.models.swapper.encoder import FaceEncoding
-from alrl_jax.types import FaceBatch, ParsingLabels
+from alrl_jax.types import ParsingLabels
 
 Scalar = Float[Array, ""]
 
 OUTSIDE_WEIGHT = 0.25
 """Weight of a pixel outside the face in a reconstruction: the blend takes those from the target."""
 
+PROBABILITY_MARGIN = 1e-5
+"""How near to 0 and 1 an entropy looks: its slope is infinite at both."""
+
 
 def entropy(probability: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """Entropy of yes or no, in nats."""
-    p = jnp.clip(probability, 1e-5, 1.0 - 1e-5)
+    p = jnp.clip(probability, PROBABILITY_MARGIN, 1.0 - PROBABILITY_MARGIN)
+    # log1p keeps the digits of 1 - p where p is small.
     return -(p * jnp.log(p) + (1.0 - p) * jnp.log1p(-p))
 
 
-def factor_error(read: Float[Array, "b f"], truth: Float[Array, "b n"], face: FaceBatch) -> Scalar:
-    """Mean squared error of the factors that are known; 0 for data that know none."""
+def factor_error(
+    read: Float[Array, "b f"], truth: Float[Array, "b n"], labelled: Bool[Array, " b"]
+) -> Scalar:
+    """Mean squared error of standardised factors, over those that are known.
+
+    Args:
+        read: what a network reads.
+        truth: NaN where a face's factor is unknown; no columns where the data know none, for which
+            the error is 0.
+        labelled: faces about which anything is known.
+    """
     if not truth.shape[-1]:
         return jnp.zeros(())
-    known = face.labelled[:, None] & jnp.isfinite(truth)
+    known = labelled[:, None] & jnp.isfinite(truth)
+    # NaN has to go before the difference: 0 * NaN is NaN in the value and in its gradient.
     return mean_where(jnp.square(read - jnp.where(known, truth, 0.0)), known)
 
 
@@ -32,6 +45,7 @@ def face_l1(
     image: Float[Array, "b h w 3"], wanted: Float[Array, "b h w 3"], mask: Float[Array, "b h w 1"]
 ) -> Float[Array, " b"]:
     """Weighted mean of the absolute difference; ``mask`` says where the face is."""
+    # Without a gradient of the mask: else it would shrink to where images agree.
     weight = OUTSIDE_WEIGHT + (1.0 - OUTSIDE_WEIGHT) * jax.lax.stop_gradient(mask)
     difference = jnp.mean(jnp.abs(image - wanted), axis=-1, keepdims=True)
     return jnp.sum(weight * difference, axis=(1, 2, 3)) / jnp.sum(weight, axis=(1, 2, 3))
@@ -43,12 +57,20 @@ def mean_where(values: Float[Array, "b *n"], where: Bool[Array, "b *m"]) -> Scal
     return jnp.sum(values * counts) / jnp.maximum(jnp.sum(counts), 1.0)
 
 
-def region_error(encoding: FaceEncoding, face: ParsingLabels, labels: Int[Array, " n"]) -> Scalar:
-    """Cross-entropy and Dice of the face region, over the faces whose pixels are known."""
-    truth = jnp.isin(face.classes, labels).astype(jnp.float32)[..., None]
-    logits = encoding.region_logits
+def region_error(
+    logits: Float[Array, "b h w 1"], labels: ParsingLabels, face_classes: Int[Array, " n"]
+) -> Scalar:
+    """Cross-entropy and Dice of the face region, over the faces whose pixels are known.
+
+    Args:
+        logits: of the region.
+        labels: what the pixels show.
+        face_classes: parsing classes that make up the region.
+    """
+    truth = jnp.isin(labels.classes, face_classes).astype(jnp.float32)[..., None]
     crossed = jnp.mean(optax.sigmoid_binary_cross_entropy(logits, truth), axis=(1, 2, 3))
     mask = jax.nn.sigmoid(logits)
+    # One pixel more on either side of the fraction: a face without a region is not 0 / 0.
     overlap = 2.0 * jnp.sum(mask * truth, axis=(1, 2, 3)) + 1.0
     dice = 1.0 - overlap / (jnp.sum(mask + truth, axis=(1, 2, 3)) + 1.0)
-    return mean_where(crossed + dice, face.known)
+    return mean_where(crossed + dice, labels.known)

@@ -1,8 +1,8 @@
 """Attribute control: some swaps of two people take one attribute group from the source as well.
 
-Nobody can draw the truth of these, but what the identity net should read from them is known: the
-group that was asked for as from the source, all else as from the target. So a caller who asks for
-the source's pose or expression asks what training has seen.
+The truth of these is not known, but what the identity net should read from them is: the group that
+was asked for as from the source, all else as from the target. So a caller who asks for the source's
+pose or expression asks for what training has seen.
 """
 
 import dataclasses
@@ -50,16 +50,18 @@ class AttributeControl:
 def draw_attribute_control(
     key: Key[Array, ""], same_identity: Bool[Array, " b"], share: float
 ) -> AttributeControl:
-    """Draws who asks, and for what.
+    """Draws which pairs ask, and for what.
 
     Args:
         key: seeds the draw.
         same_identity: pairs of one person, whose truth is known and which therefore never ask.
         share: of the other pairs.
     """
-    who, what = jax.random.split(key)
-    asks = ~same_identity & (jax.random.uniform(who, same_identity.shape) < share)
-    return AttributeControl(asks, jax.random.randint(what, (), 0, len(CONTROLLED_GROUPS)))
+    asks_key, group_key = jax.random.split(key)
+    asks = ~same_identity & (jax.random.uniform(asks_key, same_identity.shape) < share)
+    # One group for all: two selections a step serve every pair, where groups of their own would
+    # take one for each.
+    return AttributeControl(asks, jax.random.randint(group_key, (), 0, len(CONTROLLED_GROUPS)))
 
 
 def select(
@@ -71,7 +73,7 @@ def select(
     """Codes and gates of every pair, whether it asks or not.
 
     Args:
-        choose: swaps codes, given who decides over every attribute group.
+        choose: swaps codes, given the overrides of every attribute group.
         overrides: of pairs that do not ask.
         attribute_groups: names of the groups.
         control: None where no pair asks.
@@ -90,7 +92,7 @@ def select(
     return jax.tree.map(lambda a, b: _rows(asks, a, b), given, codes), gates
 
 
-def wanted_factors(
+def controlled_factors(
     control: AttributeControl, source: FaceFactors, target: FaceFactors
 ) -> FaceFactors:
     """What should be read from the swaps: as from the targets, but for what pairs ask for."""

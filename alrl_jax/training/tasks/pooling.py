@@ -2,12 +2,15 @@
 
 import dataclasses
 
+import jax
 from jaxtyping import Array, Float
 
 from alrl_jax.models.resize import resize_bilinear
 from alrl_jax.models.stylegan2 import ops
 from alrl_jax.models.swapper.encoder import FaceEncoding
-from alrl_jax.types import FaceBatch, SwapOutput
+from alrl_jax.training.tasks.attribute_control import AttributeControl
+from alrl_jax.training.tasks.swap_forward import Drawn, Encoded, SwapPairs
+from alrl_jax.types import FaceBatch, PairBatch
 
 
 def pool_images(images: Float[Array, "b h w c"], side: int) -> Float[Array, "b r r c"]:
@@ -26,6 +29,7 @@ def pool_faces(face: FaceBatch, side: int) -> FaceBatch:
     factor = face.image.shape[1] // side if side else 1
     if factor == 1:
         return face
+    # Classes have no mean: the pixel in the middle of a square stands for it.
     middle = slice(factor // 2, None, factor)
     return dataclasses.replace(
         face,
@@ -35,21 +39,53 @@ def pool_faces(face: FaceBatch, side: int) -> FaceBatch:
     )
 
 
-def pool_output(output: SwapOutput, side: int) -> SwapOutput:
-    """Image, generated face and mask at ``side`` pixels; 0 leaves them as they are."""
+def pool_pairs(
+    batch: PairBatch, target: FaceBatch, control: AttributeControl | None, side: int
+) -> SwapPairs:
+    """The pairs of a batch: whole for the networks, at ``side`` pixels for the losses.
+
+    Args:
+        batch: as the data have it.
+        target: its targets as the networks see them.
+        control: what pairs ask of their sources.
+        side: that the losses see; 0 for whole images.
+    """
+    truth, witness, true_swap = jax.tree.map(
+        lambda images: pool_images(images, side), (batch.target.image, batch.witness, batch.truth)
+    )
+    return SwapPairs(
+        source=pool_faces(batch.source, side),
+        target=pool_faces(target, side),
+        truth=truth,
+        same_identity=batch.same_identity,
+        whole_source=batch.source.image,
+        whole_target=target.image,
+        witness=witness,
+        true_swap=true_swap,
+        control=control,
+    )
+
+
+def pool_drawn(drawn: Drawn, side: int) -> Drawn:
+    """Images and mask at ``side`` pixels; 0 leaves them as they are."""
+    images = (drawn.image, drawn.generated, drawn.mask, drawn.reconstructed)
+    image, generated, mask, reconstructed = jax.tree.map(lambda x: pool_images(x, side), images)
     return dataclasses.replace(
-        output,
-        image=pool_images(output.image, side),
-        generated=pool_images(output.generated, side),
-        mask=pool_images(output.mask, side),
+        drawn, image=image, generated=generated, mask=mask, reconstructed=reconstructed
     )
 
 
 def resize_encoding(encoding: FaceEncoding, side: int) -> FaceEncoding:
-    """Region and parsing at ``side`` pixels."""
+    """Region and parsing at ``side`` pixels, from however large the encoder saw the face."""
     region, parsing = encoding.region_logits, encoding.parsing_logits
     return dataclasses.replace(
         encoding,
         region_logits=resize_bilinear(region, side, side, align_corners=False),
         parsing_logits=resize_bilinear(parsing, side, side, align_corners=False),
     )
+
+
+def resize_encoded(encoded: Encoded, side: int) -> Encoded:
+    """All encodings at ``side`` pixels."""
+    faces = (encoded.source, encoded.target, encoded.generated)
+    return Encoded(*(resize_encoding(face, side) for face in faces))

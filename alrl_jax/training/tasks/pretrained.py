@@ -1,35 +1,35 @@
 """Networks of other runs and of other projects, named by path in a config's ``pretrained``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
-
-from alrl_jax.config import Config
 from alrl_jax.errors import UserError
-from alrl_jax.storage.model_directory import read_meta, read_model
-from alrl_jax.training.state import PyTree
+from alrl_jax.storage.model_directory import read_meta
+from alrl_jax.training.state import PyTree, leaf_types
 
 Reader = Callable[[str | Path], tuple[dict[str, Any], PyTree]]
 """Opens a model directory: ``read_model``, or ``read_shapes`` where no number is computed."""
 
+ANY_SIZE = 0
+"""A resolution that every model fits."""
+
 
 def read_pretrained_meta(
-    config: Config, name: str, kinds: tuple[str, ...], resolution: int | None = None
+    pretrained: Mapping[str, str], name: str, kinds: tuple[str, ...], resolution: int = ANY_SIZE
 ) -> dict[str, Any]:
     """What the model directory ``pretrained.NAME`` says of its model.
 
     Args:
-        config: of the run.
+        pretrained: model directories by name.
         name: which network.
         kinds: what the model may be.
-        resolution: which it must have, if its kind has one; None for the config's, 0 for any.
+        resolution: which it must have, if its kind has one.
 
     Raises:
         UserError: if the directory is not set or missing, or holds another kind or size.
     """
-    directory = config.pretrained.get(name)
+    directory = pretrained.get(name)
     wanted = " or ".join(kinds)
     if not directory:
         raise UserError(
@@ -46,26 +46,25 @@ def read_pretrained_meta(
             f"pretrained.{name} is {directory}, a model of kind {meta['kind']}; expected {wanted}; "
             "name another directory"
         )
-    expected = config.resolution if resolution is None else resolution
-    found = meta["config"].get("resolution", expected)
-    if expected and found != expected:
+    found = meta["config"].get("resolution", resolution)
+    if resolution != ANY_SIZE and found != resolution:
         raise UserError(
-            f"pretrained.{name} is {directory} of resolution {found}; expected {expected}; name "
+            f"pretrained.{name} is {directory} of resolution {found}; expected {resolution}; name "
             "another directory or change resolution"
         )
     return meta
 
 
 def read_pretrained(
-    config: Config,
+    pretrained: Mapping[str, str],
     name: str,
     kinds: tuple[str, ...],
-    read: Reader = read_model,
-    resolution: int | None = None,
+    read: Reader,
+    resolution: int = ANY_SIZE,
 ) -> PyTree:
     """The variables of the model directory ``pretrained.NAME``; see ``read_pretrained_meta``."""
-    read_pretrained_meta(config, name, kinds, resolution)
-    return read(config.pretrained[name])[1]
+    read_pretrained_meta(pretrained, name, kinds, resolution)
+    return read(pretrained[name])[1]
 
 
 def like(name: str, fresh: PyTree, pretrained: dict[str, PyTree]) -> PyTree:
@@ -86,5 +85,4 @@ def like(name: str, fresh: PyTree, pretrained: dict[str, PyTree]) -> PyTree:
 
 
 def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path): tuple(leaf.shape) for path, leaf in leaves}
+    return {path: leaf.shape for path, leaf in leaf_types(tree).items()}

@@ -7,40 +7,37 @@ people is never used, but by the loss ``supervised``, which is the stated ceilin
 
 import dataclasses
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Int, Key
 
 from alrl_jax.config import Config
-from alrl_jax.models.build import build_discriminator, build_swapper
+from alrl_jax.models.build import build_swapper
 from alrl_jax.models.functional import apply
-from alrl_jax.models.swapper.selection import FactorProbe, FixedSwap
+from alrl_jax.models.stylegan2.ada import DiscriminatorAugmentation
+from alrl_jax.models.swapper.probe import FactorProbe
+from alrl_jax.models.swapper.selection import FixedSwap, GateNoise, PairCodes
 from alrl_jax.models.swapper.swapper import Networks
 from alrl_jax.storage.model_directory import read_model
-from alrl_jax.training.losses.table import SwapForward, total_loss
-from alrl_jax.training.state import PyTree, TrainState, ema_decay, update_ema
-from alrl_jax.training.tasks import attribute_control, cycle_targets, pooling, warm_start
-from alrl_jax.training.tasks.generator import (
-    REAL_SIGN,
-    discriminator_augmentation,
-    discriminator_gradient,
-)
-from alrl_jax.training.tasks.loss_networks import LossNetworks
+from alrl_jax.training.losses.table import readers, total_loss
+from alrl_jax.training.optim import make_optimizer
+from alrl_jax.training.state import PyTree, TrainState, new_state, update_networks
+from alrl_jax.training.tasks import attribute_control, cycle_targets, pooling, values, warm_start
+from alrl_jax.training.tasks.discriminator import DiscriminatorTraining
+from alrl_jax.training.tasks.loss_networks import LossNetworks, identity_values
 from alrl_jax.training.tasks.pairs import interleave, separate
 from alrl_jax.training.tasks.pretrained import Reader, like
-from alrl_jax.training.tasks.swapper_values import ATTRIBUTE_GROUPS, swapper_config
+from alrl_jax.training.tasks.swap_forward import Constants, Drawn, Encoded, SwapForward, SwapPairs
 from alrl_jax.training.tasks.target_warp import warp_target
 from alrl_jax.training.tasks.task import (
     ExportedModel,
     Metrics,
     Phase,
     check_losses,
-    network_optimizer,
+    loss_metrics,
 )
-from alrl_jax.types import PairBatch, SwapOutput
+from alrl_jax.types import LatentCodes, PairBatch, SwapGates, SwapOutput
 from alrl_jax.worlds import primitives
 
 FACTOR_GROUPS = {
@@ -49,11 +46,10 @@ FACTOR_GROUPS = {
 }
 """Attribute group of every known factor."""
 
-WHO_LOSSES = ("identity", "identity_factors", "attributes")
-"""Losses that ask who the generated face is, and how it looks."""
-
 TARGET_WARP_STREAM, CYCLE_TARGET_STREAM, ATTRIBUTE_CONTROL_STREAM = 1, 2, 3
 """Folded into a step's key for the draws of target warps, cycle targets and attribute control."""
+
+Images = Float[Array, "b h w 3"]
 
 
 class SwapTask:
@@ -61,140 +57,151 @@ class SwapTask:
 
     Trained: ``encoder``, ``swap`` and, where the config says so, ``generator``; for training only,
     a ``discriminator`` and the ``probe`` of the attribute groups. Frozen: ``identity`` and, where
-    the losses ask for them, ``lpips`` and ``parser``, else the ``generator``, where the config says
-    so the encoder's ``backbone``, and the statistics of an encoder's batch normalisation.
+    the losses read with them, ``lpips`` and ``parser``, else the ``generator``, where the config
+    says so the encoder's ``backbone``, and the statistics of an encoder's batch normalisation.
     """
 
     name = "swap"
     batch_kind = "pairs"
 
     def __init__(self, config: Config) -> None:
-        check_losses(config)
-        warm_start.check_frozen(config)
-        self._config = config
-        self._model_config = swapper_config(config)
+        # The config is read here and nowhere else: all below take plain values.
+        own = values.swap_values(config)
+        check_losses(self.name, config.losses)
+        self._seed, self._num_steps = config.seed, config.num_steps
+        self._weights, self._ema_kimg = config.losses, config.optimizer.ema_kimg
+        self._resolution = config.resolution
+        self._loss_side = config.loss_resolution or config.resolution
+        self._temperatures = (config.swap.temperature_start, config.swap.temperature_end)
+        self._gate_budget, self._channel_groups = (
+            config.swap.gate_budget,
+            config.swap.channel_groups,
+        )
+        self._cycle_share, self._warp_strength = config.swap.cycle_targets, config.swap.target_warp
+        self._control_share = config.swap.attribute_control
+        self._start = warm_start.WarmStart(
+            pretrained=config.pretrained,
+            resolution=config.resolution,
+            fresh=config.fresh,
+            selector=config.swap.selector,
+            train_generator=config.generator.train,
+            train_backbone=config.encoder.train_backbone,
+        )
+        self._start.check()
+        identity = identity_values(config.pretrained, self._loss_side)
+        self._model_config = self._start.swapper_values(own, identity)
+        self._readers = readers(self.name, config.losses)
         self._swapper = build_swapper(self._model_config, config.remat)
-        self._loss_networks = LossNetworks(config, self._swapper.identity)
+        self._loss_networks = LossNetworks(self._swapper.identity, config.pretrained, config.losses)
         self._probe = FactorProbe(
-            attribute_groups=ATTRIBUTE_GROUPS,
+            attribute_groups=values.ATTRIBUTE_GROUPS,
             factor_groups=tuple(FACTOR_GROUPS.values()),
             channel_groups=config.swap.channel_groups,
         )
-        self._discriminator = build_discriminator(warm_start.discriminator_values(config))
-        self._augmentation = discriminator_augmentation(config)
-        rates = config.optimizer
-        lazy = rates.r1_interval if self._weight("r1") else 0
-        optimizer = network_optimizer(config, rates.learning_rate, algorithm=rates.algorithm)
-        self._optimizers = {"encoder": optimizer, "swap": optimizer, "probe": optimizer}
-        if isinstance(self._swapper.selector, FixedSwap):
-            del self._optimizers["swap"]  # nothing of it can be learned
+        rates, ada = config.optimizer, config.discriminator
+        self._discriminator = DiscriminatorTraining(
+            self._start.discriminator_values(own["discriminator"]),
+            DiscriminatorAugmentation(ada.ada, ada.ada_p, ada.ada_target, ada.ada_kimg),
+            self._weights.get("r1", 0.0),
+            rates.r1_interval,
+        )
+        optimizer = functools.partial(make_optimizer, **own["optimizer"])
+        usual = optimizer(rates.learning_rate, algorithm=rates.algorithm)
+        self._optimizers = {"encoder": usual, "probe": usual}
+        if not isinstance(self._swapper.selector, FixedSwap):  # which has nothing to learn
+            self._optimizers["swap"] = usual
         if config.generator.train:
-            self._optimizers["generator"] = network_optimizer(
-                config,
-                rates.generator_learning_rate,
-                algorithm=rates.algorithm,
-                equalized=True,
+            self._optimizers["generator"] = optimizer(
+                rates.generator_learning_rate, algorithm=rates.algorithm, equalized=True
             )
-        if self._weight("adversarial"):
-            self._optimizers["discriminator"] = network_optimizer(
-                config, rates.discriminator_learning_rate, lazy
+        if "fake_logits" in self._readers:
+            self._optimizers["discriminator"] = optimizer(
+                rates.discriminator_learning_rate, lazy_interval=self._discriminator.lazy_interval
             )
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
-        """The identity net, what else teaches, and generator and features that are held still."""
-        frozen = self._loss_networks.load_frozen(read)
-        if not self._config.encoder.train_backbone:
-            frozen["backbone"] = warm_start.load_backbone(self._config, read)
-        if not self._config.generator.train:
-            frozen["generator"] = warm_start.load_generator(self._config, read)
-        return frozen
+        """The loss networks, and generator and features that are held still."""
+        return self._loss_networks.load_frozen(read) | self._start.load_frozen(read)
 
     def load_pretrained(self, read: Reader = read_model) -> dict[str, PyTree]:
-        """Start values of what is trained; see ``warm_start.load_networks``."""
-        return warm_start.load_networks(self._config, read)
+        """Start values of what is trained; see ``WarmStart.load_pretrained``."""
+        return self._start.load_pretrained(read)
 
     def init(self, key: Key[Array, ""], pretrained: dict[str, PyTree]) -> TrainState:
         """Fresh weights, replaced by what is pretrained."""
-        size = self._config.resolution
-        blocks = self._config.discriminator.mbstd_blocks
         keys = jax.random.split(key, 3)
-        images = jnp.zeros((blocks, size, size, 3))
+        images = jnp.zeros(
+            (self._discriminator.mbstd_blocks, self._resolution, self._resolution, 3)
+        )
         fresh = self._swapper.init(keys[0], images)
         codes = self._swapper.encode(fresh, images).codes
-        shape = (codes.attributes.shape[1], self._config.swap.channel_groups, len(ATTRIBUTE_GROUPS))
-        fresh["probe"] = self._probe.init(keys[1], codes, jnp.ones(shape))
-        discriminator = self._discriminator.init(keys[2], images)
-        fresh["discriminator"] = discriminator["params"]
+        owners = (codes.attributes.shape[1], self._channel_groups, len(values.ATTRIBUTE_GROUPS))
+        fresh["probe"] = self._probe.init(keys[1], codes, jnp.ones(owners))
+        fresh["discriminator"] = self._discriminator.init(keys[2])
+        encoder = warm_start.start_encoder(fresh["encoder"], pretrained)
         names = ("swap", "probe", "generator", "discriminator")
         networks = {name: like(name, fresh[name], pretrained) for name in names}
-        encoder = warm_start.start_encoder(fresh["encoder"], pretrained)
-        statistics = {name: tree for name, tree in encoder.items() if name != "params"}
-        held = () if self._config.encoder.train_backbone else (warm_start.BACKBONE,)
-        params = {
-            "encoder": {"params": {n: x for n, x in encoder["params"].items() if n not in held}},
-            "probe": networks["probe"],
-            "discriminator": networks["discriminator"],
+        generator = networks.pop("generator")
+        held = () if self._start.train_backbone else (warm_start.BACKBONE,)
+        params = {name: x for name, x in networks.items() if name != "swap" or self._trains(name)}
+        params["encoder"] = {
+            "params": {name: x for name, x in encoder["params"].items() if name not in held}
         }
-        if "swap" in self._optimizers:
-            params["swap"] = networks["swap"]
+        statistics = {name: tree for name, tree in encoder.items() if name != "params"}
         mutable = {"encoder": statistics} if statistics else {}
-        if self._config.generator.train:
-            params["generator"] = networks["generator"]["params"]
-            mutable["constants"] = networks["generator"]["constants"]
-        mutable |= self._augmentation.start()
+        if self._trains("generator"):
+            params["generator"], mutable["constants"] = generator["params"], generator["constants"]
+        mutable |= self._discriminator.augmentation.start()
         averaged = {"encoder", "swap", "generator"} & params.keys()
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            ema={name: jax.tree.map(jnp.copy, params[name]) for name in averaged},
-            opt_state={name: o.init(params[name]) for name, o in self._optimizers.items()},
-            mutable=mutable,
-        )
+        return new_state(params, self._optimizers, averaged, mutable)
 
     def phase(self, step: int) -> Phase:
         """Which lazy regularisers the next step runs."""
-        interval = self._config.optimizer.r1_interval
-        adversarial = "discriminator" in self._optimizers
-        return Phase(r1=adversarial and bool(self._weight("r1")) and step % interval == 0)
+        return Phase(r1=self._trains("discriminator") and self._discriminator.due(step))
 
     def step(
         self, state: TrainState, frozen: dict[str, PyTree], batch: PairBatch, phase: Phase
     ) -> tuple[TrainState, Metrics]:
         """One update of all trained networks on one forward pass."""
-        key = jax.random.fold_in(jax.random.key(self._config.seed), state.step)
-        trained = {n: p for n, p in state.params.items() if n in self._optimizers}
-        others = {n: p for n, p in state.params.items() if n not in self._optimizers}
-        discriminator = {**trained, **others}["discriminator"]
-        trained.pop("discriminator", None)
+        key = jax.random.fold_in(jax.random.key(self._seed), state.step)
+        pairs = self._pairs(state, frozen, batch, key)
 
-        def loss(params: PyTree) -> tuple[Array, tuple[SwapForward, Array, Metrics]]:
+        # Forward, losses and gradients of all but the discriminator, which has losses of its own.
+        trained = {name: state.params[name] for name in self._optimizers if name != "discriminator"}
+
+        def loss(params: PyTree) -> tuple[Array, tuple[SwapForward, Images, Metrics]]:
             forward, generated = self._forward(
-                {**others, **params, "discriminator": discriminator}, state, frozen, batch, key
+                {**state.params, **params}, state, frozen, pairs, key
             )
-            total, values = total_loss(self.name, forward, self._config.losses)
-            return total, (forward, generated, values)
+            total, losses = total_loss(self.name, forward, self._weights)
+            return total, (forward, generated, losses)
 
-        (total, (forward, generated, values)), gradients = jax.value_and_grad(loss, has_aux=True)(
+        (total, (forward, generated, losses)), gradients = jax.value_and_grad(loss, has_aux=True)(
             trained
         )
-        metrics = {"loss/total": total, **{f"loss/{k}": v for k, v in values.items()}}
-        metrics["gates/mean"] = jnp.mean(forward.swapped.gates.attributes)
+        metrics = {"loss/total": total, **loss_metrics(losses)}
+        metrics["gates/mean"] = jnp.mean(forward.drawn.gates.attributes)
         if self._loss_networks.parser is not None:
-            unknown = jnp.stack([~batch.source.labelled, ~batch.target.labelled])
+            unknown = ~jnp.stack([batch.source.labelled, batch.target.labelled])
             metrics["labels/from_parser"] = jnp.mean(unknown.astype(jnp.float32))
-        mutable, size = state.mutable, batch.target.image.shape[0]
-        if "discriminator" in self._optimizers:
-            weight = self._weight("r1") * self._config.optimizer.r1_interval if phase.r1 else 0.0
-            see = functools.partial(self._augmentation.see, mutable=state.mutable, key=key)
-            real = see(batch.target.image, use="real")
-            fake = see(jax.lax.stop_gradient(generated), use="fake")
-            d_loss, gradients["discriminator"], d_metrics = discriminator_gradient(
-                self._discriminate, discriminator, real, fake, weight
+
+        # The discriminator sees the targets as they are, and the generated faces before the blend.
+        mutable = state.mutable
+        if self._trains("discriminator"):
+            gradients["discriminator"], mutable, d_metrics = self._discriminator.gradient(
+                state.params["discriminator"],
+                batch.target.image,
+                generated,
+                mutable,
+                key,
+                state.step,
+                phase.r1,
             )
-            sign = d_metrics.pop(REAL_SIGN)
-            mutable, ada_metrics = self._augmentation.follow(mutable, state.step, sign, size)
-            metrics |= {"loss/discriminator": d_loss, **d_metrics, **ada_metrics}
-        state = self._update(state, gradients, size)
+            metrics |= d_metrics
+
+        # Update of all networks at once, then of their averages.
+        size = batch.target.image.shape[0]
+        state = update_networks(state, gradients, self._optimizers, size, self._ema_kimg)
         return dataclasses.replace(state, mutable=mutable), metrics
 
     def preview(
@@ -202,7 +209,7 @@ class SwapTask:
     ) -> dict[str, Float[Array, "b h w 3"]]:
         """Source, target and all that the averaged networks make of them."""
         networks = self._networks(state.ema, state, frozen)
-        swapped = self._swap(networks, batch)
+        swapped = self._swap(networks, batch.source.image, batch.target.image)
         codes = self._swapper.encode(networks, batch.target.image).codes
         return {
             "source": batch.source.image,
@@ -211,7 +218,7 @@ class SwapTask:
             "generated": swapped.generated,
             "mask": jnp.repeat(2.0 * swapped.mask - 1.0, 3, axis=-1),
             "swap": swapped.image,
-            "gates": gate_picture(swapped.gates.attributes, self._config.resolution),
+            "gates": gate_picture(swapped.gates.attributes, self._resolution),
         }
 
     def export(self, state: TrainState, frozen: dict[str, PyTree]) -> ExportedModel:
@@ -224,138 +231,124 @@ class SwapTask:
         }
         return ExportedModel("swapper", self._model_config, variables)
 
+    def _pairs(
+        self, state: TrainState, frozen: dict[str, PyTree], batch: PairBatch, key: Key[Array, ""]
+    ) -> SwapPairs:
+        """The batch as networks and losses see it: targets of the source's person are hidden.
+
+        Some of them are cycle targets, drawn by the averaged networks; the others are bent.
+        """
+        fold_in = functools.partial(jax.random.fold_in, key)
+        target, hidden = batch.target, batch.same_identity
+        if self._cycle_share:
+            swap = functools.partial(self._swap_images, self._networks(state.ema, state, frozen))
+            target, chosen = cycle_targets.draw_cycle_targets(
+                batch,
+                swap,
+                fold_in(CYCLE_TARGET_STREAM),
+                self._cycle_share,
+                self._discriminator.mbstd_blocks,
+            )
+            hidden = hidden & ~chosen
+        if self._warp_strength:
+            target = warp_target(
+                target,
+                hidden,
+                fold_in(TARGET_WARP_STREAM),
+                jnp.asarray(primitives.FACE_LABELS),
+                self._warp_strength,
+            )
+        control = None
+        if self._control_share:
+            control = attribute_control.draw_attribute_control(
+                fold_in(ATTRIBUTE_CONTROL_STREAM), batch.same_identity, self._control_share
+            )
+        return pooling.pool_pairs(batch, target, control, self._loss_side)
+
     def _forward(
         self,
         params: PyTree,
         state: TrainState,
         frozen: dict[str, PyTree],
-        batch: PairBatch,
+        pairs: SwapPairs,
         key: Key[Array, ""],
-    ) -> tuple[SwapForward, Float[Array, "b h w 3"]]:
-        """Everything that the losses read, and the generated faces as they were drawn.
-
-        What no loss with a weight reads is not computed.
-        """
-        swapper = self._swapper
-        networks = self._networks(params, state, frozen)
-        whole, batch = batch, self._hide_target(batch, state, frozen, key)
-        both = swapper.encode(networks, interleave(batch.source.image, batch.target.image))
-        source, target = separate(both)
-        embedding = swapper.embed(networks, batch.source.image)
-        faces = (source.codes, target.codes, embedding)
-        drawing = {"temperature": self._temperature(state.step), "noise_key": key}
-        asked, names = self._attribute_control(batch, key), swapper.selector.attribute_groups
-        select = functools.partial(swapper.select, networks, *faces, **drawing)
-        codes, gates = attribute_control.select(select, swapper.overrides({}), names, asked)
-        drawn = swapper.generate(networks, interleave(codes, source.codes))
-        generated, reconstructed = separate(drawn)
-        encoded = swapper.encode(networks, generated)
-        # The blend may not be gamed: no face is drawn wider to win a larger mask.
-        drawn_region = jax.lax.stop_gradient(encoded.region_logits)
-        image, mask = swapper.finish(
-            networks, generated, batch.target.image, target.region_logits, drawn_region
+    ) -> tuple[SwapForward, Images]:
+        """All that the losses read, and the generated faces as large as they were drawn."""
+        swapper, networks = self._swapper, self._networks(params, state, frozen)
+        # Encode both faces, in one batch: the encoder is compiled once.
+        images = interleave(pairs.whole_source, pairs.whole_target)
+        source, target = separate(swapper.encode(networks, images))
+        embedding = swapper.embed(networks, pairs.whole_source)
+        # Select codes: which come from the source, which from the target.
+        noise = GateNoise(gate_temperature(state.step, self._num_steps, *self._temperatures), key)
+        faces = PairCodes(source.codes, target.codes, embedding)
+        codes, gates = attribute_control.select(
+            lambda overrides: swapper.select(networks, faces, overrides, noise),
+            swapper.overrides({}),
+            swapper.selector.attribute_groups,
+            pairs.control,
         )
-        swapped = SwapOutput(image, generated, mask, gates, codes)
-        # From here on all is as large as the losses see it, but what the discriminator judges.
-        side = self._config.loss_resolution or self._config.resolution
-        swapped = pooling.pool_output(swapped, side)
-        source_face, face = (pooling.pool_faces(x, side) for x in (batch.source, batch.target))
-        reconstructed = pooling.pool_images(reconstructed, side)
-        truth = pooling.pool_images(whole.target.image, side)
-        loss_networks = self._loss_networks
-        # Before the blend: outside of its mask no gradient would ever make a face wider. Nor does a
-        # face say all of who it is: asked to say it inside the mask alone, it becomes a caricature.
-        swap_embedding, swap_factors = loss_networks.read(frozen, swapped.generated, *WHO_LOSSES)
-        person_embedding, person_factors = loss_networks.person(frozen, batch, embedding)
-        factors = loss_networks.wanted_factors(frozen, source_face.image, truth, asked)
-        labels = loss_networks.labels(frozen, source_face, face, batch)
+        # Generate the swap, and the source from its own codes.
+        generated, reconstructed = self._generate(networks, codes, source.codes)
+        # Blend the swap into the target.
+        encoded = swapper.encode(networks, generated)
+        image, mask = swapper.finish(
+            networks,
+            generated,
+            pairs.whole_target,
+            target.region_logits,
+            # The blend may not be gamed: no face is drawn wider to win a larger mask.
+            jax.lax.stop_gradient(encoded.region_logits),
+        )
+        # What the losses read, as large as they see it.
+        drawn = pooling.pool_drawn(
+            Drawn(image, generated, mask, codes, gates, reconstructed), self._loss_side
+        )
         forward = SwapForward(
-            source=source_face,
-            target=face,
-            truth=truth,
-            same_identity=batch.same_identity,
-            source_encoding=pooling.resize_encoding(source, side),
-            target_encoding=pooling.resize_encoding(target, side),
-            generated_encoding=pooling.resize_encoding(encoded, side),
-            swapped=swapped,
-            reconstructed=reconstructed,
-            person_embedding=person_embedding,
-            swap_embedding=swap_embedding,
-            person_factors=person_factors,
-            swap_factors=swap_factors,
-            target_factors=factors,
-            generated_distance=loss_networks.distance(
-                frozen, "perceptual", swapped.generated, truth
+            pairs=pairs,
+            encoded=pooling.resize_encoded(Encoded(source, target, encoded), self._loss_side),
+            drawn=drawn,
+            wanted=self._loss_networks.wanted(frozen, pairs, embedding),
+            read=self._loss_networks.read(frozen, pairs, drawn),
+            probe_factors=self._probed(params["probe"], target.codes, gates),
+            fake_logits=self._fake_logits(params["discriminator"], generated, state, key),
+            constants=Constants(
+                face_classes=jnp.asarray(primitives.FACE_LABELS),
+                w_avg=networks["generator"]["constants"]["mapping"]["w_avg"],
+                budget=jnp.asarray(self._gate_budget, jnp.float32),
             ),
-            reconstructed_distance=loss_networks.distance(
-                frozen, "self_perceptual", reconstructed, source_face.image
-            ),
-            source_labels=labels[0],
-            target_labels=labels[1],
-            factors=apply(self._probe, params["probe"], target.codes, gates.owners),
-            swap_logits=self._discriminate(
-                params["discriminator"],
-                self._augmentation.see(generated, state.mutable, key, "generator"),
-            ),
-            face_labels=jnp.asarray(primitives.FACE_LABELS),
-            w_avg=networks["generator"]["constants"]["mapping"]["w_avg"],
-            gate_budget=jnp.asarray(self._config.swap.gate_budget, jnp.float32),
-            **self._supervision(frozen, batch, swapped.generated),
         )
         return forward, generated
 
-    def _supervision(
-        self, frozen: dict[str, PyTree], batch: PairBatch, generated: Float[Array, "b r r 3"]
-    ) -> dict[str, Any]:
-        """What the stated ceiling alone may learn from; nothing where the data do not tell it."""
-        if batch.truth is None:
-            return {}
-        truth = pooling.pool_images(batch.truth, generated.shape[1])
-        distance = self._loss_networks.distance(frozen, "supervised", generated, truth)
-        return {"truth_swap": truth, "truth_distance": distance}
+    def _generate(
+        self, networks: Networks, codes: LatentCodes, source: LatentCodes
+    ) -> tuple[Images, Images | None]:
+        """Swaps, and, where a loss reads them, the sources drawn from their own codes."""
+        if "drawn.reconstructed" not in self._readers:
+            return self._swapper.generate(networks, codes), None
+        return separate(self._swapper.generate(networks, interleave(codes, source)))
 
-    def _hide_target(
-        self, batch: PairBatch, state: TrainState, frozen: dict[str, PyTree], key: Key[Array, ""]
-    ) -> PairBatch:
-        """The pairs as the networks see them: targets of the same person are not quite theirs.
+    def _probed(
+        self, probe: PyTree, target: LatentCodes, gates: SwapGates
+    ) -> Float[Array, "b f"] | None:
+        """The target's factors as the probe reads them, where a loss reads those."""
+        if "probe_factors" not in self._readers:
+            return None
+        return apply(self._probe, probe, target, gates.owners)
 
-        Some are cycle targets, drawn by the averaged networks; the others are bent.
-        """
-        target, hidden = batch.target, batch.same_identity
-        if share := self._config.swap.cycle_targets:
-            networks = self._networks(state.ema, state, frozen)
-            blocks = self._config.discriminator.mbstd_blocks
-            other = dataclasses.replace(
-                batch.source, image=cycle_targets.strangers(batch.source.image, blocks)
-            )
-            swapped = self._swap(networks, dataclasses.replace(batch, source=other)).image
-            draws = jax.random.uniform(jax.random.fold_in(key, CYCLE_TARGET_STREAM), hidden.shape)
-            chosen = hidden & (draws < share)
-            target = cycle_targets.put_in(target, chosen, jax.lax.stop_gradient(swapped))
-            hidden &= ~chosen
-        if strength := self._config.swap.target_warp:
-            draw = jax.random.fold_in(key, TARGET_WARP_STREAM)
-            labels = jnp.asarray(primitives.FACE_LABELS)
-            target = warp_target(target, hidden, draw, labels, strength)
-        return dataclasses.replace(batch, target=target)
+    def _fake_logits(
+        self, discriminator: PyTree, generated: Images, state: TrainState, key: Key[Array, ""]
+    ) -> Float[Array, "b 1"] | None:
+        """The discriminator's logits of generated faces, where a loss reads them."""
+        if "fake_logits" not in self._readers:
+            return None
+        return self._discriminator.logits(discriminator, generated, state.mutable, key, "generator")
 
-    def _attribute_control(
-        self, batch: PairBatch, key: Key[Array, ""]
-    ) -> attribute_control.AttributeControl | None:
-        """What pairs ask of their sources; None where the config lets none ask."""
-        share, draw = (
-            self._config.swap.attribute_control,
-            jax.random.fold_in(key, ATTRIBUTE_CONTROL_STREAM),
-        )
-        return (
-            attribute_control.draw_attribute_control(draw, batch.same_identity, share)
-            if share
-            else None
-        )
+    def _swap(self, networks: Networks, source: Images, target: Images) -> SwapOutput:
+        return self._swapper.swap(networks, source, target, self._swapper.overrides({}))
 
-    def _swap(self, networks: Networks, batch: PairBatch) -> SwapOutput:
-        overrides = self._swapper.overrides({})
-        return self._swapper.swap(networks, batch.source.image, batch.target.image, overrides)
+    def _swap_images(self, networks: Networks, source: Images, target: Images) -> Images:
+        return self._swap(networks, source, target).image
 
     def _networks(self, params: PyTree, state: TrainState, frozen: dict[str, PyTree]) -> Networks:
         generator = frozen.get("generator")
@@ -371,33 +364,18 @@ class SwapTask:
             "identity": frozen["identity"],
         }
 
-    def _discriminate(self, params: PyTree, images: Float[Array, "b h w 3"]) -> Float[Array, "b 1"]:
-        return apply(self._discriminator, {"params": params}, images)
+    def _trains(self, name: str) -> bool:
+        return name in self._optimizers
 
-    def _temperature(self, step: Array) -> Float[Array, ""]:
-        """Temperature of the relaxed gates: falls geometrically over the run."""
-        values = self._config.swap
-        share = jnp.clip(step.astype(jnp.float32) / self._config.num_steps, 0.0, 1.0)
-        start, end = jnp.log(values.temperature_start), jnp.log(values.temperature_end)
-        return jnp.exp(start + share * (end - start))
 
-    def _weight(self, name: str) -> float:
-        return self._config.losses.get(name, 0.0)
-
-    def _update(
-        self, state: TrainState, gradients: dict[str, PyTree], batch_size: int
-    ) -> TrainState:
-        params, opt_state = dict(state.params), {}
-        for name, optimizer in self._optimizers.items():
-            updates, opt_state[name] = optimizer.update(
-                gradients[name], state.opt_state[name], state.params[name]
-            )
-            params[name] = optax.apply_updates(state.params[name], updates)
-        decay = ema_decay(state.step, batch_size, self._config.optimizer.ema_kimg)
-        ema = {name: update_ema(old, params[name], decay) for name, old in state.ema.items()}
-        return dataclasses.replace(
-            state, step=state.step + 1, params=params, opt_state=opt_state, ema=ema
-        )
+def gate_temperature(
+    step: Int[Array, ""], num_steps: int, start: float, end: float
+) -> Float[Array, ""]:
+    """Temperature of the relaxed gates: falls geometrically over a run, from start to end."""
+    # A run that goes on after its last step stays at the last value.
+    share = jnp.clip(step.astype(jnp.float32) / num_steps, 0.0, 1.0)
+    first, last = jnp.log(start), jnp.log(end)
+    return jnp.exp(first + share * (last - first))
 
 
 def gate_picture(gates: Float[Array, "b l g"], resolution: int) -> Float[Array, "b h w 3"]:

@@ -44,15 +44,17 @@ def warp_target(
         strength: standard deviation of a field's displacements, as a share of the image's side.
 
     Returns:
-        The faces with another image and parsing. Whose face it is now nobody knows: the identity
-        factors of the warped are NaN. What else is known of them stays as it was.
+        The faces with another image and parsing. The identity factors of the warped are unknown
+        (NaN). What else is known of them stays as it was.
     """
     side = face.image.shape[1]
     window = jnp.where(where[:, None, None], _window(face, face_labels), 0.0)
     field = strength * side * window[..., None] * _fields(key, len(where), side)
     places = jnp.arange(side, dtype=jnp.float32)
+    # Beyond the rim the last pixels repeat.
     y = jnp.clip(places[:, None] + field[..., 0], 0.0, side - 1.0)
     x = jnp.clip(places[None, :] + field[..., 1], 0.0, side - 1.0)
+    # Classes have no mean: labels are those of the nearest pixel.
     rows, columns = (jnp.round(points).astype(jnp.int32) for points in (y, x))
     return dataclasses.replace(
         face,
@@ -69,8 +71,9 @@ def _fields(key: Key[Array, ""], count: int, side: int) -> Float[Array, "b h h 2
     total = jnp.zeros((count, side, side, 2))
     for grid, seed in zip(GRIDS, jax.random.split(key, len(GRIDS)), strict=True):
         coarse = jax.random.normal(seed, (count, grid, grid, 2))
-        # Where in its crop a face is says nothing about who it is.
+        # A shift of the whole face says nothing about its identity.
         coarse -= jnp.mean(coarse, axis=(1, 2), keepdims=True)
+        # Cubic: a field with kinks would leave edges that give the warp away.
         total += jax.image.resize(coarse, total.shape, "cubic")
     return total
 
@@ -86,6 +89,7 @@ def _window(face: FaceBatch, face_labels: Int[Array, " n"]) -> Float[Array, "b h
         window_strides=(1, 1, 1),
         padding="SAME",
     )
+    # Grown first and smoothed then, so that the whole face has a weight of 1.
     grown = slide(inside, 0.0, jax.lax.max)
     rim = slide(grown, 0.0, jax.lax.add) / size**2
     bump = jnp.cos(0.5 * jnp.pi * jnp.linspace(-1.0, 1.0, side))

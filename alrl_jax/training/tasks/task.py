@@ -1,17 +1,16 @@
 """What every task offers to the training loop."""
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import Any, Protocol, runtime_checkable
 
-import optax
 from jaxtyping import Array, Float, Key
 
-from alrl_jax.config import Config
 from alrl_jax.errors import UserError
+from alrl_jax.storage.model_directory import read_model
 from alrl_jax.training.losses.table import LOSSES, REGULARISERS
-from alrl_jax.training.optim import make_optimizer
 from alrl_jax.training.state import PyTree
+from alrl_jax.training.tasks.pretrained import Reader
 
 Metrics = dict[str, Float[Array, ""]]
 
@@ -40,16 +39,19 @@ class ExportedModel:
 
 
 @runtime_checkable
-@runtime_checkable
 class Trainable(Protocol):
     """What the training loop needs: pure functions of state and batch."""
 
-    def load_frozen(self) -> dict[str, PyTree]:
-        """Weights that steps read but never change, from model directories."""
+    def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
+        """Weights that steps read but never change, from model directories.
+
+        Args:
+            read: opens a model directory; ``read_shapes`` where shapes are enough.
+        """
         ...
 
-    def load_pretrained(self) -> dict[str, PyTree]:
-        """Weights that training starts from, from model directories."""
+    def load_pretrained(self, read: Reader = read_model) -> dict[str, PyTree]:
+        """Weights that training starts from, from model directories; ``read`` as above."""
         ...
 
     def init(self, key: Key[Array, ""], pretrained: dict[str, PyTree]) -> PyTree:
@@ -85,35 +87,16 @@ class Task(Trainable, Protocol):
         ...
 
 
-def check_losses(config: Config) -> None:
-    """Raises UserError unless the config weighs exactly known losses of its task."""
-    known = (*LOSSES[config.task], *REGULARISERS[config.task])
-    unknown = sorted(set(config.losses) - set(known))
+def loss_metrics(values: dict[str, Float[Array, ""]]) -> Metrics:
+    """Losses under the names of their metrics."""
+    return {f"loss/{name}": value for name, value in values.items()}
+
+
+def check_losses(task: str, names: Collection[str]) -> None:
+    """Raises UserError unless all names are those of losses or regularisers of the task."""
+    known = (*LOSSES[task], *REGULARISERS[task])
+    unknown = sorted(set(names) - set(known))
     if unknown:
         raise UserError(
-            f"losses.{unknown[0]} is not a loss of task {config.task}; expected one of {known}; "
-            "remove it"
+            f"losses.{unknown[0]} is not a loss of task {task}; expected one of {known}; remove it"
         )
-
-
-def network_optimizer(
-    config: Config,
-    learning_rate: float,
-    lazy_interval: int = 0,
-    algorithm: str = "adam",
-    equalized: bool = False,
-) -> optax.GradientTransformation:
-    """The optimiser of one network by the values of a config."""
-    values = config.optimizer
-    return make_optimizer(
-        learning_rate,
-        values.beta1,
-        values.beta2,
-        num_steps=config.num_steps,
-        warmup_steps=values.warmup_steps,
-        decay=values.decay,
-        clip_norm=values.clip_norm,
-        lazy_interval=lazy_interval,
-        algorithm=algorithm,
-        equalized=equalized,
-    )

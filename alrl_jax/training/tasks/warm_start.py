@@ -1,15 +1,15 @@
-"""The networks that a swapper starts training from: whose architecture, and whose weights."""
+"""The networks that a swapper starts training from: their architecture, and their weights."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from absl import logging
 
-from alrl_jax.config import Config
 from alrl_jax.errors import UserError
 from alrl_jax.models.published.face_backbones import STRIDE
 from alrl_jax.models.stylegan2.generator import num_latents
 from alrl_jax.training.state import PyTree
-from alrl_jax.training.tasks.generator import discriminator_config, generator_config
 from alrl_jax.training.tasks.pretrained import Reader, like, read_pretrained, read_pretrained_meta
 
 Values = dict[str, Any]
@@ -22,156 +22,222 @@ BACKBONE = "backbone"
 """The part of an encoder's parameters that its heads read."""
 
 
-def generator_values(config: Config) -> Values:
-    """Plain values that rebuild the generator: the pretrained one's, else the config's.
+@dataclasses.dataclass(frozen=True)
+class WarmStart:
+    """The model directories that a run names, and what it takes from them.
 
-    Raises:
-        UserError: if it has classes, or codes that the swap module cannot split.
+    Attributes:
+        pretrained: model directories by name; empty where the run names none.
+        resolution: of the run.
+        fresh: parts that start fresh whatever ``pretrained.swapper`` holds.
+        selector: the selection that the run trains.
+        train_generator: False holds a pretrained generator still.
+        train_backbone: False holds the features of a pretrained swapper's encoder still.
     """
-    name = "swapper" if config.pretrained.get("swapper") else "generator"
-    if not config.pretrained.get(name):
-        return generator_config(config)
-    found = read_pretrained_meta(config, name, (name,))["config"]
-    found = found["generator"] if name == "swapper" else found
-    where = f"pretrained.{name} is {config.pretrained[name]}"
-    if found.get("label_dim"):
-        raise UserError(
-            f"{where}, a generator of {found['label_dim']} classes; expected one without; name "
-            "another directory"
-        )
-    width, groups = found["w_dim"], config.swap.channel_groups
-    if width % groups:
-        raise UserError(
-            f"{where} with codes of width {width}; expected a multiple of swap.channel_groups "
-            f"({groups}); change that"
-        )
-    return {**found, "dtype": config.compute_dtype, "discriminator": discriminator_values(config)}
 
+    pretrained: Mapping[str, str]
+    resolution: int
+    fresh: tuple[str, ...]
+    selector: str
+    train_generator: bool
+    train_backbone: bool
 
-def discriminator_values(config: Config) -> Values:
-    """Plain values that rebuild the discriminator: the pretrained one's, else the config's."""
-    own = discriminator_config(config)
-    if not config.pretrained.get("discriminator"):
-        return own
-    found = read_pretrained_meta(config, "discriminator", ("discriminator",))["config"]
-    if found.get("label_dim"):
-        raise UserError(
-            f"pretrained.discriminator is {config.pretrained['discriminator']}, one of "
-            f"{found['label_dim']} classes; expected one without; name another directory"
-        )
-    return {**found, "mbstd_blocks": own["mbstd_blocks"], "dtype": own["dtype"]}
-
-
-def encoder_values(config: Config, generator: Values) -> Values:
-    """Plain values that rebuild the encoder: the pretrained one's, else the config's.
-
-    Args:
-        config: of the run.
-        generator: what ``generator_values`` gives.
-
-    Raises:
-        UserError: if a pretrained encoder does not fit the generator, or nothing of it is used.
-    """
-    values = config.encoder
-    common = {"pose_space": values.pose_space}
-    if config.pretrained.get("swapper"):
-        found = _found_encoder(config)
-        return {**found, **common, **({"dtype": config.compute_dtype} if "dtype" in found else {})}
-    resolution = values.resolution or config.resolution
-    if values.backbone == "residual":
-        if config.pretrained.get("encoder"):
+    def check(self) -> None:
+        """Raises UserError if a network is held still that no run has trained."""
+        if not (self.train_generator or self._names("generator") or self._names("swapper")):
             raise UserError(
-                f"pretrained.encoder is {config.pretrained['encoder']}, but encoder.backbone is "
-                "residual; expected ir_se; set --config.encoder.backbone=ir_se"
+                "generator.train is False without pretrained.generator; expected the directory of "
+                "a trained one; set --config.pretrained.generator=DIR"
             )
-        return common | {"resolution": values.resolution, "widths": list(values.widths)}
-    own = {"widths": list(values.widths), "units": list(values.units), "squeeze": values.squeeze}
-    found = {**own, "offsets": False, "centred": True}
-    if config.pretrained.get("encoder"):
-        found |= _encoder_found(config, resolution, generator["w_dim"])
-    width = found["widths"][-1]
-    if width != generator["w_dim"] or resolution < 2 * STRIDE:
-        raise UserError(
-            f"the encoder's last width is {width} at {resolution} pixels; expected that of the "
-            f"generator's codes ({generator['w_dim']}) and {2 * STRIDE} pixels or more for "
-            "encoder.backbone ir_se; change encoder.widths, encoder.resolution or "
-            "pretrained.encoder"
-        )
-    kept = {name: found[name] for name in (*own, "offsets", "centred")}
-    dtype = {"dtype": config.compute_dtype}
-    return common | {"backbone": "ir_se", "resolution": resolution} | kept | dtype
+        if not (self.train_backbone or self._names("swapper")):
+            raise UserError(
+                "encoder.train_backbone is False without pretrained.swapper; expected the "
+                "directory of a trained one; set --config.pretrained.swapper=DIR"
+            )
+        if self.train_backbone and "heads" not in self.fresh:
+            return
+        if self._names("swapper") and self._meta("swapper")["encoder"].get("backbone") == "ir_se":
+            raise UserError(
+                f"pretrained.swapper is {self.pretrained['swapper']}, whose encoder is ir_se; "
+                "expected one of encoder.backbone residual, whose heads are apart from its "
+                "features; train its backbone, with no heads in fresh"
+            )
 
+    def swapper_values(self, own: Values, identity: Values) -> Values:
+        """Plain values that rebuild the swapper: those of pretrained networks, else the run's.
 
-def check_frozen(config: Config) -> None:
-    """Raises UserError if a network is held still but nobody trained it."""
-    named = config.pretrained.get("generator") or config.pretrained.get("swapper")
-    if not config.generator.train and not named:
-        raise UserError(
-            "generator.train is False without pretrained.generator; expected the directory of a "
-            "trained one; set --config.pretrained.generator=DIR"
-        )
-    if not config.encoder.train_backbone and not config.pretrained.get("swapper"):
-        raise UserError(
-            "encoder.train_backbone is False without pretrained.swapper; expected the directory of "
-            "a trained one; set --config.pretrained.swapper=DIR"
-        )
-    if config.encoder.train_backbone and "heads" not in config.fresh:
-        return
-    if config.pretrained.get("swapper") and _found_encoder(config).get("backbone") == "ir_se":
-        raise UserError(
-            f"pretrained.swapper is {config.pretrained['swapper']}, whose encoder is ir_se; "
-            "expected one of encoder.backbone residual, whose heads are apart from its features; "
-            "train its backbone, with no heads in fresh"
-        )
-
-
-def load_backbone(config: Config, read: Reader) -> PyTree:
-    """Parameters of the pretrained encoder's features."""
-    return read_pretrained(config, "swapper", ("swapper",), read)["encoder"]["params"][BACKBONE]
-
-
-def load_generator(config: Config, read: Reader) -> PyTree:
-    """Variables of the pretrained generator."""
-    if config.pretrained.get("swapper"):
-        return read_pretrained(config, "swapper", ("swapper",), read)["generator"]
-    variables = read_pretrained(config, "generator", ("generator",), read)
-    return {name: variables[name] for name in ("params", "constants")}
-
-
-def load_networks(config: Config, read: Reader) -> dict[str, PyTree]:
-    """Start values of what is trained.
-
-    Returns:
-        Variables by network; ``backbone``: parameters of an encoder's features, where its heads
-        start anew; ``trunk``: of a converted encoder, or what an ArcFace network has of
-        it; ``w_avg``: of the generator, the centre of a trunk that brings none.
-    """
-    trees: dict[str, PyTree] = {}
-    named = config.pretrained.get
-    if named("generator"):
-        variables = read_pretrained(config, "generator", ("generator",), read)
-        trees["generator"] = {name: variables[name] for name in ("params", "constants")}
-        if "discriminator" in variables and not named("discriminator"):
-            trees["discriminator"] = variables["discriminator"]
-    if named("discriminator"):
-        variables = read_pretrained(config, "discriminator", ("discriminator",), read)
-        trees["discriminator"] = variables["params"]
-    if named("swapper"):
-        variables = read_pretrained(config, "swapper", ("swapper",), read)
-        trees |= {name: variables[name] for name in _taken_over(config) if name in variables}
-        if "heads" in config.fresh:
-            trees[BACKBONE] = trees.pop("encoder")["params"][BACKBONE]
-    elif named("encoder"):
-        variables = read_pretrained(config, "encoder", ENCODERS, read, _ANY_SIZE)
-        trees["trunk"] = {
-            name: {part: leaf for part, leaf in tree.items() if part != "output_layer"}
-            for name, tree in variables.items()
+        Args:
+            own: those of the run: ``generator``, ``encoder``, ``swap``, ``attribute_groups``.
+            identity: those of the identity net.
+        """
+        generator = self.generator_values(own["generator"], own["swap"]["channel_groups"])
+        return {
+            "resolution": self.resolution,
+            "generator": generator,
+            "identity": identity,
+            "encoder": self.encoder_values(own["encoder"], generator["w_dim"]),
+            "swap": own["swap"],
+            "attribute_groups": own["attribute_groups"],
         }
-    if "generator" in trees and "encoder" not in trees:
-        trees["w_avg"] = trees["generator"]["constants"]["mapping"]["w_avg"]
-    if not config.generator.train:
-        trees.pop("generator", None)
-    return trees
+
+    def generator_values(self, own: Values, channel_groups: int) -> Values:
+        """Plain values that rebuild the generator: the pretrained one's, else the run's.
+
+        Args:
+            own: those of the run.
+            channel_groups: groups that the channels of a code are split into.
+
+        Raises:
+            UserError: if it has classes, or codes that the swap module cannot split.
+        """
+        name = "swapper" if self._names("swapper") else "generator"
+        if not self._names(name):
+            return own
+        found = self._meta(name)["generator"] if name == "swapper" else self._meta(name)
+        where = f"pretrained.{name} is {self.pretrained[name]}"
+        if found.get("label_dim"):
+            raise UserError(
+                f"{where}, a generator of {found['label_dim']} classes; expected one without; name "
+                "another directory"
+            )
+        width = found["w_dim"]
+        if width % channel_groups:
+            raise UserError(
+                f"{where} with codes of width {width}; expected a multiple of swap.channel_groups "
+                f"({channel_groups}); change that"
+            )
+        discriminator = self.discriminator_values(own["discriminator"])
+        return {**found, "dtype": own["dtype"], "discriminator": discriminator}
+
+    def discriminator_values(self, own: Values) -> Values:
+        """Plain values that rebuild the discriminator: the pretrained one's, else the run's."""
+        if not self._names("discriminator"):
+            return own
+        found = self._meta("discriminator")
+        if found.get("label_dim"):
+            raise UserError(
+                f"pretrained.discriminator is {self.pretrained['discriminator']}, one of "
+                f"{found['label_dim']} classes; expected one without; name another directory"
+            )
+        return {**found, "mbstd_blocks": own["mbstd_blocks"], "dtype": own["dtype"]}
+
+    def encoder_values(self, own: Values, code_width: int) -> Values:
+        """Plain values that rebuild the encoder: the pretrained one's, else the run's.
+
+        Args:
+            own: those of the run.
+            code_width: of the generator's codes.
+
+        Raises:
+            UserError: if a pretrained encoder does not fit the generator, or nothing of it is used.
+        """
+        common, dtype = {"pose_space": own["pose_space"]}, {"dtype": own["dtype"]}
+        if self._names("swapper"):
+            found = self._meta("swapper")["encoder"]
+            return {**found, **common, **(dtype if "dtype" in found else {})}
+        if own["backbone"] == "residual":
+            if self._names("encoder"):
+                raise UserError(
+                    f"pretrained.encoder is {self.pretrained['encoder']}, but encoder.backbone is "
+                    "residual; expected ir_se; set --config.encoder.backbone=ir_se"
+                )
+            return common | {name: own[name] for name in ("resolution", "widths")}
+        resolution = own["resolution"] or self.resolution
+        trunk = {name: own[name] for name in ("widths", "units", "squeeze")}
+        trunk |= {"offsets": False, "centred": True}
+        if self._names("encoder"):
+            found = self._found_trunk(resolution, code_width)
+            trunk |= {name: found[name] for name in trunk if name in found}
+        width = trunk["widths"][-1]
+        if width != code_width or resolution < 2 * STRIDE:
+            raise UserError(
+                f"the encoder's last width is {width} at {resolution} pixels; expected that of the "
+                f"generator's codes ({code_width}) and {2 * STRIDE} pixels or more for "
+                "encoder.backbone ir_se; change encoder.widths, encoder.resolution or "
+                "pretrained.encoder"
+            )
+        return common | {"backbone": "ir_se", "resolution": resolution} | trunk | dtype
+
+    def load_frozen(self, read: Reader) -> dict[str, PyTree]:
+        """Generator and features that are held still: ``generator`` and ``backbone``, if any."""
+        frozen: dict[str, PyTree] = {}
+        if not self.train_backbone:
+            frozen[BACKBONE] = self._read("swapper", read)["encoder"]["params"][BACKBONE]
+        if not self.train_generator and self._names("swapper"):
+            frozen["generator"] = self._read("swapper", read)["generator"]
+        elif not self.train_generator:
+            frozen["generator"] = _without_training(self._read("generator", read))
+        return frozen
+
+    def load_pretrained(self, read: Reader) -> dict[str, PyTree]:
+        """Start values of what is trained.
+
+        Returns:
+            Variables by network; ``backbone``: parameters of an encoder's features, where its heads
+            start fresh; ``trunk``: of a converted encoder, or what an ArcFace network has of
+            it; ``w_avg``: of the generator, the centre of a trunk that brings none.
+        """
+        trees: dict[str, PyTree] = {}
+        if self._names("generator"):
+            variables = self._read("generator", read)
+            trees["generator"] = _without_training(variables)
+            if "discriminator" in variables and not self._names("discriminator"):
+                trees["discriminator"] = variables["discriminator"]
+        if self._names("discriminator"):
+            trees["discriminator"] = self._read("discriminator", read)["params"]
+        if self._names("swapper"):
+            variables = self._read("swapper", read)
+            trees |= {name: variables[name] for name in self._taken_over() if name in variables}
+            if "heads" in self.fresh:
+                trees[BACKBONE] = trees.pop("encoder")["params"][BACKBONE]
+        elif self._names("encoder"):
+            trees["trunk"] = {
+                name: {part: leaf for part, leaf in tree.items() if part != "output_layer"}
+                for name, tree in read_pretrained(
+                    self.pretrained, "encoder", ENCODERS, read
+                ).items()
+            }
+        if "generator" in trees and "encoder" not in trees:
+            trees["w_avg"] = trees["generator"]["constants"]["mapping"]["w_avg"]
+        if not self.train_generator:
+            trees.pop("generator", None)
+        return trees
+
+    def _names(self, name: str) -> bool:
+        """Whether the run names such a model directory."""
+        return bool(self.pretrained.get(name))
+
+    def _meta(self, name: str) -> Values:
+        """Config of the model in ``pretrained.NAME``, whose kind has the same name."""
+        return read_pretrained_meta(self.pretrained, name, (name,), self.resolution)["config"]
+
+    def _read(self, name: str, read: Reader) -> PyTree:
+        return read_pretrained(self.pretrained, name, (name,), read, self.resolution)
+
+    def _taken_over(self) -> list[str]:
+        """Networks of ``pretrained.swapper`` that training starts from."""
+        selector = self._meta("swapper")["swap"].get("selector", "adaptive")
+        fresh = set(self.fresh)
+        if selector != self.selector and "swap" not in fresh:
+            logging.info("the selection %s starts fresh, not as %s", self.selector, selector)
+            fresh.add("swap")
+        return [name for name in FROM_SWAPPER if name not in fresh]
+
+    def _found_trunk(self, resolution: int, code_width: int) -> Values:
+        """What ``pretrained.encoder`` says of the trunk."""
+        meta = read_pretrained_meta(self.pretrained, "encoder", ENCODERS)
+        found = meta["config"]
+        if meta["kind"] == "arcface":
+            return {name: found[name] for name in ("widths", "units", "squeeze")}
+        codes = {"num_styles": num_latents(self.resolution), "code_width": code_width}
+        for name, value in {"resolution": resolution, "input_channels": 3, **codes}.items():
+            if found[name] != value:
+                raise UserError(
+                    f"pretrained.encoder is {self.pretrained['encoder']} with {name}="
+                    f"{found[name]}; expected {value}, as the generator and the encoder's images "
+                    "have; name another directory or change encoder.resolution"
+                )
+        return found
 
 
 def start_encoder(fresh: PyTree, pretrained: dict[str, PyTree]) -> PyTree:
@@ -179,7 +245,7 @@ def start_encoder(fresh: PyTree, pretrained: dict[str, PyTree]) -> PyTree:
 
     Args:
         fresh: those of a new one.
-        pretrained: what ``load_networks`` gives.
+        pretrained: what ``WarmStart.load_pretrained`` gives.
     """
     if "encoder" in pretrained:
         return like("encoder", fresh, pretrained)
@@ -190,10 +256,12 @@ def start_encoder(fresh: PyTree, pretrained: dict[str, PyTree]) -> PyTree:
     if not trunk:
         return fresh
     if "w_avg" in pretrained and "constants" in trunk:
+        # The heads of a fresh trunk give offsets from the generator's average code.
         average = trunk["constants"]["latent_avg"]
         trunk["constants"] = {"latent_avg": average + pretrained["w_avg"]}
     if "trunk" in pretrained:
         given = pretrained["trunk"]
+        # An ArcFace network has no heads into W+: those stay fresh.
         body_alone = "styles" not in given["params"]
         wanted = {n: _body(tree) for n, tree in trunk.items()} if body_alone else trunk
         wanted = {name: tree for name, tree in wanted.items() if tree}
@@ -205,42 +273,10 @@ def start_encoder(fresh: PyTree, pretrained: dict[str, PyTree]) -> PyTree:
     }
 
 
-_ANY_SIZE = 0
-
-
-def _found_encoder(config: Config) -> Values:
-    """What ``pretrained.swapper`` says of its encoder."""
-    return read_pretrained_meta(config, "swapper", ("swapper",))["config"]["encoder"]
-
-
-def _taken_over(config: Config) -> list[str]:
-    """Networks of ``pretrained.swapper`` that training starts from."""
-    found = read_pretrained_meta(config, "swapper", ("swapper",))["config"]["swap"]
-    selector = found.get("selector", "adaptive")
-    fresh = set(config.fresh)
-    if selector != config.swap.selector and "swap" not in fresh:
-        logging.info("the selection %s starts anew, not as %s", config.swap.selector, selector)
-        fresh.add("swap")
-    return [name for name in FROM_SWAPPER if name not in fresh]
+def _without_training(generator: PyTree) -> PyTree:
+    """Variables of a generator, without the networks that only its training needs."""
+    return {name: generator[name] for name in ("params", "constants")}
 
 
 def _body(tree: PyTree) -> PyTree:
     return {name: leaf for name, leaf in tree.items() if name in BODY}
-
-
-def _encoder_found(config: Config, resolution: int, code_width: int) -> Values:
-    """What ``pretrained.encoder`` says of the trunk."""
-    directory = config.pretrained["encoder"]
-    meta = read_pretrained_meta(config, "encoder", ENCODERS, _ANY_SIZE)
-    found = meta["config"]
-    if meta["kind"] == "arcface":
-        return {name: found[name] for name in ("widths", "units", "squeeze")}
-    codes = {"num_styles": num_latents(config.resolution), "code_width": code_width}
-    for name, value in {"resolution": resolution, "input_channels": 3, **codes}.items():
-        if found[name] != value:
-            raise UserError(
-                f"pretrained.encoder is {directory} with {name}={found[name]}; expected {value}, "
-                "as the generator and the encoder's images have; name another directory or change "
-                "encoder.resolution"
-            )
-    return found

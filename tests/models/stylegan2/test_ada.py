@@ -212,7 +212,7 @@ def after(rule: ada.DiscriminatorAugmentation, signs: list[float], start: float 
     mutable = {**rule.start(), "other": 1, "ada_p": jnp.asarray(start)}
     for step, sign in enumerate(signs):
         before = mutable["ada_p"]
-        mutable, metrics = rule.follow(mutable, jnp.asarray(step), jnp.asarray(sign), 64)
+        mutable, metrics = rule.adapt(mutable, jnp.asarray(step), jnp.asarray(sign), 64)
         assert metrics == {"ada/p": before, "ada/real_sign": sign}
     assert mutable["other"] == 1
     return float(mutable["ada_p"])
@@ -233,15 +233,15 @@ def test_the_probability_moves_towards_the_target() -> None:
 def test_modes() -> None:
     faces, key = images(), jax.random.key(0)
     off = ada.DiscriminatorAugmentation("off", 0.2, 0.6, 500.0)
-    assert off.start() == {} and off.see(faces, {}, key, "real") is faces
-    assert off.follow({"other": 1}, jnp.asarray(3), jnp.ones(()), 64) == ({"other": 1}, {})
+    assert off.start() == {} and off.augment(faces, {}, key, "real") is faces
+    assert off.adapt({"other": 1}, jnp.asarray(3), jnp.ones(()), 64) == ({"other": 1}, {})
     fixed = ada.DiscriminatorAugmentation("fixed", 0.2, 0.6, 500.0)
     mutable = fixed.start()
     assert float(mutable["ada_p"]) == pytest.approx(0.2)
-    assert fixed.follow(mutable, jnp.asarray(3), jnp.ones(()), 64)[0] == mutable
+    assert fixed.adapt(mutable, jnp.asarray(3), jnp.ones(()), 64)[0] == mutable
     assert float(adaptive().start()["ada_p"]) == 0.0
     uses = (*ada.USES, "real")
-    see = jax.jit(lambda faces, mutable: [fixed.see(faces, mutable, key, use) for use in uses])
+    see = jax.jit(lambda faces, mutable: [fixed.augment(faces, mutable, key, use) for use in uses])
     seen = [np.asarray(x) for x in see(faces, mutable)]
     assert all((x != faces).any() for x in seen)
     assert (seen[0] != seen[1]).any() and (seen[1] != seen[2]).any()

@@ -11,6 +11,8 @@ from alrl_jax.models.swapper.selection import (
     LEARNED,
     SELECTORS,
     AdaptiveSwap,
+    GateNoise,
+    PairCodes,
     fixed_swap,
 )
 from alrl_jax.types import LatentCodes
@@ -29,6 +31,7 @@ def codes(seed: int) -> LatentCodes:
 
 SOURCE, TARGET = codes(1), codes(2)
 EMBEDDING = jnp.ones((BATCH, 5)) / jnp.sqrt(5.0)
+FACES = PairCodes(SOURCE, TARGET, EMBEDDING)
 
 
 def overrides(**chosen: int) -> jax.Array:
@@ -38,14 +41,12 @@ def overrides(**chosen: int) -> jax.Array:
 @pytest.fixture(scope="module", params=["hard", "soft", "pair_independent"])
 def module(request: pytest.FixtureRequest) -> tuple[AdaptiveSwap, dict]:
     swap = AdaptiveSwap(GROUPS, channel_groups=4, width=16, gate_mode=request.param)
-    return swap, swap.init(
-        jax.random.key(0), SOURCE, TARGET, EMBEDDING, overrides(pose=FROM_TARGET)
-    )
+    return swap, swap.init(jax.random.key(0), FACES, overrides(pose=FROM_TARGET))
 
 
 def test_gates_are_binary_unless_soft(module: tuple[AdaptiveSwap, dict]) -> None:
     swap, variables = module
-    _, gates = swap.apply(variables, SOURCE, TARGET, EMBEDDING, overrides())
+    _, gates = swap.apply(variables, FACES, overrides())
     binary = np.isin(np.asarray(gates.attributes), (0.0, 1.0))
     assert binary.all() == (swap.gate_mode != "soft")
     same = np.ptp(np.asarray(gates.probabilities), axis=0) == 0
@@ -57,9 +58,7 @@ def test_a_caller_can_take_everything_from_one_face(
     module: tuple[AdaptiveSwap, dict], origin: int, expected: LatentCodes
 ) -> None:
     swap, variables = module
-    swapped, _ = swap.apply(
-        variables, SOURCE, TARGET, EMBEDDING, jnp.full((len(GROUPS),), origin, jnp.int32)
-    )
+    swapped, _ = swap.apply(variables, FACES, jnp.full((len(GROUPS),), origin, jnp.int32))
     # The transfer function is the identity before training, so the source's codes come unchanged.
     np.testing.assert_allclose(swapped.attributes, expected.attributes, atol=1e-6)
     np.testing.assert_allclose(swapped.pose, expected.pose, atol=1e-6)
@@ -67,8 +66,8 @@ def test_a_caller_can_take_everything_from_one_face(
 
 def test_a_group_owns_what_it_moves(module: tuple[AdaptiveSwap, dict]) -> None:
     swap, variables = module
-    _, free = swap.apply(variables, SOURCE, TARGET, EMBEDDING, overrides(expression=FROM_TARGET))
-    _, forced = swap.apply(variables, SOURCE, TARGET, EMBEDDING, overrides(expression=FROM_SOURCE))
+    _, free = swap.apply(variables, FACES, overrides(expression=FROM_TARGET))
+    _, forced = swap.apply(variables, FACES, overrides(expression=FROM_SOURCE))
     owned = np.argmax(np.asarray(free.owners), axis=-1) == GROUPS.index("expression")
     assert owned.any() and not owned.all()
     changed = np.asarray(free.attributes != forced.attributes)
@@ -77,15 +76,15 @@ def test_a_group_owns_what_it_moves(module: tuple[AdaptiveSwap, dict]) -> None:
 
 def test_the_context_lets_a_layer_see_all_others() -> None:
     swap = AdaptiveSwap(GROUPS, channel_groups=4, width=16, context=8, pose_transfer=True)
-    variables = swap.init(jax.random.key(0), SOURCE, TARGET, EMBEDDING, overrides(pose=FROM_TARGET))
+    variables = swap.init(jax.random.key(0), FACES, overrides(pose=FROM_TARGET))
     variables["params"]["transfer_out"] = jnp.ones_like(variables["params"]["transfer_out"])
     takes_all = overrides(identity=FROM_SOURCE, expression=FROM_SOURCE, pose=FROM_SOURCE)
 
     def taken(asked: jax.Array, **changes: jax.Array) -> jax.Array:
         target = TARGET.replace(**changes)
-        return swap.apply(variables, SOURCE, target, EMBEDDING, asked)[0].attributes[:, :-1]
+        return swap.apply(variables, FACES.replace(target=target), asked)[0].attributes[:, :-1]
 
-    _, gates = swap.apply(variables, SOURCE, TARGET, EMBEDDING, takes_all)
+    _, gates = swap.apply(variables, FACES, takes_all)
     mine = np.argmax(gates.owners[:-1], axis=-1) == GROUPS.index("identity")
     mine = np.repeat(mine, WIDTH // 4, axis=-1)
     before = taken(takes_all)
@@ -102,7 +101,7 @@ def test_gradients_reach_the_votes(module: tuple[AdaptiveSwap, dict]) -> None:
 
     def loss(v: dict) -> jax.Array:
         swapped, _ = swap.apply(
-            v, SOURCE, TARGET, EMBEDDING, overrides(), jnp.asarray(0.5), jax.random.key(3)
+            v, FACES, overrides(), GateNoise(jnp.asarray(0.5), jax.random.key(3))
         )
         return jnp.sum(jnp.square(swapped.attributes))
 

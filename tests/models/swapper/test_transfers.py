@@ -14,6 +14,7 @@ from alrl_jax.models.swapper.selection import (
     LEARNED,
     SELECTORS,
     FixedSwap,
+    PairCodes,
 )
 from alrl_jax.models.swapper.transfers import COARSE_LAYERS, TRANSFERS, LearnedTransfer, moved_share
 from alrl_jax.types import LatentCodes, SwapGates
@@ -50,7 +51,7 @@ def swap(
     """Swapped codes of a fresh selector, or of one whose weights are far from their start."""
     selector = build_selector({**VALUES, "selector": name}, GROUPS, LAYERS)
     overrides = jnp.asarray([identity, pose], jnp.int32)
-    arguments = (SOURCE, TARGET, EMBEDDING, overrides)
+    arguments = (PairCodes(SOURCE, TARGET, EMBEDDING), overrides)
     variables = selector.init(jax.random.key(0), *arguments)
     if not fresh:
         variables = randomised(variables)
@@ -61,8 +62,10 @@ def test_every_selector_is_built_by_its_name() -> None:
     built = {n: build_selector({**VALUES, "selector": n}, GROUPS, LAYERS) for n in WITHOUT_QUERIES}
     assert all(isinstance(built[name], LearnedTransfer) for name in TRANSFERS)
     assert all(isinstance(built[name], FixedSwap) for name in set(built) - set(TRANSFERS))
-    best = build_selector({**VALUES, "selector": "best_fixed", "shares": [0, 1]}, GROUPS, LAYERS)
-    assert isinstance(best, FixedSwap) and best.shares == (0.0, 1.0)
+    best = build_selector(
+        {**VALUES, "selector": "best_fixed", "source_weights": [0, 1]}, GROUPS, LAYERS
+    )
+    assert isinstance(best, FixedSwap) and best.source_weights == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("fresh", [True, False])
@@ -99,7 +102,8 @@ def test_layers_have_weights_of_their_own() -> None:
     same = LatentCodes(SOURCE.pose, flat)
     for name in TRANSFERS:
         selector = build_selector({**VALUES, "selector": name}, GROUPS, LAYERS)
-        arguments = (same, same, EMBEDDING, jnp.asarray([LEARNED, FROM_TARGET], jnp.int32))
+        faces = PairCodes(same, same, EMBEDDING)
+        arguments = (faces, jnp.asarray([LEARNED, FROM_TARGET], jnp.int32))
         variables = randomised(selector.init(jax.random.key(0), *arguments))
         moved = np.asarray(selector.apply(variables, *arguments)[0].attributes)
         assert (moved[:, -1] != moved[:, -2]).any(), name

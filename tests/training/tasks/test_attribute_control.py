@@ -1,4 +1,4 @@
-"""Requests: a pair that asks for the source's pose gets it, and is told so by the loss."""
+"""Attribute control: a pair that asks for the source's pose gets it, and the loss asks for it."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import pytest
 from alrl_jax.config import Config
 from alrl_jax.models.face_analyser import FaceFactors
 from alrl_jax.training.tasks import attribute_control
-from alrl_jax.training.tasks.swapper_values import ATTRIBUTE_GROUPS
+from alrl_jax.training.tasks.values import ATTRIBUTE_GROUPS
 from alrl_jax.types import LatentCodes, SwapGates
 from alrl_jax.worlds import primitives
 from tests.support import tiny
@@ -43,7 +43,7 @@ def test_what_is_asked_for_is_wanted_as_in_the_source(group: str) -> None:
     asked = attribute_control.AttributeControl(
         ASKS, jnp.asarray(attribute_control.CONTROLLED_GROUPS.index(group))
     )
-    wanted = attribute_control.wanted_factors(asked, read(1.0), read(0.0))
+    wanted = attribute_control.controlled_factors(asked, read(1.0), read(0.0))
     members = [name in primitives.ATTRIBUTE_GROUPS[group] for name in primitives.ATTRIBUTE_FACTORS]
     expected = np.outer(ASKS, members).astype(np.float32)
     np.testing.assert_array_equal(wanted.attribute_vector, expected)
@@ -52,7 +52,7 @@ def test_what_is_asked_for_is_wanted_as_in_the_source(group: str) -> None:
     assert not wanted.identity_vector.any()
 
 
-def test_only_who_asks_gets_other_codes() -> None:
+def test_only_pairs_that_ask_get_other_codes() -> None:
     def choose(overrides: jax.Array) -> tuple[LatentCodes, SwapGates]:
         place = 1.0 + jnp.argmax(overrides).astype(jnp.float32)
         taken = jnp.where(jnp.any(overrides == 1), place, 0.0)
@@ -68,7 +68,7 @@ def test_only_who_asks_gets_other_codes() -> None:
     place = 1.0 + ATTRIBUTE_GROUPS.index("gaze")
     for rows in (codes.pose, codes.attributes, gates.pose, gates.attributes):
         np.testing.assert_array_equal(rows.reshape(3, -1)[:, 0], np.where(ASKS, place, 0.0))
-    np.testing.assert_array_equal(gates.probabilities, 0.0)  # the losses of gates see no request
+    np.testing.assert_array_equal(gates.probabilities, 0.0)  # the losses of gates see no control
     alone, _ = attribute_control.select(choose, overrides, ATTRIBUTE_GROUPS, None)
     np.testing.assert_array_equal(alone.pose, 0.0)
 
@@ -77,7 +77,7 @@ def test_only_who_asks_gets_other_codes() -> None:
     ("field", "value", "loss"),
     [("attribute_control", 0.5, "attributes"), ("turn_head", True, "parsing")],
 )
-def test_what_no_loss_teaches_is_refused(field: str, value: float, loss: str) -> None:
+def test_control_without_its_loss_is_refused(field: str, value: float, loss: str) -> None:
     values = tiny.tiny_config("synthetic_64").to_dict()
     values["swap"][field], values["losses"][loss] = value, 0.0
     with pytest.raises(

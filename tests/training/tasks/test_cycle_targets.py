@@ -1,4 +1,4 @@
-"""Impostors: targets with a stranger's face, drawn by the swapper as it stands."""
+"""Cycle targets: targets with a stranger's face, drawn by the swapper as it stands."""
 
 import dataclasses
 from typing import Any
@@ -12,6 +12,7 @@ from alrl_jax.config import Config
 from alrl_jax.training.state import TrainState
 from alrl_jax.training.tasks import cycle_targets, make_task
 from alrl_jax.training.tasks.swap import SwapTask
+from alrl_jax.training.tasks.swap_forward import SwapPairs
 from alrl_jax.types import UNLABELLED, PairBatch
 from tests.support import tiny
 
@@ -24,7 +25,7 @@ def test_strangers_are_other_rows_of_the_block() -> None:
     np.testing.assert_array_equal(moved, [3, 0, 1, 2, 7, 4, 5, 6])
 
 
-def test_nobody_knows_what_an_impostor_shows() -> None:
+def test_what_a_cycle_target_shows_is_unknown() -> None:
     faces, where = tiny.random_faces(4), jnp.asarray([True, False, True, False])
     seen = cycle_targets.put_in(faces, where, jnp.zeros_like(faces.image))
     assert not seen.image[where].any() and (seen.parsing[where] == UNLABELLED).all()
@@ -55,22 +56,23 @@ def test_the_averaged_networks_put_the_next_source_into_one_persons_targets(
     state = jax.jit(task.init)(jax.random.key(0), {})
     ema = jax.tree.map(lambda x: 0.5 * x, state.ema)
     sources = cycle_targets.strangers(jnp.asarray(batch.source.image), 2)
-    others = batch.replace(source=batch.source.replace(image=sources))
 
     @jax.jit
-    def both(state: TrainState, frozen: Any) -> tuple[PairBatch, jax.Array]:
-        seen = task._hide_target(batch, state, frozen, jax.random.key(1))
-        return seen, task._swap(task._networks(ema, state, frozen), others).image
+    def both(state: TrainState, frozen: Any) -> tuple[SwapPairs, jax.Array]:
+        pairs = task._pairs(state, frozen, batch, jax.random.key(1))
+        networks = task._networks(ema, state, frozen)
+        return pairs, task._swap(networks, sources, batch.target.image).image
 
-    seen, swapped = both(dataclasses.replace(state, ema=ema), frozen)
+    pairs, swapped = both(dataclasses.replace(state, ema=ema), frozen)
     same = np.asarray(batch.same_identity)
-    np.testing.assert_array_equal(seen.source.image, batch.source.image)
-    np.testing.assert_array_equal(seen.target.image[~same], batch.target.image[~same])
-    np.testing.assert_allclose(seen.target.image[same], swapped[same], atol=1e-5)
+    np.testing.assert_array_equal(pairs.whole_source, batch.source.image)
+    np.testing.assert_array_equal(pairs.whole_target[~same], batch.target.image[~same])
+    np.testing.assert_allclose(pairs.whole_target[same], swapped[same], atol=1e-5)
+    np.testing.assert_array_equal(pairs.truth, batch.target.image)
     assert np.abs(swapped[same] - batch.target.image[same]).max() > 0.01
-    _, labels = task._loss_networks.labels(frozen, seen.source, seen.target, seen)
+    _, labels = task._loss_networks.labels(frozen, pairs)
     assert labels is not None
-    np.testing.assert_array_equal(labels.known, ~same)  # nor do impostors have a mask
+    np.testing.assert_array_equal(labels.known, ~same)  # nor do cycle targets have a mask
 
 
 def test_blocks_of_one_pair_have_no_stranger() -> None:

@@ -1,5 +1,6 @@
-"""The swap learns from networks of others, and says in one line what it cannot learn from."""
+"""The swap learns from published loss networks, and says in one line what it cannot learn from."""
 
+import dataclasses
 import json
 import logging
 from collections.abc import Callable
@@ -18,9 +19,11 @@ from alrl_jax.errors import UserError
 from alrl_jax.models.build import build_swapper
 from alrl_jax.storage.model_directory import MODEL_FILE, save_model
 from alrl_jax.training import sharding
-from alrl_jax.training.step import compile_step
-from alrl_jax.training.tasks import make_task
+from alrl_jax.training.state import TrainState
+from alrl_jax.training.step import lower_step
+from alrl_jax.training.tasks import make_task, pooling
 from alrl_jax.training.tasks.swap import SwapTask
+from alrl_jax.training.tasks.swap_forward import SwapForward
 from alrl_jax.types import PairBatch
 from tests.support import tiny
 
@@ -94,13 +97,13 @@ def step(task: SwapTask, batch: PairBatch, devices: int = 1) -> tuple[Any, dict[
     state = sharding.replicate(mesh, jax.jit(task.init)(jax.random.key(0), {}))
     structure = jax.tree.structure(state)
     batch = sharding.shard_batch(mesh, jax.tree.map(np.asarray, batch))
-    program = compile_step(task, task.phase(1), mesh, state, frozen, batch)
+    program = lower_step(task, task.phase(1), mesh, state, frozen, batch).compile()
     leaves, metrics = program(jax.tree.leaves(state), jax.tree.leaves((frozen, batch)))
     values = {name: float(value) for name, value in metrics.items()}
     return jax.tree.unflatten(structure, leaves), values, program.as_text()
 
 
-def test_all_published_teachers_teach_together(make: Make, tmp_path: Path) -> None:
+def test_all_published_loss_networks_serve_together(make: Make, tmp_path: Path) -> None:
     # Little else is learned, as every loss has to be compiled.
     others = dict.fromkeys(OTHERS, 0.0)
     task = make(named={"lpips": "lpips", "parser": "parser"}, **FACTORS, **others)
@@ -131,7 +134,8 @@ def test_labels_of_the_data_win(make: Make, models: dict[str, str]) -> None:
     assert loss_networks.parser is not None
 
     def labels(batch: PairBatch) -> Any:
-        return loss_networks.labels(frozen, batch.source, batch.target, batch)
+        pairs = pooling.pool_pairs(batch, batch.target, None, tiny.RESOLUTION)
+        return loss_networks.labels(frozen, pairs)
 
     source, target = jax.jit(labels)(batch)
     np.testing.assert_array_equal(source.classes, batch.source.parsing)
@@ -149,13 +153,24 @@ def test_labels_of_the_data_win(make: Make, models: dict[str, str]) -> None:
 def test_what_no_loss_asks_is_neither_opened_nor_computed(make: Make) -> None:
     nowhere = {"lpips": "/nowhere", "parser": "/nowhere"}
     silent = {"losses__region": 0.0, "losses__parsing": 0.0, "losses__attributes": 0.0}
-    task = make("own", named=nowhere, **FEW, **silent, losses__identity=0.0)
+    silent |= {f"losses__{name}": 0.0 for name in ("identity", "self_reconstruction")}
+    silent |= {"losses__attribute_groups": 0.0}
+    task = make("own", named=nowhere, **FEW, **silent)
     assert set(task.load_frozen()) == {"identity"}
-    loss_networks, images = task._loss_networks, jnp.zeros((1, 32, 32, 3))
-    assert loss_networks.read({}, images, "identity", "attributes") == (None, None)
-    assert loss_networks.distance({}, "perceptual", images, images) is None
-    batch = faces(labelled=False)
-    assert loss_networks.labels({}, batch.source, batch.target, batch) == (None, None)
+    state, batch = jax.eval_shape(task.init, jax.random.key(0), {}), faces(labelled=False)
+    frozen, key = task.load_frozen(), jax.random.key(0)
+
+    def forward(state: TrainState) -> SwapForward:
+        pairs = task._pairs(state, frozen, batch, key)
+        return task._forward(state.params, state, frozen, pairs, key)[0]
+
+    made = jax.eval_shape(forward, state)
+    read = [getattr(made.read, field.name) for field in dataclasses.fields(made.read)]
+    assert read == [None] * len(read)
+    wanted = (made.wanted.person, made.wanted.attributes, made.wanted.target_labels)
+    assert wanted == (None, None, None)
+    assert made.drawn.reconstructed is None and made.fake_logits is None
+    assert made.probe_factors is None
 
 
 def test_the_log_says_where_masks_come_from(make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -188,7 +203,7 @@ def test_the_log_says_where_masks_come_from(make: Make, caplog: pytest.LogCaptur
         ("identity", FACTORS, "losses.perceptual is 0.5 without pretrained.lpips"),
     ],
 )
-def test_what_cannot_teach_is_one_clear_line(
+def test_what_cannot_serve_a_loss_is_one_clear_line(
     make: Make, identity: str, changes: dict, message: str
 ) -> None:
     with pytest.raises(UserError, match=message) as error:

@@ -11,7 +11,7 @@ import pytest
 
 from alrl_jax.storage.checkpoint import Checkpointer
 from alrl_jax.training import sharding
-from alrl_jax.training.step import compile_step
+from alrl_jax.training.step import lower_step
 from alrl_jax.training.tasks import Task, make_task
 from tests.support import tiny
 
@@ -46,7 +46,7 @@ def run(task: Task, shards: int) -> tuple[Any, dict[str, float], str]:
     frozen = sharding.replicate(mesh, task.load_frozen())
     faces = jax.tree.map(np.asarray, tiny.random_batch(task.batch_kind))
     batch = sharding.shard_batch(mesh, faces)
-    program = compile_step(task, task.phase(1), mesh, state, frozen, batch)
+    program = lower_step(task, task.phase(1), mesh, state, frozen, batch).compile()
     leaves, metrics = program(jax.tree.leaves(state), jax.tree.leaves((frozen, batch)))
     found = {name: float(value) for name, value in metrics.items()}
     return jax.tree.unflatten(jax.tree.structure(state), leaves), found, program.as_text()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from alrl_jax.training import sharding
-from alrl_jax.training.step import compile_step
+from alrl_jax.training.step import lower_step
 from alrl_jax.training.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
 from tests.support import tiny
@@ -49,7 +49,7 @@ def losses(dtype: str, identity: Path) -> np.ndarray:
         image = np.where(same[:, None, None, None], target.image, source.image)
         pair = PairBatch(dataclasses.replace(source, image=image), target, same)
         batches.append(sharding.shard_batch(mesh, jax.tree.map(np.asarray, pair)))
-    program = compile_step(task, task.phase(1), mesh, state, frozen, batches[0])
+    program = lower_step(task, task.phase(1), mesh, state, frozen, batches[0]).compile()
     leaves, found = jax.tree.leaves(state), []
     for step in range(STEPS):
         others = jax.tree.leaves((frozen, batches[step % BATCHES]))

@@ -140,7 +140,7 @@ def test_rows_without_queries_obey_pose_and_identity_and_refuse_groups(
         model.swap(SOURCE, TARGET, selector="adaptive")
 
 
-def test_what_starts_anew_is_what_the_config_says(
+def test_what_starts_fresh_is_what_the_config_says(
     make: Callable[..., SwapTask], paths: dict[str, Path]
 ) -> None:
     def start(row: str, **changes: Any) -> Any:
@@ -154,7 +154,7 @@ def test_what_starts_anew_is_what_the_config_says(
     assert moved(heads, params["encoder"]["params"]) == 0
     params = start("adaptive", fresh=())
     assert moved(shared["swap"], params["swap"]) == 0
-    start("mixer", fresh=())  # another selection starts anew by itself
+    start("mixer", fresh=())  # another selection starts fresh by itself
     params = start("adaptive", fresh=("heads", "swap"), encoder__train_backbone=True)
     assert (
         moved(shared["encoder"]["params"]["backbone"], params["encoder"]["params"]["backbone"]) == 0
@@ -210,7 +210,7 @@ def test_the_ceiling_learns_from_true_swaps(make: Callable[..., SwapTask]) -> No
     assert 0 < float(losses[0]) != float(losses[1]) > 0
 
 
-def test_nobody_else_may_see_true_swaps(make: Callable[..., SwapTask]) -> None:
+def test_the_ceiling_alone_sees_true_swaps(make: Callable[..., SwapTask]) -> None:
     for name in tiny.CONFIG_NAMES:
         config = tiny.tiny_config(name)
         assert not config.data.true_swaps and not config.losses.get("supervised"), name

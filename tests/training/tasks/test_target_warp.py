@@ -1,4 +1,4 @@
-"""Disguised targets: faces change shape, and nothing else changes."""
+"""Warped targets: faces change shape, and nothing else changes."""
 
 import dataclasses
 
@@ -42,7 +42,7 @@ def test_only_the_chosen_faces_and_what_is_near_them_move() -> None:
     assert not moved[:, far].any()
 
 
-def test_nobody_knows_whose_the_disguised_faces_are() -> None:
+def test_identity_factors_of_warped_faces_are_unknown() -> None:
     batch, where = faces(), jnp.arange(tiny.BATCH) % 2 == 0
     bent = bend(batch, where)
     assert np.isnan(bent.identity_factors[where]).all()

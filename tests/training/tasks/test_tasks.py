@@ -14,7 +14,7 @@ from alrl_jax.commands.fabricate_models import fabricate
 from alrl_jax.errors import UserError
 from alrl_jax.storage.model_directory import read_model, save_model
 from alrl_jax.training import sharding
-from alrl_jax.training.step import compile_step
+from alrl_jax.training.step import lower_step
 from alrl_jax.training.tasks import Task, make_task
 from tests.support import tiny
 
@@ -65,7 +65,7 @@ def run(
         )
         phase = task.phase(step)
         if phase not in programs:
-            programs[phase] = compile_step(task, phase, mesh, state, frozen, batch)
+            programs[phase] = lower_step(task, phase, mesh, state, frozen, batch).compile()
         leaves, values = programs[phase](jax.tree.leaves(state), jax.tree.leaves((frozen, batch)))
         state = jax.tree.unflatten(structure, leaves)
         metrics.append({name: float(value) for name, value in values.items()})
@@ -75,7 +75,7 @@ def run(
 
 # Rows of the table have tests of their own, and other tests take steps of synthetic_64, of what
 # photographs need (test_training_on_photos.py) and of the networks that only they have
-# (test_teachers.py).
+# (test_loss_networks.py).
 @pytest.mark.parametrize(
     "name",
     [
@@ -179,7 +179,7 @@ def test_the_loss_of_a_fixed_batch_falls(tiny_task: Callable[..., Task]) -> None
 
 
 @pytest.mark.slow
-def test_unlabelled_faces_teach_no_labels(tiny_task: Callable[..., Task]) -> None:
+def test_unlabelled_faces_have_no_label_losses(tiny_task: Callable[..., Task]) -> None:
     task = tiny_task("synthetic_64", **FEW_LOSSES)
     state, frozen = jax.jit(task.init)(jax.random.key(0), {}), task.load_frozen()
     batch = tiny.random_batch("pairs")
@@ -209,7 +209,7 @@ def test_no_judge_appears_in_training(tmp_path: Path) -> None:
         make_task(tiny.tiny_config("synthetic_64", tmp_path / "judge"))
 
 
-def test_judges_differ_from_the_nets_that_teach() -> None:
+def test_judges_differ_from_loss_networks() -> None:
     judge, identity = tiny.tiny_config("judge_64"), tiny.tiny_config("identity_64")
     assert judge.data.split != identity.data.split
     assert judge.identity.block != identity.identity.block

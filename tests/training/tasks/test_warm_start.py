@@ -15,7 +15,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.loading.loader import MODELS
 from alrl_jax.models.stylegan2 import ops
 from alrl_jax.storage.model_directory import read_model, save_model
-from alrl_jax.training.tasks import SwapTask, make_task, warm_start
+from alrl_jax.training.tasks import SwapTask, make_task
 from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -177,9 +177,9 @@ def test_a_discriminator_of_others_is_taken_over(models: dict[str, Path]) -> Non
         discriminator__channel_base=64,
         discriminator__mbstd_blocks=4,
     )
-    given = warm_start.load_networks(config, read_model)["discriminator"]
     task = make_task(config)
+    given = task.load_pretrained()["discriminator"]
     assert isinstance(task, SwapTask)
     shapes = jax.eval_shape(task.init, jax.random.key(0), task.load_pretrained())
     assert jax.tree.map(jnp.shape, given) == jax.tree.map(jnp.shape, shapes.params["discriminator"])
-    assert warm_start.discriminator_values(config)["mbstd_blocks"] == 4
+    assert task._discriminator.mbstd_blocks == 4

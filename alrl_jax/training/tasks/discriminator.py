@@ -1,0 +1,122 @@
+"""The discriminator of a task that trains against one: its network, its step, its schedule."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from alrl_jax.models.build import build_discriminator
+from alrl_jax.models.functional import apply
+from alrl_jax.models.stylegan2.ada import DiscriminatorAugmentation
+from alrl_jax.training.losses.gan import discriminator_loss, r1_penalty
+from alrl_jax.training.state import PyTree
+from alrl_jax.training.tasks.task import Metrics
+
+Images = Float[Array, "b h w 3"]
+
+
+class DiscriminatorTraining:
+    """A discriminator and what stands between it and the images.
+
+    Attributes:
+        resolution: side of the images.
+        mbstd_blocks: blocks of the batch that its statistics are taken over.
+    """
+
+    def __init__(
+        self,
+        values: dict,
+        augmentation: DiscriminatorAugmentation,
+        r1_weight: float,
+        r1_interval: int,
+    ) -> None:
+        """Builds the network.
+
+        Args:
+            values: plain values of the network.
+            augmentation: of all images that it sees.
+            r1_weight: of the R1 penalty; 0 leaves it out.
+            r1_interval: steps from one R1 penalty to the next.
+        """
+        self.resolution, self.mbstd_blocks = values["resolution"], values["mbstd_blocks"]
+        self.augmentation = augmentation
+        self._network = build_discriminator(values)
+        self._r1_weight, self._r1_interval = r1_weight, r1_interval
+
+    @property
+    def lazy_interval(self) -> int:
+        """Interval by which the optimiser is corrected; 0 without R1."""
+        return self._r1_interval if self._r1_weight else 0
+
+    def due(self, step: int) -> bool:
+        """Whether the update after ``step`` finished ones has an R1 penalty."""
+        return bool(self._r1_weight) and step % self._r1_interval == 0
+
+    def init(self, key: Key[Array, ""]) -> PyTree:
+        """Fresh parameters."""
+        images = jnp.zeros((self.mbstd_blocks, self.resolution, self.resolution, 3))
+        return self._network.init(key, images)["params"]
+
+    def logits(
+        self, params: PyTree, images: Images, mutable: PyTree, key: Key[Array, ""], use: str
+    ) -> Float[Array, "b 1"]:
+        """Its opinion of images.
+
+        Args:
+            params: of the network.
+            images: pixels in [-1, 1].
+            mutable: of the state, with the augmentation's probability.
+            key: of the step.
+            use: of the images, see ``DiscriminatorAugmentation``.
+        """
+        return self._classify(params, self.augmentation.augment(images, mutable, key, use))
+
+    def gradient(
+        self,
+        params: PyTree,
+        real: Images,
+        fake: Images,
+        mutable: PyTree,
+        key: Key[Array, ""],
+        step: Int[Array, ""],
+        with_r1: bool,
+    ) -> tuple[PyTree, dict[str, PyTree], Metrics]:
+        """Gradient of its loss, with R1 where that is due.
+
+        Args:
+            params: of the network.
+            real: images of the data.
+            fake: generated images; they get no gradient.
+            mutable: of the state.
+            key: of the step.
+            step: finished updates.
+            with_r1: whether the step has an R1 penalty.
+
+        Returns:
+            Gradient, the next ``mutable``, and metrics.
+        """
+        # R1 holds the discriminator flat where it sees real images, which is behind the transforms.
+        real = self.augmentation.augment(real, mutable, key, "real")
+        fake = self.augmentation.augment(jax.lax.stop_gradient(fake), mutable, key, "fake")
+        # A penalty of every n-th step has to weigh as much as n of them.
+        r1_weight = self._r1_weight * self._r1_interval if with_r1 else 0.0
+
+        def loss(params: PyTree) -> tuple[Array, tuple[Array, Metrics]]:
+            real_logits, fake_logits = self._classify(params, real), self._classify(params, fake)
+            total = value = discriminator_loss(real_logits, fake_logits)
+            metrics = {
+                "loss/discriminator": value,
+                "logits/real": jnp.mean(real_logits),
+                "logits/fake": jnp.mean(fake_logits),
+            }
+            if r1_weight:
+                penalty = r1_penalty(lambda images: self._classify(params, images), real)
+                total = total + r1_weight * penalty
+                metrics["loss/r1"] = penalty
+            return total, (jnp.mean(jnp.sign(real_logits)), metrics)
+
+        gradient, (sign, metrics) = jax.grad(loss, has_aux=True)(params)
+        mutable, steered = self.augmentation.adapt(mutable, step, sign, real.shape[0])
+        return gradient, mutable, metrics | steered
+
+    def _classify(self, params: PyTree, images: Images) -> Float[Array, "b 1"]:
+        return apply(self._network, {"params": params}, images)

@@ -1,0 +1,112 @@
+"""The plain values that a config gives to networks and optimisers."""
+
+from typing import Any
+
+from alrl_jax.config import Config
+from alrl_jax.worlds import primitives
+
+Values = dict[str, Any]
+
+ATTRIBUTE_GROUPS = ("identity", *primitives.ATTRIBUTE_GROUPS)
+"""Names of the attribute queries."""
+WITHOUT_QUERIES = ("identity", "pose")
+"""What a caller can ask of a selection that does not decide by attribute."""
+
+
+def swap_values(config: Config) -> Values:
+    """What rebuilds the networks of task ``swap`` where no model directory says otherwise."""
+    adaptive = config.swap.selector == "adaptive"
+    return {
+        "generator": generator_values(config),
+        "discriminator": discriminator_values(config),
+        "encoder": encoder_values(config),
+        "swap": selection_values(config),
+        "attribute_groups": list(ATTRIBUTE_GROUPS if adaptive else WITHOUT_QUERIES),
+        "optimizer": optimizer_values(config),
+    }
+
+
+def optimizer_values(config: Config) -> Values:
+    """Arguments of ``make_optimizer`` that all networks of a run share."""
+    values = config.optimizer
+    return {
+        "beta1": values.beta1,
+        "beta2": values.beta2,
+        "num_steps": config.num_steps,
+        "warmup_steps": values.warmup_steps,
+        "decay": values.decay,
+        "clip_norm": values.clip_norm,
+    }
+
+
+def generator_values(config: Config) -> Values:
+    """What rebuilds the generator, and the discriminator that it was trained with."""
+    values = config.generator
+    return {
+        "resolution": config.resolution,
+        "z_dim": values.z_dim,
+        "w_dim": values.w_dim,
+        "channel_base": values.channel_base,
+        "channel_max": values.channel_max,
+        "num_mapping_layers": values.num_mapping_layers,
+        "pose_latent_dim": values.pose_latent_dim,
+        "dtype": config.compute_dtype,
+        "discriminator": discriminator_values(config),
+    }
+
+
+def discriminator_values(config: Config) -> Values:
+    """What rebuilds the discriminator."""
+    values = config.discriminator
+    return {
+        "resolution": config.resolution,
+        "channel_base": values.channel_base,
+        "channel_max": values.channel_max,
+        "mbstd_group_size": values.mbstd_group_size,
+        "mbstd_blocks": values.mbstd_blocks,
+        "dtype": config.compute_dtype,
+    }
+
+
+def encoder_values(config: Config) -> Values:
+    """What rebuilds the encoder where no model directory says otherwise."""
+    values = config.encoder
+    return {
+        "backbone": values.backbone,
+        "resolution": values.resolution,
+        "widths": list(values.widths),
+        "units": list(values.units),
+        "squeeze": values.squeeze,
+        "pose_space": values.pose_space,
+        "dtype": config.compute_dtype,
+    }
+
+
+def selection_values(config: Config) -> Values:
+    """What rebuilds the selection of codes and the blend."""
+    values = config.swap
+    return {
+        "selector": values.selector,
+        "source_weights": list(values.source_weights),
+        "mask": values.mask,
+        "channel_groups": values.channel_groups,
+        "width": values.width,
+        "gate_mode": values.gate_mode,
+        "pose_transfer": values.pose_transfer,
+        "context": values.context,
+        "feather": values.feather,
+        "head_labels": list(primitives.HEAD_LABELS) if values.turn_head else [],
+    }
+
+
+def analyser_values(config: Config) -> Values:
+    """What rebuilds the analyser, widths of the synthetic factors included."""
+    return {
+        "block": config.identity.block,
+        "widths": list(config.identity.widths),
+        "hidden": config.identity.hidden,
+        "resolution": config.resolution,
+        "identity_width": len(primitives.IDENTITY_FACTORS),
+        "attribute_width": len(primitives.ATTRIBUTE_FACTORS),
+        "num_landmarks": len(primitives.LANDMARKS),
+    }
