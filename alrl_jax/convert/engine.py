@@ -19,9 +19,9 @@ from alrl_jax.convert.families import LICENCES
 from alrl_jax.convert.families.face_encoders import rules as rules_faces
 from alrl_jax.convert.families.stylegan2 import rules, rules_tf
 from alrl_jax.convert.families.stylegan2.rules import Row
+from alrl_jax.convert.faults import shown
 from alrl_jax.convert.finding import Candidate, choose, find_networks, skipped
 from alrl_jax.convert.joining import read_sources
-from alrl_jax.convert.readers.inert_pickle import shown
 from alrl_jax.convert.settings import float16_modules
 from alrl_jax.errors import UserError
 from alrl_jax.storage.model_directory import save_model

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from alrl_jax.convert.families import FORMATS, KINDS
+from alrl_jax.convert.faults import shown
 from alrl_jax.convert.format import Format
 from alrl_jax.convert.networks import OPTIONS, Network, Settings, join_names
-from alrl_jax.convert.readers.inert_pickle import shown
 from alrl_jax.convert.settings import INIT_KWARGS
 from alrl_jax.errors import UserError
 

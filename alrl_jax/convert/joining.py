@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from alrl_jax.convert.faults import shown
 from alrl_jax.convert.finding import without_wrapper
 from alrl_jax.convert.readers.containers import read_checkpoint
-from alrl_jax.convert.readers.inert_pickle import shown
 from alrl_jax.errors import UserError
 
 

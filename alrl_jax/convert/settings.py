@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from alrl_jax.convert.faults import shown
 from alrl_jax.convert.networks import Network
-from alrl_jax.convert.readers.inert_pickle import shown
 from alrl_jax.errors import UserError
 from alrl_jax.models.stylegan2.generator import MAPPING_LR_MULTIPLIER
 from alrl_jax.models.stylegan2.ops import Number
