@@ -16,7 +16,7 @@ import numpy as np
 from flax import traverse_util
 
 from alrl_jax.convert.families.stylegan2 import rules
-from alrl_jax.convert.settings import INIT_KWARGS
+from alrl_jax.convert.networks import INIT_KWARGS
 from alrl_jax.errors import UserError
 from alrl_jax.models.build import build_discriminator, build_generator
 from alrl_jax.models.stylegan2.discriminator import Discriminator

@@ -17,6 +17,12 @@ MAX_ITEMS = 1000
 OPTIONS = "opts"
 """Where a checkpoint keeps the options that its networks were trained with."""
 
+INIT_KWARGS = "init_kwargs"
+"""Where a checkpoint keeps the arguments that built its networks, if these are bare tensors."""
+
+STATE_VERSION = "version"
+"""Where the settings of a network that was pickled whole keep the version of its project's code."""
+
 Tensors = dict[str, np.ndarray]
 Settings = dict[str, dict[str, Any]]
 """Plain values by module, "" for the network itself, and name."""

@@ -12,13 +12,18 @@ from typing import Any
 import numpy as np
 
 from alrl_jax.convert.faults import CheckpointError, shown
-from alrl_jax.convert.networks import MAX_DEPTH, Network, join_names, plain, text_keys
+from alrl_jax.convert.networks import (
+    MAX_DEPTH,
+    STATE_VERSION,
+    Network,
+    join_names,
+    plain,
+    text_keys,
+)
 from alrl_jax.convert.readers.inert_pickle import Global, Unbuilt
 
 VERSIONS = (4, 5)
 SECTIONS = ("G", "D", "Gs")
-VERSION = "version"
-"""Name under which the state's version stands among the settings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +107,7 @@ def flatten_network(network: TFNetwork) -> Network:
         CheckpointError: if it is nested too deeply or its variables are none.
     """
     arguments = {name: _argument(value) for name, value in network.arguments.items()}
-    flat = Network({}, {"": {**arguments, VERSION: network.version}})
+    flat = Network({}, {"": {**arguments, STATE_VERSION: network.version}})
     _flatten(network, "", 0, flat)
     return flat
 

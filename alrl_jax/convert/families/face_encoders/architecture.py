@@ -6,11 +6,10 @@ import math
 import numpy as np
 
 from alrl_jax.convert.families.face_encoders.rules import MAX_SIDE
-from alrl_jax.convert.families.stylegan2.architecture import Config, count_numbers, shape_of
 from alrl_jax.convert.families.stylegan2.centres import AVERAGE_SAMPLES, LATENT_AVERAGE, mean_code
 from alrl_jax.convert.faults import shown
 from alrl_jax.convert.networks import OPTIONS, Network, Tensors
-from alrl_jax.convert.settings import check_agrees
+from alrl_jax.convert.shapes import Config, check_agrees, count_numbers, shape_of
 from alrl_jax.errors import UserError
 from alrl_jax.models.published.face_backbones import STRIDE
 

@@ -1,41 +1,16 @@
 """The architecture of a network, from the shapes of its tensors and what its file says of it."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from alrl_jax.convert import settings
-from alrl_jax.convert.networks import Network, Tensors
-from alrl_jax.convert.readers import tf_files
+from alrl_jax.convert.families.stylegan2 import settings
+from alrl_jax.convert.networks import INIT_KWARGS, STATE_VERSION, Network, Tensors
+from alrl_jax.convert.shapes import Config, check_agrees, count_numbers, shape_of
 from alrl_jax.errors import UserError
-
-Config = dict[str, Any]
 
 MAX_MAPPING_LAYERS = 64
 _NVIDIA_SIDE = r"b(\d+)\.conv0\.weight"
 _TF_SIDE = r"(\d+)x\d+/"
-
-
-def shape_of(tensors: Tensors, name: str, axes: int) -> tuple[int, ...]:
-    """The shape of a tensor that the architecture is read from.
-
-    Raises:
-        UserError: if it is not there, or has another number of axes.
-    """
-    if name not in tensors:
-        raise UserError(f"got a network without {name}; expected it beside the others; see --kind")
-    shape = tensors[name].shape
-    if len(shape) != axes or 0 in shape:
-        raise UserError(
-            f"got {name} of shape {list(shape)}; expected {axes} axes, none empty; is it damaged?"
-        )
-    return shape
-
-
-def count_numbers(tensors: Iterable[str], pattern: str) -> int:
-    """How many different numbers stand at the group of ``pattern``."""
-    matches = (re.fullmatch(pattern, name) for name in tensors)
-    return len({match.group(1) for match in matches if match})
 
 
 def count_layers(tensors: Tensors, pattern: str) -> int:
@@ -134,8 +109,8 @@ def nvidia_generator(network: Network) -> Config:
     depth = count_layers(tensors, r"mapping\.fc(\d+)\.weight")
     names = "mapping.fc0.weight", f"mapping.fc{depth - 1}.weight", "mapping.embed.weight"
     z_dim, w_dim, label_dim = _mapping(tensors, *names, transposed=False)
-    told = {"z_dim": z_dim, "w_dim": w_dim, "c_dim": label_dim, "img_resolution": sides[-1]}
-    settings.check_agrees(_said(network), told)
+    derived = {"z_dim": z_dim, "w_dim": w_dim, "c_dim": label_dim, "img_resolution": sides[-1]}
+    check_agrees(_said(network), derived)
     return {
         "resolution": sides[-1],
         "z_dim": z_dim,
@@ -160,8 +135,8 @@ def nvidia_discriminator(network: Network) -> Config:
         width, label_dim = shape_of(tensors, "mapping.embed.weight", 2)
         depth = count_layers(tensors, r"mapping\.fc(\d+)\.weight")
         label = {"label_dim": label_dim, "num_mapping_layers": depth, "cmap_dim": width}
-    told = {"c_dim": label["label_dim"], "img_resolution": sides[-1]}
-    settings.check_agrees(_said(network), told)
+    derived = {"c_dim": label["label_dim"], "img_resolution": sides[-1]}
+    check_agrees(_said(network), derived)
     return {
         "resolution": sides[-1],
         **label,
@@ -173,19 +148,19 @@ def nvidia_discriminator(network: Network) -> Config:
 
 def _said(network: Network) -> Mapping[str, Any]:
     """What the file says of an NVIDIA network as a whole."""
-    values = network.settings.get(settings.INIT_KWARGS, network.settings.get("", {}))
+    values = network.settings.get(INIT_KWARGS, network.settings.get("", {}))
     return values
 
 
 def _statistic(network: Network, num_channels: int) -> Config:
     """The minibatch statistic; its channels show in the convolution that reads them."""
-    built = network.settings.get(settings.INIT_KWARGS)
+    built = network.settings.get(INIT_KWARGS)
     if built is not None:
         prefix = "mbstd_"
         said = {k.removeprefix(prefix): v for k, v in built.items() if str(k).startswith(prefix)}
     else:
         said = network.settings.get("b4.mbstd", {"group_size": None, "num_channels": 0})
-    settings.check_agrees(said, {"num_channels": num_channels})
+    check_agrees(said, {"num_channels": num_channels})
     return _groups(said.get("group_size", 0), num_channels)
 
 
@@ -208,8 +183,8 @@ def tf_generator(network: Network) -> Config:
     depth = count_layers(tensors, r"mapping/Dense(\d+)/weight")
     names = "mapping/Dense0/weight", f"mapping/Dense{depth - 1}/weight", "mapping/LabelEmbed/weight"
     z_dim, w_dim, label_dim = _mapping(tensors, *names, transposed=True)
-    told = {"latent_size": z_dim, "dlatent_size": w_dim, "mapping_layers": depth}
-    settings.check_agrees(said, told | {"label_size": label_dim, "resolution": sides[-1]})
+    derived = {"latent_size": z_dim, "dlatent_size": w_dim, "mapping_layers": depth}
+    check_agrees(said, derived | {"label_size": label_dim, "resolution": sides[-1]})
     return {
         "resolution": sides[-1],
         "z_dim": z_dim,
@@ -224,7 +199,7 @@ def tf_generator(network: Network) -> Config:
 
 def _check_unlabelled(said: Mapping[str, Any]) -> None:
     """StyleGAN2's own conditional networks, which ADA's replaced, are other networks."""
-    if said[tf_files.VERSION] == 4 and said.get("label_size"):
+    if said[STATE_VERSION] == 4 and said.get("label_size"):
         raise UserError(
             f"got a network of StyleGAN2 (state version 4) with {said['label_size']} classes; "
             "expected none; conditional ones are supported from StyleGAN2-ADA on"
@@ -248,9 +223,9 @@ def tf_discriminator(network: Network) -> Config:
         label_dim, width = shape_of(tensors, "LabelEmbed/weight", 2)
         depth = count_layers(tensors, r"Mapping(\d+)/weight")
         label = {"label_dim": label_dim, "num_mapping_layers": depth, "cmap_dim": width}
-    told = {"label_size": label["label_dim"], "resolution": sides[-1]}
-    settings.check_agrees(said, told | {"mbstd_num_features": into - out})
-    size = said.get("mbstd_group_size", TF_GROUP_SIZES[said[tf_files.VERSION]])
+    derived = {"label_size": label["label_dim"], "resolution": sides[-1]}
+    check_agrees(said, derived | {"mbstd_num_features": into - out})
+    size = said.get("mbstd_group_size", TF_GROUP_SIZES[said[STATE_VERSION]])
     return {
         "resolution": sides[-1],
         **label,
