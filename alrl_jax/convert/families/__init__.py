@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from alrl_jax.convert.families import face_parser, hopenet, inception, lpips
 from alrl_jax.convert.families.face_encoders import formats as face_encoders
 from alrl_jax.convert.families.stylegan2 import formats as stylegan2
+from alrl_jax.convert.families.stylegan2 import targets as stylegan2_targets
 from alrl_jax.convert.format import Format
+from alrl_jax.convert.target import Target
 
 FAMILIES: Mapping[str, tuple[Format, ...]] = {
     "stylegan2": stylegan2.FORMATS,
@@ -26,3 +28,6 @@ FORMATS: tuple[Format, ...] = tuple(itertools.chain.from_iterable(FAMILIES.value
 """Every network that is understood."""
 
 KINDS: tuple[str, ...] = tuple(dict.fromkeys(row.kind for row in FORMATS))
+
+TARGETS: Mapping[str, Mapping[str, Target]] = {**stylegan2_targets.TARGETS}
+"""Layouts that our networks can be written in, by the network's kind and the project."""

@@ -7,6 +7,8 @@ from alrl_jax.convert.families.stylegan2 import settings
 from alrl_jax.convert.networks import INIT_KWARGS, STATE_VERSION, Network, Tensors
 from alrl_jax.convert.shapes import Config, check_agrees, count_numbers, shape_of
 from alrl_jax.errors import UserError
+from alrl_jax.models.stylegan2.layers import DemodConvention
+from alrl_jax.models.stylegan2.ops import Number
 
 MAX_MAPPING_LAYERS = 64
 _NVIDIA_SIDE = r"b(\d+)\.conv0\.weight"
@@ -61,6 +63,27 @@ def _mapping(
     return width, shape_of(tensors, last, 2)[end], label
 
 
+def _generator(
+    dims: tuple[int, int, int],
+    table: Mapping[int, int],
+    depth: int,
+    conv_clamp: Number | None,
+    demodulation: DemodConvention,
+) -> Config:
+    """A generator; ``dims`` are those of z, of w and of the label."""
+    z_dim, w_dim, label_dim = dims
+    return {
+        "resolution": max(table),
+        "z_dim": z_dim,
+        "w_dim": w_dim,
+        "label_dim": label_dim,
+        **_channels(table),
+        "num_mapping_layers": depth,
+        "conv_clamp": conv_clamp,
+        "demod_convention": demodulation,
+    }
+
+
 def rosinality_generator(network: Network) -> Config:
     """Architecture of a ``Generator`` of rosinality's."""
     tensors = network.tensors
@@ -69,16 +92,9 @@ def rosinality_generator(network: Network) -> Config:
     for order, side in enumerate(sides):
         table[side] = shape_of(tensors, f"convs.{2 * order}.conv.weight", 5)[1]
     depth = count_layers(tensors, r"style\.(\d+)\.weight")
-    return {
-        "resolution": sides[-1],
-        "z_dim": shape_of(tensors, "style.1.weight", 2)[1],
-        "w_dim": shape_of(tensors, f"style.{depth}.weight", 2)[0],
-        "label_dim": 0,
-        **_channels(table),
-        "num_mapping_layers": depth,
-        "conv_clamp": None,
-        "demod_convention": "scaled",
-    }
+    z_dim = shape_of(tensors, "style.1.weight", 2)[1]
+    w_dim = shape_of(tensors, f"style.{depth}.weight", 2)[0]
+    return _generator((z_dim, w_dim, 0), table, depth, None, "scaled")
 
 
 def rosinality_discriminator(network: Network) -> Config:
@@ -92,9 +108,7 @@ def rosinality_discriminator(network: Network) -> Config:
         "resolution": sides[-1],
         "label_dim": 0,
         **_channels(table),
-        "mbstd_group_size": 4,
-        "mbstd_num_channels": 1,
-        "mbstd_blocks": 1,
+        **_groups(4, 1),  # written into rosinality's class
         "conv_clamp": None,
     }
 
@@ -111,16 +125,8 @@ def nvidia_generator(network: Network) -> Config:
     z_dim, w_dim, label_dim = _mapping(tensors, *names, transposed=False)
     derived = {"z_dim": z_dim, "w_dim": w_dim, "c_dim": label_dim, "img_resolution": sides[-1]}
     check_agrees(_said(network), derived)
-    return {
-        "resolution": sides[-1],
-        "z_dim": z_dim,
-        "w_dim": w_dim,
-        "label_dim": label_dim,
-        **_channels(table),
-        "num_mapping_layers": depth,
-        "conv_clamp": settings.conv_clamp(network),
-        "demod_convention": "unscaled",
-    }
+    clamp = settings.conv_clamp(network)
+    return _generator((z_dim, w_dim, label_dim), table, depth, clamp, "unscaled")
 
 
 def nvidia_discriminator(network: Network) -> Config:
@@ -185,16 +191,8 @@ def tf_generator(network: Network) -> Config:
     z_dim, w_dim, label_dim = _mapping(tensors, *names, transposed=True)
     derived = {"latent_size": z_dim, "dlatent_size": w_dim, "mapping_layers": depth}
     check_agrees(said, derived | {"label_size": label_dim, "resolution": sides[-1]})
-    return {
-        "resolution": sides[-1],
-        "z_dim": z_dim,
-        "w_dim": w_dim,
-        "label_dim": label_dim,
-        **_channels(table),
-        "num_mapping_layers": depth,
-        "conv_clamp": settings.limit(said.get("conv_clamp")),
-        "demod_convention": "scaled",
-    }
+    clamp = settings.limit(said.get("conv_clamp"))
+    return _generator((z_dim, w_dim, label_dim), table, depth, clamp, "scaled")
 
 
 def _check_unlabelled(said: Mapping[str, Any]) -> None:
