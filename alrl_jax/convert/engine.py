@@ -107,10 +107,12 @@ def _convert_from(
 
 
 def _check_files(candidate: Candidate, count: int) -> None:
-    row = candidate.format
-    if count not in (1, len(row.files)):
-        expected = "one" if len(row.files) == 1 else f"one or {len(row.files)}"
-        raise UserError(f"got {count} files with {row.kind}; expected {expected}; name that alone")
+    entry = candidate.format
+    if count not in (1, len(entry.files)):
+        expected = "one" if len(entry.files) == 1 else f"one or {len(entry.files)}"
+        raise UserError(
+            f"got {count} files with {entry.kind}; expected {expected}; name that alone"
+        )
 
 
 def _check_size(candidate: Candidate, file_bytes: int) -> None:
@@ -136,22 +138,22 @@ def convert(
     Raises:
         UserError: if a tensor is missing, left over, of another shape, or not finite.
     """
-    row, tensors = candidate.format, candidate.network.tensors
+    entry, tensors = candidate.format, candidate.network.tensors
     _check_tensors(tensors)
-    notes = row.prepare(candidate.network)
-    config = row.read_config(candidate.network)
-    rows = row.rows(config)
+    notes = entry.prepare(candidate.network)
+    config = entry.read_config(candidate.network)
+    rows = entry.rows(config)
     absent = rows.keys() - tensors.keys()
-    missed = {n for n in absent if not (row.optional and re.fullmatch(row.optional, n))}
+    missed = {n for n in absent if not (entry.optional and re.fullmatch(entry.optional, n))}
     _check_names(missed, tensors.keys() - rows.keys(), candidate)
-    expected: dict[str, Any] = traverse_util.flatten_dict(row.shapes(config), sep="/")
+    expected: dict[str, Any] = traverse_util.flatten_dict(entry.shapes(config), sep="/")
     flat: dict[str, np.ndarray] = {}
     report: dict[str, str] = {}
     for name in progress(sorted(tensors)):
         # Taken out, so that the source makes room for the result.
         tensor = tensors.pop(name)
         path, key = rows[name]
-        layout = row.layouts[key]
+        layout = entry.layouts[key]
         array = lay_out(name, tensor, layout)
         fate = "checked" if layout.constant is not None else "not used"
         report[name] = f"{path or fate} {list(tensor.shape)} {key}"
@@ -165,11 +167,11 @@ def convert(
             )
         flat[path] = array
     _check_names(expected.keys() - flat.keys(), (), candidate)
-    source: dict[str, Any] = {"project": row.project, "section": candidate.section, **notes}
+    source: dict[str, Any] = {"project": entry.project, "section": candidate.section, **notes}
     source["tensors"] = report
     variables = traverse_util.unflatten_dict(flat, sep="/")
-    conventions, summary = dict(row.conventions), row.summary(config)
-    return Converted(row.kind, config, variables, conventions, source, summary)
+    conventions, summary = dict(entry.conventions), entry.summary(config)
+    return Converted(entry.kind, config, variables, conventions, source, summary)
 
 
 def _check_tensors(tensors: Mapping[Any, Any]) -> None:

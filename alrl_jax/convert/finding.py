@@ -117,11 +117,11 @@ def _in_section(
     tensors = without_wrapper(tensors)
     found: list[Candidate] = []
     used: set[Any] = set()
-    for row, prefix, part in _recognised(tensors, beside.formats):
-        near = {k: v for k, v in {**beside.tensors, **tensors}.items() if k in row.beside}
+    for entry, prefix, part in _recognised(tensors, beside.formats):
+        near = {k: v for k, v in {**beside.tensors, **tensors}.items() if k in entry.beside}
         network = Network(part | near, said)
-        if row.applies(network):
-            found.append(Candidate(row, join_names("/", name, prefix.rstrip(".")), network))
+        if entry.applies(network):
+            found.append(Candidate(entry, join_names("/", name, prefix.rstrip(".")), network))
             used |= {prefix + k for k in part} if prefix else part.keys()
             used |= near.keys()
     parts = (shown(k).partition(".")[0] for k in tensors if k not in used)
@@ -139,17 +139,17 @@ def _recognised(
     tensors: Mapping[Any, Any], formats: Sequence[Format]
 ) -> Iterator[tuple[Format, str, dict[Any, Any]]]:
     """Formats whose signature is there, with the prefix of the names and what follows it."""
-    for row in formats:
-        for prefix in row.prefixes:
-            if all(isinstance(tensors.get(prefix + n), np.ndarray) for n in row.signature):
+    for entry in formats:
+        for prefix in entry.prefixes:
+            if all(isinstance(tensors.get(prefix + n), np.ndarray) for n in entry.signature):
                 texts = (k for k in tensors if isinstance(k, str) and k.startswith(prefix))
                 part = {k.removeprefix(prefix): tensors[k] for k in texts}
                 part = part if prefix else dict(tensors)
-                yield row, prefix, {k: v for k, v in part.items() if not _is_apart(row, k)}
+                yield entry, prefix, {k: v for k, v in part.items() if not _is_apart(entry, k)}
 
 
-def _is_apart(row: Format, name: Any) -> bool:
-    return row.apart is not None and re.fullmatch(row.apart, str(name)) is not None
+def _is_apart(entry: Format, name: Any) -> bool:
+    return entry.apart is not None and re.fullmatch(entry.apart, str(name)) is not None
 
 
 def _said_beside(checkpoint: Mapping[Any, Any]) -> Settings:
@@ -183,7 +183,7 @@ def choose(
     """
     kinds = sorted({candidate.format.kind for candidate in candidates})
     if not candidates:
-        known = ", ".join(dict.fromkeys(row.kind for row in formats))
+        known = ", ".join(dict.fromkeys(entry.kind for entry in formats))
         several = [f"{k} as --source={files}" for k, files in divided(formats).items()]
         raise UserError(
             f"got no network that is known; expected one of {known} ({', '.join(several)})"

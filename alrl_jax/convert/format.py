@@ -53,7 +53,7 @@ class Format:
         prefixes: what stands before the names of its tensors, where a file holds more than one
             network under one name.
         applies: whether what else is known of a network that has the signature speaks for this
-            row; where a file says too little, several rows apply and the user has to choose.
+            format; where a file says too little, several apply and the user has to choose.
         prepare: brings what stands beside the network into the one form that ``rows`` knows, in
             place; what it returns is noted in the result.
         files: what the files are called into which its project divides the network.
@@ -82,4 +82,4 @@ class Format:
 
 def divided(formats: Iterable[Format]) -> dict[str, str]:
     """Kinds of network of several files, and how a user names these, e.g. ``BACKBONE,LIN``."""
-    return {row.kind: ",".join(row.files) for row in formats if len(row.files) > 1}
+    return {entry.kind: ",".join(entry.files) for entry in formats if len(entry.files) > 1}

@@ -122,7 +122,7 @@ FAULTS: dict[str, tuple[Callable[[Checkpoint], None], str]] = {
 
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_told_and_nothing_is_written(tmp_path: Path, fault: str) -> None:
+def test_faults_are_named_and_nothing_is_written(tmp_path: Path, fault: str) -> None:
     damage, message = FAULTS[fault]
     content = _checkpoint()
     damage(content)

@@ -44,7 +44,7 @@ WIDTHS = {
 
 
 def _random(module: Any, *inputs: Any, seed: int = 0) -> dict[str, Any]:
-    """Variables of a module, every number drawn anew, so that swapped ones show."""
+    """Variables of a module, every number drawn, so that swapped ones show."""
     shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs)
     rng = np.random.default_rng(seed)
     return jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), shapes)
@@ -216,7 +216,7 @@ def test_what_a_layout_cannot_hold_is_refused(case: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_what_is_lost_without_harm_is_told() -> None:
+def test_what_is_lost_without_harm_is_noted() -> None:
     meta, variables = _discriminator(conv_clamp=256, dtype="bfloat16")
     meta["config"]["mbstd_blocks"] = 8
     dropped = Permissions(drop_conv_clamp=True)

@@ -1,7 +1,7 @@
 """Foreign networks that can be converted: how each is known, and where its tensors go.
 
 A family lies in one file or folder here, with a ``Format`` for each network and project; a new
-family is its file and a row of ``FAMILIES``, a new format a row in its family.
+family is its file and its line in ``FAMILIES``, a new format is an entry of its family.
 """
 
 import itertools
@@ -27,7 +27,8 @@ FAMILIES: Mapping[str, tuple[Format, ...]] = {
 FORMATS: tuple[Format, ...] = tuple(itertools.chain.from_iterable(FAMILIES.values()))
 """Every network that is understood."""
 
-KINDS: tuple[str, ...] = tuple(dict.fromkeys(row.kind for row in FORMATS))
+KINDS: tuple[str, ...] = tuple(dict.fromkeys(entry.kind for entry in FORMATS))
+"""What the networks are for, each once."""
 
 TARGETS: Mapping[str, Mapping[str, Target]] = {**stylegan2_targets.TARGETS}
 """Layouts that our networks can be written in, by the network's kind and the project."""

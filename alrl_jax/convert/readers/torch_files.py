@@ -60,7 +60,7 @@ def read_torch_zip(path: Path) -> Any:
     except _ZIP_ERRORS as error:
         raise UserError(
             f"got {path}, a damaged zip archive ({error}); expected a PyTorch checkpoint; "
-            "download it anew"
+            "download it again"
         ) from error
 
 

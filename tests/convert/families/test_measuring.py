@@ -58,7 +58,7 @@ def test_every_tensor_has_its_place(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", GOLDENS)
-def test_what_nobody_misses_may_be_absent(kind: str) -> None:
+def test_what_ours_does_without_may_be_absent(kind: str) -> None:
     unused = ("num_batches_tracked", "fc.weight", "fc.bias")
     tensors = {n: x for n, x in _blank(kind).items() if not n.endswith(unused)}
     tensors = {n: x for n, x in tensors.items() if not n.startswith("fc_finetune")}
@@ -127,7 +127,7 @@ FAULTS: dict[str, tuple[str, Change, str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_told(fault: str) -> None:
+def test_faults_are_named(fault: str) -> None:
     kind, change, message = FAULTS[fault]
     tensors = _blank(kind)
     change(tensors)
@@ -156,7 +156,7 @@ LPIPS_FAULTS: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("fault", LPIPS_FAULTS)
-def test_faults_of_lpips_are_told(fault: str) -> None:
+def test_faults_of_lpips_are_named(fault: str) -> None:
     change, message = LPIPS_FAULTS[fault]
     tensors = _lpips()
     change(tensors)

@@ -248,7 +248,7 @@ FAULTS: dict[str, tuple[Callable[[Tensors], Any], dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_faults_are_told_and_nothing_is_written(tmp_path: Path, fault: str) -> None:
+def test_faults_are_named_and_nothing_is_written(tmp_path: Path, fault: str) -> None:
     change, attributes, message = FAULTS[fault]
     path = _write(tmp_path, change, **attributes)
     with pytest.raises(UserError, match=message) as error:

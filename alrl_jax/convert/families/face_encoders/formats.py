@@ -2,7 +2,7 @@
 
 import functools
 
-from alrl_jax.convert.families.face_encoders import architecture, rules
+from alrl_jax.convert.families.face_encoders import architecture, centres, rules
 from alrl_jax.convert.families.stylegan2.centres import LATENT_AVERAGE
 from alrl_jax.convert.format import CONVENTIONS, UNKNOWN_TERMS, Format
 from alrl_jax.convert.networks import Network
@@ -56,8 +56,8 @@ def _encoder(kind: str, codes: str) -> Format:
         prefixes=("", "encoder."),
         applies=functools.partial(_is, kind),
         sections=("state_dict/encoder",),
-        beside=(LATENT_AVERAGE, *architecture.DECODER_MAPPING),
-        prepare=architecture.encoder_centre,
+        beside=(LATENT_AVERAGE, *centres.DECODER_MAPPING),
+        prepare=centres.encoder_centre,
         read_config=functools.partial(architecture.style_encoder, kind=kind),
         rows=rules.style_encoder_rows,
         layouts=rules.LAYOUTS,

@@ -19,7 +19,9 @@ MAX_SIDE = 64
 LAYOUTS: Mapping[str, Layout] = {
     **COMMON,
     "counter": Layout(0, same),
+    # A code for every layer of W+, [layer, width], as ours are.
     "codes": Layout(2, same),
+    # Networks of other input sizes flatten last maps of other sides.
     **{f"dense_on_{side}x{side}": on_maps(side) for side in range(1, MAX_SIDE + 1)},
 }
 """What the rows here name."""
