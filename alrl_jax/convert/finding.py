@@ -22,7 +22,7 @@ class Candidate:
     """A network found in a checkpoint.
 
     Attributes:
-        format: what it is.
+        format: how it is saved.
         section: the checkpoint's name for it, "" for the checkpoint itself.
         network: its tensors, with what belongs to it from beside it, and its settings.
     """
@@ -130,6 +130,7 @@ def _in_section(
 
 def without_wrapper(tensors: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """Tensors by the names that they had before their network was wrapped."""
+    # All names or none: a network may have a part that is called "module".
     if tensors and all(isinstance(k, str) and k.startswith(PARALLEL) for k in tensors):
         return {k.removeprefix(PARALLEL): v for k, v in tensors.items()}
     return tensors

@@ -34,7 +34,7 @@ class Network:
 
     Attributes:
         tensors: by the checkpoint's own names.
-        settings: plain values of its modules, which say what no shape tells.
+        settings: plain values of its modules, which say what no shape says.
     """
 
     tensors: Tensors

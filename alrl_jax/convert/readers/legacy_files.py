@@ -33,7 +33,7 @@ def read_legacy(
     """Reads such a stream; its arrays are views of ``data``.
 
     The object stands before its numbers, so it is read twice: first for the storages that it
-    names, then, when these are found, for what it is.
+    names, then, when these are found, for the object itself.
 
     Args:
         data: the whole stream.

@@ -15,7 +15,7 @@ NUM_STAGES = 4
 MAX_UNITS = 256
 MAX_STYLES = 64
 MAX_DEPTH = 8
-"""Limits that keep damaged files from asking for the moon."""
+"""Limits that keep a damaged file from asking for an absurd network."""
 
 ENCODER_KINDS = {"GradualStyleEncoder": "psp", "Encoder4Editing": "e4e"}
 """What an encoder is by the option ``encoder_type``."""

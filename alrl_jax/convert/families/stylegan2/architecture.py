@@ -16,7 +16,7 @@ _TF_SIDE = r"(\d+)x\d+/"
 
 
 def count_layers(tensors: Tensors, pattern: str) -> int:
-    """The number of mapping layers, with a limit that spares us absurd networks.
+    """The number of mapping layers; a limit keeps a damaged file from building an absurd network.
 
     Raises:
         UserError: if there are none, or too many.
@@ -30,14 +30,18 @@ def count_layers(tensors: Tensors, pattern: str) -> int:
 
 
 def _sides(blocks: int) -> tuple[int, ...]:
-    """Resolutions from 8 up, with a limit that keeps damaged files from asking for the moon."""
+    """Resolutions from 8 up; a limit keeps a damaged file from asking for an absurd network."""
     if not 1 <= blocks <= 10:
         raise UserError(f"got {blocks} resolutions above 4x4; expected 1 to 10; is it damaged?")
     return tuple(8 * 2**i for i in range(blocks))
 
 
 def _channels(table: Mapping[int, int]) -> Config:
-    """The table as StyleGAN2's rule where it is one, else the table itself."""
+    """The table as StyleGAN2's rule where it is one, else the table itself.
+
+    The rule is ``min(channel_base // side, channel_max)``; its base shows at the largest side and
+    its limit at the smallest.
+    """
     top = max(table)
     base, most = table[top] * top, table[min(table)]
     follows = all(min(base // side, most) == width for side, width in table.items())
@@ -50,7 +54,8 @@ def _mapping(
 ) -> tuple[int, int, int]:
     """Widths of z, of w and of the label, by the names of the mapping's weights.
 
-    These are [out, in], or ``transposed``.
+    These are [out, in], or ``transposed``.  A conditional network's first layer reads z and the
+    embedded label one behind the other, so z is what the embedding leaves of its input.
     """
     end, start = (1, 0) if transposed else (0, 1)
     embedded, label = 0, 0
@@ -61,6 +66,23 @@ def _mapping(
     if width < 1:
         raise UserError(f"got {first} without room for z; expected z_dim of at least 1")
     return width, shape_of(tensors, last, 2)[end], label
+
+
+def _label(tensors: Tensors, embed: str, layers: str, transposed: bool) -> Config:
+    """The mapping of a discriminator, which only a conditional one has.
+
+    Args:
+        tensors: of the network.
+        embed: name of the weight that reads the label, [out, in], or ``transposed``.
+        layers: pattern of the names of the layers after it.
+        transposed: whether weights are [in, out].
+    """
+    if embed not in tensors:
+        return {"label_dim": 0, "num_mapping_layers": 0}
+    end, start = (1, 0) if transposed else (0, 1)
+    shape = shape_of(tensors, embed, 2)
+    depth = count_layers(tensors, layers)
+    return {"label_dim": shape[start], "num_mapping_layers": depth, "cmap_dim": shape[end]}
 
 
 def _generator(
@@ -136,11 +158,8 @@ def nvidia_discriminator(network: Network) -> Config:
     sides = _sides(count_numbers(tensors, _NVIDIA_SIDE))
     out, into = shape_of(tensors, "b4.conv.weight", 4)[:2]
     table = {4: out} | {r: shape_of(tensors, f"b{r}.conv0.weight", 4)[0] for r in sides}
-    label: Config = {"label_dim": 0, "num_mapping_layers": 0}
-    if "mapping.embed.weight" in tensors:
-        width, label_dim = shape_of(tensors, "mapping.embed.weight", 2)
-        depth = count_layers(tensors, r"mapping\.fc(\d+)\.weight")
-        label = {"label_dim": label_dim, "num_mapping_layers": depth, "cmap_dim": width}
+    names = "mapping.embed.weight", r"mapping\.fc(\d+)\.weight"
+    label = _label(tensors, *names, transposed=False)
     derived = {"c_dim": label["label_dim"], "img_resolution": sides[-1]}
     check_agrees(_said(network), derived)
     return {
@@ -216,11 +235,7 @@ def tf_discriminator(network: Network) -> Config:
     sides = _sides(count_numbers(tensors, rf"{_TF_SIDE}Conv0/weight"))
     into, out = shape_of(tensors, "4x4/Conv/weight", 4)[2:]
     table = {4: out} | {r: shape_of(tensors, f"{r}x{r}/Conv0/weight", 4)[3] for r in sides}
-    label: Config = {"label_dim": 0, "num_mapping_layers": 0}
-    if "LabelEmbed/weight" in tensors:
-        label_dim, width = shape_of(tensors, "LabelEmbed/weight", 2)
-        depth = count_layers(tensors, r"Mapping(\d+)/weight")
-        label = {"label_dim": label_dim, "num_mapping_layers": depth, "cmap_dim": width}
+    label = _label(tensors, "LabelEmbed/weight", r"Mapping(\d+)/weight", transposed=True)
     derived = {"label_size": label["label_dim"], "resolution": sides[-1]}
     check_agrees(said, derived | {"mbstd_num_features": into - out})
     size = said.get("mbstd_group_size", TF_GROUP_SIZES[said[STATE_VERSION]])

@@ -73,6 +73,7 @@ def mean_code(tensors: Tensors, prefix: str = "") -> np.ndarray:
         width = shapes[0][0]
         if not all(np.isfinite(own[name]).all() for name in (weight, bias)):
             raise UserError(f"got {prefix}{weight} or its bias with NaN or infinite values")
+        # The generator's own rows, so that the mapping network has the same weights there and here.
         for name, (path, layout) in fill(table, {"i": i, "i1": i + 1}).items():
             assert path is not None
             value = np.asarray(rules.LAYOUTS[layout].convert(own[name]), np.float32)
