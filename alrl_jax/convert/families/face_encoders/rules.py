@@ -18,7 +18,6 @@ MAX_SIDE = 64
 
 LAYOUTS: Mapping[str, Layout] = {
     **COMMON,
-    "counter": Layout(0, same),
     # A code for every layer of W+, [layer, width], as ours are.
     "codes": Layout(2, same),
     # Networks of other input sizes flatten last maps of other sides.
@@ -33,7 +32,7 @@ def _norm(name: str, path: str) -> dict[str, Row]:
         f"{name}.bias": (f"params/{path}/bias", "same"),
         f"{name}.running_mean": (f"batch_stats/{path}/mean", "same"),
         f"{name}.running_var": (f"batch_stats/{path}/var", "same"),
-        f"{name}.num_batches_tracked": (None, "counter"),
+        f"{name}.num_batches_tracked": (None, "scalar"),
     }
 
 
