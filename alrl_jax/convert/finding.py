@@ -185,10 +185,9 @@ def choose(
     kinds = sorted({candidate.format.kind for candidate in candidates})
     if not candidates:
         known = ", ".join(dict.fromkeys(entry.kind for entry in formats))
-        several = [f"{k} as --source={files}" for k, files in divided(formats).items()]
-        raise UserError(
-            f"got no network that is known; expected one of {known} ({', '.join(several)})"
-        )
+        several = ", ".join(f"{k} as --source={files}" for k, files in divided(formats).items())
+        known += f" ({several})" * bool(several)
+        raise UserError(f"got no network that is known; expected one of {known}")
     if kind == "auto" and len(kinds) > 1:
         raise UserError(
             f"got several networks, or one of several kinds; expected --kind to choose one: "
