@@ -11,23 +11,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from alrl_jax.convert.families import LICENCES
-from alrl_jax.convert.families.face_encoders import rules as rules_faces
-from alrl_jax.convert.families.stylegan2 import rules, rules_tf
-from alrl_jax.convert.families.stylegan2.rules import Row
+from alrl_jax.convert.families import FORMATS
+from alrl_jax.convert.faults import shown
 from alrl_jax.convert.finding import Candidate, choose, find_networks, skipped
+from alrl_jax.convert.format import Format
 from alrl_jax.convert.joining import read_sources
-from alrl_jax.convert.readers.inert_pickle import shown
-from alrl_jax.convert.settings import float16_modules
+from alrl_jax.convert.rules import lay_out
 from alrl_jax.errors import UserError
 from alrl_jax.storage.model_directory import save_model
 from alrl_jax.utils.hashing import file_sha256
 
-LAYOUTS = rules.LAYOUTS | rules_faces.LAYOUTS | rules_tf.LAYOUTS
 _NAMED = 4
 """How many names an error message lists."""
 
@@ -54,6 +50,7 @@ def convert_file(
     kind: str,
     output: Path,
     progress: Callable[[list[str]], Iterable[str]] = iter,
+    formats: Sequence[Format] = FORMATS,
 ) -> Converted:
     """Converts one network of a checkpoint and writes it, whole or not at all.
 
@@ -62,12 +59,13 @@ def convert_file(
         kind: one of ``KINDS``, or ``auto`` where the file holds only one.
         output: the model directory to write.
         progress: wraps the loop over the tensors, e.g. in a progress bar.
+        formats: the networks that are looked for.
 
     Raises:
         UserError: if anything about the file is not as it should be; nothing is written then.
     """
     sources = (source,) if isinstance(source, Path) else tuple(source)
-    converted = _convert_from(sources, kind, progress)
+    converted = _convert_from(sources, kind, progress, formats)
     save_model(
         output,
         converted.kind,
@@ -80,12 +78,15 @@ def convert_file(
 
 
 def _convert_from(
-    sources: tuple[Path, ...], kind: str, progress: Callable[[list[str]], Iterable[str]]
+    sources: tuple[Path, ...],
+    kind: str,
+    progress: Callable[[list[str]], Iterable[str]],
+    formats: Sequence[Format],
 ) -> Converted:
     """Converts without writing; whatever was read and is not used is gone on return."""
-    candidates, others = find_networks(read_sources(sources))
+    candidates, others = find_networks(read_sources(sources), formats)
     try:
-        chosen = choose(candidates, kind)
+        chosen = choose(candidates, kind, formats)
         rest = skipped(candidates, chosen, others)
         candidates.clear()
         _check_files(chosen, len(sources))
@@ -99,17 +100,19 @@ def _convert_from(
         file=names if len(names) > 1 else names[0],
         sha256=hashes if len(names) > 1 else hashes[0],
         skipped=rest,
-        licence=LICENCES.get(names[0], chosen.format.licence),
+        licence=chosen.format.named_licences.get(names[0], chosen.format.licence),
         tensors=tensors,
     )
     return converted
 
 
 def _check_files(candidate: Candidate, count: int) -> None:
-    row = candidate.format
-    if count not in (1, row.num_files):
-        expected = "one" if row.num_files == 1 else f"one or {row.num_files}"
-        raise UserError(f"got {count} files with {row.kind}; expected {expected}; name that alone")
+    entry = candidate.format
+    if count not in (1, len(entry.files)):
+        expected = "one" if len(entry.files) == 1 else f"one or {len(entry.files)}"
+        raise UserError(
+            f"got {count} files with {entry.kind}; expected {expected}; name that alone"
+        )
 
 
 def _check_size(candidate: Candidate, file_bytes: int) -> None:
@@ -135,23 +138,25 @@ def convert(
     Raises:
         UserError: if a tensor is missing, left over, of another shape, or not finite.
     """
-    row, tensors = candidate.format, candidate.network.tensors
+    entry, tensors = candidate.format, candidate.network.tensors
     _check_tensors(tensors)
-    notes = row.prepare(candidate.network)
-    config = row.read_config(candidate.network)
-    rows = row.rows(config)
+    notes = entry.prepare(candidate.network)
+    config = entry.read_config(candidate.network)
+    rows = entry.rows(config)
     absent = rows.keys() - tensors.keys()
-    missed = {n for n in absent if not (row.optional and re.fullmatch(row.optional, n))}
+    missed = {n for n in absent if not (entry.optional and re.fullmatch(entry.optional, n))}
     _check_names(missed, tensors.keys() - rows.keys(), candidate)
-    expected: dict[str, Any] = traverse_util.flatten_dict(row.shapes(config), sep="/")
+    expected: dict[str, Any] = traverse_util.flatten_dict(entry.shapes(config), sep="/")
     flat: dict[str, np.ndarray] = {}
     report: dict[str, str] = {}
     for name in progress(sorted(tensors)):
         # Taken out, so that the source makes room for the result.
         tensor = tensors.pop(name)
-        path, array = _place(name, tensor, rows[name])
-        fate = "checked" if LAYOUTS[rows[name][1]].constant is not None else "not used"
-        report[name] = f"{path or fate} {list(tensor.shape)} {rows[name][1]}"
+        path, key = rows[name]
+        layout = entry.layouts[key]
+        array = lay_out(name, tensor, layout)
+        fate = "checked" if layout.constant is not None else "not used"
+        report[name] = f"{path or fate} {list(tensor.shape)} {key}"
         if path is None:
             continue
         if path not in expected or array.shape != expected[path].shape:
@@ -162,14 +167,11 @@ def convert(
             )
         flat[path] = array
     _check_names(expected.keys() - flat.keys(), (), candidate)
-    source: dict[str, Any] = {"project": row.project, "section": candidate.section, **notes}
-    halves = float16_modules(candidate.network)
-    if halves:
-        source["float16_modules"] = ", ".join(map(shown, halves))
+    source: dict[str, Any] = {"project": entry.project, "section": candidate.section, **notes}
     source["tensors"] = report
     variables = traverse_util.unflatten_dict(flat, sep="/")
-    conventions, summary = dict(row.conventions), row.summary(config)
-    return Converted(row.kind, config, variables, conventions, source, summary)
+    conventions, summary = dict(entry.conventions), entry.summary(config)
+    return Converted(entry.kind, config, variables, conventions, source, summary)
 
 
 def _check_tensors(tensors: Mapping[Any, Any]) -> None:
@@ -179,26 +181,6 @@ def _check_tensors(tensors: Mapping[Any, Any]) -> None:
     for name, tensor in tensors.items():
         if not isinstance(tensor, np.ndarray):
             raise UserError(f"got {shown(name)}, a {type(tensor).__name__}; expected a tensor")
-
-
-def _place(name: str, tensor: np.ndarray, row: Row) -> tuple[str | None, np.ndarray]:
-    """The target of a tensor and its value there, checked."""
-    path, layout = row[0], LAYOUTS[row[1]]
-    number = tensor.dtype.kind in "fiu" or tensor.dtype == jnp.bfloat16
-    if tensor.ndim != layout.axes or not number:
-        raise UserError(
-            f"got {name} of shape {list(tensor.shape)} and type {tensor.dtype}; expected "
-            f"{layout.axes} axes of real numbers; is it damaged?"
-        )
-    with np.errstate(over="ignore"):  # told below, with the name
-        value = np.array(layout.convert(tensor), np.float32, order="C")
-    if not np.isfinite(value).all():
-        raise UserError(f"got {name} with NaN or infinite values; expected numbers; is it damaged?")
-    if layout.constant is not None and (
-        value.shape != layout.constant.shape or not np.allclose(value, layout.constant, atol=1e-6)
-    ):
-        raise UserError(f"got another filter in {name}; expected [1, 3, 3, 1]; it is unsupported")
-    return path, value
 
 
 def _check_names(missing: Iterable[str], extra: Iterable[str], candidate: Candidate) -> None:

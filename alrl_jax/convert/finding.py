@@ -2,16 +2,15 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from alrl_jax.convert.families import FORMATS, KINDS
-from alrl_jax.convert.format import Format
-from alrl_jax.convert.networks import OPTIONS, Network, Settings, join_names
-from alrl_jax.convert.readers.inert_pickle import shown
-from alrl_jax.convert.settings import INIT_KWARGS
+from alrl_jax.convert.families import FORMATS
+from alrl_jax.convert.faults import shown
+from alrl_jax.convert.format import Format, divided
+from alrl_jax.convert.networks import INIT_KWARGS, OPTIONS, Network, Settings, join_names
 from alrl_jax.errors import UserError
 
 PARALLEL = "module."
@@ -23,7 +22,7 @@ class Candidate:
     """A network found in a checkpoint.
 
     Attributes:
-        format: what it is.
+        format: how it is saved.
         section: the checkpoint's name for it, "" for the checkpoint itself.
         network: its tensors, with what belongs to it from beside it, and its settings.
     """
@@ -33,41 +32,61 @@ class Candidate:
     network: Network
 
 
-def find_networks(checkpoint: Any) -> tuple[list[Candidate], list[str]]:
+def find_networks(
+    checkpoint: Any, formats: Sequence[Format] = FORMATS
+) -> tuple[list[Candidate], list[str]]:
     """The networks in a checkpoint, and the names of all else in it.
 
     A network stands alone in the file, under a name of it, or one name deeper; several may share
-    a name and be told apart by the prefixes of their tensors.  Where the file leaves open which
-    network some tensors are, each that they may be is a candidate.
+    a name and differ in the prefixes of their tensors.  Where the file leaves open which network
+    some tensors are, each that they may be is a candidate.
+
+    Args:
+        checkpoint: what ``read_sources`` gives.
+        formats: the networks that are looked for.
     """
     if isinstance(checkpoint, Network):
         checkpoint = {"": checkpoint}
     if not isinstance(checkpoint, dict):
         return [], [type(checkpoint).__name__]
     alone = {k: v for k, v in checkpoint.items() if isinstance(v, np.ndarray)}
-    said = _said_beside(checkpoint)
-    found, others = _in_section("", alone, said, alone)
+    beside = _Beside(alone, _said_beside(checkpoint), formats)
+    found, others = _in_section("", alone, beside.said, beside)
     if found:
         return found, others + [shown(k) for k in checkpoint if k not in {*alone, OPTIONS}]
     others, seen = [], {id(checkpoint)}
     for name, content in checkpoint.items():
-        section, rest = _below(shown(name), content, alone, said, seen)
+        section, rest = _below(shown(name), content, beside, seen)
         found += section
         others += rest if section else [shown(name)]
     used = {k for candidate in found for k in (*candidate.format.beside, OPTIONS)}
     return found, [name for name in others if name not in used]
 
 
+@dataclasses.dataclass(frozen=True)
+class _Beside:
+    """What counts for every network of a checkpoint.
+
+    Attributes:
+        tensors: those of the checkpoint itself.
+        said: what the checkpoint says of networks whose tensors stand alone.
+        formats: the networks that are looked for.
+    """
+
+    tensors: Mapping[Any, Any]
+    said: Settings
+    formats: Sequence[Format]
+
+
 def _below(
-    name: str, content: Any, beside: Mapping[Any, Any], said: Settings, seen: set[int]
+    name: str, content: Any, beside: _Beside, seen: set[int]
 ) -> tuple[list[Candidate], list[str]]:
     """What stands under a name of the checkpoint, or one name deeper.
 
     Args:
         name: the name.
         content: what it stands for.
-        beside: the tensors of the checkpoint.
-        said: what the checkpoint says of networks whose tensors stand alone.
+        beside: what stands beside it.
         seen: contents that were looked into; a file may name one a million times.
     """
     if id(content) in seen or not isinstance(content, Network | Mapping):
@@ -75,7 +94,7 @@ def _below(
     seen.add(id(content))
     if isinstance(content, Network):
         return _in_section(name, content.tensors, content.settings, beside)
-    found, others = _in_section(name, content, said, beside)
+    found, others = _in_section(name, content, beside.said, beside)
     if found:
         return found, others
     others = []
@@ -83,7 +102,7 @@ def _below(
         if isinstance(inner, Mapping) and id(inner) not in seen:
             seen.add(id(inner))
             deeper = f"{name}/{shown(key)}"
-            section, rest = _in_section(deeper, inner, said, beside)
+            section, rest = _in_section(deeper, inner, beside.said, beside)
             found += section
             others += rest if section else [deeper]
         else:
@@ -92,17 +111,17 @@ def _below(
 
 
 def _in_section(
-    name: str, tensors: Mapping[Any, Any], said: Settings, beside: Mapping[Any, Any]
+    name: str, tensors: Mapping[Any, Any], said: Settings, beside: _Beside
 ) -> tuple[list[Candidate], list[str]]:
     """The networks whose tensors stand together under a name, and all else there."""
     tensors = without_wrapper(tensors)
     found: list[Candidate] = []
     used: set[Any] = set()
-    for row, prefix, part in _recognised(tensors):
-        near = {k: v for k, v in {**beside, **tensors}.items() if k in row.beside}
+    for entry, prefix, part in _recognised(tensors, beside.formats):
+        near = {k: v for k, v in {**beside.tensors, **tensors}.items() if k in entry.beside}
         network = Network(part | near, said)
-        if row.applies(network):
-            found.append(Candidate(row, join_names("/", name, prefix.rstrip(".")), network))
+        if entry.applies(network):
+            found.append(Candidate(entry, join_names("/", name, prefix.rstrip(".")), network))
             used |= {prefix + k for k in part} if prefix else part.keys()
             used |= near.keys()
     parts = (shown(k).partition(".")[0] for k in tensors if k not in used)
@@ -111,24 +130,27 @@ def _in_section(
 
 def without_wrapper(tensors: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """Tensors by the names that they had before their network was wrapped."""
+    # All names or none: a network may have a part that is called "module".
     if tensors and all(isinstance(k, str) and k.startswith(PARALLEL) for k in tensors):
         return {k.removeprefix(PARALLEL): v for k, v in tensors.items()}
     return tensors
 
 
-def _recognised(tensors: Mapping[Any, Any]) -> Iterator[tuple[Format, str, dict[Any, Any]]]:
-    """Rows whose signature is there, with the prefix of the names and what follows it."""
-    for row in FORMATS:
-        for prefix in row.prefixes:
-            if all(isinstance(tensors.get(prefix + n), np.ndarray) for n in row.signature):
+def _recognised(
+    tensors: Mapping[Any, Any], formats: Sequence[Format]
+) -> Iterator[tuple[Format, str, dict[Any, Any]]]:
+    """Formats whose signature is there, with the prefix of the names and what follows it."""
+    for entry in formats:
+        for prefix in entry.prefixes:
+            if all(isinstance(tensors.get(prefix + n), np.ndarray) for n in entry.signature):
                 texts = (k for k in tensors if isinstance(k, str) and k.startswith(prefix))
                 part = {k.removeprefix(prefix): tensors[k] for k in texts}
                 part = part if prefix else dict(tensors)
-                yield row, prefix, {k: v for k, v in part.items() if not _is_apart(row, k)}
+                yield entry, prefix, {k: v for k, v in part.items() if not _is_apart(entry, k)}
 
 
-def _is_apart(row: Format, name: Any) -> bool:
-    return row.apart is not None and re.fullmatch(row.apart, str(name)) is not None
+def _is_apart(entry: Format, name: Any) -> bool:
+    return entry.apart is not None and re.fullmatch(entry.apart, str(name)) is not None
 
 
 def _said_beside(checkpoint: Mapping[Any, Any]) -> Settings:
@@ -147,22 +169,25 @@ def _said_beside(checkpoint: Mapping[Any, Any]) -> Settings:
     return said | {INIT_KWARGS: merged}
 
 
-def choose(candidates: list[Candidate], kind: str) -> Candidate:
+def choose(
+    candidates: list[Candidate], kind: str, formats: Sequence[Format] = FORMATS
+) -> Candidate:
     """The one network of that kind.
 
     Args:
         candidates: what was found.
         kind: one of ``KINDS``, or ``auto`` where there is only one kind.
+        formats: the networks that were looked for.
 
     Raises:
         UserError: if there is none, or more than one to choose from.
     """
     kinds = sorted({candidate.format.kind for candidate in candidates})
     if not candidates:
-        raise UserError(
-            f"got no network that is known; expected one of {', '.join(KINDS)} (lpips as "
-            "--source=BACKBONE,LIN)"
-        )
+        known = ", ".join(dict.fromkeys(entry.kind for entry in formats))
+        several = ", ".join(f"{k} as --source={files}" for k, files in divided(formats).items())
+        known += f" ({several})" * bool(several)
+        raise UserError(f"got no network that is known; expected one of {known}")
     if kind == "auto" and len(kinds) > 1:
         raise UserError(
             f"got several networks, or one of several kinds; expected --kind to choose one: "

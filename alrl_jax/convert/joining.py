@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from alrl_jax.convert.families import FORMATS
+from alrl_jax.convert.faults import shown
 from alrl_jax.convert.finding import without_wrapper
+from alrl_jax.convert.format import divided
 from alrl_jax.convert.readers.containers import read_checkpoint
-from alrl_jax.convert.readers.inert_pickle import shown
 from alrl_jax.errors import UserError
 
 
@@ -23,7 +25,8 @@ def split_sources(text: str) -> tuple[Path, ...]:
         return (whole,)
     names = text.split(",")
     if not all(name.strip() for name in names):
-        raise UserError(f"got --source={text}; expected FILE or BACKBONE,LIN; name both files")
+        several = ", ".join(divided(FORMATS).values())
+        raise UserError(f"got --source={text}; expected FILE or {several}; name every file")
     return tuple(Path(name.strip()).expanduser() for name in names)
 
 

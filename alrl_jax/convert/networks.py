@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from alrl_jax.convert.readers.inert_pickle import InertPickleError, shown
+from alrl_jax.convert.faults import CheckpointError, shown
 
 MAX_DEPTH = 8
 MAX_TENSORS = 10_000
@@ -16,6 +16,12 @@ MAX_ITEMS = 1000
 
 OPTIONS = "opts"
 """Where a checkpoint keeps the options that its networks were trained with."""
+
+INIT_KWARGS = "init_kwargs"
+"""Where a checkpoint keeps the arguments that built its networks, if these are bare tensors."""
+
+STATE_VERSION = "version"
+"""Where the settings of a network that was pickled whole keep the version of its project's code."""
 
 Tensors = dict[str, np.ndarray]
 Settings = dict[str, dict[str, Any]]
@@ -28,7 +34,7 @@ class Network:
 
     Attributes:
         tensors: by the checkpoint's own names.
-        settings: plain values of its modules, which say what no shape tells.
+        settings: plain values of its modules, which say what no shape says.
     """
 
     tensors: Tensors
@@ -38,12 +44,12 @@ class Network:
         """Adds a tensor.
 
         Raises:
-            InertPickleError: if there are too many, or two of a name.
+            CheckpointError: if there are too many, or two of a name.
         """
         if name in self.tensors:
-            raise InertPickleError(f"it holds two tensors '{shown(name)}'")
+            raise CheckpointError(f"it holds two tensors '{shown(name)}'")
         if len(self.tensors) >= MAX_TENSORS or len(name) > MAX_NAME:
-            raise InertPickleError(f"a network of more than {MAX_TENSORS} tensors")
+            raise CheckpointError(f"a network of more than {MAX_TENSORS} tensors")
         self.tensors[name] = tensor
 
 
@@ -56,12 +62,12 @@ def text_keys(value: Any, what: str) -> Mapping[str, Any]:
     """A dict whose keys are text.
 
     Raises:
-        InertPickleError: if it is something else.
+        CheckpointError: if it is something else.
     """
     if not isinstance(value, dict) or len(value) > MAX_ITEMS:
-        raise InertPickleError(f"damaged: {what}")
+        raise CheckpointError(f"damaged: {what}")
     if not all(isinstance(key, str) for key in value):
-        raise InertPickleError(f"damaged: {what}")
+        raise CheckpointError(f"damaged: {what}")
     return value
 
 

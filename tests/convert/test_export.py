@@ -12,15 +12,16 @@ from flax import traverse_util
 
 from alrl_jax.commands.export_weights import export_file
 from alrl_jax.convert.engine import convert_file
-from alrl_jax.convert.export import Permissions, export
+from alrl_jax.convert.export import export
 from alrl_jax.convert.families.stylegan2 import rules
 from alrl_jax.convert.readers.torch_files import read_torch_zip
+from alrl_jax.convert.target import Permissions
 from alrl_jax.errors import UserError
 from alrl_jax.models.build import build_discriminator, build_generator
 from alrl_jax.storage.model_directory import read_model, save_model
 from tests.conftest import RunCli
 from tests.goldens.golden import assert_close, read_golden
-from tests.support.trees import make_tree
+from tests.support.trees import make_tree, random_tree
 
 KEEP = Permissions()
 GENERATOR = {"resolution": 8, "z_dim": 6, "w_dim": 5, "channel_base": 64, "channel_max": 8}
@@ -43,11 +44,9 @@ WIDTHS = {
 }
 
 
-def _random(module: Any, *inputs: Any, seed: int = 0) -> dict[str, Any]:
-    """Variables of a module, every number drawn anew, so that swapped ones show."""
-    shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs)
-    rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda leaf: rng.standard_normal(leaf.shape).astype(np.float32), shapes)
+def _random(module: Any, *inputs: Any) -> dict[str, Any]:
+    """Variables of a module, every number drawn, so that swapped ones show."""
+    return random_tree(jax.eval_shape(module.init, jax.random.key(0), *inputs))
 
 
 def _generator(**changes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -153,14 +152,7 @@ def test_nvidia_names_lead_back(tmp_path: Path, label_dim: int) -> None:
         read = read_torch_zip(path)
         tensors, kwargs = read[section], read["init_kwargs"]
         depth = 2 if section == "G_ema" or label_dim else 0
-        rows = rules.expand(table, 8, depth, label_dim > 0)
-        assert rows.keys() == tensors.keys()
-        placed = {
-            path: rules.LAYOUTS[layout].convert(tensors[name])
-            for name, (path, layout) in rows.items()
-            if path is not None
-        }
-        _same(traverse_util.unflatten_dict(placed, sep="/"), variables)
+        _same(make_tree(tensors, table, depth, 8, label_dim > 0), variables)
         assert kwargs["c_dim"] == label_dim and kwargs["img_resolution"] == 8
         assert kwargs.get("synthesis_kwargs", kwargs)["conv_clamp"] == 256
 
@@ -180,17 +172,12 @@ def test_rescaled_kernels_draw_the_same(convention: str, layout: str) -> None:
     assert "rescaled" in " ".join(exported.notes)
     other = "scaled" if convention == "unscaled" else "unscaled"
     table = {"nvidia": rules.NVIDIA_GENERATOR, "rosinality": rules.ROSINALITY_GENERATOR}[layout]
-    rows = rules.expand(table, 8, 8)
-    placed = {
-        path: rules.LAYOUTS[key].convert(exported.tensors[name])
-        for name, (path, key) in rows.items()
-        if path is not None
-    }
+    rescaled = make_tree(exported.tensors, table, 8, 8)
     z = jnp.asarray(np.random.default_rng(1).standard_normal((2, 6)), jnp.float32)
     network = build_generator(meta["config"])
     expected = np.asarray(jax.jit(network.apply)(variables, z))
     draw = jax.jit(network.clone(demod_convention=other).apply)
-    assert_close(draw(traverse_util.unflatten_dict(placed, sep="/"), z), expected)
+    assert_close(draw(rescaled, z), expected)
     assert np.abs(np.asarray(draw(variables, z)) - expected).max() > 1e-2
 
 
@@ -216,7 +203,7 @@ def test_what_a_layout_cannot_hold_is_refused(case: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_what_is_lost_without_harm_is_told() -> None:
+def test_what_is_lost_without_harm_is_noted() -> None:
     meta, variables = _discriminator(conv_clamp=256, dtype="bfloat16")
     meta["config"]["mbstd_blocks"] = 8
     dropped = Permissions(drop_conv_clamp=True)

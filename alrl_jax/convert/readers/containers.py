@@ -5,8 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from alrl_jax.convert.faults import CheckpointError
 from alrl_jax.convert.networks import Network
-from alrl_jax.convert.readers.inert_pickle import Budget, ByteReader, InertPickleError, read_pickle
+from alrl_jax.convert.readers.inert_pickle import Budget, ByteReader, read_pickle
 from alrl_jax.convert.readers.legacy_files import MAGIC_BYTES, read_legacy
 from alrl_jax.convert.readers.numpy_objects import NUMPY_NAMES
 from alrl_jax.convert.readers.nvidia_files import Module, flatten_module, nvidia_names
@@ -45,7 +46,7 @@ def read_checkpoint(path: Path) -> Any:
         raise UserError(f"got {path}: {reason}; expected a checkpoint file") from error
     try:
         return _read_stream(memoryview(data), head)
-    except InertPickleError as error:
+    except CheckpointError as error:
         raise UserError(
             f"got {path}, which is not read: {error}; expected a checkpoint of PyTorch or of "
             "StyleGAN2 with plain tensors; is it complete?"
@@ -54,7 +55,7 @@ def read_checkpoint(path: Path) -> Any:
 
 def _read_stream(data: memoryview, head: bytes) -> Any:
     if not head:
-        raise InertPickleError("it is empty")
+        raise CheckpointError("it is empty")
     if MAGIC_BYTES in head:
         return read_legacy(data, TORCH_NAMES | NUMPY_NAMES)
     budget = Budget(len(data))
@@ -62,7 +63,7 @@ def _read_stream(data: memoryview, head: bytes) -> Any:
     reader = ByteReader(data)
     content = read_pickle(reader, names, budget=budget)
     if reader.position != len(data):
-        raise InertPickleError("there is more behind its end")
+        raise CheckpointError("there is more behind its end")
     return _open_networks(content)
 
 

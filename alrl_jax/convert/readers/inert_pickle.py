@@ -10,6 +10,8 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from alrl_jax.convert.faults import CheckpointError, shown
+
 LARGE_BYTES = 2**16
 """From this length on, what a pickle holds is not copied out of the file."""
 
@@ -17,19 +19,6 @@ MAX_KEY = 2**31
 """Largest number that is a key.  (Larger ones can be chosen so that all of them hash alike.)"""
 
 MAX_INTEGER_BYTES = 16
-_SHOWN = 80
-
-
-class InertPickleError(ValueError):
-    """The stream is damaged, or holds something that a weight file does not need."""
-
-
-def shown(value: object) -> str:
-    """A name or a value out of a file, fit for a one-line message; of objects only the type."""
-    plain = isinstance(value, str | int | float | None)
-    text = str(value) if plain else f"a {type(value).__name__}"
-    text = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
-    return text if text.isprintable() and text.isascii() else ascii(text)
 
 
 class Budget:
@@ -46,7 +35,7 @@ class Budget:
         """Takes one."""
         self.left -= 1
         if self.left < 0:
-            raise InertPickleError("it reads itself over and over")
+            raise CheckpointError("it reads itself over and over")
 
 
 class ByteReader:
@@ -139,7 +128,7 @@ def read_pickle(
         budget: limit of the instructions of the whole file; None allows one a byte.
 
     Raises:
-        InertPickleError: if the pickle is damaged or names something else.
+        CheckpointError: if the pickle is damaged or names something else.
     """
     reader = ByteReader(stream) if isinstance(stream, bytes) else stream
     budget = budget or Budget(len(reader.view))
@@ -148,14 +137,14 @@ def read_pickle(
         for opcode, argument, _ in pickletools.genops(reader):  # pyright: ignore[reportArgumentType]
             step = _STEPS.get(opcode.name)
             if step is None:
-                raise InertPickleError(f"instruction {opcode.name} is not one of a weight file")
+                raise CheckpointError(f"instruction {opcode.name} is not one of a weight file")
             budget.spend()
             step(machine, argument)
         return machine.result()
-    except InertPickleError:
+    except CheckpointError:
         raise
     except _DAMAGE as error:
-        raise InertPickleError(f"damaged: {type(error).__name__}: {shown(str(error))}") from error
+        raise CheckpointError(f"damaged: {type(error).__name__}: {shown(str(error))}") from error
 
 
 _DAMAGE = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, MemoryError)
@@ -175,7 +164,7 @@ class _Machine:
 
     def result(self) -> Any:
         if len(self.stack) != 1 or self.marks:
-            raise InertPickleError("damaged: it ends in the middle of an object")
+            raise CheckpointError("damaged: it ends in the middle of an object")
         return self.stack[0]
 
     def push(self, value: Any) -> None:
@@ -191,7 +180,7 @@ class _Machine:
 
     def take(self, count: int) -> tuple[Any, ...]:
         if len(self.stack) < count:
-            raise InertPickleError("damaged: an object is missing")
+            raise CheckpointError("damaged: an object is missing")
         items = tuple(self.stack[-count:])
         del self.stack[-count:]
         return items
@@ -204,36 +193,36 @@ class _Machine:
     def set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, dict) or len(items) % 2:
-            raise InertPickleError("damaged: items without a dict")
+            raise CheckpointError("damaged: items without a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[check_key(key)] = value
 
     def append(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, list):
-            raise InertPickleError("damaged: items without a list")
+            raise CheckpointError("damaged: items without a list")
         target.extend(items)
 
     def add(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, set):
-            raise InertPickleError("damaged: items without a set")
+            raise CheckpointError("damaged: items without a set")
         target.update(map(check_key, items))
 
     def push_global(self, name: str) -> None:
         if name not in self.names:
-            raise InertPickleError(f"it names '{shown(name)}', which a weight file does not need")
+            raise CheckpointError(f"it names '{shown(name)}', which a weight file does not need")
         self.push(self.names[name])
 
     def push_stack_global(self, _: None) -> None:
         module, name = self.take(2)
         if not isinstance(module, str) or not isinstance(name, str):
-            raise InertPickleError("damaged: a name that is no text")
+            raise CheckpointError("damaged: a name that is no text")
         self.push_global(f"{module} {name}")
 
     def push_integer(self, value: int) -> None:
         if value.bit_length() > 8 * MAX_INTEGER_BYTES:
-            raise InertPickleError(f"a number has more than {MAX_INTEGER_BYTES} bytes")
+            raise CheckpointError(f"a number has more than {MAX_INTEGER_BYTES} bytes")
         self.push(value)
 
     def make_dict(self, _: None) -> None:
@@ -244,9 +233,9 @@ class _Machine:
     def call(self, _: None) -> None:
         function, arguments = self.take(2)
         if not isinstance(function, Global) or function.make is None:
-            raise InertPickleError(f"it calls '{shown(getattr(function, 'name', function))}'")
+            raise CheckpointError(f"it calls '{shown(getattr(function, 'name', function))}'")
         if not isinstance(arguments, tuple):
-            raise InertPickleError("damaged: a call without arguments")
+            raise CheckpointError("damaged: a call without arguments")
         self.push(function.make(*arguments))
 
     def build(self, _: None) -> None:
@@ -257,21 +246,21 @@ class _Machine:
             self.stack[-1] = target.build(state)
             self.memo.update(dict.fromkeys(target.memo, self.stack[-1]))
         elif not isinstance(target, dict | Opaque):
-            raise InertPickleError(f"it sets the state of a {type(target).__name__}")
+            raise CheckpointError(f"it sets the state of a {type(target).__name__}")
 
     def push_persistent(self, _: None) -> None:
         (identifier,) = self.take(1)
         if self.load_persistent is None:
-            raise InertPickleError("it refers to data outside of the file")
+            raise CheckpointError("it refers to data outside of the file")
         self.push(self.load_persistent(identifier))
 
 
 def check_key(key: Any) -> str | int:
     """The key of a dict: text or number.  (Deeply nested tuples would exhaust the stack.)"""
     if not isinstance(key, str | int):
-        raise InertPickleError(f"a dict has a key of type {type(key).__name__}")
+        raise CheckpointError(f"a dict has a key of type {type(key).__name__}")
     if isinstance(key, int) and abs(key) > MAX_KEY:
-        raise InertPickleError(f"a dict has a key above {MAX_KEY}")
+        raise CheckpointError(f"a dict has a key above {MAX_KEY}")
     return key
 
 

@@ -10,14 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from alrl_jax.convert.readers.inert_pickle import (
-    Budget,
-    ByteReader,
-    Global,
-    InertPickleError,
-    opaque,
-    read_pickle,
-)
+from alrl_jax.convert.faults import CheckpointError
+from alrl_jax.convert.readers.inert_pickle import Budget, ByteReader, Global, opaque, read_pickle
 from alrl_jax.convert.readers.torch_objects import Storage, storage_dtype, whole_numbers
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -39,7 +33,7 @@ def read_legacy(
     """Reads such a stream; its arrays are views of ``data``.
 
     The object stands before its numbers, so it is read twice: first for the storages that it
-    names, then, when these are found, for what it is.
+    names, then, when these are found, for the object itself.
 
     Args:
         data: the whole stream.
@@ -47,7 +41,7 @@ def read_legacy(
         budget: limit of the instructions of the whole file.
 
     Raises:
-        InertPickleError: if the stream is damaged or holds more than data.
+        CheckpointError: if the stream is damaged or holds more than data.
     """
     reader = ByteReader(data)
     budget = budget or Budget(2 * len(reader.view))
@@ -63,13 +57,13 @@ def read_legacy(
 
 def _check_header(reader: ByteReader, budget: Budget) -> None:
     if read_pickle(reader, {}, budget=budget) != MAGIC:
-        raise InertPickleError("damaged: another magic number")
+        raise CheckpointError("damaged: another magic number")
     version = read_pickle(reader, {}, budget=budget)
     if version != VERSION:
-        raise InertPickleError(f"its version is not {VERSION}")
+        raise CheckpointError(f"its version is not {VERSION}")
     machine = read_pickle(reader, {}, budget=budget)
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
-        raise InertPickleError("its numbers are not little-endian")
+        raise CheckpointError("its numbers are not little-endian")
 
 
 def _declare(identifier: Any, declared: Declared) -> None:
@@ -77,11 +71,11 @@ def _declare(identifier: Any, declared: Declared) -> None:
         case ("storage", Global(name=kind), str(key), str(), int(count), None):
             found = storage_dtype(kind), whole_numbers((count,))[0]
         case ("storage", Global(), str(), str(), int(), _):
-            raise InertPickleError("a storage is a view of another (view_metadata)")
+            raise CheckpointError("a storage is a view of another (view_metadata)")
         case _:
-            raise InertPickleError("damaged: a reference to a storage")
+            raise CheckpointError("damaged: a reference to a storage")
     if declared.setdefault(key, found) != found:
-        raise InertPickleError("damaged: a storage is described in two ways")
+        raise CheckpointError("damaged: a storage is described in two ways")
 
 
 def _find_storages(reader: ByteReader, declared: Declared, budget: Budget) -> dict[str, Storage]:
@@ -89,7 +83,7 @@ def _find_storages(reader: ByteReader, declared: Declared, budget: Budget) -> di
     keys = read_pickle(reader, {}, budget=budget)
     texts = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
     if not texts or len(keys) != len(declared) or set(keys) != set(declared):
-        raise InertPickleError("damaged: the list of its storages")
+        raise CheckpointError("damaged: the list of its storages")
     storages = {}
     for key in keys:
         dtype, count = declared[key]
@@ -97,11 +91,11 @@ def _find_storages(reader: ByteReader, declared: Declared, budget: Budget) -> di
         size = count * dtype.itemsize
         start = reader.position
         if len(head) < _COUNT.size or size > len(reader.view) - start:
-            raise InertPickleError(f"a storage of {count} numbers goes beyond the end of the file")
+            raise CheckpointError(f"a storage of {count} numbers goes beyond the end of the file")
         if _COUNT.unpack(head)[0] != count:
-            raise InertPickleError(f"a storage of {count} numbers says that it has others")
+            raise CheckpointError(f"a storage of {count} numbers says that it has others")
         reader.position += size
         storages[key] = Storage(np.frombuffer(reader.view[start : start + size], dtype))
     if reader.position != len(reader.view):
-        raise InertPickleError("there is more behind its last storage")
+        raise CheckpointError("there is more behind its last storage")
     return storages

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from alrl_jax.convert.readers.inert_pickle import Global, InertPickleError, Unbuilt
+from alrl_jax.convert.faults import CheckpointError
+from alrl_jax.convert.readers.inert_pickle import Global, Unbuilt
 from alrl_jax.convert.readers.torch_objects import whole_numbers
 
 DTYPES: dict[str, np.dtype] = {
@@ -26,7 +27,7 @@ class _UnbuiltDtype(Unbuilt):
         """State: version, byte order, and what only structured types have."""
         order = state[1] if isinstance(state, tuple) and len(state) > 4 else None
         if order not in _BYTE_ORDERS or any(field is not None for field in state[2:5]):
-            raise InertPickleError(f"damaged: the state of type {self.name!r}")
+            raise CheckpointError(f"damaged: the state of type {self.name!r}")
         return DTYPES[self.name].newbyteorder(order)
 
 
@@ -34,7 +35,7 @@ class _UnbuiltArray(Unbuilt):
     def build(self, state: Any) -> np.ndarray:
         """State: version, shape, type, whether column-major, and the bytes."""
         if not isinstance(state, tuple) or len(state) != 5:
-            raise InertPickleError("damaged: the state of an array")
+            raise CheckpointError("damaged: the state of an array")
         _, shape, dtype, column_major, data = state
         return _view(data, dtype, shape, "F" if column_major else "C")
 
@@ -42,15 +43,15 @@ class _UnbuiltArray(Unbuilt):
 def _view(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarray:
     shape = whole_numbers(shape)
     if not isinstance(dtype, np.dtype) or not isinstance(data, bytes | bytearray | memoryview):
-        raise InertPickleError("an array holds something else than numbers")
+        raise CheckpointError("an array holds something else than numbers")
     if math.prod(shape) * dtype.itemsize != len(data) or order not in ("C", "F"):
-        raise InertPickleError(f"an array of shape {list(shape)} has {len(data)} bytes")
+        raise CheckpointError(f"an array of shape {list(shape)} has {len(data)} bytes")
     return np.frombuffer(data, dtype).reshape(shape, order=order)
 
 
 def _make_dtype(name: Any, *flags: Any) -> _UnbuiltDtype:
     if not isinstance(name, str) or name not in DTYPES or len(flags) > 2:
-        raise InertPickleError("an array holds something else than numbers")
+        raise CheckpointError("an array holds something else than numbers")
     return _UnbuiltDtype(name)
 
 
@@ -69,7 +70,7 @@ def _make_from_buffer(data: Any, dtype: Any, shape: Any, order: Any) -> np.ndarr
 def _encode(text: Any, encoding: Any) -> bytes:
     """Bytes as protocols below 3 keep them."""
     if not isinstance(text, str) or encoding != "latin1":
-        raise InertPickleError("damaged: bytes that are not latin1 text")
+        raise CheckpointError("damaged: bytes that are not latin1 text")
     return text.encode("latin1")
 
 

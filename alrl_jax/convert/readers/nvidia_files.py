@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from alrl_jax.convert.faults import CheckpointError, shown
 from alrl_jax.convert.networks import MAX_DEPTH, Network, join_names, plain, text_keys
-from alrl_jax.convert.readers.inert_pickle import Budget, Global, InertPickleError, shown
+from alrl_jax.convert.readers.inert_pickle import Budget, Global
 from alrl_jax.convert.readers.legacy_files import read_legacy
 from alrl_jax.convert.readers.torch_objects import TORCH_NAMES, Storage
 
@@ -44,10 +45,10 @@ def nvidia_names(budget: Budget) -> dict[str, Global]:
 
     def load_storage(data: Any) -> Storage:
         if not isinstance(data, bytes | bytearray | memoryview):
-            raise InertPickleError("damaged: a storage that is no bytes")
+            raise CheckpointError("damaged: a storage that is no bytes")
         storage = read_legacy(memoryview(data), TORCH_NAMES, budget)
         if not isinstance(storage, Storage):
-            raise InertPickleError("a nested stream holds something else than a storage")
+            raise CheckpointError("a nested stream holds something else than a storage")
         return storage
 
     module = "torch_utils.persistence _reconstruct_persistent_obj"
@@ -60,16 +61,16 @@ def _make_module(meta: Any) -> Module:
         case {"type": "class", "version": int(version), "class_name": str(name), "state": state}:
             # "module_src" goes no further than this.
             if version != MODULE_VERSION:
-                raise InertPickleError(f"a module is of version {version}, not {MODULE_VERSION}")
+                raise CheckpointError(f"a module is of version {version}, not {MODULE_VERSION}")
             return Module(name, text_keys(state, "the state of a module"))
-    raise InertPickleError("damaged: a module")
+    raise CheckpointError("damaged: a module")
 
 
 def flatten_module(module: Module) -> Network:
     """All tensors of a module by PyTorch's names, e.g. ``synthesis.b4.const``, and its settings.
 
     Raises:
-        InertPickleError: if it is nested too deeply or is no tree of modules.
+        CheckpointError: if it is nested too deeply or is no tree of modules.
     """
     network = Network({})
     _flatten(module, "", 0, network)
@@ -78,7 +79,7 @@ def flatten_module(module: Module) -> Network:
 
 def _flatten(module: Module, path: str, depth: int, network: Network) -> None:
     if depth > MAX_DEPTH or len(network.settings) >= MAX_MODULES:
-        raise InertPickleError(f"modules more than {MAX_DEPTH} deep, or more than {MAX_MODULES}")
+        raise CheckpointError(f"modules more than {MAX_DEPTH} deep, or more than {MAX_MODULES}")
     state = module.state
     network.settings[path] = plain(state)
     for group in _TENSORS:
@@ -86,9 +87,9 @@ def _flatten(module: Module, path: str, depth: int, network: Network) -> None:
             if isinstance(value, np.ndarray):
                 network.add(join_names(".", path, name), value)
             elif value is not None:
-                raise InertPickleError(f"damaged: '{shown(path)}.{shown(name)}' is no tensor")
+                raise CheckpointError(f"damaged: '{shown(path)}.{shown(name)}' is no tensor")
     for name, child in text_keys(state.get(_CHILDREN), f"module '{shown(path)}'").items():
         if isinstance(child, Module):
             _flatten(child, join_names(".", path, name), depth + 1, network)
         elif child is not None:
-            raise InertPickleError(f"damaged: '{shown(path)}.{shown(name)}' is no module")
+            raise CheckpointError(f"damaged: '{shown(path)}.{shown(name)}' is no module")

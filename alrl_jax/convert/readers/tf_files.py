@@ -11,13 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from alrl_jax.convert.networks import MAX_DEPTH, Network, join_names, plain, text_keys
-from alrl_jax.convert.readers.inert_pickle import Global, InertPickleError, Unbuilt, shown
+from alrl_jax.convert.faults import CheckpointError, shown
+from alrl_jax.convert.networks import (
+    MAX_DEPTH,
+    STATE_VERSION,
+    Network,
+    join_names,
+    plain,
+    text_keys,
+)
+from alrl_jax.convert.readers.inert_pickle import Global, Unbuilt
 
 VERSIONS = (4, 5)
 SECTIONS = ("G", "D", "Gs")
-VERSION = "version"
-"""Name under which the state's version stands among the settings."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +47,7 @@ class _UnbuiltNetwork(Unbuilt):
     def build(self, state: Any) -> TFNetwork:
         match text_keys(state, "the state of a network"):
             case {"version": int(version)} if version not in VERSIONS:
-                raise InertPickleError(f"a network's state is of version {version}, not 4 or 5")
+                raise CheckpointError(f"a network's state is of version {version}, not 4 or 5")
             case {
                 "version": int(version),
                 "static_kwargs": dict(arguments),
@@ -55,12 +61,12 @@ class _UnbuiltNetwork(Unbuilt):
                     variables,
                     text_keys(components, "the components of a network"),
                 )
-        raise InertPickleError("damaged: the state of a network")
+        raise CheckpointError("damaged: the state of a network")
 
 
 def _make_network(*arguments: Any) -> _UnbuiltNetwork:
     if arguments:
-        raise InertPickleError("damaged: a network")
+        raise CheckpointError("damaged: a network")
     return _UnbuiltNetwork()
 
 
@@ -71,12 +77,12 @@ def _reconstruct(kind: Any, base: Any, state: Any) -> Any:
             return state
         case (Global(name=_NETWORK), Global(name="builtins object" | "__builtin__ object"), None):
             return _UnbuiltNetwork()
-    raise InertPickleError("it makes an object that a weight file does not need")
+    raise CheckpointError("it makes an object that a weight file does not need")
 
 
 def _make_easy_dict(*arguments: Any) -> dict[str, Any]:
     if len(arguments) > 1:
-        raise InertPickleError("damaged: a dict")
+        raise CheckpointError("damaged: a dict")
     return dict(text_keys(arguments[0], "a dict")) if arguments else {}
 
 
@@ -98,10 +104,10 @@ def flatten_network(network: TFNetwork) -> Network:
     """All variables by name, e.g. ``synthesis/4x4/Const/const``, and the network's arguments.
 
     Raises:
-        InertPickleError: if it is nested too deeply or its variables are none.
+        CheckpointError: if it is nested too deeply or its variables are none.
     """
     arguments = {name: _argument(value) for name, value in network.arguments.items()}
-    flat = Network({}, {"": {**arguments, VERSION: network.version}})
+    flat = Network({}, {"": {**arguments, STATE_VERSION: network.version}})
     _flatten(network, "", 0, flat)
     return flat
 
@@ -116,14 +122,14 @@ def _argument(value: Any) -> Any:
 
 def _flatten(network: TFNetwork, path: str, depth: int, flat: Network) -> None:
     if depth > MAX_DEPTH:
-        raise InertPickleError(f"networks more than {MAX_DEPTH} deep")
+        raise CheckpointError(f"networks more than {MAX_DEPTH} deep")
     for variable in network.variables:
         match variable:
             case (str(name), np.ndarray() as value):
                 flat.add(join_names("/", path, name), value)
             case _:
-                raise InertPickleError(f"damaged: a variable of '{shown(path)}'")
+                raise CheckpointError(f"damaged: a variable of '{shown(path)}'")
     for name, component in network.components.items():
         if not isinstance(component, TFNetwork):
-            raise InertPickleError(f"damaged: component '{shown(name)}' is no network")
+            raise CheckpointError(f"damaged: component '{shown(name)}' is no network")
         _flatten(component, join_names("/", path, name), depth + 1, flat)

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from alrl_jax.convert.readers.inert_pickle import Global, InertPickleError, read_pickle, shown
+from alrl_jax.convert.faults import CheckpointError, shown
+from alrl_jax.convert.readers.inert_pickle import Global, read_pickle
 from alrl_jax.convert.readers.numpy_objects import NUMPY_NAMES
 from alrl_jax.convert.readers.torch_objects import TORCH_NAMES, Storage, storage_dtype
 from alrl_jax.errors import UserError
@@ -51,7 +52,7 @@ def read_torch_zip(path: Path) -> Any:
             return read_pickle(
                 description, TORCH_NAMES | NUMPY_NAMES, _storage_loader(archive, root)
             )
-    except InertPickleError as error:
+    except CheckpointError as error:
         raise UserError(
             f"got {path}, which is not read: {error}; expected a PyTorch checkpoint of plain "
             "tensors; save the state dict alone"
@@ -59,7 +60,7 @@ def read_torch_zip(path: Path) -> Any:
     except _ZIP_ERRORS as error:
         raise UserError(
             f"got {path}, a damaged zip archive ({error}); expected a PyTorch checkpoint; "
-            "download it anew"
+            "download it again"
         ) from error
 
 
@@ -69,16 +70,16 @@ def _check_members(archive: zipfile.ZipFile, file_bytes: int) -> str:
     names = {member.filename for member in members}
     roots = [name.removesuffix("/data.pkl") for name in names if name.endswith("/data.pkl")]
     if len(roots) != 1 or len(names) != len(members):
-        raise InertPickleError("it has no data.pkl, or several")
+        raise CheckpointError("it has no data.pkl, or several")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise InertPickleError("members of the archive are compressed")
+        raise CheckpointError("members of the archive are compressed")
     if sum(member.file_size for member in members) > file_bytes:
-        raise InertPickleError("members of the archive overlap")
+        raise CheckpointError("members of the archive overlap")
     if archive.getinfo(f"{roots[0]}/data.pkl").file_size > MAX_PICKLE_BYTES:
-        raise InertPickleError(f"data.pkl is larger than {MAX_PICKLE_BYTES} bytes")
+        raise CheckpointError(f"data.pkl is larger than {MAX_PICKLE_BYTES} bytes")
     order = f"{roots[0]}/byteorder"
     if order in names and archive.read(order) != b"little":
-        raise InertPickleError("its numbers are not little-endian")
+        raise CheckpointError("its numbers are not little-endian")
     return roots[0]
 
 
@@ -90,18 +91,18 @@ def _storage_loader(archive: zipfile.ZipFile, root: str) -> Callable[[Any], Stor
             case ("storage", Global(name=kind), str(key), str(), int(count)):
                 dtype = storage_dtype(kind)
             case _:
-                raise InertPickleError("damaged: a reference to a storage")
+                raise CheckpointError("damaged: a reference to a storage")
         if key not in loaded:
             try:
                 data = archive.read(f"{root}/data/{key}")
             except KeyError as error:
-                raise InertPickleError(f"storage '{shown(key)}' is missing") from error
+                raise CheckpointError(f"storage '{shown(key)}' is missing") from error
             if len(data) % dtype.itemsize:
-                raise InertPickleError(f"storage '{shown(key)}' is cut short")
+                raise CheckpointError(f"storage '{shown(key)}' is cut short")
             loaded[key] = Storage(np.frombuffer(data, dtype))
         storage = loaded[key]
         if storage.values.dtype != dtype or storage.values.size != count:
-            raise InertPickleError(f"storage '{shown(key)}' is not of {count} {dtype} numbers")
+            raise CheckpointError(f"storage '{shown(key)}' is not of {count} {dtype} numbers")
         return storage
 
     return load

@@ -7,13 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from alrl_jax.convert.readers.inert_pickle import (
-    Global,
-    InertPickleError,
-    Opaque,
-    Unbuilt,
-    check_key,
-)
+from alrl_jax.convert.faults import CheckpointError
+from alrl_jax.convert.readers.inert_pickle import Global, Opaque, Unbuilt, check_key
 
 MAX_AXES = 8
 MAX_EXTENT = 2**48
@@ -44,10 +39,10 @@ def storage_dtype(kind: str) -> np.dtype:
     """The type of the numbers in a storage.
 
     Raises:
-        InertPickleError: if ``kind`` is no storage of plain numbers.
+        CheckpointError: if ``kind`` is no storage of plain numbers.
     """
     if kind not in STORAGE_TYPES:
-        raise InertPickleError(f"a storage is of type {kind!r}")
+        raise CheckpointError(f"a storage is of type {kind!r}")
     return STORAGE_TYPES[kind]
 
 
@@ -55,12 +50,12 @@ def whole_numbers(values: Any) -> tuple[int, ...]:
     """A shape or strides, checked.
 
     Raises:
-        InertPickleError: if it is no short tuple of counts.
+        CheckpointError: if it is no short tuple of counts.
     """
     if not isinstance(values, tuple) or len(values) > MAX_AXES:
-        raise InertPickleError("damaged: the shape of a tensor")
+        raise CheckpointError("damaged: the shape of a tensor")
     if not all(type(v) is int and 0 <= v < MAX_EXTENT for v in values):
-        raise InertPickleError("damaged: the shape of a tensor")
+        raise CheckpointError("damaged: the shape of a tensor")
     return values
 
 
@@ -68,14 +63,14 @@ def _make_dict(*arguments: Any) -> dict[str | int, Any]:
     """An OrderedDict, empty or from a list of pairs."""
     pairs = arguments[0] if arguments else []
     if len(arguments) > 1 or not isinstance(pairs, list):
-        raise InertPickleError("damaged: an OrderedDict of something else than pairs")
+        raise CheckpointError("damaged: an OrderedDict of something else than pairs")
     return {check_key(key): value for key, value in pairs}
 
 
 def _make_set(*arguments: Any) -> set[str | int]:
     items = arguments[0] if arguments else []
     if len(arguments) > 1 or not isinstance(items, list):
-        raise InertPickleError("damaged: a set of something else than a list")
+        raise CheckpointError("damaged: a set of something else than a list")
     return set(map(check_key, items))
 
 
@@ -84,11 +79,11 @@ def _make_tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) 
     size, stride = whole_numbers(size), whole_numbers(stride)
     (offset,) = whole_numbers((offset,))
     if not isinstance(storage, Storage) or len(size) != len(stride) or len(rest) > 3:
-        raise InertPickleError("damaged: the description of a tensor")
+        raise CheckpointError("damaged: the description of a tensor")
     values, count = storage.values, math.prod(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if count and (last >= values.size or count > values.size):
-        raise InertPickleError(
+        raise CheckpointError(
             f"a tensor of shape {list(size)} and strides {list(stride)} reaches beyond its "
             f"storage of {values.size} numbers"
         )
@@ -107,7 +102,7 @@ class _Namespace(Unbuilt):
 
 def _make_parameter(tensor: Any, *rest: Any) -> np.ndarray:
     if not isinstance(tensor, np.ndarray) or len(rest) > 2:
-        raise InertPickleError("damaged: a parameter that is no tensor")
+        raise CheckpointError("damaged: a parameter that is no tensor")
     return tensor
 
 

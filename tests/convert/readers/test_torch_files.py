@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alrl_jax.convert.readers.inert_pickle import InertPickleError, Opaque, read_pickle
+from alrl_jax.convert.faults import CheckpointError
+from alrl_jax.convert.readers.inert_pickle import Opaque, read_pickle
 from alrl_jax.convert.readers.torch_files import read_torch_zip
 from alrl_jax.errors import UserError
 from tests.support.checkpoints.torch_writer import TorchWriter, save_torch
@@ -97,7 +98,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_pickles_with_more_than_data(tmp_path: Path, name: str) -> None:
-    with pytest.raises(InertPickleError):
+    with pytest.raises(CheckpointError):
         read_pickle(HOSTILE[name], {})
     path = TorchWriter().save(tmp_path / "a.pt", HOSTILE[name])
     with pytest.raises(UserError) as error:

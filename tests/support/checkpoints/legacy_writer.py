@@ -7,9 +7,15 @@ from typing import Any
 import numpy as np
 
 from alrl_jax.convert.readers.legacy_files import MAGIC, VERSION
-from tests.support.checkpoints.pickle_writer import Call, Named, Reference, dump, strides
+from tests.support.checkpoints.pickle_writer import (
+    STORAGE_TYPES,
+    Call,
+    Named,
+    Reference,
+    dump,
+    strides,
+)
 
-_TYPES = {"f4": "FloatStorage", "f2": "HalfStorage", "f8": "DoubleStorage", "i8": "LongStorage"}
 MACHINE = {
     "protocol_version": VERSION,
     "little_endian": True,
@@ -36,7 +42,7 @@ class LegacyWriter:
         data = np.asarray(value, order="C").reshape(-1)
         key = str(94_000_000 + len(self.storages))
         self.storages[key], self.counts[key] = data, data.size
-        kind = Named("torch", changes.get("type", _TYPES.get(data.dtype.str[1:])))
+        kind = Named("torch", changes.get("type", STORAGE_TYPES.get(data.dtype.str[1:])))
         count = changes.get("count", data.size)
         return Reference(("storage", kind, key, "cpu", count, self.view_metadata))
 

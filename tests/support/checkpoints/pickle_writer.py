@@ -8,6 +8,14 @@ from typing import Any
 
 import numpy as np
 
+STORAGE_TYPES = {
+    "f4": "FloatStorage",
+    "f2": "HalfStorage",
+    "f8": "DoubleStorage",
+    "i8": "LongStorage",
+}
+"""PyTorch's storages by NumPy's names of their numbers."""
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Named:

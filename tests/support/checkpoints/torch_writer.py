@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-_TYPES = {"f4": "FloatStorage", "f2": "HalfStorage", "f8": "DoubleStorage", "i8": "LongStorage"}
+from tests.support.checkpoints.pickle_writer import STORAGE_TYPES, strides
 
 
 class TorchWriter:
@@ -49,16 +49,15 @@ class TorchWriter:
         """A tensor; ``changes`` replace its offset, size, stride, count or storage type."""
         data = np.ascontiguousarray(value)
         self.storages.append(data.tobytes())
-        kind = changes.get("type", _TYPES.get(data.dtype.str[1:]))
+        kind = changes.get("type", STORAGE_TYPES.get(data.dtype.str[1:]))
         storage = self.emit("storage") + b"ctorch\n" + str(kind).encode() + b"\n"
         storage += self.emit(str(len(self.storages) - 1)) + self.emit("cpu")
         storage = b"(" + storage + self.emit(changes.get("count", data.size)) + b"tQ"
-        steps = np.cumprod((1, *value.shape[:0:-1]))[::-1] if value.ndim else ()
         arguments = [
             storage,
             self.emit(changes.get("offset", 0)),
             self.emit(tuple(changes.get("size", value.shape))),
-            self.emit(tuple(int(s) for s in changes.get("stride", steps))),
+            self.emit(tuple(changes.get("stride", strides(value.shape)))),
             b"\x89ccollections\nOrderedDict\n)R",
         ]
         return b"ctorch._utils\n_rebuild_tensor_v2\n(" + b"".join(arguments) + b"tR"

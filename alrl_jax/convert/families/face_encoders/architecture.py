@@ -3,14 +3,11 @@
 import itertools
 import math
 
-import numpy as np
-
 from alrl_jax.convert.families.face_encoders.rules import MAX_SIDE
-from alrl_jax.convert.families.stylegan2.architecture import Config, count_numbers, shape_of
-from alrl_jax.convert.families.stylegan2.centres import AVERAGE_SAMPLES, LATENT_AVERAGE, mean_code
+from alrl_jax.convert.families.stylegan2.centres import LATENT_AVERAGE
+from alrl_jax.convert.faults import shown
 from alrl_jax.convert.networks import OPTIONS, Network, Tensors
-from alrl_jax.convert.readers.inert_pickle import shown
-from alrl_jax.convert.settings import check_agrees
+from alrl_jax.convert.shapes import Config, check_agrees, count_numbers, shape_of
 from alrl_jax.errors import UserError
 from alrl_jax.models.published.face_backbones import STRIDE
 
@@ -18,13 +15,7 @@ NUM_STAGES = 4
 MAX_UNITS = 256
 MAX_STYLES = 64
 MAX_DEPTH = 8
-"""Limits that keep damaged files from asking for the moon."""
-
-DECODER = "decoder."
-DECODER_MAPPING = tuple(
-    f"{DECODER}style.{i}.{leaf}" for i in range(1, 17) for leaf in ("weight", "bias")
-)
-"""The mapping network beside an encoder, which tells the centre of W where nothing else does."""
+"""Limits that keep a damaged file from asking for an absurd network."""
 
 ENCODER_KINDS = {"GradualStyleEncoder": "psp", "Encoder4Editing": "e4e"}
 """What an encoder is by the option ``encoder_type``."""
@@ -50,41 +41,6 @@ def encoder_kinds(network: Network) -> tuple[str, ...]:
     both = tuple(SIZE_KINDS.values())
     kinds = tuple(kind for name, kind in SIZE_KINDS.items() if options.get(name) is not None)
     return kinds if said is None and len(kinds) == 1 else both
-
-
-def encoder_centre(network: Network) -> dict[str, str]:
-    """Leaves in ``latent_avg`` what is added to the codes, [l, d], or nothing where nothing is.
-
-    Args:
-        network: an encoder with what stands beside it.
-
-    Returns:
-        What is to be noted.
-
-    Raises:
-        UserError: if the options ask for a centre that the file does not tell.
-    """
-    tensors = network.tensors
-    mapping = {name: tensors.pop(name) for name in DECODER_MAPPING if name in tensors}
-    starts = network.settings.get(OPTIONS, {}).get("start_from_latent_avg")
-    centre = tensors.pop(LATENT_AVERAGE, None)
-    if starts is False:
-        return {LATENT_AVERAGE: "not added: start_from_latent_avg is False"}
-    notes = {}
-    if centre is None and starts is True:
-        if not mapping:
-            raise UserError(
-                f"got start_from_latent_avg=True without {LATENT_AVERAGE} and decoder; expected "
-                "one of them; is the file complete?"
-            )
-        centre = mean_code(mapping, DECODER)
-        notes = {LATENT_AVERAGE: f"mean of {AVERAGE_SAMPLES} codes: the file holds none"}
-    if centre is not None:
-        rows = centre[None] if centre.ndim == 1 else centre
-        count = count_numbers(tensors, r"styles\.(\d+)\..*")
-        same = rows.ndim == 2 and len(rows) == 1
-        tensors[LATENT_AVERAGE] = np.repeat(rows, count, axis=0) if same else rows
-    return notes
 
 
 def arcface(network: Network) -> Config:

@@ -2,21 +2,21 @@
 
 import functools
 
-from alrl_jax.convert.families.face_encoders import architecture as architecture_faces
-from alrl_jax.convert.families.face_encoders import rules
-from alrl_jax.convert.families.stylegan2.architecture import Config
+from alrl_jax.convert.families.face_encoders import architecture, centres, rules
 from alrl_jax.convert.families.stylegan2.centres import LATENT_AVERAGE
-from alrl_jax.convert.format import UNKNOWN_TERMS, Format, shapes_by
+from alrl_jax.convert.format import CONVENTIONS, UNKNOWN_TERMS, Format
 from alrl_jax.convert.networks import Network
+from alrl_jax.convert.rules import COUNTERS
+from alrl_jax.convert.shapes import Config, shapes_by
 from alrl_jax.models.build import build_face_embedder, build_style_encoder
 
-_LAYOUT = {
+_STORED = {
+    **CONVENTIONS,
     "image": "NHWC in [-1, 1], RGB",
-    "kernel": "HWIO, dense [in, out]",
     "batch_norm": "stored statistics, epsilon 1e-5",
 }
-_EMBEDDER = _LAYOUT | {"embedding": "scaled to unit length"}
-_ENCODER = _LAYOUT | {
+_EMBEDDER = _STORED | {"embedding": "scaled to unit length"}
+_ENCODER = _STORED | {
     "upsampling": "bilinear, corners aligned",
     "latent_avg": "added where config.centred",
 }
@@ -45,7 +45,7 @@ def _summary(config: Config) -> dict[str, str]:
 
 
 def _is(kind: str, network: Network) -> bool:
-    return kind in architecture_faces.encoder_kinds(network)
+    return kind in architecture.encoder_kinds(network)
 
 
 def _encoder(kind: str, codes: str) -> Format:
@@ -56,51 +56,48 @@ def _encoder(kind: str, codes: str) -> Format:
         prefixes=("", "encoder."),
         applies=functools.partial(_is, kind),
         sections=("state_dict/encoder",),
-        beside=(LATENT_AVERAGE, *architecture_faces.DECODER_MAPPING),
-        prepare=architecture_faces.encoder_centre,
-        read_config=functools.partial(architecture_faces.style_encoder, kind=kind),
+        beside=(LATENT_AVERAGE, *centres.DECODER_MAPPING),
+        prepare=centres.encoder_centre,
+        read_config=functools.partial(architecture.style_encoder, kind=kind),
         rows=rules.style_encoder_rows,
+        layouts=rules.LAYOUTS,
         shapes=shapes_by(build_style_encoder, _encoder_inputs),
         conventions=_ENCODER | {"codes": codes},
         licence=_ENCODER_TERMS,
         summary=_summary,
-        optional=rules.COUNTERS,
+        optional=COUNTERS,
     )
 
 
-FACES: tuple[Format, ...] = (
+_embedder = functools.partial(
+    Format,
+    prefixes=("", "backbone."),
+    layouts=rules.LAYOUTS,
+    shapes=shapes_by(build_face_embedder, _embedder_inputs),
+    conventions=_EMBEDDER,
+    summary=_summary,
+    optional=COUNTERS,
+)
+
+FORMATS: tuple[Format, ...] = (
     _encoder("psp", "absolute, before latent_avg"),
     _encoder("e4e", "the first one for all layers, the others are added to it"),
-    Format(
+    _embedder(
         kind="arcface",
         project="InsightFace_Pytorch",
+        # The encoders into W+ have the same body, so ``applies`` looks at what follows it.
         signature=("input_layer.0.weight", "body.0.res_layer.1.weight"),
-        prefixes=("", "backbone."),
-        applies=architecture_faces.is_arcface,
-        sections=(),
-        beside=(),
-        read_config=architecture_faces.arcface,
+        applies=architecture.is_arcface,
+        read_config=architecture.arcface,
         rows=rules.arcface_rows,
-        shapes=shapes_by(build_face_embedder, _embedder_inputs),
-        conventions=_EMBEDDER,
-        licence=UNKNOWN_TERMS,
-        summary=_summary,
-        optional=rules.COUNTERS,
     ),
-    Format(
+    _embedder(
         kind="iresnet",
         project="insightface",
         signature=("conv1.weight", "layer1.0.prelu.weight", "features.weight"),
-        prefixes=("", "backbone."),
-        sections=(),
-        beside=(),
-        read_config=architecture_faces.iresnet,
+        read_config=architecture.iresnet,
         rows=rules.iresnet_rows,
-        shapes=shapes_by(build_face_embedder, _embedder_inputs),
-        conventions=_EMBEDDER,
         licence=_INSIGHTFACE_TERMS,
-        summary=_summary,
-        optional=rules.COUNTERS,
     ),
 )
 """Networks that look at faces."""

@@ -8,36 +8,22 @@ the place of a convolution in the head of others; {side} is the side of the last
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from alrl_jax.convert.families.stylegan2.rules import LAYOUTS as BASE
-from alrl_jax.convert.families.stylegan2.rules import Layout, Row, Table, fill
+from alrl_jax.convert.rules import LAYOUTS as COMMON
+from alrl_jax.convert.rules import Layout, Row, Table, fill, on_maps, same
 from alrl_jax.models.published.face_backbones import STRIDE
 from alrl_jax.models.published.psp import head_depth
 
 MAX_SIDE = 64
 """Largest side of a last map that is flattened."""
 
-COUNTERS = r"(.*\.)?num_batches_tracked"
-"""Tensors that older files lack and nobody misses."""
-
-
-def _on_maps(side: int) -> Layout:
-    """Columns that run over (channel, row, column) of a map; ours: (row, column, channel)."""
-
-    def convert(x: np.ndarray) -> np.ndarray:
-        maps = x.reshape(len(x), -1, side, side)
-        return maps.transpose(2, 3, 1, 0).reshape(-1, len(x))
-
-    return Layout(2, convert)
-
-
-LAYOUTS: dict[str, Layout] = {
-    "counter": Layout(0, BASE["scalar"].convert),
-    "codes": Layout(2, BASE["same"].convert),
-    **{f"dense_on_{side}x{side}": _on_maps(side) for side in range(1, MAX_SIDE + 1)},
+LAYOUTS: Mapping[str, Layout] = {
+    **COMMON,
+    # A code for every layer of W+, [layer, width], as ours are.
+    "codes": Layout(2, same),
+    # Networks of other input sizes flatten last maps of other sides.
+    **{f"dense_on_{side}x{side}": on_maps(side) for side in range(1, MAX_SIDE + 1)},
 }
-"""Beside those of ``rules``."""
+"""What the rows here name."""
 
 
 def _norm(name: str, path: str) -> dict[str, Row]:
@@ -46,7 +32,7 @@ def _norm(name: str, path: str) -> dict[str, Row]:
         f"{name}.bias": (f"params/{path}/bias", "same"),
         f"{name}.running_mean": (f"batch_stats/{path}/mean", "same"),
         f"{name}.running_var": (f"batch_stats/{path}/var", "same"),
-        f"{name}.num_batches_tracked": (None, "counter"),
+        f"{name}.num_batches_tracked": (None, "scalar"),
     }
 
 

@@ -1,45 +1,22 @@
 """The architecture of a network, from the shapes of its tensors and what its file says of it."""
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from alrl_jax.convert import settings
-from alrl_jax.convert.networks import Network, Tensors
-from alrl_jax.convert.readers import tf_files
+from alrl_jax.convert.families.stylegan2 import settings
+from alrl_jax.convert.networks import INIT_KWARGS, STATE_VERSION, Network, Tensors
+from alrl_jax.convert.shapes import Config, check_agrees, count_numbers, shape_of
 from alrl_jax.errors import UserError
-
-Config = dict[str, Any]
+from alrl_jax.models.stylegan2.layers import DemodConvention
+from alrl_jax.models.stylegan2.ops import Number
 
 MAX_MAPPING_LAYERS = 64
 _NVIDIA_SIDE = r"b(\d+)\.conv0\.weight"
 _TF_SIDE = r"(\d+)x\d+/"
 
 
-def shape_of(tensors: Tensors, name: str, axes: int) -> tuple[int, ...]:
-    """The shape of a tensor that the architecture is read from.
-
-    Raises:
-        UserError: if it is not there, or has another number of axes.
-    """
-    if name not in tensors:
-        raise UserError(f"got a network without {name}; expected it beside the others; see --kind")
-    shape = tensors[name].shape
-    if len(shape) != axes or 0 in shape:
-        raise UserError(
-            f"got {name} of shape {list(shape)}; expected {axes} axes, none empty; is it damaged?"
-        )
-    return shape
-
-
-def count_numbers(tensors: Iterable[str], pattern: str) -> int:
-    """How many different numbers stand at the group of ``pattern``."""
-    matches = (re.fullmatch(pattern, name) for name in tensors)
-    return len({match.group(1) for match in matches if match})
-
-
 def count_layers(tensors: Tensors, pattern: str) -> int:
-    """The number of mapping layers, with a limit that spares us absurd networks.
+    """The number of mapping layers; a limit keeps a damaged file from building an absurd network.
 
     Raises:
         UserError: if there are none, or too many.
@@ -53,14 +30,18 @@ def count_layers(tensors: Tensors, pattern: str) -> int:
 
 
 def _sides(blocks: int) -> tuple[int, ...]:
-    """Resolutions from 8 up, with a limit that keeps damaged files from asking for the moon."""
+    """Resolutions from 8 up; a limit keeps a damaged file from asking for an absurd network."""
     if not 1 <= blocks <= 10:
         raise UserError(f"got {blocks} resolutions above 4x4; expected 1 to 10; is it damaged?")
     return tuple(8 * 2**i for i in range(blocks))
 
 
 def _channels(table: Mapping[int, int]) -> Config:
-    """The table as StyleGAN2's rule where it is one, else the table itself."""
+    """The table as StyleGAN2's rule where it is one, else the table itself.
+
+    The rule is ``min(channel_base // side, channel_max)``; its base shows at the largest side and
+    its limit at the smallest.
+    """
     top = max(table)
     base, most = table[top] * top, table[min(table)]
     follows = all(min(base // side, most) == width for side, width in table.items())
@@ -73,7 +54,8 @@ def _mapping(
 ) -> tuple[int, int, int]:
     """Widths of z, of w and of the label, by the names of the mapping's weights.
 
-    These are [out, in], or ``transposed``.
+    These are [out, in], or ``transposed``.  A conditional network's first layer reads z and the
+    embedded label one behind the other, so z is what the embedding leaves of its input.
     """
     end, start = (1, 0) if transposed else (0, 1)
     embedded, label = 0, 0
@@ -86,6 +68,44 @@ def _mapping(
     return width, shape_of(tensors, last, 2)[end], label
 
 
+def _label(tensors: Tensors, embed: str, layers: str, transposed: bool) -> Config:
+    """The mapping of a discriminator, which only a conditional one has.
+
+    Args:
+        tensors: of the network.
+        embed: name of the weight that reads the label, [out, in], or ``transposed``.
+        layers: pattern of the names of the layers after it.
+        transposed: whether weights are [in, out].
+    """
+    if embed not in tensors:
+        return {"label_dim": 0, "num_mapping_layers": 0}
+    end, start = (1, 0) if transposed else (0, 1)
+    shape = shape_of(tensors, embed, 2)
+    depth = count_layers(tensors, layers)
+    return {"label_dim": shape[start], "num_mapping_layers": depth, "cmap_dim": shape[end]}
+
+
+def _generator(
+    dims: tuple[int, int, int],
+    table: Mapping[int, int],
+    depth: int,
+    conv_clamp: Number | None,
+    demodulation: DemodConvention,
+) -> Config:
+    """A generator; ``dims`` are those of z, of w and of the label."""
+    z_dim, w_dim, label_dim = dims
+    return {
+        "resolution": max(table),
+        "z_dim": z_dim,
+        "w_dim": w_dim,
+        "label_dim": label_dim,
+        **_channels(table),
+        "num_mapping_layers": depth,
+        "conv_clamp": conv_clamp,
+        "demod_convention": demodulation,
+    }
+
+
 def rosinality_generator(network: Network) -> Config:
     """Architecture of a ``Generator`` of rosinality's."""
     tensors = network.tensors
@@ -94,16 +114,9 @@ def rosinality_generator(network: Network) -> Config:
     for order, side in enumerate(sides):
         table[side] = shape_of(tensors, f"convs.{2 * order}.conv.weight", 5)[1]
     depth = count_layers(tensors, r"style\.(\d+)\.weight")
-    return {
-        "resolution": sides[-1],
-        "z_dim": shape_of(tensors, "style.1.weight", 2)[1],
-        "w_dim": shape_of(tensors, f"style.{depth}.weight", 2)[0],
-        "label_dim": 0,
-        **_channels(table),
-        "num_mapping_layers": depth,
-        "conv_clamp": None,
-        "demod_convention": "scaled",
-    }
+    z_dim = shape_of(tensors, "style.1.weight", 2)[1]
+    w_dim = shape_of(tensors, f"style.{depth}.weight", 2)[0]
+    return _generator((z_dim, w_dim, 0), table, depth, None, "scaled")
 
 
 def rosinality_discriminator(network: Network) -> Config:
@@ -117,9 +130,7 @@ def rosinality_discriminator(network: Network) -> Config:
         "resolution": sides[-1],
         "label_dim": 0,
         **_channels(table),
-        "mbstd_group_size": 4,
-        "mbstd_num_channels": 1,
-        "mbstd_blocks": 1,
+        **_groups(4, 1),  # written into rosinality's class
         "conv_clamp": None,
     }
 
@@ -134,18 +145,10 @@ def nvidia_generator(network: Network) -> Config:
     depth = count_layers(tensors, r"mapping\.fc(\d+)\.weight")
     names = "mapping.fc0.weight", f"mapping.fc{depth - 1}.weight", "mapping.embed.weight"
     z_dim, w_dim, label_dim = _mapping(tensors, *names, transposed=False)
-    told = {"z_dim": z_dim, "w_dim": w_dim, "c_dim": label_dim, "img_resolution": sides[-1]}
-    settings.check_agrees(_said(network), told)
-    return {
-        "resolution": sides[-1],
-        "z_dim": z_dim,
-        "w_dim": w_dim,
-        "label_dim": label_dim,
-        **_channels(table),
-        "num_mapping_layers": depth,
-        "conv_clamp": settings.conv_clamp(network),
-        "demod_convention": "unscaled",
-    }
+    derived = {"z_dim": z_dim, "w_dim": w_dim, "c_dim": label_dim, "img_resolution": sides[-1]}
+    check_agrees(_said(network), derived)
+    clamp = settings.conv_clamp(network)
+    return _generator((z_dim, w_dim, label_dim), table, depth, clamp, "unscaled")
 
 
 def nvidia_discriminator(network: Network) -> Config:
@@ -155,13 +158,10 @@ def nvidia_discriminator(network: Network) -> Config:
     sides = _sides(count_numbers(tensors, _NVIDIA_SIDE))
     out, into = shape_of(tensors, "b4.conv.weight", 4)[:2]
     table = {4: out} | {r: shape_of(tensors, f"b{r}.conv0.weight", 4)[0] for r in sides}
-    label: Config = {"label_dim": 0, "num_mapping_layers": 0}
-    if "mapping.embed.weight" in tensors:
-        width, label_dim = shape_of(tensors, "mapping.embed.weight", 2)
-        depth = count_layers(tensors, r"mapping\.fc(\d+)\.weight")
-        label = {"label_dim": label_dim, "num_mapping_layers": depth, "cmap_dim": width}
-    told = {"c_dim": label["label_dim"], "img_resolution": sides[-1]}
-    settings.check_agrees(_said(network), told)
+    names = "mapping.embed.weight", r"mapping\.fc(\d+)\.weight"
+    label = _label(tensors, *names, transposed=False)
+    derived = {"c_dim": label["label_dim"], "img_resolution": sides[-1]}
+    check_agrees(_said(network), derived)
     return {
         "resolution": sides[-1],
         **label,
@@ -173,19 +173,19 @@ def nvidia_discriminator(network: Network) -> Config:
 
 def _said(network: Network) -> Mapping[str, Any]:
     """What the file says of an NVIDIA network as a whole."""
-    values = network.settings.get(settings.INIT_KWARGS, network.settings.get("", {}))
+    values = network.settings.get(INIT_KWARGS, network.settings.get("", {}))
     return values
 
 
 def _statistic(network: Network, num_channels: int) -> Config:
     """The minibatch statistic; its channels show in the convolution that reads them."""
-    built = network.settings.get(settings.INIT_KWARGS)
+    built = network.settings.get(INIT_KWARGS)
     if built is not None:
         prefix = "mbstd_"
         said = {k.removeprefix(prefix): v for k, v in built.items() if str(k).startswith(prefix)}
     else:
         said = network.settings.get("b4.mbstd", {"group_size": None, "num_channels": 0})
-    settings.check_agrees(said, {"num_channels": num_channels})
+    check_agrees(said, {"num_channels": num_channels})
     return _groups(said.get("group_size", 0), num_channels)
 
 
@@ -208,23 +208,15 @@ def tf_generator(network: Network) -> Config:
     depth = count_layers(tensors, r"mapping/Dense(\d+)/weight")
     names = "mapping/Dense0/weight", f"mapping/Dense{depth - 1}/weight", "mapping/LabelEmbed/weight"
     z_dim, w_dim, label_dim = _mapping(tensors, *names, transposed=True)
-    told = {"latent_size": z_dim, "dlatent_size": w_dim, "mapping_layers": depth}
-    settings.check_agrees(said, told | {"label_size": label_dim, "resolution": sides[-1]})
-    return {
-        "resolution": sides[-1],
-        "z_dim": z_dim,
-        "w_dim": w_dim,
-        "label_dim": label_dim,
-        **_channels(table),
-        "num_mapping_layers": depth,
-        "conv_clamp": settings.limit(said.get("conv_clamp")),
-        "demod_convention": "scaled",
-    }
+    derived = {"latent_size": z_dim, "dlatent_size": w_dim, "mapping_layers": depth}
+    check_agrees(said, derived | {"label_size": label_dim, "resolution": sides[-1]})
+    clamp = settings.limit(said.get("conv_clamp"))
+    return _generator((z_dim, w_dim, label_dim), table, depth, clamp, "scaled")
 
 
 def _check_unlabelled(said: Mapping[str, Any]) -> None:
     """StyleGAN2's own conditional networks, which ADA's replaced, are other networks."""
-    if said[tf_files.VERSION] == 4 and said.get("label_size"):
+    if said[STATE_VERSION] == 4 and said.get("label_size"):
         raise UserError(
             f"got a network of StyleGAN2 (state version 4) with {said['label_size']} classes; "
             "expected none; conditional ones are supported from StyleGAN2-ADA on"
@@ -243,14 +235,10 @@ def tf_discriminator(network: Network) -> Config:
     sides = _sides(count_numbers(tensors, rf"{_TF_SIDE}Conv0/weight"))
     into, out = shape_of(tensors, "4x4/Conv/weight", 4)[2:]
     table = {4: out} | {r: shape_of(tensors, f"{r}x{r}/Conv0/weight", 4)[3] for r in sides}
-    label: Config = {"label_dim": 0, "num_mapping_layers": 0}
-    if "LabelEmbed/weight" in tensors:
-        label_dim, width = shape_of(tensors, "LabelEmbed/weight", 2)
-        depth = count_layers(tensors, r"Mapping(\d+)/weight")
-        label = {"label_dim": label_dim, "num_mapping_layers": depth, "cmap_dim": width}
-    told = {"label_size": label["label_dim"], "resolution": sides[-1]}
-    settings.check_agrees(said, told | {"mbstd_num_features": into - out})
-    size = said.get("mbstd_group_size", TF_GROUP_SIZES[said[tf_files.VERSION]])
+    label = _label(tensors, "LabelEmbed/weight", r"Mapping(\d+)/weight", transposed=True)
+    derived = {"label_size": label["label_dim"], "resolution": sides[-1]}
+    check_agrees(said, derived | {"mbstd_num_features": into - out})
+    size = said.get("mbstd_group_size", TF_GROUP_SIZES[said[STATE_VERSION]])
     return {
         "resolution": sides[-1],
         **label,

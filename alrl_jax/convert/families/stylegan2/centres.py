@@ -5,8 +5,10 @@ import numpy as np
 from flax import traverse_util
 
 from alrl_jax.convert.families.stylegan2 import rules
-from alrl_jax.convert.families.stylegan2.architecture import count_layers, shape_of
+from alrl_jax.convert.families.stylegan2.architecture import count_layers
 from alrl_jax.convert.networks import Network, Tensors
+from alrl_jax.convert.rules import fill
+from alrl_jax.convert.shapes import shape_of
 from alrl_jax.errors import UserError
 from alrl_jax.models.functional import apply
 from alrl_jax.models.stylegan2.generator import MappingNetwork
@@ -71,7 +73,8 @@ def mean_code(tensors: Tensors, prefix: str = "") -> np.ndarray:
         width = shapes[0][0]
         if not all(np.isfinite(own[name]).all() for name in (weight, bias)):
             raise UserError(f"got {prefix}{weight} or its bias with NaN or infinite values")
-        for name, (path, layout) in rules.fill(table, {"i": i, "i1": i + 1}).items():
+        # The generator's own rows, so that the mapping network has the same weights there and here.
+        for name, (path, layout) in fill(table, {"i": i, "i1": i + 1}).items():
             assert path is not None
             value = np.asarray(rules.LAYOUTS[layout].convert(own[name]), np.float32)
             flat[path.replace("/mapping/", "/")] = value

@@ -1,81 +1,45 @@
-"""Where every tensor of other projects' networks goes in our trees, and how it is laid out.
+"""Where every tensor of NVIDIA's PyTorch networks and of rosinality's goes in our trees.
 
-A row is ``source name: (target path, layout)``.  Names hold placeholders that are filled in once
-for the network, for every mapping layer, or for every resolution.  A target of None is a constant
-that is checked against ours and dropped.
+The rows of a network are filled in once for the network, once for every mapping layer, and once for
+every resolution; see ``alrl_jax.convert.rules`` for how a row is read.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
+from alrl_jax.convert.rules import LAYOUTS as COMMON
+from alrl_jax.convert.rules import Layout, Row, Table, conv, fill, on_maps, same, unconv
 from alrl_jax.models.stylegan2 import generator
 from alrl_jax.models.stylegan2.upfirdn import FIR_FILTER
 
-Row = tuple[str | None, str]
-Table = Mapping[str, Row]
-
 _FIR = np.outer(FIR_FILTER, FIR_FILTER)
+_FIR_MEANING = "the filter [1, 3, 3, 1]"
 
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """How a tensor of others becomes one of ours.
-
-    Attributes:
-        axes: number of axes of the source.
-        convert: rearranges the source.
-        invert: undoes ``convert``; None where nothing is exported in this layout.
-        constant: what the source must be, where it is only checked.
-    """
-
-    axes: int
-    convert: Callable[[np.ndarray], np.ndarray]
-    invert: Callable[[np.ndarray], np.ndarray] | None = None
-    constant: np.ndarray | None = None
-
-
-def _same(x: np.ndarray) -> np.ndarray:
-    return x
-
-
-def _conv(x: np.ndarray) -> np.ndarray:
-    return x.transpose(2, 3, 1, 0)
-
-
-def _unconv(x: np.ndarray) -> np.ndarray:
-    return x.transpose(3, 2, 0, 1)
-
-
-def dense_on_maps(x: np.ndarray) -> np.ndarray:
-    """Columns that run over (channel, row, column) of 4x4 maps; ours: (row, column, channel)."""
-    maps = x.reshape(x.shape[0], -1, 4, 4) if x.shape[1] % 16 == 0 else x[..., None, None]
-    return _conv(maps).reshape(-1, x.shape[0])
-
-
-def _undense_on_maps(x: np.ndarray) -> np.ndarray:
-    return _unconv(x.reshape(4, 4, -1, x.shape[1])).reshape(x.shape[1], -1)
-
-
-LAYOUTS: dict[str, Layout] = {
-    "same": Layout(1, _same, _same),
-    "scalar": Layout(0, _same, _same),
-    "dense": Layout(2, np.transpose, np.transpose),
-    "dense_on_maps": Layout(2, dense_on_maps, _undense_on_maps),
-    "conv": Layout(4, _conv, _unconv),
+LAYOUTS: Mapping[str, Layout] = {
+    **COMMON,
+    # The discriminator's last map has 4 x 4 pixels.
+    "dense_on_maps": on_maps(4),
+    # NVIDIA's constant input [channel, row, column]; ours is a batch of one map.
     "const": Layout(3, lambda x: x.transpose(1, 2, 0)[None], lambda x: x[0].transpose(2, 0, 1)),
+    # NVIDIA's noise [row, column]; ours is a batch of one map of one channel.
     "noise": Layout(2, lambda x: x[None, :, :, None], lambda x: x[0, :, :, 0]),
+    # rosinality keeps a factor as a vector of one number.  What is longer goes on as it is: its
+    # shape is refused later, by name.
     "vector1_scalar": Layout(
         1, lambda x: x.reshape(()) if x.size == 1 else x, lambda x: x.reshape(1)
     ),
+    # Maps with a batch axis already, NCHW to NHWC.
     "batch_const": Layout(4, lambda x: x.transpose(0, 2, 3, 1), lambda x: x.transpose(0, 3, 1, 2)),
-    "batch_conv": Layout(
-        5, lambda x: _conv(x[0]) if len(x) == 1 else x, lambda x: _unconv(x)[None]
-    ),
+    # rosinality's modulated kernels have an axis of one for the batch; a longer one is refused
+    # later, as above.
+    "batch_conv": Layout(5, lambda x: conv(x[0]) if len(x) == 1 else x, lambda x: unconv(x)[None]),
+    # rosinality's bias of the colours is a map of one pixel.
     "batch_bias": Layout(4, lambda x: x.reshape(-1), lambda x: x.reshape(1, -1, 1, 1)),
-    "fir": Layout(2, _same, constant=_FIR),
-    "fir_times_4": Layout(2, _same, constant=_FIR * np.float32(4)),
+    "fir": Layout(2, same, constant=_FIR, meaning=_FIR_MEANING),
+    # Filters that follow an upsampling by zeros are four times as strong, to keep the brightness.
+    "fir_times_4": Layout(2, same, constant=_FIR * np.float32(4), meaning=_FIR_MEANING),
 }
 """Ours: kernels HWIO, dense [in, out], maps NHWC."""
 
@@ -262,14 +226,3 @@ def expand(
         numbers = {"r": side, "up": up, "up1": up + 1, "up2": up + 2, "rgb": order}
         rows |= fill(rules.block, numbers | {"down": len(blocks) - 1 - order})
     return rows | (fill(rules.conditional, {}) if conditional else {})
-
-
-def fill(table: Table, numbers: Mapping[str, int]) -> dict[str, Row]:
-    """The rows of a table with numbers for its placeholders."""
-    return {
-        source.format(**numbers): (
-            None if path is None else path.format(**numbers),
-            layout.format(**numbers),
-        )
-        for source, (path, layout) in table.items()
-    }

@@ -1,21 +1,29 @@
-"""Where the variables of NVIDIA's TensorFlow networks go; see ``rules`` for how to read a row.
+"""Where the variables of NVIDIA's TensorFlow networks go; ``convert.rules`` says how a row is read.
 
-Kernels are HWIO and dense weights [in, out] as ours are.  Up-convolutions are turned by 180
-degrees, and the 1 that is added to every style at run time is part of our bias.
+Kernels are HWIO and dense weights [in, out] as ours are.
 """
+
+from collections.abc import Mapping
 
 import numpy as np
 
-from alrl_jax.convert.families.stylegan2.rules import Layout, Row, Rules, dense_on_maps
+from alrl_jax.convert.families.stylegan2 import rules
+from alrl_jax.convert.families.stylegan2.rules import Rules
+from alrl_jax.convert.rules import Layout, Row, dense_on_maps, same
 
-LAYOUTS: dict[str, Layout] = {
-    "matrix": Layout(2, lambda x: x),
-    "matrix_on_maps": Layout(2, lambda x: dense_on_maps(x.T)),
-    "hwio": Layout(4, lambda x: x),
+LAYOUTS: Mapping[str, Layout] = {
+    **rules.LAYOUTS,
+    "matrix": Layout(2, same),
+    # The rows of a matrix [in, out] run over [channel, row, column], as PyTorch's columns do.
+    "matrix_on_maps": Layout(2, lambda x: dense_on_maps(x.T, 4)),
+    "hwio": Layout(4, same),
+    # Ours holds the kernel of an up-convolution as a transposed convolution reads it, TensorFlow's
+    # code as a plain one does, which is the same turned by 180 degrees.
     "hwio_turned": Layout(4, lambda x: x[::-1, ::-1]),
+    # TensorFlow's code adds 1 to every style when it runs; ours has that 1 in the bias.
     "plus_one": Layout(1, lambda x: x + np.ones((), x.dtype)),
 }
-"""What the rows here name beyond ``rules.LAYOUTS``."""
+"""What the rows here name."""
 
 
 def _layer(name: str, path: str, kernel: str = "hwio") -> dict[str, Row]:

@@ -11,17 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from alrl_jax.convert.networks import Network
-from alrl_jax.convert.readers.inert_pickle import shown
+from alrl_jax.convert.faults import shown
+from alrl_jax.convert.networks import INIT_KWARGS, STATE_VERSION, Network
 from alrl_jax.errors import UserError
 from alrl_jax.models.stylegan2.generator import MAPPING_LR_MULTIPLIER
 from alrl_jax.models.stylegan2.ops import Number
 
 Expected = Any | Callable[[np.ndarray], float]
 Table = Mapping[str, Mapping[str, Expected]]
-
-INIT_KWARGS = "init_kwargs"
-"""Where the settings of a network without modules hold the arguments that built it."""
 
 _ROOT_2 = math.sqrt(2)
 _ABSENT = "nothing"
@@ -87,7 +84,7 @@ TF_DISCRIMINATOR: Mapping[str, Any] = {**TF_COMMON, "architecture": "resnet"}
 
 TF_READ = (
     *("resolution", "latent_size", "dlatent_size", "label_size", "mapping_layers"),
-    *("conv_clamp", "mbstd_group_size", "mbstd_num_features", "version"),
+    *("conv_clamp", "mbstd_group_size", "mbstd_num_features", STATE_VERSION),
 )
 """Arguments that become part of the architecture."""
 
@@ -168,9 +165,11 @@ def conv_clamp(network: Network) -> Number | None:
     return limit(found[0])
 
 
-def float16_modules(network: Network) -> list[str]:
-    """Modules that ran in half precision; ours run in what the caller chooses."""
-    return [path for path, values in network.settings.items() if values.get("use_fp16") is True]
+def note_float16(network: Network) -> dict[str, str]:
+    """A note of the modules that ran in half precision; ours run in what the caller chooses."""
+    values = network.settings.items()
+    halves = [path for path, value in values if value.get("use_fp16") is True]
+    return {"float16_modules": ", ".join(map(shown, halves))} if halves else {}
 
 
 def limit(value: Any) -> Number | None:
@@ -185,17 +184,3 @@ def limit(value: Any) -> Number | None:
     if not number or not 0 < value < math.inf:
         raise UserError(f"got conv_clamp={shown(value)}; expected a positive number or None")
     return value
-
-
-def check_agrees(said: Mapping[str, Any], told: Mapping[str, Any]) -> None:
-    """Compares what a network says of itself with what its shapes tell.
-
-    Raises:
-        UserError: if a name stands in both with different values.
-    """
-    for name, value in told.items():
-        if name in said and said[name] != value:
-            raise UserError(
-                f"got {name}={shown(said[name])} but tensors that say {value}; expected one "
-                "network; is the file damaged?"
-            )

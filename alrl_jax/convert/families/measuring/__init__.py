@@ -1,1 +1,0 @@
-"""Networks that measure faces: LPIPS, face parser, Hopenet, Inception."""
