@@ -20,6 +20,9 @@ from alrl_jax.types import LatentCodes, SwapGates
 LEARNED, FROM_TARGET, FROM_SOURCE = -1, 0, 1
 """Who decides over an attribute group: the module, or the caller."""
 
+GATE_MODES = ("hard", "soft", "pair_independent")
+"""How ``AdaptiveSwap`` decides."""
+
 
 class AdaptiveSwap(nn.Module):
     """Learns which latent codes to take from which face.
@@ -289,6 +292,9 @@ def _from_source(first: int, last: int | None) -> Callable[[int], list[float]]:
     end = last if last is not None else 10**6
     return lambda layers: [0.0, *(float(first <= i < end) for i in range(layers))]
 
+
+BEST_FIXED = "best_fixed"
+"""Name of the fixed selection that is no rule: its weights were searched for one model."""
 
 SELECTORS: dict[str, Callable[[int], list[float]] | None] = {
     "adaptive": None,

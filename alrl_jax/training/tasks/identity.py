@@ -23,6 +23,9 @@ from alrl_jax.training.tasks.task import (
 from alrl_jax.types import FaceBatch
 from alrl_jax.worlds import primitives
 
+KINDS = ("identity", "judge")
+"""What a trained analyser can be called."""
+
 
 class IdentityTask:
     """Regression of the known factors of faces, or ArcFace where only identities are known."""

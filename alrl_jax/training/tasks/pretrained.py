@@ -14,6 +14,11 @@ from alrl_jax.training.state import PyTree
 Reader = Callable[[str | Path], tuple[dict[str, Any], PyTree]]
 """Opens a model directory: ``read_model``, or ``read_shapes`` where no number is computed."""
 
+NETWORKS: dict[str, tuple[str, ...]] = {
+    "swap": ("identity", "generator", "discriminator", "encoder", "swapper", "lpips", "parser"),
+}
+"""Networks that a task takes from model directories, by task; other tasks take none."""
+
 
 def read_pretrained_meta(
     config: Config, name: str, kinds: tuple[str, ...], resolution: int | None = None

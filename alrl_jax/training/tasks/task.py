@@ -8,7 +8,7 @@ import optax
 from jaxtyping import Array, Float, Key
 
 from alrl_jax.config import Config
-from alrl_jax.errors import UserError
+from alrl_jax.errors import UserError, did_you_mean
 from alrl_jax.training.losses.table import LOSSES, REGULARISERS
 from alrl_jax.training.optim import make_optimizer
 from alrl_jax.training.state import PyTree
@@ -91,8 +91,8 @@ def check_losses(config: Config) -> None:
     unknown = sorted(set(config.losses) - set(known))
     if unknown:
         raise UserError(
-            f"losses.{unknown[0]} is not a loss of task {config.task}; expected one of {known}; "
-            "remove it"
+            f"losses.{unknown[0]} is not a loss of task {config.task}; "
+            f"{did_you_mean(unknown[0], known)}expected one of {known}; remove it"
         )
 
 

@@ -8,6 +8,7 @@ from alrl_jax.config import Config
 from alrl_jax.errors import UserError
 from alrl_jax.models.published.face_backbones import STRIDE
 from alrl_jax.models.stylegan2.generator import num_latents
+from alrl_jax.models.swapper.backbones import BACKBONES, Backbone
 from alrl_jax.training.state import PyTree
 from alrl_jax.training.tasks.generator import discriminator_config, generator_config
 from alrl_jax.training.tasks.pretrained import Reader, like, read_pretrained, read_pretrained_meta
@@ -18,6 +19,8 @@ ENCODERS = ("psp", "e4e", "arcface")
 BODY = ("input_layer", "body")
 """What an ArcFace network and an encoder into W+ have in common."""
 FROM_SWAPPER = ("encoder", "swap", "generator", "probe", "discriminator")
+FRESH = ("heads", "swap", "probe", "discriminator")
+"""Parts that can start new whatever ``pretrained.swapper`` holds."""
 BACKBONE = "backbone"
 """The part of an encoder's parameters that its heads read."""
 
@@ -78,14 +81,15 @@ def encoder_values(config: Config, generator: Values) -> Values:
         found = _found_encoder(config)
         return {**found, **common, **({"dtype": config.compute_dtype} if "dtype" in found else {})}
     resolution = values.resolution or config.resolution
-    if values.backbone == "residual":
+    backbone = BACKBONES[values.backbone]
+    own = {name: _plain(getattr(values, name)) for name in backbone.fields}
+    if not backbone.published:
         if config.pretrained.get("encoder"):
             raise UserError(
                 f"pretrained.encoder is {config.pretrained['encoder']}, but encoder.backbone is "
-                "residual; expected ir_se; set --config.encoder.backbone=ir_se"
+                f"{values.backbone}; expected ir_se; set --config.encoder.backbone=ir_se"
             )
-        return common | {"resolution": values.resolution, "widths": list(values.widths)}
-    own = {"widths": list(values.widths), "units": list(values.units), "squeeze": values.squeeze}
+        return common | {"backbone": values.backbone, "resolution": values.resolution} | own
     found = {**own, "offsets": False, "centred": True}
     if config.pretrained.get("encoder"):
         found |= _encoder_found(config, resolution, generator["w_dim"])
@@ -94,12 +98,12 @@ def encoder_values(config: Config, generator: Values) -> Values:
         raise UserError(
             f"the encoder's last width is {width} at {resolution} pixels; expected that of the "
             f"generator's codes ({generator['w_dim']}) and {2 * STRIDE} pixels or more for "
-            "encoder.backbone ir_se; change encoder.widths, encoder.resolution or "
+            f"encoder.backbone {values.backbone}; change encoder.widths, encoder.resolution or "
             "pretrained.encoder"
         )
     kept = {name: found[name] for name in (*own, "offsets", "centred")}
     dtype = {"dtype": config.compute_dtype}
-    return common | {"backbone": "ir_se", "resolution": resolution} | kept | dtype
+    return common | {"backbone": values.backbone, "resolution": resolution} | kept | dtype
 
 
 def check_frozen(config: Config) -> None:
@@ -117,7 +121,7 @@ def check_frozen(config: Config) -> None:
         )
     if config.encoder.train_backbone and "heads" not in config.fresh:
         return
-    if config.pretrained.get("swapper") and _found_encoder(config).get("backbone") == "ir_se":
+    if config.pretrained.get("swapper") and _found_backbone(config).published:
         raise UserError(
             f"pretrained.swapper is {config.pretrained['swapper']}, whose encoder is ir_se; "
             "expected one of encoder.backbone residual, whose heads are apart from its features; "
@@ -213,6 +217,11 @@ def _found_encoder(config: Config) -> Values:
     return read_pretrained_meta(config, "swapper", ("swapper",))["config"]["encoder"]
 
 
+def _found_backbone(config: Config) -> Backbone:
+    """What the encoder of ``pretrained.swapper`` stands on."""
+    return BACKBONES[_found_encoder(config).get("backbone", "residual")]
+
+
 def _taken_over(config: Config) -> list[str]:
     """Networks of ``pretrained.swapper`` that training starts from."""
     found = read_pretrained_meta(config, "swapper", ("swapper",))["config"]["swap"]
@@ -222,6 +231,11 @@ def _taken_over(config: Config) -> list[str]:
         logging.info("the selection %s starts anew, not as %s", config.swap.selector, selector)
         fresh.add("swap")
     return [name for name in FROM_SWAPPER if name not in fresh]
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _body(tree: PyTree) -> PyTree:
