@@ -1,6 +1,7 @@
 """What several configs of ``configs/`` have in common; each config file says what differs."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import ml_collections
 
@@ -46,7 +47,7 @@ PHOTO_LOSSES = {
 
 def analyser_64(losses: Mapping[str, float]) -> ml_collections.ConfigDict:
     """A face analyser at 64 px on the synthetic world: identity net or judge."""
-    config = default_config("identity", losses)
+    config: Any = default_config("identity", losses)
     config.batch_size = 48
     config.log_every = 50
     config.checkpoint_every = 1000
@@ -64,7 +65,7 @@ def analyser_64(losses: Mapping[str, float]) -> ml_collections.ConfigDict:
 
 def swap_64(losses: Mapping[str, float]) -> ml_collections.ConfigDict:
     """The swapper at 64 px on the synthetic world, trained with Muon."""
-    config = default_config("swap", losses)
+    config: Any = default_config("swap", losses)
     config.log_every = 50
     config.discriminator.mbstd_blocks = 4
     config.swap.temperature_end = 0.5
@@ -78,7 +79,7 @@ def swap_64(losses: Mapping[str, float]) -> ml_collections.ConfigDict:
     return config
 
 
-def like_shipped_swapper(config: ml_collections.ConfigDict) -> None:
+def like_shipped_swapper(config: Any) -> None:
     """Lets a config go on from the shipped swapper, with a selection of the same shape."""
     config.swap.pose_transfer = True
     config.swap.context = 256
@@ -89,7 +90,7 @@ def like_shipped_swapper(config: ml_collections.ConfigDict) -> None:
 
 def swap_photos(losses: Mapping[str, float]) -> ml_collections.ConfigDict:
     """The swapper on photographs, on converted networks: ArcFace, LPIPS and a face parser."""
-    config = default_config("swap", losses)
+    config: Any = default_config("swap", losses)
     config.log_every = 50
     config.checkpoint_every = 2000
     config.sample_every = 2000
@@ -113,7 +114,7 @@ def swap_photos(losses: Mapping[str, float]) -> ml_collections.ConfigDict:
 
 def swap_photos_1024(losses: Mapping[str, float]) -> ml_collections.ConfigDict:
     """``swap_photos`` at 1024 px, on the encoder of pSp and the generator of FFHQ."""
-    config = swap_photos(losses)
+    config: Any = swap_photos(losses)
     config.resolution = 1024
     config.loss_resolution = 256
     config.remat = "blocks"
@@ -125,7 +126,7 @@ def swap_photos_1024(losses: Mapping[str, float]) -> ml_collections.ConfigDict:
     return config
 
 
-def train_adversarially(config: ml_collections.ConfigDict) -> None:
+def train_adversarially(config: Any) -> None:
     """Lets the generator of a config of photographs be fine-tuned against a discriminator."""
     config.discriminator.mbstd_blocks = 8
     config.optimizer.generator_learning_rate = 1e-4
