@@ -4,9 +4,9 @@ python -m tools.package_model --workdir=runs/synthetic_64 --output=runs/first_mo
 python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/refined_64 \
     --config.pretrained.swapper=runs/first_model
 
-Two CPU cores do 11 pairs a second, which makes 80 minutes of 3,300 steps; nobody has run them in
-one piece. The shipped swapper was made in five runs, as each showed what was missing. The first two
-are of an earlier shape of this config, without ``swap.context``, ``swap.attribute_control`` and
+Two CPU cores do 11 pairs a second, which makes 80 minutes of 3,300 steps; they have never been run
+in one piece. The shipped swapper was made in five runs, as each showed what was missing. The first
+two are of an earlier shape of this config, without ``swap.context``, ``swap.attribute_control`` and
 with gates that forgot the pair:
 
     1. 2,400 steps, seed 1: losses.attributes 0.5, swap.target_warp 0.033, swap.cycle_targets 0.5,
@@ -47,7 +47,7 @@ from alrl_jax.config import recipes
 def get_config() -> ml_collections.ConfigDict:
     """Goes on from a swapper that draws faces well but leaves the target's shape in its swaps.
 
-    All of one person's pairs have a cycle target; selection starts anew.
+    All of one person's pairs have a cycle target; the selection starts from scratch.
     """
     config = recipes.swap_64(
         recipes.REFINED_LOSSES_64
