@@ -46,7 +46,8 @@ def test_a_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LOSSES["identity"], NAME, LOSSES["identity"]["pose_regression"])
 
     def metrics(weight: float) -> set[str]:
-        task = make_task(tiny.tiny_config("identity_64", **{f"losses__{NAME}": weight}))
+        changes: dict[str, Any] = {f"losses__{NAME}": weight}
+        task = make_task(tiny.tiny_config("identity_64", **changes))
         state = jax.eval_shape(task.init, jax.random.key(0), {})
         step = functools.partial(task.step, phase=task.phase(0))
         return set(jax.eval_shape(step, state, {}, tiny.random_batch("faces"))[1])

@@ -24,8 +24,8 @@ def at_least(least: int, meaning: str = "") -> Rule:
     return Rule(lambda value: value >= least, f"{least}{note} or more")
 
 
-def _is_share(value: Any) -> bool:
-    return isinstance(value, int | float) and 0 <= value <= 1
+def _is_share(value: float) -> bool:
+    return 0 <= value <= 1
 
 
 POSITIVE = Rule(lambda value: value > 0, "a number above 0")
@@ -34,10 +34,7 @@ SHARES = Rule(lambda values: all(map(_is_share, values)), "shares from 0 to 1")
 BELOW_ONE = Rule(lambda value: 0 <= value < 1, "a number from 0 to below 1")
 WIDTHS = Rule(lambda widths: len(widths) > 0 and min(widths) > 0, "one or more positive widths")
 FOUR_COUNTS = Rule(lambda n: len(n) == 4 and min(n) > 0, "four positive numbers")
-WEIGHTS = Rule(
-    lambda weights: all(isinstance(w, int | float) and w >= 0 for w in weights.values()),
-    "weights of 0 or more",
-)
+WEIGHTS = Rule(lambda weights: all(w >= 0 for w in weights.values()), "weights of 0 or more")
 IMAGE_SIDE = Rule(
     lambda side: 16 <= side <= 1024 and side & (side - 1) == 0, "a power of two from 16 to 1024"
 )

@@ -44,7 +44,7 @@ def test_all_faults_are_named_at_once() -> None:
         ({"swap": {"context": -1}}, "swap.context is -1; expected 0 (each layer alone) or more"),
         ({"swap": {"feather": -1}}, "swap.feather is -1; expected 0 (hard edge) or more pixels"),
         ({"losses": {"identity": -1.0}}, "weights of 0 or more"),
-        ({"losses": {"identity": "much"}}, "weights of 0 or more"),
+        ({"losses": {"identity": "much"}}, "losses.identity is 'much'; expected float"),
         ({"discriminator": {"ada_p": 1.5}}, "discriminator.ada_p is 1.5; expected a share"),
         ({"discriminator": {"ada": "fixed"}, "losses": {"r1": 1.0}}, "there is no discriminator"),
         ({"swap": {"source_weights": (0.0, 2.0)}}, "shares from 0 to 1"),
@@ -130,7 +130,7 @@ def test_other_overrides_are_refused(
 
 
 def test_weights_are_0_unless_set() -> None:
-    config = default_config("swap")
+    config: Any = default_config("swap")
     assert config.losses.identity == 0.0 and config.losses["parsing"] == 0.0
     assert config.to_dict()["losses"] == {} and config.pretrained.generator == ""
     config.lock()

@@ -41,7 +41,7 @@ def test_all_wrong_names_are_in_one_error() -> None:
 @pytest.mark.parametrize("field", TABLES)
 def test_every_table_is_looked_at(field: str) -> None:
     section, _, name = field.rpartition(".")
-    values = {section: {name: "nothing"}} if section else {name: "nothing"}
+    values: dict = {section: {name: "nothing"}} if section else {name: "nothing"}
     if field == "discriminator.ada":
         values["losses"] = {"adversarial": 1.0}
     with pytest.raises(UserError, match=f"config: {field} is 'nothing'; expected one of"):
