@@ -1,8 +1,17 @@
 """Errors that are the user's to mend."""
 
+import difflib
+from collections.abc import Collection
+
 
 class UserError(ValueError):
     """A user's mistake, told in one line: the value, what was expected, and the remedy.
 
     Command lines print the message and end with exit status 2, without a traceback.
     """
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """A suggestion for a name that is not known, to be put into an error; empty without one."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}; " if close else ""

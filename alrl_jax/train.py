@@ -22,8 +22,8 @@ from ml_collections import config_flags
 from alrl_jax.config import Config
 from alrl_jax.data.origin import data_entry
 from alrl_jax.data.pipeline import batch_shapes, make_iterator
-from alrl_jax.data.sources import known_layout, open_source
-from alrl_jax.data.true_swaps import true_swaps
+from alrl_jax.data.request import DataRequest
+from alrl_jax.data.sources import known_layout, open_source, open_true_swaps
 from alrl_jax.errors import UserError
 from alrl_jax.provenance import lineage
 from alrl_jax.provenance.model_card import CARD_FILE, write_card
@@ -94,16 +94,14 @@ def defaults(config: Config) -> dict[str, Any]:
 
 def origin(config: Config, command: str) -> dict[str, Any]:
     """Where a run comes from: code, machine, data, and the weights that it takes from others."""
-    device, data = jax.devices()[0], config.data
+    device = jax.devices()[0]
     return {
         "command": command,
         "git_revision": version.git_revision(),
         "hardware": f"{jax.device_count()} x {device.device_kind} ({device.platform}), "
         f"{os.cpu_count()} CPU cores, {platform.machine()}",
         "jax": jax.__version__,
-        "data": data_entry(
-            data.source, data.path, data.split, data.num_identities, data.images_per_identity
-        ),
+        "data": data_entry(data_request(config)),
         "pretrained": lineage.entries(config.pretrained),
     }
 
@@ -120,10 +118,25 @@ def schedule(config: Config) -> Schedule:
     )
 
 
+def data_request(config: Config) -> DataRequest:
+    """What the configuration asks of its source."""
+    data = config.data
+    return DataRequest(
+        data.source,
+        data.path,
+        config.resolution,
+        data.num_identities,
+        data.images_per_identity,
+        split=data.split,
+        identities=data.identities,
+        true_swaps=data.true_swaps,
+    )
+
+
 def known_shapes(config: Config, kind: str) -> FaceBatch | PairBatch | None:
     """What a global batch will look like, where that is known before the data are opened."""
     data = config.data
-    layout = known_layout(data.source, data.path, config.resolution)
+    layout = known_layout(data_request(config))
     if layout is None or layout.resolution != config.resolution:
         return None
     return batch_shapes(layout, kind, config.batch_size, data.true_swaps, data.witnesses)
@@ -139,15 +152,8 @@ def open_batches(config: Config, kind: str) -> Batches:
     Raises:
         UserError: if the data cannot be read.
     """
-    source = open_source(
-        config.data.source,
-        config.data.path,
-        config.resolution,
-        split=config.data.split,
-        num_identities=config.data.num_identities,
-        images_per_identity=config.data.images_per_identity,
-        identities=config.data.identities,
-    )
+    request = data_request(config)
+    source = open_source(request)
     for name, reason in source.report:
         logging.warning("skipped %s: %s", name, reason)
     if not source.layout.attribute_factors:
@@ -169,8 +175,7 @@ def open_batches(config: Config, kind: str) -> Batches:
     data, truths = config.data, None
     if data.true_swaps:
         logging.warning("training sees true swaps: a ceiling, to be called by that name")
-        counts = (data.num_identities, data.images_per_identity)
-        truths = true_swaps(config.resolution, *counts, data.split)
+        truths = open_true_swaps(request)
     return make_iterator(
         source,
         kind=kind,

@@ -15,13 +15,9 @@ from alrl_jax.config import default_config
 
 def get_config() -> ml_collections.ConfigDict:
     """Non-saturating GAN with lazy R1, which is all the regularisation that small nets need."""
-    losses = {"adversarial": 1.0, "r1": 0.5, "path_length": 0.0}
-    config = default_config("generator", losses)
+    config = default_config("generator", {"adversarial": 1.0, "r1": 0.5})
     config.num_steps = 3600
-    config.batch_size = 16
     config.log_every = 50
-    config.checkpoint_every = 500
-    config.sample_every = 500
     config.optimizer.generator_learning_rate = 2.5e-3
     config.optimizer.discriminator_learning_rate = 2.5e-3
     return config

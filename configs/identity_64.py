@@ -5,31 +5,19 @@ python -m alrl_jax.train --config=configs/identity_64.py --workdir=runs/identity
 
 import ml_collections
 
-from alrl_jax.config import default_config
+from alrl_jax.config import recipes
 
 
 def get_config() -> ml_collections.ConfigDict:
     """Residual analyser on the training people."""
-    losses = {
-        "identity_regression": 1.0,
-        "attribute_regression": 0.3,
-        "pose_regression": 0.3,
-        "landmark_regression": 0.05,
-        "arcface": 0.0,
-    }
-    config = default_config("identity", losses)
+    config = recipes.analyser_64(
+        {
+            "identity_regression": 1.0,
+            "attribute_regression": 0.3,
+            "pose_regression": 0.3,
+            "landmark_regression": 0.05,
+        }
+    )
     config.num_steps = 4000
-    config.batch_size = 48
-    config.log_every = 50
-    config.checkpoint_every = 1000
-    config.sample_every = 2000
-    config.identity.widths = (32, 64, 96, 96)
-    config.identity.hidden = 128
-    config.optimizer.algorithm = "muon"
     config.optimizer.learning_rate = 0.04
-    config.optimizer.beta1 = 0.9
-    config.optimizer.beta2 = 0.999
-    config.optimizer.warmup_steps = 100
-    config.optimizer.decay = True
-    config.optimizer.ema_kimg = 2.0
     return config

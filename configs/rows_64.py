@@ -11,7 +11,7 @@ they reach is in ``results/rows_64/seed_*/metrics.json`` (two after 1,200 steps:
 
 Generator and features come from ``pretrained.swapper`` and are held still; ``trained_generator``
 and ``trained_constant`` alone train the generator as well. Each row trains heads (which start as
-that swapper's) and a swap module of its own (which starts anew) with the same data, losses, rates
+that swapper's) and a swap module of its own (which starts new) with the same data, losses, rates
 and steps. A loss about something that a row does not have, such as gates that decide, does nothing
 there. ``supervised`` is a stated ceiling: it alone sees true swaps.
 """
@@ -20,7 +20,7 @@ from typing import Any
 
 import ml_collections
 
-from alrl_jax.config import default_config
+from alrl_jax.config import recipes
 
 WITHOUT_TRANSFER = {"swap.pose_transfer": False, "swap.context": 0}
 """Of ``adaptive`` alone: what refines the codes that it takes."""
@@ -60,52 +60,24 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
     """
     if row not in ROWS:
         raise ValueError(f"got the row {row!r}; expected one of {', '.join(ROWS)}; name one")
-    losses = {
-        "identity": 0.6,
-        "identity_factors": 4.0,
-        "attributes": 2.0,
-        "reconstruction": 4.0,
-        "perceptual": 0.5,
+    losses = recipes.REFINED_LOSSES_64 | {
         "self_reconstruction": 0.0,
         "self_perceptual": 0.0,
-        "region": 0.5,
-        "parsing": 0.1,
-        "background": 0.5,
         "pose_consistency": 0.1,
         "attribute_consistency": 0.1,
-        "latent": 0.001,
-        "gate_budget": 0.1,
-        "gate_entropy": 0.0,
         "gate_information": 0.1,
         "attribute_groups": 0.1,
-        "adversarial": 0.0,
-        "supervised": 0.0,
-        "r1": 0.0,
     }
-    config = default_config("swap", losses)
+    config = recipes.swap_64(losses)
+    recipes.like_shipped_swapper(config)
     config.num_steps = 300
-    config.batch_size = 16
-    config.log_every = 50
     config.checkpoint_every = 150
     config.sample_every = 300
-    config.data.same_identity_share = 0.5
     config.generator.train = False
     config.encoder.train_backbone = False
-    config.swap.temperature_end = 0.5
     config.swap.cycle_targets = 1.0
-    config.swap.pose_transfer = True
-    config.swap.turn_head = True
-    config.swap.context = 256
-    config.discriminator.mbstd_blocks = 4
-    config.optimizer.algorithm = "muon"
     config.optimizer.learning_rate = 0.01
-    config.optimizer.beta1 = 0.5
-    config.optimizer.clip_norm = 10.0
     config.optimizer.warmup_steps = 50
-    config.optimizer.decay = True
-    config.optimizer.ema_kimg = 2.0
-    config.pretrained.identity = "embedded/identity_64"
-    config.pretrained.swapper = "embedded/swapper_64"
     config.fresh = ("swap",)
     config.update_from_flattened_dict(ROWS[row])
     return config

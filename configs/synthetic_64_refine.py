@@ -4,9 +4,9 @@ python -m tools.package_model --workdir=runs/synthetic_64 --output=runs/first_mo
 python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/refined_64 \
     --config.pretrained.swapper=runs/first_model
 
-Two CPU cores do 11 pairs a second, which makes 80 minutes of 3,300 steps; nobody has run them in
-one piece. The shipped swapper was made in five runs, as each showed what was missing. The first two
-are of an earlier shape of this config, without ``swap.context``, ``swap.attribute_control`` and
+Two CPU cores do 11 pairs a second, which makes 80 minutes of 3,300 steps; they have never been run
+in one piece. The shipped swapper was made in five runs, as each showed what was missing. The first
+two are of an earlier shape of this config, without ``swap.context``, ``swap.attribute_control`` and
 with gates that forgot the pair:
 
     1. 2,400 steps, seed 1: losses.attributes 0.5, swap.target_warp 0.033, swap.cycle_targets 0.5,
@@ -41,61 +41,26 @@ the blended face and faces were drawn again from the target's codes instead of t
 
 import ml_collections
 
-from alrl_jax.config import default_config
+from alrl_jax.config import recipes
 
 
 def get_config() -> ml_collections.ConfigDict:
     """Goes on from a swapper that draws faces well but leaves the target's shape in its swaps.
 
-    All of one person's pairs have a cycle target; selection starts anew.
+    All of one person's pairs have a cycle target; the selection starts from scratch.
     """
-    losses = {
-        "identity": 0.6,
-        "identity_factors": 4.0,
-        "attributes": 2.0,
-        "reconstruction": 4.0,
-        "perceptual": 0.5,
-        "self_reconstruction": 4.0,
-        "self_perceptual": 0.5,
-        "region": 0.5,
-        "parsing": 0.1,
-        "background": 0.5,
-        "pose_consistency": 0.0,
-        "attribute_consistency": 0.0,
-        "latent": 0.001,
-        "gate_budget": 0.1,
-        "gate_entropy": 0.0,
-        "gate_information": 0.1,
-        "attribute_groups": 0.1,
-        "adversarial": 0.2,
-        "supervised": 0.0,
-        "r1": 0.5,
-    }
-    config = default_config("swap", losses)
+    config = recipes.swap_64(
+        recipes.REFINED_LOSSES_64
+        | {"gate_information": 0.1, "attribute_groups": 0.1, "adversarial": 0.2, "r1": 0.5}
+    )
+    recipes.like_shipped_swapper(config)
     config.seed = 1
     config.num_steps = 3300
-    config.batch_size = 16
-    config.log_every = 50
     config.checkpoint_every = 150
     config.sample_every = 300
-    config.data.same_identity_share = 0.5
-    config.swap.temperature_end = 0.5
     config.swap.cycle_targets = 1.0
     config.swap.attribute_control = 0.25
-    config.swap.context = 256
-    config.swap.turn_head = True
-    config.swap.pose_transfer = True
     config.fresh = ("swap",)
-    config.discriminator.mbstd_blocks = 4
-    config.optimizer.algorithm = "muon"
     config.optimizer.learning_rate = 0.01
     config.optimizer.generator_learning_rate = 0.005
-    config.optimizer.discriminator_learning_rate = 2e-3
-    config.optimizer.beta1 = 0.5
-    config.optimizer.clip_norm = 10.0
-    config.optimizer.warmup_steps = 100
-    config.optimizer.decay = True
-    config.optimizer.ema_kimg = 2.0
-    config.pretrained.identity = "embedded/identity_64"
-    config.pretrained.swapper = "embedded/swapper_64"
     return config

@@ -36,6 +36,7 @@ from tqdm import tqdm
 
 from alrl_jax.config import Config
 from alrl_jax.data.pipeline import make_iterator
+from alrl_jax.data.request import DataRequest
 from alrl_jax.data.sources import open_source
 from alrl_jax.errors import UserError
 from alrl_jax.inference.settings import Settings
@@ -125,7 +126,7 @@ def synthesis(resolution: int, batch: int, width: int, channel_base: int) -> Wor
 
 def input_pipeline(resolution: int, batch: int) -> Work:
     """Batches of pairs as training draws them, from prepared shards in the user's cache."""
-    source = open_source("synthetic", None, resolution, 32, 4)
+    source = open_source(DataRequest("synthetic", None, resolution, 32, 4))
     batches = make_iterator(
         source, kind="pairs", batch_size=batch, seed=0, same_identity_share=0.5, flip=True
     )

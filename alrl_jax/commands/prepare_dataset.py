@@ -22,9 +22,10 @@ from absl import flags
 from alrl_jax.data.folder import IDENTITIES
 from alrl_jax.data.prepare import photo_records
 from alrl_jax.data.prepare.layouts import Album, Wish
+from alrl_jax.data.request import DataRequest
 from alrl_jax.data.shard_files import named_when_whole, progress_bar, write_json
 from alrl_jax.data.shards import Plan, ShardSource, prepare
-from alrl_jax.data.world_faces import synthetic_plan
+from alrl_jax.data.world_faces import world_plan
 from alrl_jax.errors import UserError
 from alrl_jax.photos.file_trees import open_tree
 from alrl_jax.utils.command_line import run
@@ -113,13 +114,16 @@ def _check_flags() -> None:
 
 def _synthetic() -> Plan:
     """What the flags ask of the synthetic world."""
-    return synthetic_plan(
+    request = DataRequest(
+        SYNTHETIC,
+        None,
         _RESOLUTION.value,
         _NUM_IDENTITIES.value,
         _IMAGES_PER_IDENTITY.value,
-        _SPLIT.value or "train",
-        _SEED.value,
+        split=_SPLIT.value or "train",
+        seed=_SEED.value,
     )
+    return world_plan(request)
 
 
 def _prepare_photos(path: Path, output: Path) -> None:

@@ -1,4 +1,4 @@
-"""The configuration of a run: its schema, its checks, and how it is built from plain values."""
+"""The configuration of a run: its schema, its rules, and how it is built from plain values."""
 
 from alrl_jax.config.schema import Config, default_config
 

@@ -42,7 +42,7 @@ def build_dataclass(
 
 
 def _plain(value: Any, hint: Any, name: str, faults: list[str]) -> Any:
-    """A plain value of the type that the field has; an int passes as float, a list as tuple."""
+    """A plain value of the type that a field has; an int passes as float, a list as tuple."""
     origin = typing.get_origin(hint) or hint
     if origin is types.UnionType:
         if value is None:
@@ -53,7 +53,8 @@ def _plain(value: Any, hint: Any, name: str, faults: list[str]) -> Any:
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(_plain(x, typing.get_args(hint)[0], name, faults) for x in value)
     if origin is Mapping and isinstance(value, Mapping):
-        return dict(value)
+        inner = typing.get_args(hint)[1]
+        return {key: _plain(x, inner, f"{name}.{key}", faults) for key, x in value.items()}
     if isinstance(value, origin) and not (origin is int and isinstance(value, bool)):
         return value
     faults.append(f"{name} is {value!r}; expected {getattr(origin, '__name__', origin)}")

@@ -167,7 +167,7 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def progress_bar(total: int, title: str, enabled: bool = True) -> tqdm:
-    """A bar on standard error; slow to repeat itself where nobody watches."""
+    """A bar on standard error; it repeats itself slowly where no terminal shows it."""
     interval = 0.5 if sys.stderr.isatty() else 10.0
     return tqdm(
         total=total,

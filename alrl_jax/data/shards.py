@@ -248,7 +248,7 @@ PINNED = ".parameters.json"
 
 
 def _pin_parameters(directory: Path, plan: Plan) -> None:
-    """Writes down what an unfinished directory is for, so that nobody goes on with other values."""
+    """Writes down what an unfinished directory is for, so that no run goes on with other values."""
     write_json(directory / PINNED, {"format": FORMAT_VERSION, "parameters": dict(plan.parameters)})
 
 

@@ -1,55 +1,75 @@
 """Where faces come from: one table."""
 
 import dataclasses
-import os
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from alrl_jax.data import folder, shards, tfds_source, world_faces
 from alrl_jax.data.records import Layout, Source
+from alrl_jax.data.request import DataRequest
+from alrl_jax.data.true_swaps import TrueSwaps, true_swaps
 from alrl_jax.errors import UserError
+from alrl_jax.photos.file_trees import list_images
 from alrl_jax.utils.user_cache import keyed_directory
+from alrl_jax.worlds import WORLDS
+
+Facts = dict[str, Any]
+
+
+def _unknown_layout(request: DataRequest) -> Layout | None:
+    return None
+
+
+def _no_facts(request: DataRequest) -> Facts:
+    return {}
 
 
 @dataclasses.dataclass(frozen=True)
-class Request:
-    """What is asked of a source; a source ignores what it has no use for.
+class SourceKind:
+    """A kind of data.
 
     Attributes:
-        path: directory or data set; None where the source knows a place of its own.
-        resolution: side of the square images, in pixels.
-        num_identities: number of synthetic people.
-        images_per_identity: pictures of each of them.
-        split: part of the synthetic key space, or of a TFDS data set.
-        seed: number of the synthetic world.
-        identities: who is in a photograph of a folder; see ``folder.IDENTITIES``.
-        progress: whether to draw progress bars.
+        open: opens it; the first time this may take long.
+        layout: the fields of its records where they are known before any face is read, else None.
+        facts: what is known of it before it is read, beside its name; see ``data_entry``.
+        world: entry of ``WORLDS`` where a world draws the faces, which then knows true swaps.
     """
 
-    path: Path | None
-    resolution: int
-    num_identities: int
-    images_per_identity: int
-    split: str
-    seed: int
-    identities: str
-    progress: bool
+    open: Callable[[DataRequest], Source]
+    layout: Callable[[DataRequest], Layout | None] = _unknown_layout
+    facts: Callable[[DataRequest], Facts] = _no_facts
+    world: str | None = None
 
 
-def _open_synthetic(request: Request) -> Source:
-    """Renders synthetic faces into ``path`` (a cache folder by default) unless they are there."""
-    plan = world_faces.synthetic_plan(
-        request.resolution,
-        request.num_identities,
-        request.images_per_identity,
-        request.split,
-        request.seed,
+def world_source(world: str) -> SourceKind:
+    """The faces of a world, rendered once into shards.
+
+    Args:
+        world: entry of ``WORLDS``.
+    """
+
+    def open_world(request: DataRequest) -> Source:
+        """Renders faces into ``path`` (a cache folder by default) unless they are there."""
+        plan = world_faces.world_plan(request, WORLDS[world])
+        return shards.prepare(request.directory or keyed_directory(plan.parameters), plan)
+
+    def facts(request: DataRequest) -> Facts:
+        count = request.num_identities * request.images_per_identity
+        return {"name": request.source, "images": count, "people": request.num_identities}
+
+    return SourceKind(
+        open_world,
+        layout=lambda request: world_faces.world_layout(request.resolution, WORLDS[world]),
+        facts=facts,
+        world=world,
     )
-    directory = request.path or keyed_directory(plan.parameters)
-    return shards.prepare(directory, dataclasses.replace(plan, progress=request.progress))
 
 
-def _open_prepared(request: Request) -> Source:
+def _open_prepared(request: DataRequest) -> Source:
     """Reads what ``tools.prepare_dataset`` wrote."""
     source = shards.open_shards(_required(request, "a directory that tools.prepare_dataset wrote"))
     if source.layout.resolution != request.resolution:
@@ -60,7 +80,24 @@ def _open_prepared(request: Request) -> Source:
     return source
 
 
-def _open_folder(request: Request) -> Source:
+def _prepared_layout(request: DataRequest) -> Layout | None:
+    if request.directory is None:
+        return None
+    description = shards.read_description(request.directory)
+    return None if description is None else Layout.from_json(description["layout"])
+
+
+def _prepared_facts(request: DataRequest) -> Facts:
+    if request.directory is None:
+        return {}
+    text = (request.directory / shards.DESCRIPTION).read_text(encoding="utf-8")
+    parameters = json.loads(text)["parameters"]
+    people = np.load(request.directory / shards.IDENTITIES, allow_pickle=False)
+    known = {name: parameters[name] for name in ("kind", "split") if name in parameters}
+    return known | {"images": len(people), "people": len(np.unique(people))}
+
+
+def _open_folder(request: DataRequest) -> Source:
     """Reads a tree of photographs."""
     directory = _required(request, "a directory of photographs")
     return folder.FolderSource(
@@ -68,86 +105,74 @@ def _open_folder(request: Request) -> Source:
     )
 
 
-def _open_tfds(request: Request) -> Source:
+def _folder_facts(request: DataRequest) -> Facts:
+    if request.directory is None:
+        return {}
+    return {"split": None, "images": len(list_images(request.directory))}
+
+
+def _open_tfds(request: DataRequest) -> Source:
     """Reads a prepared TensorFlow data set, without TensorFlow."""
     path = _required(request, "NAME, NAME:VERSION or the directory of a prepared TFDS data set")
     return tfds_source.TfdsSource(str(path), request.split, request.resolution, request.progress)
 
 
-SOURCES: dict[str, Callable[[Request], Source]] = {
-    "synthetic": _open_synthetic,
-    "prepared": _open_prepared,
-    "folder": _open_folder,
-    "tfds": _open_tfds,
+SOURCES: dict[str, SourceKind] = {
+    "synthetic": world_source("primitives"),
+    "prepared": SourceKind(_open_prepared, _prepared_layout, _prepared_facts),
+    "folder": SourceKind(_open_folder, facts=_folder_facts),
+    "tfds": SourceKind(_open_tfds),
 }
-"""Opens each kind of source."""
+"""Kinds of data by the name that ``data.source`` gives."""
 
 
-def open_source(
-    name: str,
-    path: str | os.PathLike[str] | None,
-    resolution: int,
-    num_identities: int = 0,
-    images_per_identity: int = 0,
-    *,
-    split: str = "train",
-    seed: int = 0,
-    identities: str = "image",
-    progress: bool = True,
-) -> Source:
+def open_source(request: DataRequest) -> Source:
     """Opens a source of faces; the first time this may take long and shows a progress bar.
-
-    Args:
-        name: a row of ``SOURCES``.
-        path: where the data lie. None lets "synthetic" use a folder in the user's cache that is
-            keyed by all that defines the pictures.
-        resolution: side of the square images, in pixels.
-        num_identities: number of synthetic people.
-        images_per_identity: pictures of each of them.
-        split: part of the synthetic key space (``synthetic.SPLITS``), or of a TFDS data set.
-        seed: number of the synthetic world.
-        identities: in a "folder", whether every "image" or every sub-"folder" is a person.
-        progress: whether to draw progress bars.
 
     Raises:
         UserError: the source cannot be had; the message says what to do.
     """
-    if name not in SOURCES:
-        raise UserError(f"got data.source={name!r}; expected one of {', '.join(SOURCES)}; pick one")
-    request = Request(
-        path=None if path is None else Path(path).expanduser(),
-        resolution=resolution,
-        num_identities=num_identities,
-        images_per_identity=images_per_identity,
-        split=split,
-        seed=seed,
-        identities=identities,
-        progress=progress,
-    )
-    return SOURCES[name](request)
+    return _kind(request).open(request)
 
 
-def known_layout(name: str, path: str | os.PathLike[str] | None, resolution: int) -> Layout | None:
+def known_layout(request: DataRequest) -> Layout | None:
     """The layout of a source where it is known before any face is read, else None.
 
-    Args:
-        name: a row of ``SOURCES``; the other arguments are those of ``open_source``.
-        path: where the data lie.
-        resolution: side of the square images, in pixels.
+    Raises:
+        UserError: there is no such source, or the description of a prepared data set is damaged.
+    """
+    return _kind(request).layout(request)
+
+
+def open_true_swaps(request: DataRequest) -> TrueSwaps:
+    """The true swaps of the records that ``open_source`` gives for the same request.
 
     Raises:
-        UserError: the description of a prepared data set is damaged.
+        UserError: no world draws these faces.
     """
-    if name == "synthetic":
-        return world_faces.synthetic_layout(resolution)
-    if name == "prepared" and path is not None:
-        description = shards.read_description(Path(path).expanduser())
-        return None if description is None else Layout.from_json(description["layout"])
-    return None
+    world = _kind(dataclasses.replace(request, true_swaps=True)).world
+    assert world is not None
+    return true_swaps(request, WORLDS[world])
 
 
-def _required(request: Request, expected: str) -> Path:
+def _kind(request: DataRequest) -> SourceKind:
+    """The entry of the table that a request names, if it can give what is asked."""
+    if request.source not in SOURCES:
+        raise UserError(
+            f"config: data.source is {request.source!r}; expected one of {tuple(SOURCES)}"
+        )
+    kind = SOURCES[request.source]
+    if request.true_swaps and kind.world is None:
+        worlds = tuple(name for name, other in SOURCES.items() if other.world is not None)
+        raise UserError(
+            f"config: data.true_swaps is True with data.source {request.source}; expected one of "
+            f"{worlds}, as the true swap of other faces is not known"
+        )
+    return kind
+
+
+def _required(request: DataRequest, expected: str) -> Path:
     """The path of a source that has no place of its own."""
-    if request.path is None:
+    if request.directory is None:
         raise UserError(f"got data.path=None; expected {expected}; set it")
-    return request.path
+    return request.directory

@@ -1,35 +1,39 @@
-"""True swaps for training: the stated ceiling's, and nobody else's.
+"""True swaps for training: the stated ceiling's alone.
 
-The synthetic world alone can show one person with the looks of another picture. The pictures are
+Only a world can show one person with the looks of another picture. The pictures are
 drawn as batches need them, as there are too many pairs to draw them beforehand.
 """
 
 import dataclasses
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from alrl_jax.data.records import to_float, to_uint8
+from alrl_jax.data.request import DataRequest
 from alrl_jax.data.world_faces import population
-from alrl_jax.worlds import primitives
+from alrl_jax.worlds import World, primitives
 
 
 @dataclasses.dataclass(frozen=True)
 class TrueSwaps:
-    """Draws the true swaps of pairs of records of a synthetic source; see ``synthetic_plan``.
+    """Draws the true swaps of pairs of records of a world; see ``world_plan``.
 
     Attributes:
         resolution: side of the images, in pixels.
         images_per_identity: records of each person.
         people: who there is.
         looks: the attributes of every record.
+        world: who draws them.
     """
 
     resolution: int
     images_per_identity: int
-    people: primitives.Identities
-    looks: primitives.Attributes
+    people: Any
+    looks: Any
+    world: World
 
     def draw(
         self,
@@ -49,16 +53,12 @@ class TrueSwaps:
         """
         who = jax.tree.map(lambda x: x[sources // self.images_per_identity], self.people)
         how = jax.tree.map(lambda x: x[targets], self.looks)
-        image = np.asarray(primitives.render(who, how, self.resolution).image)
+        image = np.asarray(self.world.render(who, how, self.resolution).image)
         image = np.where(flip[:, None, None, None], image[:, :, ::-1], image)
         return to_float(to_uint8(image))
 
 
-def true_swaps(
-    resolution: int, num_identities: int, images_per_identity: int, split: str, seed: int = 0
-) -> TrueSwaps:
-    """The true swaps of the records that ``synthetic_plan`` plans with the same arguments."""
-    people, looks = population(
-        num_identities, images_per_identity, primitives.split_key(split, seed)
-    )
-    return TrueSwaps(resolution, images_per_identity, people, looks)
+def true_swaps(request: DataRequest, world: World = primitives) -> TrueSwaps:
+    """The true swaps of the records that ``world_plan`` plans for the same request."""
+    people, looks = population(request, world)
+    return TrueSwaps(request.resolution, request.images_per_identity, people, looks, world)

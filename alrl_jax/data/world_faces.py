@@ -1,52 +1,55 @@
-"""The synthetic world as a source: rendered once into shards, then read."""
+"""Worlds as sources: rendered once into shards, then read."""
 
 import ast
 import functools
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Key
 
 from alrl_jax.data.records import Layout, to_uint8
+from alrl_jax.data.request import DataRequest
 from alrl_jax.data.shards import Plan
 from alrl_jax.errors import UserError
-from alrl_jax.worlds import primitives
+from alrl_jax.worlds import World, primitives
 
 
-def synthetic_layout(resolution: int) -> Layout:
-    """Fields of the synthetic world's records: everything is known."""
+def world_layout(resolution: int, world: World = primitives) -> Layout:
+    """Fields of a world's records: everything is known."""
     return Layout(
         resolution,
-        tuple(primitives.IDENTITY_FACTORS),
-        tuple(primitives.ATTRIBUTE_FACTORS),
-        tuple(primitives.LANDMARKS),
+        tuple(world.IDENTITY_FACTORS),
+        tuple(world.ATTRIBUTE_FACTORS),
+        tuple(world.LANDMARKS),
     )
 
 
-def synthetic_plan(
-    resolution: int, num_identities: int, images_per_identity: int, split: str, seed: int = 0
-) -> Plan:
+def world_plan(request: DataRequest, world: World = primitives) -> Plan:
     """Plans ``images_per_identity`` pictures of each of ``num_identities`` people.
 
     Picture ``j`` of person ``i`` is record ``i * images_per_identity + j``; it shows person ``i``
     and the attributes of that record's number, both of the key ``split_key(split, seed)``.
 
+    Args:
+        request: resolution, numbers, split and seed; ``source`` is the kind that a prepared data
+            set is said to be of.
+        world: who draws them.
+
     Raises:
         UserError: a count below 1 or an unknown split.
     """
-    for name, value in (
-        ("num_identities", num_identities),
-        ("images_per_identity", images_per_identity),
-    ):
+    counts = {name: getattr(request, name) for name in ("num_identities", "images_per_identity")}
+    for name, value in counts.items():
         if value < 1:
             raise UserError(f"got data.{name}={value}; expected at least 1; raise it")
-    numbers = np.arange(num_identities * images_per_identity, dtype=np.int32) // images_per_identity
+    each = request.images_per_identity
+    numbers = np.arange(request.num_identities * each, dtype=np.int32) // each
+    world.split_key(request.split, request.seed)  # raises where there is no such split
 
     # Not before a picture is missing: most plans find theirs in the cache.
-    key = primitives.split_key(split, seed)
-    drawn = functools.cache(lambda: population(num_identities, images_per_identity, key))
+    drawn = functools.cache(lambda: population(request, world))
 
     def make(start: int, stop: int) -> np.ndarray:
         """Renders the records start..stop."""
@@ -54,51 +57,50 @@ def synthetic_plan(
         records = _render(
             jax.tree.map(lambda x: x[numbers[start:stop]], people),
             jax.tree.map(lambda x: x[start:stop], attributes),
-            resolution,
+            request.resolution,
+            world,
         )
         records["identity"] = numbers[start:stop]
         return records
 
     parameters = {
-        "kind": "synthetic",
-        "renderer_version": renderer_version(),
-        "resolution": resolution,
-        "num_identities": num_identities,
-        "images_per_identity": images_per_identity,
-        "split": split,
-        "seed": seed,
+        "kind": request.source,
+        "renderer_version": renderer_version(world),
+        "resolution": request.resolution,
+        **counts,
+        "split": request.split,
+        "seed": request.seed,
     }
-    return Plan(parameters, synthetic_layout(resolution), numbers, make)
+    layout = world_layout(request.resolution, world)
+    return Plan(parameters, layout, numbers, make, progress=request.progress)
 
 
-def population(
-    num_identities: int, images_per_identity: int, key: Key[Array, ""]
-) -> tuple[primitives.Identities, primitives.Attributes]:
-    """The people of a plan, and the attributes of every record; ``key`` is a ``split_key``."""
-    people = primitives.sample_identities(key, num_identities)
-    return people, primitives.sample_attributes(key, num_identities * images_per_identity)
+def population(request: DataRequest, world: World = primitives) -> tuple[Any, Any]:
+    """The people of a plan, and the attributes of every record: structs of the world."""
+    key = world.split_key(request.split, request.seed)
+    people = world.sample_identities(key, request.num_identities)
+    count = request.num_identities * request.images_per_identity
+    return people, world.sample_attributes(key, count)
 
 
-def _render(
-    people: primitives.Identities, attributes: primitives.Attributes, resolution: int
-) -> np.ndarray:
+def _render(people: Any, attributes: Any, resolution: int, world: World) -> np.ndarray:
     """Renders structured records ``[n]`` without the person numbers."""
-    rendering = primitives.render(people, attributes, resolution)
-    records = synthetic_layout(resolution).empty(len(rendering.image))
+    rendering = world.render(people, attributes, resolution)
+    records = world_layout(resolution, world).empty(len(rendering.image))
     records["image"] = to_uint8(np.asarray(rendering.image))
     records["parsing"] = rendering.parsing
-    records["identity_factors"] = primitives.identity_vector(people)
-    records["attribute_factors"] = primitives.attribute_vector(attributes)
+    records["identity_factors"] = world.identity_vector(people)
+    records["attribute_factors"] = world.attribute_vector(attributes)
     records["pose_degrees"] = rendering.pose_degrees
     records["landmarks"] = rendering.landmarks
     records["labelled"] = True
     return records
 
 
-def renderer_version() -> str:
+def renderer_version(world: World = primitives) -> str:
     """Names the code that draws the faces: pictures of older code are never taken for its own."""
     digest = hashlib.sha256()
-    for path in sorted(Path(primitives.__file__).parent.glob("*.py")):
+    for path in sorted(Path(str(world.__file__)).parent.glob("*.py")):
         digest.update(code_alone(path.read_text(encoding="utf-8")).encode())
     return digest.hexdigest()[:16]
 

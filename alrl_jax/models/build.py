@@ -20,12 +20,15 @@ from alrl_jax.models.published.lpips import LPIPS
 from alrl_jax.models.published.psp import StyleEncoder
 from alrl_jax.models.stylegan2.discriminator import Discriminator
 from alrl_jax.models.stylegan2.generator import Generator, channel_table, num_latents
-from alrl_jax.models.swapper.encoder import DualSpaceEncoder, StyleDualSpaceEncoder
+from alrl_jax.models.swapper.backbones import BACKBONES, CodeShapes, Encoder
 from alrl_jax.models.swapper.selection import SELECTORS, AdaptiveSwap, FixedSwap
 from alrl_jax.models.swapper.swapper import Swapper
 from alrl_jax.models.swapper.transfers import TRANSFERS, LearnedTransfer
 
 Values = Mapping[str, Any]
+
+COMPUTE_DTYPES = ("float32", "bfloat16")
+"""Types in which networks can compute; weights are float32."""
 
 
 def build_generator(values: Values, remat: str = "none") -> Generator:
@@ -115,40 +118,19 @@ def build_selector(
     return FixedSwap(attribute_groups, tuple(float(share) for share in source_weights))
 
 
-def build_encoder(
-    values: Values, generator: Generator, remat: str = "none"
-) -> DualSpaceEncoder | StyleDualSpaceEncoder:
+def build_encoder(values: Values, generator: Generator, remat: str = "none") -> Encoder:
     """A dual-space encoder for a generator.
 
     Args:
-        values: ``widths``, and ``backbone`` where it is not ``residual``: for ``ir_se`` also the
-            fields of ``StyleEncoder`` that the generator does not give, and ``dtype``.
+        values: what the backbone's entry in ``BACKBONES`` reads, and ``backbone`` where it is not
+            ``residual``.
         generator: gives the shapes of the codes.
         remat: see ``build_swapper``.
     """
-    pose_channels = constant_channels(generator)
-    num_layers = num_latents(generator.resolution)
-    if values.get("backbone", "residual") == "residual":
-        return DualSpaceEncoder(
-            widths=tuple(values["widths"]),
-            pose_channels=pose_channels,
-            num_layers=num_layers,
-            code_width=generator.w_dim,
-        )
-    dtype = jnp.dtype(values["dtype"])
-    trunk = StyleEncoder(
-        resolution=values["resolution"],
-        widths=tuple(values["widths"]),
-        units=tuple(values["units"]),
-        squeeze=values["squeeze"],
-        num_styles=num_layers,
-        code_width=generator.w_dim,
-        offsets=values["offsets"],
-        centred=values["centred"],
-        dtype=dtype,
-        remat=remat,
+    shapes = CodeShapes(
+        constant_channels(generator), num_latents(generator.resolution), generator.w_dim
     )
-    return StyleDualSpaceEncoder(trunk, pose_channels, dtype)
+    return BACKBONES[values.get("backbone", "residual")].build(values, shapes, remat)
 
 
 def constant_channels(generator: Generator) -> int:

@@ -23,6 +23,7 @@ from orbax.checkpoint import multihost
 from orbax.checkpoint import v1 as ocp
 
 from alrl_jax.errors import UserError
+from alrl_jax.storage.workdir import earlier_run
 
 PyTree = Any
 
@@ -30,6 +31,8 @@ DIRECTORY = "checkpoints"
 DAMAGED_DIRECTORY = "damaged_checkpoints"
 LONGEST_WAIT_SECONDS = 3600
 _METADATA = "training"
+_EARLIER_FIELD = "moving"
+"""Field of the state of runs of an earlier version."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +98,7 @@ class Checkpointer:
             UserError: if this save, or the one before, cannot be written.
         """
         self.wait()
-        with self._told(step):
+        with self._reporting(step):
             self._pending = self._manager.save_async(
                 step, _fields(state), force=True, custom_metadata={_METADATA: metadata}
             )
@@ -109,7 +112,7 @@ class Checkpointer:
         """
         pending, self._pending = self._pending, None
         if pending is not None:
-            with self._told(self._saving):
+            with self._reporting(self._saving):
                 pending.result()
 
     def restore(self, abstract_state: PyTree) -> Restored | None:
@@ -159,7 +162,7 @@ class Checkpointer:
         try:
             self.wait()
         finally:
-            # Orbax tells again of a save that failed, in words that would hide ours.
+            # Orbax reports a failed save once more, in words that would hide ours.
             with contextlib.suppress(*(Exception,) if self._failed else ()):
                 self._manager.close()
 
@@ -168,8 +171,8 @@ class Checkpointer:
         return self._workdir / DIRECTORY
 
     @contextlib.contextmanager
-    def _told(self, step: int) -> Iterator[None]:
-        """Tells of a save that failed; what was saved before it stays."""
+    def _reporting(self, step: int) -> Iterator[None]:
+        """Reports a save that failed; what was saved before it stays."""
         try:
             yield
         # As in ``restore``: errors of files pass as they are, or as what their library makes of it.
@@ -238,6 +241,8 @@ def read_fields(workdir: Path, names: Iterable[str]) -> tuple[int, dict[str, PyT
     for step in steps:
         try:
             return step, _read_fields(directory / str(step), tuple(names))
+        except UserError:
+            raise
         # As in Checkpointer.restore: what is damaged fails in many ways.
         except Exception as error:
             reason = f"checkpoint {step}: {_reason(error)}"
@@ -250,6 +255,8 @@ def read_fields(workdir: Path, names: Iterable[str]) -> tuple[int, dict[str, PyT
 
 def _read_fields(directory: Path, names: tuple[str, ...]) -> dict[str, PyTree]:
     saved = ocp.metadata(str(directory)).metadata
+    if _EARLIER_FIELD in saved:
+        raise earlier_run(directory.parents[1], f"{_EARLIER_FIELD} in its checkpoints")
     # Given as NumPy arrays, leaves come back as such, whatever devices wrote them.
     abstract = {
         name: jax.tree.map(lambda leaf: np.empty(leaf.shape, leaf.dtype), saved[name])

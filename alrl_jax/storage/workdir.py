@@ -26,7 +26,11 @@ MAY_CHANGE = frozenset(
         "data.path",
     }
 )
-"""Fields that a resumed run may set anew: they change neither the model nor the order of data."""
+"""Fields that a resumed run may change: they change neither the model nor the order of data."""
+
+EARLIER_VERSION = "0.1.0"
+EARLIER_FIELDS = frozenset({"requests", "impostors", "disguise", "shares"})
+"""Fields of ``swap`` by which the configuration of a run of that version is known."""
 
 
 @contextlib.contextmanager
@@ -41,7 +45,8 @@ def open_workdir(
     Args:
         workdir: the directory; made if need be.
         config: the resolved configuration, nested, ready for JSON; written to ``config.json``.
-        begun: whether there is a checkpoint. A run without one binds nobody to its configuration.
+        begun: whether there is a checkpoint; a run without one may begin with another
+            configuration.
         defaults: a configuration whose values stand for fields that the directory's does not know:
             those that the program got after the run began.
 
@@ -70,7 +75,7 @@ def read_config(workdir: Path) -> dict[str, Any] | None:
     """The configuration of a run as nested dictionaries, or None if the run never began.
 
     Raises:
-        UserError: if ``config.json`` cannot be read.
+        UserError: if ``config.json`` cannot be read, or is that of a run of an earlier version.
     """
     path = workdir / CONFIG_FILE
     try:
@@ -84,7 +89,25 @@ def read_config(workdir: Path) -> dict[str, Any] | None:
         ) from error
     if not isinstance(stored, dict):
         raise UserError(f"{path} holds {stored!r}; expected a JSON object; use another --workdir")
+    swap = stored.get("swap")
+    earlier = sorted(EARLIER_FIELDS & swap.keys()) if isinstance(swap, dict) else []
+    if earlier:
+        raise earlier_run(workdir, f"swap.{earlier[0]} in its {CONFIG_FILE}")
     return stored
+
+
+def earlier_run(workdir: Path, sign: str) -> UserError:
+    """The error about a run of an earlier version, whose checkpoints this one cannot read.
+
+    Args:
+        workdir: directory of the run.
+        sign: what it is known by.
+    """
+    return UserError(
+        f"got {workdir}, the work directory of a run of version {EARLIER_VERSION} ({sign}); "
+        "expected one of this version; train again with another --workdir, or package it with "
+        f"{EARLIER_VERSION} (tools.package_model): its model directories open here"
+    )
 
 
 def check_same_run(workdir: Path, stored: Mapping[str, Any], config: Mapping[str, Any]) -> None:
@@ -97,7 +120,7 @@ def check_same_run(workdir: Path, stored: Mapping[str, Any], config: Mapping[str
     differing = [
         name
         for name in sorted(old.keys() | new.keys())
-        if name not in MAY_CHANGE and old.get(name, _ABSENT) != new.get(name, _ABSENT)
+        if name not in MAY_CHANGE and not _same(old.get(name, _ABSENT), new.get(name, _ABSENT))
     ]
     if differing:
         faults = "; ".join(
@@ -117,6 +140,13 @@ def _filled(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str,
 
 
 _ABSENT = object()
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Whether two values are the same; a weight of 0, like a path of "", may be left out."""
+    if _ABSENT in (old, new):
+        return not (new if old is _ABSENT else old)
+    return old == new
 
 
 def _shown(values: Mapping[str, Any], name: str) -> str:

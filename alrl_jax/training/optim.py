@@ -10,6 +10,8 @@ from optax import contrib
 PyTree = Any
 Update = Callable[..., tuple[PyTree, PyTree]]
 
+ALGORITHMS = ("adam", "muon")
+
 MUON_ADAM_SHARE = 0.15
 """Under Muon, Adam's rate for what has no kernel to turn, as a share of the kernels' rate."""
 
@@ -43,7 +45,7 @@ def make_optimizer(
         clip_norm: largest global norm of the gradients; 0 leaves them as they are.
         lazy_interval: steps between lazy regularisations that share this optimiser; rate and
             betas are corrected by interval / (interval + 1) (Karras et al. 2020, appendix B).
-        algorithm: "adam" or "muon"; Muon is for networks whose kernels end in the output
+        algorithm: one of ``ALGORITHMS``; Muon is for networks whose kernels end in the output
             axis, as flax lays them out.
         equalized: whether the weights are StyleGAN2's, kept at a deviation of one and scaled at
             run time; Muon then makes their updates of size ``learning_rate`` each.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from alrl_jax.data.request import DataRequest
 from alrl_jax.data.sources import open_source
 from alrl_jax.photos.decoding import read_image
 from tests.support import fabricated, images
@@ -30,7 +31,7 @@ def test_photographs(tmp_path: Path, run_cli: RunCli) -> None:
     assert f"{len(images.BROKEN) + 1} files skipped" in done.stdout
     for name in images.BROKEN:
         assert f"skipped somebody/{name}: " in done.stdout
-    source = open_source("prepared", tmp_path / "out", 16)
+    source = open_source(DataRequest("prepared", tmp_path / "out", 16))
     assert len(source) == len(good) and len(source.report) == len(images.BROKEN) + 1
     first = read_image(photos / sorted(good)[0], 16)
     np.testing.assert_array_equal(source[0]["image"], first)
@@ -50,7 +51,7 @@ def test_synthetic(tmp_path: Path, run_cli: RunCli) -> None:
     assert done.returncode == 0, done.stderr
     assert "4 images of 2 people at 16 pixels" in done.stdout
     assert "preparing" in done.stderr and "4/4" in done.stderr
-    assert open_source("prepared", tmp_path / "out", 16)[3]["labelled"]
+    assert open_source(DataRequest("prepared", tmp_path / "out", 16))[3]["labelled"]
 
 
 def test_celebamask_in_a_zip(tmp_path: Path, run_cli: RunCli) -> None:
@@ -77,7 +78,7 @@ def test_celebamask_in_a_zip(tmp_path: Path, run_cli: RunCli) -> None:
     assert done.returncode == 0, done.stderr
     assert "layout celebamask, split train: 5 of 24183 images" in done.stdout
     assert "4 images of 2 people at 24 pixels" in done.stdout and "4 of them lab" in done.stdout
-    source = open_source("prepared", output, 24)
+    source = open_source(DataRequest("prepared", output, 24))
     assert source.identities.tolist() == [0, 1, 1, 0]
     assert [source[i]["labelled"] for i in range(4)] == [True] * 4
     report = json.loads((output / "report.json").read_text())

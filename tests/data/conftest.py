@@ -18,10 +18,10 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def make_records() -> Callable[[np.ndarray], np.ndarray]:
     """Labelled records that are a function of their number alone."""
-    from alrl_jax.data.world_faces import synthetic_layout
+    from alrl_jax.data.world_faces import world_layout
     from alrl_jax.worlds import primitives
 
-    layout = synthetic_layout(RESOLUTION)
+    layout = world_layout(RESOLUTION)
 
     def make(numbers: np.ndarray) -> np.ndarray:
         records = layout.empty(len(numbers))
@@ -43,10 +43,10 @@ def make_records() -> Callable[[np.ndarray], np.ndarray]:
 def make_source(make_records: Callable[[np.ndarray], np.ndarray]) -> Callable[..., Any]:
     """A source in memory from the person number of every image."""
     from alrl_jax.data.records import to_dict
-    from alrl_jax.data.world_faces import synthetic_layout
+    from alrl_jax.data.world_faces import world_layout
 
     class MemorySource:
-        layout = synthetic_layout(RESOLUTION)
+        layout = world_layout(RESOLUTION)
         report: list[tuple[str, str]] = []
 
         def __init__(self, identities: np.ndarray) -> None:

@@ -8,12 +8,12 @@ import pytest
 
 from alrl_jax.data.flip import flip_records, flip_tables
 from alrl_jax.data.records import Layout, to_float, to_uint8
-from alrl_jax.data.world_faces import synthetic_layout
+from alrl_jax.data.world_faces import world_layout
 from alrl_jax.errors import UserError
 from alrl_jax.worlds import primitives
 
 MakeRecords = Callable[[np.ndarray], np.ndarray]
-TABLES = flip_tables(synthetic_layout(16))
+TABLES = flip_tables(world_layout(16))
 
 
 def test_twice_is_not_at_all(make_records: MakeRecords) -> None:
@@ -65,7 +65,7 @@ def test_mirrored_factors_render_the_mirrored_picture() -> None:
     )
     here = primitives.render(people, attributes, side)
     there = primitives.render(people, mirrored, side)
-    records = synthetic_layout(side).empty(n)
+    records = world_layout(side).empty(n)
     for name in ("parsing", "pose_degrees", "landmarks"):
         records[name] = getattr(here, name)
     records["image"] = to_uint8(np.asarray(here.image))

@@ -10,6 +10,7 @@ from PIL import Image
 from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.data.prepare import photo_records
 from alrl_jax.data.prepare.layouts import Wish
+from alrl_jax.data.request import DataRequest
 from alrl_jax.data.shards import prepare
 from alrl_jax.data.sources import open_source
 from alrl_jax.errors import UserError
@@ -40,8 +41,10 @@ def faces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def test_builder_and_source_agree_with_the_synthetic_source(faces: Path) -> None:
     assert faces.parts[-3:] == ("synthetic_faces", "tiny", "1.0.0")
     for split in ("train", "test"):
-        source = open_source("tfds", faces, 16, split=split, progress=False)
-        expected = open_source("synthetic", None, 16, 2, 2, split=split, progress=False)
+        source = open_source(DataRequest("tfds", faces, 16, split=split, progress=False))
+        expected = open_source(
+            DataRequest("synthetic", None, 16, 2, 2, split=split, progress=False)
+        )
         assert source.layout == expected.layout
         # TFDS shuffles what it writes: records are found by their factors.
         a, b = (s.read(np.arange(4)) for s in (source, expected))
@@ -67,7 +70,7 @@ def test_photographs(tmp_path: Path) -> None:
     )
     builder = FolderFaces(config=config, data_dir=tmp_path / "out", file_format="array_record")
     builder.download_and_prepare()
-    source = open_source("tfds", builder.data_path, 16, progress=False)
+    source = open_source(DataRequest("tfds", builder.data_path, 16, progress=False))
     record = source[0]
     assert record["image"].shape == (16, 16, 3) and (record["image"] == (10, 20, 30)).all()
     assert not record["labelled"]
@@ -94,7 +97,9 @@ def test_what_was_prepared(tmp_path: Path) -> None:
     builder = PreparedFaces(config=config, data_dir=tmp_path / "out", file_format="array_record")
     builder.download_and_prepare()
     for split, expected in made.items():
-        source = open_source("tfds", builder.data_path, 16, split=split, progress=False)
+        source = open_source(
+            DataRequest("tfds", builder.data_path, 16, split=split, progress=False)
+        )
         order = np.argsort(source.identities)
         records = source.read(order)
         assert records.tobytes() == expected.read(np.arange(len(expected))).tobytes()
@@ -103,12 +108,12 @@ def test_what_was_prepared(tmp_path: Path) -> None:
 
 def test_mistakes(faces: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="got resolution 32 .*expected 16"):
-        open_source("tfds", faces, 32, progress=False)
+        open_source(DataRequest("tfds", faces, 32, progress=False))
     with pytest.raises(UserError, match="split 'holdout'"):
-        open_source("tfds", faces, 16, split="holdout", progress=False)
+        open_source(DataRequest("tfds", faces, 16, split="holdout", progress=False))
     with pytest.raises(UserError, match="expected a prepared split"):
-        open_source("tfds", "mnist:3.0.1", 16, progress=False)
+        open_source(DataRequest("tfds", "mnist:3.0.1", 16, progress=False))
     with pytest.raises(UserError, match="expected NAME"):
-        open_source("tfds", "no_such_data_set_at_all", 16, progress=False)
+        open_source(DataRequest("tfds", "no_such_data_set_at_all", 16, progress=False))
     with pytest.raises(UserError, match="expected NAME"):
-        open_source("tfds", tmp_path, 16, progress=False)
+        open_source(DataRequest("tfds", tmp_path, 16, progress=False))

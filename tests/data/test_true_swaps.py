@@ -4,9 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from alrl_jax.config import Config
 from alrl_jax.data.pipeline import make_iterator
-from alrl_jax.data.sources import open_source
+from alrl_jax.data.request import DataRequest
+from alrl_jax.data.sources import known_layout, open_source, open_true_swaps
 from alrl_jax.data.true_swaps import true_swaps
 from alrl_jax.errors import UserError
 from alrl_jax.worlds import primitives
@@ -15,7 +15,7 @@ PEOPLE, EACH, SIDE = 3, 2, 16
 
 
 def test_the_truth_shows_the_source_as_the_target_looks() -> None:
-    truths = true_swaps(SIDE, PEOPLE, EACH, "development")
+    truths = true_swaps(DataRequest("synthetic", None, SIDE, PEOPLE, EACH, split="development"))
     sources, targets = np.array([5, 0, 2]), np.array([1, 4, 3])
     flip = np.array([False, True, False])
     images = truths.draw(sources, targets, flip)
@@ -30,8 +30,8 @@ def test_the_truth_shows_the_source_as_the_target_looks() -> None:
 
 
 def test_the_truth_of_one_persons_pair_is_the_target() -> None:
-    source = open_source("synthetic", None, SIDE, PEOPLE, EACH, progress=False)
-    truths = true_swaps(SIDE, PEOPLE, EACH, "train")
+    source = open_source(DataRequest("synthetic", None, SIDE, PEOPLE, EACH, progress=False))
+    truths = open_true_swaps(DataRequest("synthetic", None, SIDE, PEOPLE, EACH))
     batches = make_iterator(source, "pairs", 6, 0, truths=truths, prefetch=0)
     pairs = next(batches)
     assert pairs.same_identity.any() and not pairs.same_identity.all()
@@ -43,8 +43,8 @@ def test_the_truth_of_one_persons_pair_is_the_target() -> None:
 
 
 def test_every_process_draws_its_own_rows() -> None:
-    source = open_source("synthetic", None, SIDE, PEOPLE, EACH, progress=False)
-    truths = true_swaps(SIDE, PEOPLE, EACH, "train")
+    source = open_source(DataRequest("synthetic", None, SIDE, PEOPLE, EACH, progress=False))
+    truths = open_true_swaps(DataRequest("synthetic", None, SIDE, PEOPLE, EACH))
     whole = next(make_iterator(source, "pairs", 4, 1, truths=truths, prefetch=0)).truth
     options = {"truths": truths, "prefetch": 0, "process_count": 2}
     parts = [
@@ -54,8 +54,9 @@ def test_every_process_draws_its_own_rows() -> None:
 
 
 def test_nobody_sees_the_truth_who_did_not_ask() -> None:
-    source = open_source("synthetic", None, SIDE, PEOPLE, EACH, progress=False)
+    source = open_source(DataRequest("synthetic", None, SIDE, PEOPLE, EACH, progress=False))
     assert next(make_iterator(source, "pairs", 4, 1, prefetch=0)).truth is None
     with pytest.raises(UserError, match="data.true_swaps is True with data.source prepared"):
-        values = {"true_swaps": True, "source": "prepared"}
-        Config.from_dict({"data": values, "losses": {"supervised": 1.0}})
+        known_layout(DataRequest("prepared", None, SIDE, true_swaps=True))
+    with pytest.raises(UserError, match="expected one of .*'synthetic'"):
+        open_true_swaps(DataRequest("prepared", None, SIDE))

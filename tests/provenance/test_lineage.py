@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from alrl_jax.data.origin import data_entry
+from alrl_jax.data.request import DataRequest
 from alrl_jax.errors import UserError
 from alrl_jax.provenance import lineage
 from alrl_jax.storage.model_directory import read_meta, save_model
@@ -105,14 +106,14 @@ def test_ancestors_of_models_that_noted_none() -> None:
 
 
 def test_data_are_told_by_source(tmp_path: Path) -> None:
-    world = data_entry("synthetic", None, "train", 30, 4)
+    world = data_entry(DataRequest("synthetic", None, 64, 30, 4))
     assert world["images"] == 120 and world["people"] == 30 and "Apache" in world["licence"]
     (tmp_path / "a.png").touch()
-    photos = data_entry("folder", str(tmp_path), "train", 0, 0)
+    photos = data_entry(DataRequest("folder", str(tmp_path), 64))
     assert photos["images"] == 1 and photos["licence"] == lineage.UNKNOWN_DATA
     parameters = {"kind": "celebamask", "split": "test"}
     (tmp_path / "dataset.json").write_text(json.dumps({"parameters": parameters}))
     np.save(tmp_path / "identities.npy", np.array([0, 0, 1], np.int32))
-    prepared = data_entry("prepared", str(tmp_path), "train", 0, 0)
+    prepared = data_entry(DataRequest("prepared", str(tmp_path), 64))
     assert (prepared["images"], prepared["people"], prepared["split"]) == (3, 2, "test")
     assert "non-commercial" in prepared["licence"] and prepared["name"] == tmp_path.name

@@ -137,3 +137,13 @@ def test_one_run_at_a_time(tmp_path: Path) -> None:
             pass
     with open_workdir(tmp_path, CONFIG, begun=False):
         pass
+
+
+def test_weights_of_0_may_be_left_out(tmp_path: Path) -> None:
+    """A config lists only the losses that it weighs; others did list them all."""
+    zero, none = {"losses": {"l1": 0.0}, "pretrained": {"a": ""}}, {"losses": {}, "pretrained": {}}
+    for number, (old, new) in enumerate(((zero, none), (none, zero))):
+        with open_workdir(tmp_path / str(number), changed(**old), begun=False):
+            pass
+        with open_workdir(tmp_path / str(number), changed(**new), begun=True):
+            pass

@@ -31,8 +31,9 @@ from PIL import Image
 
 from alrl_jax.data.folder import FolderSource
 from alrl_jax.data.records import Layout
+from alrl_jax.data.request import DataRequest
 from alrl_jax.data.shards import ShardSource, open_shards
-from alrl_jax.data.world_faces import synthetic_layout, synthetic_plan
+from alrl_jax.data.world_faces import world_layout, world_plan
 from alrl_jax.worlds import primitives
 
 VERSION = "1.0.0"
@@ -76,7 +77,7 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         """Describes the features."""
-        layout = synthetic_layout(self.builder_config.resolution)
+        layout = world_layout(self.builder_config.resolution)
         description = "Synthetic faces of people and circumstances that are known exactly."
         return _dataset_info(self, description, _labelled_features(layout))
 
@@ -92,9 +93,8 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """Renders a split, a chunk at a time."""
         config = self.builder_config
-        plan = synthetic_plan(
-            config.resolution, config.num_identities, config.images_per_identity, split
-        )
+        counts = config.num_identities, config.images_per_identity
+        plan = world_plan(DataRequest("synthetic", None, config.resolution, *counts, split=split))
         for start in range(0, len(plan.identities), plan.chunk_size):
             records = plan.make(start, min(start + plan.chunk_size, len(plan.identities)))
             for index, record in enumerate(records, start):

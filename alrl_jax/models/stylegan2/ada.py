@@ -309,12 +309,15 @@ def augment(
     return recolour(warp(images, maps), colours.reshape(count, PARTS, 4, 4)[:, part])
 
 
+MODES = ("off", "fixed", "adaptive")
+
+
 @dataclasses.dataclass(frozen=True)
 class DiscriminatorAugmentation:
     """What a discriminator sees, and how its opinion steers that.
 
     Attributes:
-        mode: ``off``, ``fixed`` or ``adaptive``.
+        mode: one of ``MODES``.
         probability: of ``fixed``; ``adaptive`` starts at 0.
         target: mean sign of the logits of real images at which ``adaptive`` rests.
         kimg: thousands of images in which the probability can go from 0 to 1.

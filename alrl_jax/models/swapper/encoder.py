@@ -1,8 +1,8 @@
-"""The dual-space encoder: one backbone, three heads.
+"""The dual-space encoder: one backbone and the heads that read its features.
 
 ``pose`` gives the spatial code that is added to StyleGAN2's constant input, ``attributes`` the W+
 codes, ``region`` the face mask and the parsing of the image. All heads read the same features:
-those of a small backbone of our own (``DualSpaceEncoder``), or those of a converted pSp or e4e
+those of a backbone of ``backbones.py`` (``DualSpaceEncoder``), or those of a converted pSp or e4e
 encoder, whose own heads then are the attribute head (``StyleDualSpaceEncoder``).
 """
 
@@ -29,46 +29,13 @@ class FaceEncoding:
         codes: pose code and W+ codes.
         region_logits: logits of the swapped face region.
         parsing_logits: logits of the CelebAMask-HQ classes.
+        others: what all other heads of ``HEADS`` say, by name.
     """
 
     codes: LatentCodes
     region_logits: Float[Array, "b h w 1"]
     parsing_logits: Float[Array, "b h w 19"]
-
-
-class ResidualUnit(nn.Module):
-    """Residual unit at the same resolution; starts as the identity function, without norms.
-
-    Colours and light are attributes that the codes must carry, so their level is not normalised
-    away.
-    """
-
-    width: int
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        y = nn.Conv(self.width, (3, 3), padding=1)(nn.silu(x))
-        y = nn.Conv(self.width, (3, 3), padding=1)(nn.silu(y))
-        gain = self.param("gain", nn.initializers.constant(0.1), (self.width,), jnp.float32)
-        return x + gain * y
-
-
-class Backbone(nn.Module):
-    """Shared feature extractor; ``widths`` are the channels at 1/2, 1/4 and 1/8."""
-
-    widths: tuple[int, ...]
-
-    @nn.compact
-    def __call__(self, images: Float[Array, "b h w 3"]) -> list[Array]:
-        """Feature maps, fine to coarse."""
-        maps = []
-        x = images
-        for i, width in enumerate(self.widths):
-            x = ops.mean_pool(x) if i else ops.space_to_depth(images)
-            x = nn.Conv(width, (3, 3), padding=1, name=f"down{i}")(x)
-            x = ResidualUnit(width, name=f"unit{i}")(x)
-            maps.append(x)
-        return maps
+    others: dict[str, Array] = flax.struct.field(default_factory=dict)
 
 
 class PoseHead(nn.Module):
@@ -146,22 +113,27 @@ class RegionHead(nn.Module):
         return _conv1x1(1 + NUM_PARSING_CLASSES, self.dtype)(x).astype(jnp.float32)
 
 
-HEADS = {"pose": PoseHead, "attributes": AttributeHead, "region": RegionHead}
+HEADS: dict[str, type[nn.Module]] = {
+    "pose": PoseHead,
+    "attributes": AttributeHead,
+    "region": RegionHead,
+}
 """Heads of the encoder; each reads the image and the feature pyramid. On the trunk of pSp, the
-attribute head is pSp's."""
+attribute head is pSp's. A further head is built without arguments, and what it says is
+``FaceEncoding.others[NAME]``."""
 
 
 class DualSpaceEncoder(nn.Module):
     """Face to pose code, W+ codes, region and parsing.
 
     Attributes:
-        widths: channels of the backbone at 1/2, 1/4 and 1/8 of the resolution.
+        backbone: images to feature maps at 1/2, 1/4 and 1/8 of the resolution.
         pose_channels: channels of the pose code.
         num_layers: layers of W+.
         code_width: width of a W+ code.
     """
 
-    widths: tuple[int, ...]
+    backbone: nn.Module
     pose_channels: int
     num_layers: int
     code_width: int
@@ -174,17 +146,12 @@ class DualSpaceEncoder(nn.Module):
             images: pixels in [-1, 1].
             w_avg: centre of the generator's W space; codes are offsets from it.
         """
-        features = Backbone(self.widths, name="backbone")(images)
+        features = self.backbone(images)
         pose = HEADS["pose"](self.pose_channels, name="pose")(images, features)
         offsets = HEADS["attributes"](self.num_layers, self.code_width, name="attributes")(
             images, features
         )
-        region = HEADS["region"](name="region")(images, features)
-        return FaceEncoding(
-            codes=LatentCodes(pose=pose, attributes=w_avg + offsets),
-            region_logits=region[..., :1],
-            parsing_logits=region[..., 1:],
-        )
+        return _encoding(images, features, LatentCodes(pose=pose, attributes=w_avg + offsets))
 
 
 class StyleDualSpaceEncoder(nn.Module):
@@ -210,12 +177,25 @@ class StyleDualSpaceEncoder(nn.Module):
         levels = self.trunk.pyramid(features)
         seen = [half, *levels[::-1]]
         pose = HEADS["pose"](self.pose_channels, True, dtype=self.dtype, name="pose")(images, seen)
-        region = HEADS["region"](dtype=self.dtype, name="region")(images, seen)
-        return FaceEncoding(
-            codes=LatentCodes(pose=pose, attributes=self.trunk.codes(levels)),
-            region_logits=region[..., :1],
-            parsing_logits=region[..., 1:],
-        )
+        codes = LatentCodes(pose=pose, attributes=self.trunk.codes(levels))
+        return _encoding(images, seen, codes, self.dtype)
+
+
+def _encoding(
+    images: Float[Array, "b h w 3"],
+    features: list[Array],
+    codes: LatentCodes,
+    dtype: DTypeLike = jnp.float32,
+) -> FaceEncoding:
+    """What the heads say that are the same on every backbone, beside the codes."""
+    region = HEADS["region"](dtype=dtype, name="region")(images, features)
+    further = HEADS.keys() - {"pose", "attributes", "region"}
+    return FaceEncoding(
+        codes=codes,
+        region_logits=region[..., :1],
+        parsing_logits=region[..., 1:],
+        others={name: HEADS[name](name=name)(images, features) for name in sorted(further)},
+    )
 
 
 def layers_per_level(num_layers: int) -> tuple[int, int, int]:

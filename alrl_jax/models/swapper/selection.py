@@ -21,6 +21,9 @@ from alrl_jax.types import LatentCodes, SwapGates
 LEARNED, FROM_TARGET, FROM_SOURCE = -1, 0, 1
 """The module decides over an attribute group, or the caller does."""
 
+GATE_MODES = ("hard", "soft", "pair_independent")
+"""How ``AdaptiveSwap`` decides."""
+
 
 @flax.struct.dataclass
 class PairCodes:
@@ -298,6 +301,9 @@ def _from_source(first: int, last: int | None) -> Callable[[int], list[float]]:
     end = last if last is not None else 10**6
     return lambda layers: [0.0, *(float(first <= i < end) for i in range(layers))]
 
+
+BEST_FIXED = "best_fixed"
+"""Name of the fixed selection that is no rule: its weights were searched for one model."""
 
 SELECTORS: dict[str, Callable[[int], list[float]] | None] = {
     "adaptive": None,

@@ -14,13 +14,9 @@ from alrl_jax.models.loss_networks import IdentityNetwork
 from alrl_jax.models.resize import resize_bilinear
 from alrl_jax.models.stylegan2 import ops
 from alrl_jax.models.stylegan2.generator import Generator
+from alrl_jax.models.swapper.backbones import Encoder
 from alrl_jax.models.swapper.blend import blend, blend_mask, face_ellipse
-from alrl_jax.models.swapper.encoder import (
-    NUM_PARSING_CLASSES,
-    DualSpaceEncoder,
-    FaceEncoding,
-    StyleDualSpaceEncoder,
-)
+from alrl_jax.models.swapper.encoder import NUM_PARSING_CLASSES, FaceEncoding
 from alrl_jax.models.swapper.selection import (
     FROM_SOURCE,
     FROM_TARGET,
@@ -57,6 +53,9 @@ POSE_SPACES: dict[str, PoseSpace] = {
 }
 """``spatial_const``: a 4x4 code moves the constant. ``coarse_codes``: the W+ codes up to 8x8."""
 
+MASKS = ("learned", "ellipse", "none")
+"""What can blend; see ``Swapper``."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Swapper:
@@ -78,7 +77,7 @@ class Swapper:
             source's; none where the encoder has not learned to parse: then the face alone is.
     """
 
-    encoder: DualSpaceEncoder | StyleDualSpaceEncoder
+    encoder: Encoder
     selector: Selector
     generator: Generator
     identity: IdentityNetwork

@@ -3,6 +3,7 @@
 from alrl_jax.config import Config
 from alrl_jax.training.tasks.generator import GeneratorTask
 from alrl_jax.training.tasks.identity import IdentityTask
+from alrl_jax.training.tasks.names import check_names
 from alrl_jax.training.tasks.swap import SwapTask
 from alrl_jax.training.tasks.task import ExportedModel, Phase, Task
 
@@ -17,4 +18,5 @@ def make_task(config: Config) -> Task:
     Raises:
         UserError: if the config does not fit the task.
     """
+    check_names(config, TASKS)
     return TASKS[config.task](config)

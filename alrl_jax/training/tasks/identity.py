@@ -45,6 +45,10 @@ class AnalyserForward:
     class_logits: Float[Array, "b n"] | None
 
 
+KINDS = ("identity", "judge")
+"""What a trained analyser can be called."""
+
+
 class IdentityTask:
     """Regression of the known factors of faces, or ArcFace where only identities are known."""
 

@@ -14,6 +14,11 @@ Reader = Callable[[str | Path], tuple[dict[str, Any], PyTree]]
 ANY_SIZE = 0
 """A resolution that every model fits."""
 
+NETWORKS: dict[str, tuple[str, ...]] = {
+    "swap": ("identity", "generator", "discriminator", "encoder", "swapper", "lpips", "parser"),
+}
+"""Networks that a task takes from model directories, by task; other tasks take none."""
+
 
 def read_pretrained_meta(
     pretrained: Mapping[str, str], name: str, kinds: tuple[str, ...], resolution: int = ANY_SIZE

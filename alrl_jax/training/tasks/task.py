@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Key
 
-from alrl_jax.errors import UserError
+from alrl_jax.errors import UserError, did_you_mean
 from alrl_jax.storage.model_directory import read_model
 from alrl_jax.training.losses.table import LOSSES, REGULARISERS
 from alrl_jax.training.state import PyTree
@@ -98,5 +98,6 @@ def check_losses(task: str, names: Collection[str]) -> None:
     unknown = sorted(set(names) - set(known))
     if unknown:
         raise UserError(
-            f"losses.{unknown[0]} is not a loss of task {task}; expected one of {known}; remove it"
+            f"losses.{unknown[0]} is not a loss of task {task}; "
+            f"{did_you_mean(unknown[0], known)}expected one of {known}; remove it"
         )

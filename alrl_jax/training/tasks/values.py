@@ -3,6 +3,7 @@
 from typing import Any
 
 from alrl_jax.config import Config
+from alrl_jax.models.swapper.backbones import BACKBONES
 from alrl_jax.worlds import primitives
 
 Values = dict[str, Any]
@@ -74,11 +75,9 @@ def encoder_values(config: Config) -> Values:
     return {
         "backbone": values.backbone,
         "resolution": values.resolution,
-        "widths": list(values.widths),
-        "units": list(values.units),
-        "squeeze": values.squeeze,
         "pose_space": values.pose_space,
         "dtype": config.compute_dtype,
+        **{name: _plain(getattr(values, name)) for name in BACKBONES[values.backbone].fields},
     }
 
 
@@ -110,3 +109,8 @@ def analyser_values(config: Config) -> Values:
         "attribute_width": len(primitives.ATTRIBUTE_FACTORS),
         "num_landmarks": len(primitives.LANDMARKS),
     }
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON gives it back."""
+    return list(value) if isinstance(value, tuple) else value

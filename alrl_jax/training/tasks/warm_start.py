@@ -9,6 +9,7 @@ from absl import logging
 from alrl_jax.errors import UserError
 from alrl_jax.models.published.face_backbones import STRIDE
 from alrl_jax.models.stylegan2.generator import num_latents
+from alrl_jax.models.swapper.backbones import BACKBONES, Backbone
 from alrl_jax.training.state import PyTree
 from alrl_jax.training.tasks.pretrained import Reader, like, read_pretrained, read_pretrained_meta
 
@@ -18,6 +19,8 @@ ENCODERS = ("psp", "e4e", "arcface")
 BODY = ("input_layer", "body")
 """What an ArcFace network and an encoder into W+ have in common."""
 FROM_SWAPPER = ("encoder", "swap", "generator", "probe", "discriminator")
+FRESH = ("heads", "swap", "probe", "discriminator")
+"""Parts that can start fresh whatever ``pretrained.swapper`` holds."""
 BACKBONE = "backbone"
 """The part of an encoder's parameters that its heads read."""
 
@@ -56,7 +59,7 @@ class WarmStart:
             )
         if self.train_backbone and "heads" not in self.fresh:
             return
-        if self._names("swapper") and self._meta("swapper")["encoder"].get("backbone") == "ir_se":
+        if self._names("swapper") and self._found_backbone().published:
             raise UserError(
                 f"pretrained.swapper is {self.pretrained['swapper']}, whose encoder is ir_se; "
                 "expected one of encoder.backbone residual, whose heads are apart from its "
@@ -135,15 +138,16 @@ class WarmStart:
         if self._names("swapper"):
             found = self._meta("swapper")["encoder"]
             return {**found, **common, **(dtype if "dtype" in found else {})}
-        if own["backbone"] == "residual":
+        backbone = BACKBONES[own["backbone"]]
+        if not backbone.published:
             if self._names("encoder"):
                 raise UserError(
                     f"pretrained.encoder is {self.pretrained['encoder']}, but encoder.backbone is "
-                    "residual; expected ir_se; set --config.encoder.backbone=ir_se"
+                    f"{own['backbone']}; expected ir_se; set --config.encoder.backbone=ir_se"
                 )
-            return common | {name: own[name] for name in ("resolution", "widths")}
+            return common | {n: own[n] for n in ("backbone", "resolution", *backbone.fields)}
         resolution = own["resolution"] or self.resolution
-        trunk = {name: own[name] for name in ("widths", "units", "squeeze")}
+        trunk = {name: own[name] for name in backbone.fields}
         trunk |= {"offsets": False, "centred": True}
         if self._names("encoder"):
             found = self._found_trunk(resolution, code_width)
@@ -153,10 +157,10 @@ class WarmStart:
             raise UserError(
                 f"the encoder's last width is {width} at {resolution} pixels; expected that of the "
                 f"generator's codes ({code_width}) and {2 * STRIDE} pixels or more for "
-                "encoder.backbone ir_se; change encoder.widths, encoder.resolution or "
+                f"encoder.backbone {own['backbone']}; change encoder.widths, encoder.resolution or "
                 "pretrained.encoder"
             )
-        return common | {"backbone": "ir_se", "resolution": resolution} | trunk | dtype
+        return common | {"backbone": own["backbone"], "resolution": resolution} | trunk | dtype
 
     def load_frozen(self, read: Reader) -> dict[str, PyTree]:
         """Generator and features that are held still: ``generator`` and ``backbone``, if any."""
@@ -210,6 +214,10 @@ class WarmStart:
     def _meta(self, name: str) -> Values:
         """Config of the model in ``pretrained.NAME``, whose kind has the same name."""
         return read_pretrained_meta(self.pretrained, name, (name,), self.resolution)["config"]
+
+    def _found_backbone(self) -> Backbone:
+        """What the encoder of ``pretrained.swapper`` stands on."""
+        return BACKBONES[self._meta("swapper")["encoder"].get("backbone", "residual")]
 
     def _read(self, name: str, read: Reader) -> PyTree:
         return read_pretrained(self.pretrained, name, (name,), read, self.resolution)

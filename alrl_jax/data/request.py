@@ -1,0 +1,42 @@
+"""What is asked of a source of faces: one struct from the config to whoever opens the data."""
+
+import dataclasses
+from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True)
+class DataRequest:
+    """Values of the config's ``data`` section, and what else defines the faces.
+
+    A source ignores what it has no use for.
+
+    Attributes:
+        source: entry of ``SOURCES``.
+        path: where the data lie. None lets a world use a folder in the user's cache that is keyed
+            by all that defines the pictures.
+        resolution: side of the square images, in pixels.
+        num_identities: number of people that a world makes.
+        images_per_identity: pictures of each of them.
+        split: part of a world's people, or of a TFDS data set.
+        seed: number of the world.
+        identities: in a folder, whether every ``image`` or every sub-``folder`` is a person.
+        true_swaps: whether pairs come with their true swap, which only worlds know.
+        progress: whether to draw progress bars.
+    """
+
+    source: str
+    path: str | Path | None
+    resolution: int
+    num_identities: int = 0
+    images_per_identity: int = 0
+    _: dataclasses.KW_ONLY
+    split: str = "train"
+    seed: int = 0
+    identities: str = "image"
+    true_swaps: bool = False
+    progress: bool = True
+
+    @property
+    def directory(self) -> Path | None:
+        """The path, with the user's home in place of ``~``."""
+        return None if self.path is None else Path(self.path).expanduser()
