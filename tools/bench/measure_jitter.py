@@ -1,4 +1,4 @@
-"""Measures how steady a swap is over time: ``python -m tools.measure_jitter [--output=FILE]``.
+"""Measures how steady a swap is over time: ``python -m tools.bench.measure_jitter [--output=FILE]``.
 
 A head of the procedural world turns; its true landmarks are known. Noise is added to them in every
 frame, as a detector would, and the face is followed with and without smoothing. What is told, each
@@ -216,9 +216,9 @@ def cli() -> None:
     """Defines the flags and runs ``main``."""
     flags.DEFINE_integer("frames", 125, "Frames of the film.", lower_bound=25)
     flags.DEFINE_list("noise", ["0.01", "0.02"], "Of the landmarks, shares of the face's size.")
-    flags.DEFINE_string("model", "embedded/swapper_64", "Swapper; empty for the crops alone.")
-    flags.DEFINE_string("judge", "embedded/judge_64", "Judge of the pose.")
-    flags.DEFINE_string("output", None, "JSON file to write.")
+    command_line.DEFINE_path("model", "embedded/swapper_64", "Swapper; empty for the crops alone.")
+    command_line.DEFINE_path("judge", "embedded/judge_64", "Judge of the pose.")
+    command_line.DEFINE_path("output", None, "JSON file to write.")
     command_line.run(main)
 
 
