@@ -8,6 +8,7 @@ from pathlib import Path
 from alrl_jax.data import folder, shards, tfds_source, world_faces
 from alrl_jax.data.records import Layout, Source
 from alrl_jax.errors import UserError
+from alrl_jax.utils.paths import local_path
 from alrl_jax.utils.user_cache import keyed_directory
 
 
@@ -115,7 +116,7 @@ def open_source(
     if name not in SOURCES:
         raise UserError(f"got data.source={name!r}; expected one of {', '.join(SOURCES)}; pick one")
     request = Request(
-        path=None if path is None else Path(path).expanduser(),
+        path=None if path is None else Path(local_path(str(path))),
         resolution=resolution,
         num_identities=num_identities,
         images_per_identity=images_per_identity,
@@ -141,7 +142,7 @@ def known_layout(name: str, path: str | os.PathLike[str] | None, resolution: int
     if name == "synthetic":
         return world_faces.synthetic_layout(resolution)
     if name == "prepared" and path is not None:
-        description = shards.read_description(Path(path).expanduser())
+        description = shards.read_description(Path(local_path(str(path))))
         return None if description is None else Layout.from_json(description["layout"])
     return None
 

@@ -252,7 +252,8 @@ def _print_help(main: Callable[[list[str]], int | None]) -> None:
     module = sys.modules[main.__module__]
     own = main.__module__ == "__main__"
     text = flags.FLAGS.main_module_help() if own else flags.FLAGS.module_help(module)
-    print(f"{(module.__doc__ or '').strip()}\n\nflags:\n{text}")
+    listed = f"\n\nflags:\n{text}" if text else ""
+    print(f"{(module.__doc__ or '').strip()}{listed}")
 
 
 def _fail(message: str) -> NoReturn:

@@ -1,6 +1,6 @@
 """How often people are recognised once a face of nobody has taken the place of theirs.
 
-    python -m tools.bench.measure_deidentification --model=embedded/swapper_64 [--people=200] [--seed=0]
+    python -m tools.bench.measure_deidentification [--model=DIR] [--people=200] [--seed=0]
 
 Pictures of unseen people of the procedural world get the face of somebody who does not exist, each
 another one (``infer --source=sample:SEED``). The judge looks every picture up among other pictures

@@ -1,7 +1,7 @@
 """Measures what the invisible mark survives, and how often it is seen where there is none.
 
-    python -m tools.bench.measure_watermark --output=DIR [--renders=24] [--trials=2] [--null_renders=1000]
-        [--crops=20] [--render_crops=1] [--seconds=0]
+    python -m tools.bench.measure_watermark --output=DIR [--renders=24] [--trials=2]
+        [--null_renders=1000] [--crops=20] [--render_crops=1] [--seconds=0]
 
 Pictures: renders of the procedural world, and those that scikit-image ships, portraits left out.
 ``DIR/watermark.json`` gets the attack matrix (a trial counts where the whole payload comes back)
