@@ -1,6 +1,7 @@
 """Files of face landmarks: JSON, NumPy archives and CSV.
 
-Each names pictures, by paths relative to the file itself (``~`` is expanded), and gives the faces of each:
+Each names pictures, by paths relative to the file itself (``~`` is expanded), and gives the faces
+of each:
 
 - ``.json``: ``{"a.jpg": [[x, y], ...], "b.jpg": [[[x, y], ...], [[x, y], ...]], "c.jpg": []}``:
   one face, two faces, none.
