@@ -301,7 +301,7 @@ def _unusable(error: ImportError, module: str, source: str, library: str, extra:
     """What to say of a library that is missing, or that misses something itself."""
     if not isinstance(error, ModuleNotFoundError) or error.name != module:
         return UserError(
-            f"got {library} that does not load ({error}); expected one that finds faces; put it right"
+            f"got {library} that does not load ({error}); expected one that finds faces; mend it"
         )
     return UserError(
         f"got photos with --landmarks_from={source}; expected {library}, which finds the faces; do "

@@ -16,7 +16,8 @@ def own_flags(monkeypatch: pytest.MonkeyPatch) -> Iterator[flags.FlagValues]:
     values = flags.FlagValues()
     with monkeypatch.context() as patch:
         for name, function in inspect.getmembers(flags, inspect.isfunction):
-            if "flag_values" in inspect.signature(function).parameters:
+            given = inspect.signature(function).parameters
+            if "flag_values" in given and name != "DEFINE_flag":  # which always gets them
                 patch.setattr(flags, name, functools.partial(function, flag_values=values))
         patch.setattr(flags, "FLAGS", values)
         yield values
