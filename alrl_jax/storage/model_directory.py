@@ -184,7 +184,7 @@ def read_meta(directory: str | Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(
             f"got {path}, which holds no {MODEL_FILE}; expected a model directory; "
-            "name one that training or tools.convert_weights wrote"
+            "name one that training or alrl convert-weights wrote"
         ) from error
     except (OSError, ValueError) as error:
         raise UserError(f"got an unreadable {path / MODEL_FILE} ({error}); copy it anew") from error
@@ -192,7 +192,7 @@ def read_meta(directory: str | Path) -> dict[str, Any]:
         if not isinstance(meta, dict) or not isinstance(meta.get(name), kind):
             raise UserError(
                 f"got {path / MODEL_FILE} without a {kind.__name__} {name!r}; expected what "
-                "training or tools.convert_weights writes"
+                "training or alrl convert-weights writes"
             )
     base = meta.get("base")
     if base is not None and not (isinstance(base, dict) and base.keys() >= _BASE_FIELDS):

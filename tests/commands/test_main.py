@@ -226,7 +226,7 @@ def test_bad_usage_ends_with_status_2_and_one_line(
     monkeypatch.chdir(work)
     status, _ = run_command(monkeypatch, module_of(name), *BAD[name])
     err = capsys.readouterr().err
-    assert status == 2 and err.startswith("error: got ") and err.count("\n") == 1
+    assert status == 2 and err.startswith("error: ") and err.count("\n") == 1
     assert not list(work.iterdir()) and [path.name for path in home.iterdir()] == ["file"]
     assert "~" not in err, "the path that was looked at is the one that is told"
 

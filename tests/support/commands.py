@@ -9,6 +9,8 @@ from types import ModuleType
 import pytest
 from absl import flags
 
+from alrl_jax.utils import command_line
+
 
 @contextmanager
 def own_flags(monkeypatch: pytest.MonkeyPatch) -> Iterator[flags.FlagValues]:
@@ -19,6 +21,10 @@ def own_flags(monkeypatch: pytest.MonkeyPatch) -> Iterator[flags.FlagValues]:
             given = inspect.signature(function).parameters
             if "flag_values" in given and name != "DEFINE_flag":  # which always gets them
                 patch.setattr(flags, name, functools.partial(function, flag_values=values))
+        for name in ("DEFINE_path", "DEFINE_paths", "DEFINE_config"):
+            # absl takes the caller of the innermost function for the one who defines a flag: that
+            # would be what checks annotations in tests.
+            patch.setattr(command_line, name, inspect.unwrap(getattr(command_line, name)))
         patch.setattr(flags, "FLAGS", values)
         yield values
 
