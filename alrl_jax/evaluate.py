@@ -1,6 +1,6 @@
-"""Measures a swapper: ``python -m alrl_jax.evaluate --workdir=DIR --output=DIR2``.
+"""Measures a swapper: ``alrl evaluate --workdir=DIR --output=DIR2``.
 
-Writes ``metrics.json``, ``report/index.html`` and, for ``tools.compare_rows``, ``pairs.npz``: one
+Writes ``metrics.json``, ``report/index.html`` and, for ``alrl compare-rows``, ``pairs.npz``: one
 number a pair. The benchmark "counterfactual" renders held-out synthetic people, whose true swaps
 are known. "pairs" takes photographs, as a CSV file (``--pairs=FILE``) or a folder (``--data=DIR``),
 about which the judges that you name can speak; what none of them can say is null. ``--before=DIR``
@@ -13,7 +13,7 @@ with another; ``--selectors=NAME,...`` says which others to measure beside it, a
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from absl import flags
@@ -285,11 +285,11 @@ def run_pairs(
     }
     name = values.protocol or DEFAULT_PROTOCOL
     preset, judged_by = opening.open_judges(name, directories)
-    origin = Path(values.pairs or values.data).expanduser()
+    origin = Path(values.pairs or values.data)
     seed = None if values.data is None else values.seed
     pairs = read_pairs(origin) if seed is None else draw_pairs(origin, values.num_pairs, seed)
     detector = None if values.aligned else values.landmarks_from or DEFAULT_DETECTOR
-    landmarks = None if values.landmarks_path is None else Path(values.landmarks_path).expanduser()
+    landmarks = None if values.landmarks_path is None else Path(values.landmarks_path)
     resolution = int(model.config["resolution"])
     finder = None if detector is None else FaceFinder(detector, landmarks, resolution)
     described = {
@@ -327,10 +327,12 @@ def write_outputs(
 
 def define_flags() -> None:
     """Defines the flags of this command; not at import, as other commands have the same names."""
-    flags.DEFINE_string("workdir", None, "Work or model directory, embedded/NAME.", required=True)
-    flags.DEFINE_string("output", None, "Directory of the results.", required=True)
+    command_line.DEFINE_path(
+        "workdir", None, "Work or model directory, embedded/NAME.", required=True
+    )
+    command_line.DEFINE_path("output", None, "Directory of the results.", required=True)
     flags.DEFINE_enum("benchmark", "counterfactual", BENCHMARKS, "What to measure on.")
-    flags.DEFINE_string(
+    command_line.DEFINE_path(
         "judge",
         None,
         f"Model directory of the judge, by default {DEFAULT_JUDGE}. With the benchmark pairs there "
@@ -349,27 +351,27 @@ def define_flags() -> None:
         lower_bound=1,
     )
     flags.DEFINE_list("selectors", None, "Rows beside the model's own selection; by default all.")
-    flags.DEFINE_list(
+    command_line.DEFINE_paths(
         "beside", None, "NAME=DIR,...: other swappers on the same rendered pairs, each a row."
     )
     flags.DEFINE_integer("batch_size", 20, "Pairs at a time.", lower_bound=1)
     flags.DEFINE_integer("num_pictures", 8, "Pairs that the report shows.", lower_bound=0)
-    flags.DEFINE_string("pairs", None, "CSV file, header source,target, for the benchmark pairs.")
-    flags.DEFINE_string("data", None, "Or a directory tree of pictures to draw pairs from.")
+    command_line.DEFINE_path("pairs", None, "CSV file, header source,target, of benchmark pairs.")
+    command_line.DEFINE_path("data", None, "Or a directory tree of pictures to draw pairs from.")
     flags.DEFINE_boolean("aligned", False, "Pictures of pairs are face crops already.")
     rows = list(LANDMARK_SOURCES)
     flags.DEFINE_enum("landmarks_from", None, rows, f"What finds faces; default {DEFAULT_DETECTOR}")
-    flags.DEFINE_string("landmarks_path", None, "Landmark file, or the detector's model file.")
+    command_line.DEFINE_path("landmarks_path", None, "Landmark file, or the detector's model.")
     flags.DEFINE_enum("protocol", None, PROTOCOLS, f"How to measure; by default {DEFAULT_PROTOCOL}")
     for role, kinds in ROLES.items():
         text = f"Model directory of kind {' or '.join(kinds)}; without it {UNMEASURED[role]}."
-        flags.DEFINE_string(flag(role).removeprefix("--"), None, text)
-    flags.DEFINE_string("fid_reference", None, "Folder that FID compares with, not the targets.")
-    flags.DEFINE_string("before", None, "Output of an earlier evaluation to compare with.")
+        command_line.DEFINE_path(flag(role).removeprefix("--"), None, text)
+    command_line.DEFINE_path("fid_reference", None, "Folder that FID compares with, not targets.")
+    command_line.DEFINE_path("before", None, "Output of an earlier evaluation to compare with.")
 
 
-def cli() -> None:
-    """The console script."""
+def cli() -> NoReturn:
+    """The command."""
     define_flags()
     command_line.run(main)
 

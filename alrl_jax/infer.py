@@ -1,6 +1,6 @@
 """Swaps faces in pictures.
 
-python -m alrl_jax.infer --model=DIR --pairs=pairs.csv|--source=PATH --target=PATH --output=DIR
+alrl infer --model=DIR --pairs=pairs.csv|--source=PATH --target=PATH --output=DIR
 
 A PATH is a picture, a pattern in quotes ('people/*.jpg') or a directory; several on both sides are
 paired by --pairing. Every pair gives ``NUMBER_SOURCE_to_TARGET.png`` of the target's size, and the
@@ -15,6 +15,7 @@ face) and ``manifest.csv``. Use pictures of people who agreed. Outputs carry met
 import collections
 import dataclasses
 from pathlib import Path
+from typing import NoReturn
 
 from absl import flags
 from tqdm import tqdm
@@ -75,19 +76,19 @@ def define_flags() -> None:
     """Defines the flags of this command; not at import, as other commands have the same names."""
     command.define_flags()
     flags.adopt_module_key_flags(command)
-    flags.DEFINE_string("pairs", None, "CSV file, header source,target; paths relative to it.")
-    flags.DEFINE_string(
+    command_line.DEFINE_path("pairs", None, "CSV file, header source,target; paths relative to it.")
+    command_line.DEFINE_path(
         "source",
         None,
         "Picture, pattern or directory: the faces to put in; or sample:SEED, a face of nobody.",
     )
-    flags.DEFINE_string("target", None, "Picture, pattern or directory to put them into.")
+    command_line.DEFINE_path("target", None, "Picture, pattern or directory to put them into.")
     flags.DEFINE_boolean("masks", False, "Write the masks and a manifest, to train detectors with.")
     flags.DEFINE_enum("pairing", "all", PAIRINGS, "Every source with every target, or in turn.")
 
 
-def cli() -> None:
-    """The console script."""
+def cli() -> NoReturn:
+    """The command."""
     define_flags()
     command_line.run(main)
 

@@ -1,5 +1,6 @@
-"""Trains a task: ``python -m alrl_jax.train --config=configs/NAME.py --workdir=DIR``.
+"""Trains a task: ``alrl train --config=NAME --workdir=DIR``.
 
+NAME is a shipped config or a file of your own, and may be followed by its argument (``NAME:ROW``).
 ``--config.FIELD=VALUE`` overrides a field. Started again with the same directory, it goes on from
 the newest checkpoint; a finished run ends at once. SIGTERM and SIGINT save and end with status 0.
 Several processes train as one where a cluster (``--distributed``) or the flags
@@ -17,7 +18,6 @@ from typing import Any, NoReturn
 import jax
 import numpy as np
 from absl import flags, logging
-from ml_collections import config_flags
 
 from alrl_jax.config import Config
 from alrl_jax.data.origin import data_entry
@@ -35,8 +35,7 @@ from alrl_jax.training.metrics import TrainingDiverged
 from alrl_jax.training.sharding import make_mesh
 from alrl_jax.training.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
-from alrl_jax.utils import version
-from alrl_jax.utils.command_line import run
+from alrl_jax.utils import command_line, version
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 
 
@@ -207,18 +206,22 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def cli() -> NoReturn:
-    """The console script; flags are defined here, as other commands have some of the same name."""
-    config_flags.DEFINE_config_file("config", lock_config=True, help_string="A file of configs/.")
-    flags.DEFINE_string("workdir", None, "Directory of the run.")
+def define_flags() -> None:
+    """Defines the flags of this command; not at import, as other commands have the same names."""
+    command_line.DEFINE_config()
+    command_line.DEFINE_path("workdir", None, "Directory of the run.", required=True)
     flags.DEFINE_enum(
         "distributed", None, list(CLUSTERS), "Train with the other processes of this cluster."
     )
     flags.DEFINE_string("coordinator_address", None, "By hand: HOST:PORT of process 0.")
     flags.DEFINE_integer("num_processes", None, "By hand: how many train together.", lower_bound=1)
     flags.DEFINE_integer("process_id", None, "By hand: number of this one.", lower_bound=0)
-    flags.mark_flags_as_required(["config", "workdir"])
-    run(main)
+
+
+def cli() -> NoReturn:
+    """The command."""
+    define_flags()
+    command_line.run(main)
 
 
 if __name__ == "__main__":

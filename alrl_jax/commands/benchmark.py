@@ -1,16 +1,16 @@
-"""Measures throughput: ``python -m tools.benchmark --output=FILE [--rows=a,b] [--seconds=3]``.
+"""Measures throughput: ``alrl benchmark --output=FILE [--rows=a,b] [--seconds=3]``.
 
 Every row runs on one device of the machine and is set against what that device can do: the rate
 of a large matrix product (float32, JAX's default precision) and of a large copy. Floating-point
 operations are those of convolutions and matrix products as the network defines them, counted from
-shapes (``tools.count_flops``), beside them XLA's count for the program before optimisation: it has
-elementwise work on top, and less where CPUs draw wide convolutions with fewer products
-(``alrl_jax.models.stylegan2.winograd``). The renderer loops as long as its data need, so it gets
-null. Bytes are what the compiled program reads and writes, by XLA's count; ``tools.roofline`` draws
-both. Each row is the median of repeated calls after compilation. ``cpu_busy_share`` is what this
-process used of all cores meanwhile, ``cpu_seconds_per_image`` what an image took. ``infer_64``
-goes from files to files; beside it stands what the device alone does: the share of its rate that
-is reached (``fraction_of_device``), and its processor time.
+shapes (``alrl_jax.profiling.count_flops``), beside them XLA's count for the program before
+optimisation: it has elementwise work on top, and less where CPUs draw wide convolutions with fewer
+products (``alrl_jax.models.stylegan2.winograd``). The renderer loops as long as its data need, so
+it gets null. Bytes are what the compiled program reads and writes, by XLA's count; ``alrl
+roofline`` draws both. Each row is the median of repeated calls after compilation.
+``cpu_busy_share`` is what this process used of all cores meanwhile, ``cpu_seconds_per_image`` what
+an image took. ``infer_64`` goes from files to files; beside it stands what the device alone does:
+the share of its rate that is reached (``fraction_of_device``), and its processor time.
 """
 
 import dataclasses
@@ -355,7 +355,7 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def main(argv: list[str]) -> None:
+def main(_: list[str]) -> int:
     """Measures and writes the file."""
     names = flags.FLAGS.rows or list(ROWS)
     unknown = sorted(set(names) - set(ROWS))
@@ -364,11 +364,17 @@ def main(argv: list[str]) -> None:
     output = Path(flags.FLAGS.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(measure(names, flags.FLAGS.seconds), indent=2) + "\n")
+    return 0
+
+
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_path("output", None, "JSON file to write.", required=True)
+    flags.DEFINE_list("rows", None, f"Rows to measure, of: {', '.join(ROWS)}; all by default.")
+    flags.DEFINE_float("seconds", 3.0, "How long to repeat each row.", lower_bound=0.0)
 
 
 def cli() -> NoReturn:
-    """Defines the flags and runs ``main``."""
-    flags.DEFINE_string("output", None, "JSON file to write.", required=True)
-    flags.DEFINE_list("rows", None, f"Rows to measure, of: {', '.join(ROWS)}; all by default.")
-    flags.DEFINE_float("seconds", 3.0, "How long to repeat each row.", lower_bound=0.0)
+    """The command."""
+    define_flags()
     command_line.run(main)

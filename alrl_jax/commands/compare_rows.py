@@ -1,8 +1,8 @@
 """One table from the evaluations of rows that were trained apart, with one or more seeds each.
 
-    python -m tools.compare_rows --output=DIR --evaluations=runs/a,runs/b,no_blending=runs/c
+    alrl compare-rows --output=DIR --evaluations=runs/a,runs/b,no_blending=runs/c
 
-An evaluation is what ``alrl_jax.evaluate`` wrote. Its rows are the model's own selection, by the
+An evaluation is what ``alrl evaluate`` wrote. Its rows are the model's own selection, by the
 name of its selector or by the one before the ``=``, and the swappers measured with ``--beside``;
 rows of the same name are seeds of one row. A model that several evaluations measured counts once,
 as in the first. References such as ``target_image`` come from the first. All must have measured the
@@ -34,7 +34,7 @@ from alrl_jax.evaluation.row_table import (
     trade_points,
 )
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row
-from alrl_jax.utils.command_line import run
+from alrl_jax.utils import command_line
 from alrl_jax.utils.files import write_json, write_text
 
 SHARED = ("benchmark", "split", "seed", "num_pairs", "resolution", "judge")
@@ -145,13 +145,18 @@ def main(_: list[str]) -> int:
     """Reads, tabulates, writes and prints."""
     values = flags.FLAGS
     found, shared = read_evaluations(values.evaluations)
-    print(write_table(Path(values.output).expanduser(), found, shared, values.against))
+    print(write_table(Path(values.output), found, shared, values.against))
     return 0
 
 
-def cli() -> NoReturn:
-    """Defines the flags and runs ``main``."""
-    flags.DEFINE_list("evaluations", None, "Directories, DIR or NAME=DIR.", required=True)
-    flags.DEFINE_string("output", None, "Directory of the table.", required=True)
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_paths("evaluations", None, "Directories, DIR or NAME=DIR.", required=True)
+    command_line.DEFINE_path("output", None, "Directory of the table.", required=True)
     flags.DEFINE_string("against", "adaptive", "Row from which the others are taken.")
-    run(main)
+
+
+def cli() -> NoReturn:
+    """The command."""
+    define_flags()
+    command_line.run(main)

@@ -3,30 +3,21 @@
 The first rows show one person each under circumstances that are shared by a column; the rows below
 sweep one attribute each over its range, and then one identity factor each, all else average.
 
-    python -m tools.contact_sheet --output=sheet.png --count=6 --resolution=64
+    alrl contact-sheet --output=sheet.png --count=6 --resolution=64
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
+from absl import flags
 from PIL import Image, ImageDraw
 
+from alrl_jax.utils import command_line
 from alrl_jax.worlds import primitives
 from alrl_jax.worlds.primitives import sampling
-
-_OUTPUT = flags.DEFINE_string("output", "contact_sheet.png", "PNG file to write.")
-_COUNT = flags.DEFINE_integer("count", 6, "People (rows) and circumstances (columns).", 2, 32)
-_RESOLUTION = flags.DEFINE_integer("resolution", 64, "Side of one picture in pixels.")
-_SEED = flags.DEFINE_integer("seed", 0, "Number of the world.", 0)
-_SWEEPS = flags.DEFINE_bool("sweeps", True, "Whether to sweep every factor as well.")
-_PARSING = flags.DEFINE_bool(
-    "parsing", False, "Draw parsing classes and landmarks beside pictures."
-)
 
 _LABEL_WIDTH = 130
 
@@ -98,17 +89,27 @@ def _sheet(count: int, resolution: int, seed: int, sweeps: bool, parsing: bool) 
     return np.concatenate(rows, axis=0)
 
 
-def main(argv: Sequence[str]) -> None:
+def main(_: list[str]) -> int:
     """Writes the sheet."""
-    if len(argv) > 1:
-        raise app.UsageError(f"got {argv[1:]}; expected flags only; see --help")
-    sheet = _sheet(_COUNT.value, _RESOLUTION.value, _SEED.value, _SWEEPS.value, _PARSING.value)
-    path = Path(_OUTPUT.value)
+    values, path = flags.FLAGS, Path(flags.FLAGS.output)
+    sheet = _sheet(values.count, values.resolution, values.seed, values.sweeps, values.parsing)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(sheet).save(path)
     print(f"wrote {path} ({sheet.shape[1]} x {sheet.shape[0]})")
+    return 0
+
+
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_path("output", "contact_sheet.png", "PNG file to write.")
+    flags.DEFINE_integer("count", 6, "People (rows) and circumstances (columns).", 2, 32)
+    flags.DEFINE_integer("resolution", 64, "Side of one picture in pixels.", lower_bound=16)
+    flags.DEFINE_integer("seed", 0, "Number of the world.", lower_bound=0)
+    flags.DEFINE_boolean("sweeps", True, "Whether to sweep every factor as well.")
+    flags.DEFINE_boolean("parsing", False, "Draw parsing classes and landmarks beside pictures.")
 
 
 def cli() -> NoReturn:
     """The command."""
-    app.run(main)
+    define_flags()
+    command_line.run(main)

@@ -1,12 +1,12 @@
 """Writes a swapper as a StableHLO program that runs without this package.
 
-    python -m tools.export_model --model=embedded/swapper_64 --output=DIR [--half]
+    alrl export-model --model=embedded/swapper_64 --output=DIR [--half]
 
 DIR is a model directory (``model.json`` with source and licence, ``weights.safetensors``, the card)
 with three more files: ``swapper.stablehlo``, the program for CPUs, CUDA and TPUs and for any number
 of faces, whose weights are its first argument; ``export.json``, which says what goes in and what
 comes out; and ``swap.py``, which runs it with jax alone. An older export of that name is replaced.
-JAX writes and reads programs with flatbuffers (``pip install -e ".[export]"``).
+JAX writes and reads programs with flatbuffers (``pip install 'alrl_jax[export]'``).
 """
 
 import importlib.util
@@ -15,7 +15,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.export
@@ -109,7 +109,7 @@ def export_model(directory: str, output: Path, half: bool = False) -> dict[str, 
     if importlib.util.find_spec("flatbuffers") is None:
         raise UserError(
             "got no flatbuffers, with which JAX writes programs; expected it to be installed; "
-            'pip install -e ".[export]"'
+            "pip install 'alrl_jax[export]'"
         )
     if output.exists() and not (output / EXPORT_FILE).is_file():
         raise UserError(
@@ -172,15 +172,22 @@ def _shape(value: Any) -> str:
 def main(_: list[str]) -> int:
     """Exports what the flags name and says what was written."""
     values = flags.FLAGS
-    output = Path(values.output).expanduser()
+    output = Path(values.output)
     told = export_model(values.model, output, values.half)
     print(json.dumps({"output": str(output)} | told, indent=2))
     return 0
 
 
-def cli() -> None:
-    """Defines the flags and runs."""
-    flags.DEFINE_string("model", None, "Model or work directory, or embedded/NAME.", required=True)
-    flags.DEFINE_string("output", None, "Directory to write.", required=True)
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_path(
+        "model", None, "Model or work directory, or embedded/NAME.", required=True
+    )
+    command_line.DEFINE_path("output", None, "Directory to write.", required=True)
     flags.DEFINE_boolean("half", False, "Store the weights in half precision.")
+
+
+def cli() -> NoReturn:
+    """The command."""
+    define_flags()
     command_line.run(main)

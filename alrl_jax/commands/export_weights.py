@@ -1,6 +1,6 @@
 """Writes a generator or a discriminator as other projects read it, without PyTorch.
 
-    python -m tools.export_weights --model=models/ffhq --format=rosinality --output=ffhq.pt
+    alrl export-weights --model=models/ffhq --format=rosinality --output=ffhq.pt
 
 FILE is a checkpoint as ``torch.save`` writes it, fit for ``torch.load(FILE, weights_only=True)``.
 Format ``nvidia``: a state dict ``G_ema`` or ``D``, and ``init_kwargs`` to build its module with.
@@ -11,7 +11,7 @@ that name is replaced; any other file is not.
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from absl import flags
@@ -90,7 +90,7 @@ def _record(meta: dict[str, Any], exported: Exported, layout: str, output: Path)
 def main(_: list[str]) -> int:
     """Exports what the flags name and says what was done."""
     values = flags.FLAGS
-    output = Path(values.output).expanduser()
+    output = Path(values.output)
     permissions = Permissions(values.rescale_kernels, values.drop_conv_clamp)
     record = export_file(values.model, values.format, output, permissions)
     for name in ("kind", "format", "tensors", "licence"):
@@ -101,13 +101,18 @@ def main(_: list[str]) -> int:
     return 0
 
 
-def cli() -> None:
-    """Defines the flags and runs."""
-    flags.DEFINE_string("model", None, "Model directory, or embedded/NAME.", required=True)
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_path("model", None, "Model directory, or embedded/NAME.", required=True)
     flags.DEFINE_enum("format", None, FORMATS, "Whose layout.", required=True)
-    flags.DEFINE_string("output", None, "Checkpoint (.pt) to write.", required=True)
+    command_line.DEFINE_path("output", None, "Checkpoint (.pt) to write.", required=True)
     flags.DEFINE_boolean(
         "rescale_kernels", False, "Fit kernels to the other demodulation; equal up to rounding."
     )
     flags.DEFINE_boolean("drop_conv_clamp", False, "Leave out a clamp that the layout has not.")
+
+
+def cli() -> NoReturn:
+    """The command."""
+    define_flags()
     command_line.run(main)

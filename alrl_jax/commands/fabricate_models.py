@@ -1,9 +1,9 @@
 """Writes model directories of random weights, as large as the published networks.
 
-    python -m tools.fabricate_models --config=configs/ffhq_1024.py --output=/tmp/models
+    alrl fabricate-models --config=ffhq_1024 --output=/tmp/models
 
 With them a config can be tried before its real networks are there: each directory has the shapes
-that ``tools.convert_weights`` finds in the published file, and numbers that mean nothing. One is
+that ``alrl convert-weights`` finds in the published file, and numbers that mean nothing. One is
 written for every ``pretrained.NAME`` of the config; the command prints the flags that name them.
 """
 
@@ -11,7 +11,7 @@ import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import flax.linen as nn
 import jax
@@ -19,14 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from flax import traverse_util
-from ml_collections import config_flags
 
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
 from alrl_jax.models import build
 from alrl_jax.models.stylegan2.generator import channel_table, num_latents
 from alrl_jax.storage.model_directory import MODEL_FILE, WEIGHTS_FILE, save_model
-from alrl_jax.utils.command_line import run
+from alrl_jax.utils import command_line
 
 PyTree = Any
 SOURCE = {"fabricated": "random numbers in the shapes of a published network; of no use but to try"}
@@ -255,18 +254,25 @@ def _save_shapes(directory: Path, network: Fabricated, flat: dict[tuple[str, ...
     (directory / MODEL_FILE).write_text(json.dumps(meta, indent=2) + "\n")
 
 
-def main(argv: Sequence[str]) -> None:
+def main(_: list[str]) -> int:
     """Writes what the config of the flags asks for, and prints how to name it."""
     values = flags.FLAGS
     config = Config.from_dict(values.config.to_dict())
     written = fabricate_for(config, Path(values.output), values.shapes_only)
     print(" ".join(f"--config.pretrained.{name}={path}" for name, path in written.items()))
+    return 0
 
 
-def cli() -> None:
-    """Defines the flags and runs."""
-    config_flags.DEFINE_config_file("config", lock_config=True, help_string="A file of configs/.")
-    flags.DEFINE_string("output", None, "Where to; gets a directory for every network.")
-    flags.DEFINE_bool("shapes_only", False, "Write files that hold shapes and take no space.")
-    flags.mark_flags_as_required(["config", "output"])
-    run(main)
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_config()
+    command_line.DEFINE_path(
+        "output", None, "Where to; gets a directory for every network.", required=True
+    )
+    flags.DEFINE_boolean("shapes_only", False, "Write files that hold shapes and take no space.")
+
+
+def cli() -> NoReturn:
+    """The command."""
+    define_flags()
+    command_line.run(main)

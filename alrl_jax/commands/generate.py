@@ -1,6 +1,6 @@
 """Draws faces that never were with a generator, one image a seed.
 
-    python -m tools.generate --model=DIR --seeds=0-15,20 --truncation_psi=0.7 --output=DIR
+    alrl generate --model=DIR --seeds=0-15,20 --truncation_psi=0.7 --output=DIR
 
 A seed gives the latents ``numpy.random.RandomState(seed).randn(1, z_dim)``, as in NVIDIA's scripts:
 a converted generator draws the face there that it draws here.  A generator that was trained with
@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast, get_args
+from typing import NoReturn, cast, get_args
 
 import jax
 import numpy as np
@@ -145,7 +145,7 @@ def load_generator(directory: str) -> GeneratorModel:
     Raises:
         UserError: nothing there, or a model of another kind.
     """
-    remedy = "take what tools.convert_weights or configs with task generator make"
+    remedy = "take what alrl convert-weights or configs with task generator make"
     return load_kind(directory, "generator", remedy=remedy)
 
 
@@ -156,7 +156,7 @@ def main(_: list[str]) -> int:
     model = load_generator(values.model)
     noise_mode = cast(NoiseMode, values.noise_mode)
     draw = make_drawer(model, values.label, values.truncation_psi, noise_mode)
-    output = Path(values.output).expanduser()
+    output = Path(values.output)
     output.mkdir(parents=True, exist_ok=True)
     digest = hashing.variables_sha256(model.variables)
     fields = image_metadata.metadata(digest, image_metadata.GENERATED_SOURCE_TYPE)
@@ -175,14 +175,19 @@ def main(_: list[str]) -> int:
     return 0
 
 
-def cli() -> None:
-    """Defines the flags and runs."""
-    flags.DEFINE_string("model", None, "Generator: model or work directory.", required=True)
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_path("model", None, "Generator: model or work directory.", required=True)
     flags.DEFINE_string("seeds", None, "Numbers and ranges, e.g. 0-15,20.", required=True)
-    flags.DEFINE_string("output", None, "Directory of the images.", required=True)
+    command_line.DEFINE_path("output", None, "Directory of the images.", required=True)
     flags.DEFINE_float("truncation_psi", 1.0, "1 leaves codes alone, 0 gives the average face.")
     flags.DEFINE_enum("noise_mode", "const", get_args(NoiseMode), "Fixed, no, or seeded noise.")
     flags.DEFINE_integer("label", None, "Class, for a conditional generator.")
     flags.DEFINE_integer("batch_size", 8, "Images drawn at a time.", lower_bound=1)
     flags.DEFINE_boolean("grid", True, f"Also write grid.png of the first {GRID_LIMIT}.")
+
+
+def cli() -> NoReturn:
+    """The command."""
+    define_flags()
     command_line.run(main)

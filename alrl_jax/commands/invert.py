@@ -1,6 +1,6 @@
-"""Finds the codes from which a generator draws given photographs (inversion into W+).
+"""Finds the codes from which a generator draws given photographs (GAN inversion into W+).
 
-    python -m tools.project --model=DIR --images=PHOTOS --output=DIR --steps=1000
+    alrl invert --model=DIR --images=PHOTOS --output=DIR --steps=1000
 
 Photographs are face crops, aligned as the generator's training images were; the centre square of
 each is taken.  Every one gives NAME.npz (``ws``, ``loss``, ``psnr``; ``pose`` where the generator
@@ -15,7 +15,7 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +53,7 @@ PRIOR_SAMPLES = 1024
 SAVE_EVERY = 100
 """Steps between two saved states, and at most between two moves of the progress bar."""
 LPIPS_SIDE = 256
-"""LPIPS is measured at no more than these pixels, as projectors do."""
+"""LPIPS is measured at no more than these pixels, as inversion usually does."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
-    """A photograph to project, under the name of its outputs."""
+    """A photograph to invert, under the name of its outputs."""
 
     path: Path
     name: str
@@ -130,7 +130,7 @@ def load_measure(directory: str | None) -> Measure:
     """
     if directory is None:
         return PIXELS
-    remedy = "take what tools.convert_weights --kind=lpips makes"
+    remedy = "take what alrl convert-weights --kind=lpips makes"
     model = load_kind(directory, "lpips", remedy=remedy)
 
     def distance(variables: Any, images: Array, targets: Array) -> Float[Array, " b"]:
@@ -157,7 +157,7 @@ def sample_prior(model: GeneratorModel) -> Prior:
     )
 
 
-class Projecting:
+class Inverting:
     """One run: a generator, settings and an output directory.
 
     Args:
@@ -186,20 +186,20 @@ class Projecting:
         def distance(networks: Any, images: Array, targets: Array) -> Float[Array, " b"]:
             return measure.distance(networks["lpips"], images, targets)
 
-        self.projector = Projector(synthesize, distance, settings.steps, settings.learning_rate)
-        self._advance = jax.jit(self.projector.advance)
-        self._result = jax.jit(self.projector.result)
+        self.search = Projector(synthesize, distance, settings.steps, settings.learning_rate)
+        self._advance = jax.jit(self.search.advance)
+        self._result = jax.jit(self.search.result)
 
     def run(self, photos: list[Photo], batch_size: int) -> list[dict[str, Any]]:
-        """Projects all photographs; the lines of ``results.jsonl``, in their order."""
+        """Inverts all photographs; the lines of ``results.jsonl``, in their order."""
         photos = [self._read(photo) for photo in photos]
         done = {photo.name for photo in photos if not photo.failure and self._is_done(photo)}
         waiting = [photo for photo in photos if not photo.failure and photo.name not in done]
         results: dict[str, dict[str, Any]] = {}
-        with tqdm(total=len(waiting) * self.settings.steps, desc="project", unit="step") as bar:
+        with tqdm(total=len(waiting) * self.settings.steps, desc="invert", unit="step") as bar:
             for start in range(0, len(waiting), batch_size):
                 batch = waiting[start : start + batch_size]
-                results |= self._project(batch, bar)
+                results |= self._invert(batch, bar)
         lines = [self._line(photo, results.get(photo.name)) for photo in photos]
         text = "".join(json.dumps(line) + "\n" for line in lines)
         write_text(self.output / RESULTS_FILE, text)
@@ -214,11 +214,11 @@ class Projecting:
         except (OSError, UnreadableImageError) as error:
             return dataclasses.replace(photo, failure=str(error))
 
-    def _project(self, batch: list[Photo], bar: Any) -> dict[str, dict[str, Any]]:
+    def _invert(self, batch: list[Photo], bar: Any) -> dict[str, dict[str, Any]]:
         """Searches for a batch and writes its outputs; what goes into their lines, by name."""
         pixels = np.stack([np.asarray(photo.pixels, np.float32) for photo in batch])
         targets = jnp.asarray(pixels / 127.5 - 1)
-        state = self._restore(batch, self.projector.init(self.prior, len(batch)))
+        state = self._restore(batch, self.search.init(self.prior, len(batch)))
         bar.update(int(state.step) * len(batch))
         while (left := self.settings.steps - int(state.step)) > 0:
             count = min(SAVE_EVERY, left)
@@ -294,7 +294,7 @@ class Projecting:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 saved = [stored[f"leaf{i}"] for i in range(len(leaves))]
                 same = str(stored["recipe"]) == json.dumps(self._recipe(batch))
-        # Whatever a damaged file makes the reader raise: the search begins anew.
+        # Whatever a damaged file makes the reader raise: the search starts again.
         except Exception:
             return start
         shapes = [leaf.shape == new.shape for leaf, new in zip(leaves, saved, strict=True)]
@@ -318,15 +318,15 @@ class Projecting:
 
 
 def main(_: list[str]) -> int:
-    """Projects what the flags say; gives the exit status."""
+    """Inverts what the flags say; gives the exit status."""
     values = flags.FLAGS
-    photos = list_photos(Path(values.images).expanduser())
+    photos = list_photos(Path(values.images))
     model = load_generator(values.model)
     measure = load_measure(values.lpips)
     settings = Settings(values.steps, values.learning_rate, values.noise_mode, measure.lpips_sha256)
-    output = Path(values.output).expanduser()
+    output = Path(values.output)
     output.mkdir(parents=True, exist_ok=True)
-    results = Projecting(model, measure, settings, output).run(photos, values.batch_size)
+    results = Inverting(model, measure, settings, output).run(photos, values.batch_size)
     counts = collections.Counter(result["status"] for result in results)
     known = [result["psnr"] for result in results if result["psnr"] is not None]
     told = ", ".join(f"{count} {status}" for status, count in counts.items())
@@ -338,16 +338,25 @@ def main(_: list[str]) -> int:
     return SOME_FAILED if counts["failed"] else 0
 
 
-def cli() -> None:
-    """Defines the flags and runs."""
-    flags.DEFINE_string("model", None, "Generator: model or work directory.", required=True)
-    flags.DEFINE_string("images", None, "A face crop, or a directory tree of some.", required=True)
-    flags.DEFINE_string("output", None, "Directory of the results.", required=True)
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_path("model", None, "Generator: model or work directory.", required=True)
+    command_line.DEFINE_path(
+        "images", None, "A face crop, or a directory tree of some.", required=True
+    )
+    command_line.DEFINE_path("output", None, "Directory of the results.", required=True)
     flags.DEFINE_integer("steps", 1000, "Steps of the search.", lower_bound=1)
     flags.DEFINE_float(
         "learning_rate", 0.1, "Peak rate, in standard deviations of the codes.", lower_bound=0
     )
     flags.DEFINE_enum("noise_mode", "const", ("const", "none"), "The fixed noise maps, or none.")
-    flags.DEFINE_integer("batch_size", 8, "Photographs projected at a time.", lower_bound=1)
-    flags.DEFINE_string("lpips", None, "Directory of a converted LPIPS, to search with as well.")
+    flags.DEFINE_integer("batch_size", 8, "Photographs inverted at a time.", lower_bound=1)
+    command_line.DEFINE_path(
+        "lpips", None, "Directory of a converted LPIPS, to search with as well."
+    )
+
+
+def cli() -> NoReturn:
+    """The command."""
+    define_flags()
     command_line.run(main)

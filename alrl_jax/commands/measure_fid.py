@@ -1,8 +1,8 @@
 """FID between two folders of pictures.
 
-    python -m tools.measure_fid --model=DIR --images=GENERATED --others=PHOTOS
+    alrl measure-fid --model=DIR --images=GENERATED --others=PHOTOS
 
-The model is a converted Inception (``tools.convert_weights --kind=inception``).  Pictures are taken
+The model is a converted Inception (``alrl convert-weights --kind=inception``).  Pictures are taken
 as they are, of any size, with the protocol of pytorch-fid.  Statistics of a folder are kept in the
 cache, by what its pictures hold.  Prints one JSON object.  FID falls with the number of pictures:
 compare figures of equally many alone, thousands where you can.
@@ -21,7 +21,7 @@ from alrl_jax.evaluation.fid import frechet_distance, measure_files
 from alrl_jax.loading import load_kind
 from alrl_jax.loading.measuring import InceptionModel
 from alrl_jax.photos.file_trees import list_images
-from alrl_jax.utils.command_line import run
+from alrl_jax.utils import command_line
 from alrl_jax.utils.user_cache import cache_directory
 
 
@@ -31,7 +31,7 @@ def list_pictures(directory: str) -> list[Path]:
     Raises:
         UserError: if there are none.
     """
-    folder = Path(directory).expanduser()
+    folder = Path(directory)
     names = list_images(folder) if folder.is_dir() else []
     if not names:
         raise UserError(f"got {folder}; expected a directory tree of pictures; check the path")
@@ -51,18 +51,23 @@ def main(_: list[str]) -> int:
     """Measures what the flags say."""
     values = flags.FLAGS
     images, others = list_pictures(values.images), list_pictures(values.others)
-    remedy = "take what tools.convert_weights --kind=inception makes"
+    remedy = "take what alrl convert-weights --kind=inception makes"
     model = load_kind(values.model, "inception", remedy=remedy)
-    cache = Path(values.cache).expanduser() if values.cache else cache_directory() / "fid"
+    cache = Path(values.cache) if values.cache else cache_directory() / "fid"
     print(json.dumps(compare(model, images, others, cache, values.batch_size)))
     return 0
 
 
-def cli() -> NoReturn:
-    """Defines the flags and runs ``main``."""
-    flags.DEFINE_string("model", None, "Converted Inception.", required=True)
-    flags.DEFINE_string("images", None, "Directory tree of pictures.", required=True)
-    flags.DEFINE_string("others", None, "The one to compare it with.", required=True)
-    flags.DEFINE_string("cache", None, "Where statistics are kept; default: the user's cache.")
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_path("model", None, "Converted Inception.", required=True)
+    command_line.DEFINE_path("images", None, "Directory tree of pictures.", required=True)
+    command_line.DEFINE_path("others", None, "The one to compare it with.", required=True)
+    command_line.DEFINE_path("cache", None, "Where statistics are kept; default: the cache folder.")
     flags.DEFINE_integer("batch_size", 32, "Pictures at a time.", lower_bound=1)
-    run(main)
+
+
+def cli() -> NoReturn:
+    """The command."""
+    define_flags()
+    command_line.run(main)

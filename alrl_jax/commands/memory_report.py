@@ -1,6 +1,6 @@
 """Memory and work of a config's training step, by compiling it without any weights.
 
-    python -m tools.memory_report --config=configs/ffhq_1024.py --batch=2 [--fabricate]
+    alrl memory-report --config=ffhq_1024 --batch=2 [--fabricate]
 
 Prints a JSON object a phase of lazy regularisation: what one device holds while it updates on
 ``--batch`` images, as the compiler of this machine's devices counts it, and the operations of the
@@ -12,13 +12,11 @@ import dataclasses
 import json
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 from absl import flags
-from ml_collections import config_flags
 
 from alrl_jax.commands.fabricate_models import fabricate_for
 from alrl_jax.config import Config
@@ -32,7 +30,7 @@ from alrl_jax.training.step import lower_step
 from alrl_jax.training.tasks import Task, make_task
 from alrl_jax.training.tasks.task import Phase
 from alrl_jax.types import FaceBatch, PairBatch
-from alrl_jax.utils.command_line import run
+from alrl_jax.utils import command_line
 
 GIB = 2**30
 
@@ -99,7 +97,7 @@ def report(phase: Phase, lowered: jax.stages.Lowered) -> dict[str, Any]:
     }
 
 
-def main(argv: Sequence[str]) -> None:
+def main(_: list[str]) -> int:
     """Reports on the config of the flags."""
     values = flags.FLAGS
     given = values.config.to_dict()
@@ -112,12 +110,17 @@ def main(argv: Sequence[str]) -> None:
         abstract = abstract_run(config)
     for phase in abstract.phases():
         print(json.dumps(report(phase, abstract.lower(phase))), flush=True)
+    return 0
 
 
-def cli() -> None:
-    """Defines the flags and runs."""
-    config_flags.DEFINE_config_file("config", lock_config=True, help_string="A file of configs/.")
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_config()
     flags.DEFINE_integer("batch", 1, "Images of one device.", lower_bound=1)
-    flags.DEFINE_bool("fabricate", False, "Take shapes of the published networks.")
-    flags.mark_flags_as_required(["config"])
-    run(main)
+    flags.DEFINE_boolean("fabricate", False, "Take shapes of the published networks.")
+
+
+def cli() -> NoReturn:
+    """The command."""
+    define_flags()
+    command_line.run(main)

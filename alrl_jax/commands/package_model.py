@@ -1,6 +1,6 @@
 """Turns a training run into a model directory, with the record of how it was made.
 
-    python -m tools.package_model --workdir=runs/NAME --output=alrl_jax/embedded/NAME --half
+    alrl package-model --workdir=runs/NAME --output=alrl_jax/embedded/NAME --half
 
 The record goes into ``source`` of ``model.json``: configuration, command, seed, steps, hardware,
 the last training figures, and the data and weights it was made from with their licences.
@@ -9,13 +9,14 @@ the last training figures, and the data and weights it was made from with their 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from absl import flags
 
 from alrl_jax.loading.loader import export_workdir
 from alrl_jax.provenance.model_card import FIGURES_FILE, training_record, write_card
 from alrl_jax.storage.model_directory import save_model
-from alrl_jax.utils.command_line import run
+from alrl_jax.utils import command_line
 from alrl_jax.utils.files import write_text
 
 TRAINING_ONLY = ("probe", "discriminator")
@@ -58,24 +59,29 @@ def package(
     return f"{output}: {model.kind} after {step} steps"
 
 
-def main(argv: Sequence[str]) -> None:
+def main(_: list[str]) -> int:
     """Packages the run that the flags name."""
     values = flags.FLAGS
     workdir, output = Path(values.workdir), Path(values.output)
     kept = (values.half, values.int8, values.training_networks, values.base)
     print(package(workdir, output, values.command, *kept))
+    return 0
 
 
-def cli() -> None:
-    """Defines the flags and runs."""
-    flags.DEFINE_string("workdir", None, "Directory of the training run.")
-    flags.DEFINE_string("output", None, "Model directory to write.")
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_path("workdir", None, "Directory of the training run.", required=True)
+    command_line.DEFINE_path("output", None, "Model directory to write.", required=True)
     flags.DEFINE_string("command", "", "Line that started the training, if it noted none.")
-    flags.DEFINE_bool("half", False, "Store half precision.")
+    flags.DEFINE_boolean("half", False, "Store half precision.")
     flags.DEFINE_list(
         "int8", [], "Networks whose matrices are stored in 8 bits (encoder,swap); the rest in half."
     )
-    flags.DEFINE_bool("training_networks", False, "Keep what only training reads.")
-    flags.DEFINE_string("base", None, "Model directory; leave out what is the same there.")
-    flags.mark_flags_as_required(["workdir", "output"])
-    run(main)
+    flags.DEFINE_boolean("training_networks", False, "Keep what only training reads.")
+    command_line.DEFINE_path("base", None, "Model directory; leave out what is the same there.")
+
+
+def cli() -> NoReturn:
+    """The command."""
+    define_flags()
+    command_line.run(main)

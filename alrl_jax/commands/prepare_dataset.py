@@ -1,9 +1,9 @@
 """Writes a data set into shards that training reads fast.
 
-    python -m tools.prepare_dataset --source=PHOTOS --output=DIR --resolution=256
-    python -m tools.prepare_dataset --source=ffhq.zip --output=DIR --resolution=256 --split=train
-    python -m tools.prepare_dataset --source=CelebAMask-HQ --output=DIR --resolution=256
-    python -m tools.prepare_dataset --source=synthetic --output=DIR --num_identities=1000
+    alrl prepare-dataset --source=PHOTOS --output=DIR --resolution=256
+    alrl prepare-dataset --source=ffhq.zip --output=DIR --resolution=256 --split=train
+    alrl prepare-dataset --source=CelebAMask-HQ --output=DIR --resolution=256
+    alrl prepare-dataset --source=synthetic --output=DIR --num_identities=1000
 
 Training reads it back with --config.data.source=prepared --config.data.path=DIR. A run that was
 stopped goes on where it was when it is started again. Of photographs, DIR/report.json lists what
@@ -28,48 +28,9 @@ from alrl_jax.data.shards import Plan, ShardSource, prepare
 from alrl_jax.data.world_faces import world_plan
 from alrl_jax.errors import UserError
 from alrl_jax.photos.file_trees import open_tree
-from alrl_jax.utils.command_line import run
+from alrl_jax.utils import command_line
 
 AUTO = "auto"
-
-_SOURCE = flags.DEFINE_string(
-    "source",
-    None,
-    "A directory tree or a zip of photographs, or the word synthetic.",
-    required=True,
-)
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "Directory to write; new, or unfinished.", required=True
-)
-_RESOLUTION = flags.DEFINE_integer("resolution", 64, "Side of the square images, in pixels.")
-_LAYOUT = flags.DEFINE_enum(
-    "layout",
-    AUTO,
-    (AUTO, *photo_records.LAYOUTS),
-    "What lies where; auto recognises it by the names.",
-)
-_SPLIT = flags.DEFINE_string(
-    "split",
-    None,
-    "Part of the data set: all (default), train or test of FFHQ (the first 60,000, the last "
-    "10,000); all (default), train, validation or test of CelebAMask-HQ (CelebA's parts); part of "
-    "the synthetic key space (default train).",
-)
-_LIMIT = flags.DEFINE_integer("limit", None, "Takes that many photographs, the first ones.")
-_EXPECT_COUNT = flags.DEFINE_integer(
-    "expect_count", None, "Refuses any other number of photographs, unreadable ones not counted."
-)
-_IDENTITIES = flags.DEFINE_enum(
-    "identities", "image", IDENTITIES, "Who is a person: every photograph, or every sub-folder."
-)
-_IDENTITY_FILE = flags.DEFINE_string(
-    "identity_file", None, "CelebA's identity_CelebA.txt, where it does not lie in the source."
-)
-_WORKERS = flags.DEFINE_integer("workers", None, "Processes; by default one a core.")
-_NUM_IDENTITIES = flags.DEFINE_integer("num_identities", 4000, "Synthetic people.")
-_IMAGES_PER_IDENTITY = flags.DEFINE_integer("images_per_identity", 6, "Pictures of each of them.")
-_SEED = flags.DEFINE_integer("seed", 0, "Number of the synthetic world.")
-
 SYNTHETIC = "synthetic"
 OWN_FLAGS = {
     True: ("num_identities", "images_per_identity", "seed"),
@@ -85,43 +46,46 @@ PRINTED = 20
 def main(argv: list[str]) -> int:
     """Prepares, reads everything back and says what there is."""
     del argv
+    values = flags.FLAGS
     _check_flags()
-    output = Path(_OUTPUT.value).expanduser()
-    if _SOURCE.value == SYNTHETIC:
+    output = Path(values.output)
+    if values.source == SYNTHETIC:
         source = prepare(output, _synthetic())
         _verify(source)
         _say_result(source, len(source))
     else:
-        _prepare_photos(Path(_SOURCE.value).expanduser(), output)
+        _prepare_photos(Path(values.source), output)
     return 0
 
 
 def _check_flags() -> None:
     """UserError for values that cannot be, and for flags that would be ignored."""
+    values = flags.FLAGS
     least = {"resolution": 16, "limit": 1, "expect_count": 1, "workers": 1}
     for name, bound in least.items():
-        value = flags.FLAGS[name].value
+        value = getattr(values, name)
         if value is not None and value < bound:
             raise UserError(f"got --{name}={value}; expected at least {bound}; raise it")
-    synthetic = _SOURCE.value == SYNTHETIC
+    synthetic = values.source == SYNTHETIC
     for name in OWN_FLAGS[not synthetic]:
-        if flags.FLAGS[name].present:
+        if values[name].present:
             raise UserError(
-                f"got --{name} with --source={_SOURCE.value}; expected it of "
+                f"got --{name} with --source={values.source}; expected it of "
                 f"{'photographs' if synthetic else 'the synthetic world'} alone; leave it out"
             )
 
 
 def _synthetic() -> Plan:
     """What the flags ask of the synthetic world."""
+    values = flags.FLAGS
     request = DataRequest(
         SYNTHETIC,
         None,
-        _RESOLUTION.value,
-        _NUM_IDENTITIES.value,
-        _IMAGES_PER_IDENTITY.value,
-        split=_SPLIT.value or "train",
-        seed=_SEED.value,
+        values.resolution,
+        values.num_identities,
+        values.images_per_identity,
+        split=values.split or "train",
+        seed=values.seed,
     )
     return world_plan(request)
 
@@ -132,15 +96,15 @@ def _prepare_photos(path: Path, output: Path) -> None:
     Raises:
         UserError: there are not as many as expected.
     """
-    tree = open_tree(path)
-    identity_file = Path(_IDENTITY_FILE.value).expanduser() if _IDENTITY_FILE.value else None
-    wish = Wish(path.resolve(), _SPLIT.value or "all", _IDENTITIES.value, identity_file)
-    layout = photo_records.recognise(tree, wish) if _LAYOUT.value == AUTO else _LAYOUT.value
+    values, tree = flags.FLAGS, open_tree(path)
+    identity_file = Path(values.identity_file) if values.identity_file else None
+    wish = Wish(path.resolve(), values.split or "all", values.identities, identity_file)
+    layout = photo_records.recognise(tree, wish) if values.layout == AUTO else values.layout
     _check_layout_flags(layout)
     album = photo_records.LAYOUTS[layout](tree, wish)
     _say_found(layout, album, wish)
     plan = photo_records.photo_plan(
-        layout, album, _RESOLUTION.value, wish, _LIMIT.value, _WORKERS.value or os.cpu_count() or 1
+        layout, album, values.resolution, wish, values.limit, values.workers or os.cpu_count() or 1
     )
     _expect_count(len(plan.identities), "found")
     source = prepare(output, plan)
@@ -157,7 +121,7 @@ def _prepare_photos(path: Path, output: Path) -> None:
             "expected": album.expected,
             "found": len(album.photos),
             "missing": list(album.missing),
-            "limit": _LIMIT.value,
+            "limit": values.limit,
             "records": len(source),
             "labelled": int(labelled.sum()),
             "people": len(np.unique(source.identities)),
@@ -182,9 +146,10 @@ def _check_layout_flags(layout: str) -> None:
 
 def _expect_count(count: int, which: str) -> None:
     """UserError for another number than --expect_count."""
-    if _EXPECT_COUNT.value not in (None, count):
+    expected = flags.FLAGS.expect_count
+    if expected not in (None, count):
         raise UserError(
-            f"got {count} photographs {which}; expected {_EXPECT_COUNT.value} (--expect_count); "
+            f"got {count} photographs {which}; expected {expected} (--expect_count); "
             "restore what is missing, or expect another number"
         )
 
@@ -219,8 +184,8 @@ def _verify(source: ShardSource) -> np.ndarray:
             records = source.read(rows)
             if not np.array_equal(records["identity"], source.identities[rows]):
                 raise UserError(
-                    f"got records {rows[0]} to {rows[-1]} of {_OUTPUT.value} that do not fit its "
-                    "table of people; expected what was written; delete the directory"
+                    f"got records {rows[0]} to {rows[-1]} of {flags.FLAGS.output} that do not fit "
+                    "its table of people; expected what was written; delete the directory"
                 )
             labelled[rows] = records["labelled"]
             bar.update(len(rows))
@@ -267,7 +232,7 @@ def _say_result(source: ShardSource, labelled: int) -> None:
     people = len(np.unique(source.identities))
     _say(
         f"{len(source)} images of {people} people at {source.layout.resolution} pixels in "
-        f"{_OUTPUT.value}, all of them read back, {labelled} of them labelled; "
+        f"{flags.FLAGS.output}, all of them read back, {labelled} of them labelled; "
         f"{len(source.report)} files skipped"
     )
 
@@ -277,6 +242,52 @@ def _say(line: str) -> None:
     print(line.encode("utf-8", "backslashreplace").decode())
 
 
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_path(
+        "source",
+        None,
+        "A directory tree or a zip of photographs, or the word synthetic.",
+        required=True,
+    )
+    command_line.DEFINE_path(
+        "output", None, "Directory to write; new, or unfinished.", required=True
+    )
+    flags.DEFINE_integer("resolution", 64, "Side of the square images, in pixels.")
+    flags.DEFINE_enum(
+        "layout",
+        AUTO,
+        (AUTO, *photo_records.LAYOUTS),
+        "What lies where; auto recognises it by the names.",
+    )
+    flags.DEFINE_string(
+        "split",
+        None,
+        "Part of the data set: all (default), train or test of FFHQ (the first 60,000, the last "
+        "10,000); all (default), train, validation or test of CelebAMask-HQ (CelebA's parts); part "
+        "of the synthetic key space (default train).",
+    )
+    flags.DEFINE_integer("limit", None, "Takes that many photographs, the first ones.")
+    flags.DEFINE_integer(
+        "expect_count",
+        None,
+        "Refuses any other number of photographs, unreadable ones not counted.",
+    )
+    flags.DEFINE_enum(
+        "identities", "image", IDENTITIES, "Who is a person: every photograph, or every sub-folder."
+    )
+    command_line.DEFINE_path(
+        "identity_file",
+        None,
+        "CelebA's identity_CelebA.txt, where it does not lie in the source.",
+    )
+    flags.DEFINE_integer("workers", None, "Processes; by default one a core.")
+    flags.DEFINE_integer("num_identities", 4000, "Synthetic people.")
+    flags.DEFINE_integer("images_per_identity", 6, "Pictures of each of them.")
+    flags.DEFINE_integer("seed", 0, "Number of the synthetic world.")
+
+
 def cli() -> NoReturn:
     """The command."""
-    run(main)
+    define_flags()
+    command_line.run(main)

@@ -1,6 +1,6 @@
 """Draws the roofline of a benchmark: what rows reach, under what the machine can do.
 
-    python -m tools.roofline --benchmark=FILE.json --output=FILE.svg
+    alrl roofline --benchmark=FILE.json --output=FILE.svg
 
 Across: operations a byte, as XLA counts both. Up: operations a second. The roof rises with the rate
 of a copy up to the rate of a matrix product. XLA counts a byte each time an operation of the
@@ -56,7 +56,7 @@ def draw(result: Mapping[str, Any]) -> str:
     """A roofline as SVG.
 
     Args:
-        result: what ``tools.benchmark`` writes.
+        result: what ``alrl benchmark`` writes.
 
     Raises:
         UserError: no row has operations and bytes.
@@ -127,19 +127,25 @@ def _short(value: float) -> str:
     return f"{value / 10.0**power:.3g} {UNITS.get(power, '')}"
 
 
-def main(_: list[str]) -> None:
+def main(_: list[str]) -> int:
     """Draws the file that the flags name."""
     path = Path(flags.FLAGS.benchmark)
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
         drawing = draw(result)
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"got {path} ({error!r}); expected what tools.benchmark wrote") from error
+        raise UserError(f"got {path} ({error!r}); expected what alrl benchmark wrote") from error
     write_text(Path(flags.FLAGS.output), drawing)
+    return 0
+
+
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_path("benchmark", None, "JSON file of alrl benchmark.", required=True)
+    command_line.DEFINE_path("output", None, "SVG file to write.", required=True)
 
 
 def cli() -> NoReturn:
-    """Defines the flags and runs ``main``."""
-    flags.DEFINE_string("benchmark", None, "JSON file of tools.benchmark.", required=True)
-    flags.DEFINE_string("output", None, "SVG file to write.", required=True)
+    """The command."""
+    define_flags()
     command_line.run(main)

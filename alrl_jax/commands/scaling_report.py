@@ -1,6 +1,6 @@
 """Predicts how a config's training step would run on many chips, without any of them.
 
-    python -m tools.scaling_report --config=configs/ffhq_1024.py --batch=2 --fabricate
+    alrl scaling-report --config=ffhq_1024 --batch=2 --fabricate
 
 Every chip updates on ``--batch`` rows; the batch grows with the chips. What is counted: operations
 of a step (XLA, before optimisation), bytes of the gradients that are summed over all chips, of the
@@ -17,11 +17,10 @@ import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 from absl import flags
-from ml_collections import config_flags
 
 from alrl_jax.commands.memory_report import AbstractRun, abstract_run, fabricated
 from alrl_jax.config import Config
@@ -30,7 +29,7 @@ from alrl_jax.profiling.collectives import collective_bytes
 from alrl_jax.training import sharding
 from alrl_jax.training.state import PyTree, TrainState
 from alrl_jax.training.step import lower_step
-from alrl_jax.utils.command_line import run
+from alrl_jax.utils import command_line
 
 BACKWARD = 2 / 3
 """Share of a step in which gradients come to be one by one."""
@@ -155,7 +154,7 @@ def report(config: Config, chips: Sequence[int], cluster: Cluster) -> dict[str, 
     }
 
 
-def main(argv: Sequence[str]) -> None:
+def main(_: list[str]) -> int:
     """Reports on the config of the flags."""
     values = flags.FLAGS
     count = values.compiled_for
@@ -184,13 +183,14 @@ def main(argv: Sequence[str]) -> None:
             many = Config.from_dict({**config.to_dict(), "batch_size": values.batch * count})
             found = compiled_collectives(abstract_run(many), config.parameter_shards)
             print(json.dumps({"compiled_for": count, "collectives": found}, indent=2))
+    return 0
 
 
-def cli() -> None:
-    """Defines the flags and runs."""
-    config_flags.DEFINE_config_file("config", lock_config=True, help_string="A file of configs/.")
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_config()
     flags.DEFINE_integer("batch", 1, "Rows of one chip.", lower_bound=1)
-    flags.DEFINE_bool("fabricate", False, "Take shapes of the published networks.")
+    flags.DEFINE_boolean("fabricate", False, "Take shapes of the published networks.")
     flags.DEFINE_list("chips", ["8", "64", "512"], "How many chips.")
     flags.DEFINE_float("peak_tflops", 312.0, "Of a chip, in the type of the config (A100).")
     flags.DEFINE_float("utilisation", 0.2, "Share of the peak that a step sustains.")
@@ -200,5 +200,9 @@ def cli() -> None:
     flags.DEFINE_float("latency_us", 10.0, "Microseconds of a message.")
     flags.DEFINE_float("disk_gb", 1.0, "GB a second that a host writes.")
     flags.DEFINE_integer("compiled_for", 0, "Compile for so many devices of this machine.")
-    flags.mark_flags_as_required(["config"])
-    run(main)
+
+
+def cli() -> NoReturn:
+    """The command."""
+    define_flags()
+    command_line.run(main)

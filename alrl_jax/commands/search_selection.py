@@ -1,6 +1,6 @@
 """The best fixed selection of latent codes, by trying every one.
 
-    python -m tools.search_selection --model=DIR [--write]
+    alrl search-selection --model=DIR [--write]
 
 A fixed selection takes the pose code and each layer of W+ from the source or from the target, the
 same way for every pair: 2^(layers + 1) of them, 2,048 at 64 px. All are tried on a few pairs of
@@ -36,7 +36,7 @@ from alrl_jax.models.swapper.encoder import FaceEncoding
 from alrl_jax.models.swapper.selection import PairCodes
 from alrl_jax.models.swapper.swapper import Networks
 from alrl_jax.storage.model_directory import MODEL_FILE, resolve_directory
-from alrl_jax.utils.command_line import run
+from alrl_jax.utils import command_line
 from alrl_jax.utils.files import write_json
 
 NAME = "best_fixed"
@@ -151,7 +151,7 @@ def main(_: list[str]) -> int:
     if values.write and not (directory / MODEL_FILE).is_file():
         raise UserError(
             f"got --write with {values.model}, which is a work directory; expected a model "
-            "directory; make one with tools.package_model"
+            "directory; make one with alrl package-model"
         )
     found = search(model, values.seed, values.pairs, values.finalists, values.final_pairs)
     if values.write:
@@ -160,12 +160,17 @@ def main(_: list[str]) -> int:
     return 0
 
 
-def cli() -> NoReturn:
-    """Defines the flags and runs ``main``."""
-    flags.DEFINE_string("model", "embedded/swapper_64", "Model directory of a swapper.")
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_path("model", "embedded/swapper_64", "Model directory of a swapper.")
     flags.DEFINE_integer("pairs", 20, "Pairs on which every selection is tried.", lower_bound=1)
     flags.DEFINE_integer("finalists", 50, "Selections of the second round.", lower_bound=1)
     flags.DEFINE_integer("final_pairs", 200, "Pairs of the second round.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Which pairs of the split.", lower_bound=0)
     flags.DEFINE_boolean("write", False, "Note the selection in the model directory.")
-    run(main)
+
+
+def cli() -> NoReturn:
+    """The command."""
+    define_flags()
+    command_line.run(main)

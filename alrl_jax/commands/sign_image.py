@@ -1,13 +1,14 @@
 """Signs an output with Content Credentials (C2PA), by a certificate of yours.
 
-    python -m tools.sign_image --picture=OUT.png --target=TARGET.jpg --output=SIGNED.png \\
+    alrl sign-image --picture=OUT.png --target=TARGET.jpg --output=SIGNED.png \\
         --certificates=chain.pem --key=key.pem
 
 The target becomes the parent ingredient, and Content Credentials that it has are kept. Needs the
-extra ``c2pa``. What the signed file says: ``python -m tools.verify_image SIGNED.png``.
+extra ``c2pa``. What the signed file says: ``alrl verify-image SIGNED.png``.
 """
 
 from pathlib import Path
+from typing import NoReturn
 
 from absl import flags
 from PIL import Image
@@ -57,13 +58,18 @@ def main(_: list[str]) -> int:
     return 0
 
 
-def cli() -> None:
-    """Defines the flags and runs."""
-    flags.DEFINE_string("picture", None, "What was made: PNG, JPEG or WebP.", required=True)
-    flags.DEFINE_string("target", None, "The picture it was made from.", required=True)
-    flags.DEFINE_string("output", None, "The signed file.", required=True)
-    flags.DEFINE_string("certificates", None, "PEM, your own first.", required=True)
-    flags.DEFINE_string("key", None, "PEM, private key of the first one.", required=True)
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    command_line.DEFINE_path("picture", None, "What was made: PNG, JPEG or WebP.", required=True)
+    command_line.DEFINE_path("target", None, "The picture it was made from.", required=True)
+    command_line.DEFINE_path("output", None, "The signed file.", required=True)
+    command_line.DEFINE_path("certificates", None, "PEM, your own first.", required=True)
+    command_line.DEFINE_path("key", None, "PEM, private key of the first one.", required=True)
     algorithms = list(content_credentials.ALGORITHMS)
     flags.DEFINE_enum("algorithm", "es256", algorithms, "What the key is for.")
+
+
+def cli() -> NoReturn:
+    """The command."""
+    define_flags()
     command_line.run(main)

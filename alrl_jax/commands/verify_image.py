@@ -1,4 +1,4 @@
-"""Tells where pictures come from: ``python -m tools.verify_image FILE...``.
+"""Tells where pictures come from: ``alrl verify-image FILE...``.
 
 Prints one JSON object a file: ``marked`` and ``payload``, of the invisible mark; ``metadata``, what
 the file itself says; ``c2pa``, what its Content Credentials say, where there are any and the extra
@@ -18,6 +18,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.provenance import content_credentials, image_metadata
 from alrl_jax.provenance.watermark import codec
 from alrl_jax.utils import command_line
+from alrl_jax.utils.paths import local_path
 
 
 def verify(path: Path) -> dict[str, Any]:
@@ -54,17 +55,22 @@ def verify(path: Path) -> dict[str, Any]:
 def main(argv: list[str]) -> int:
     """Prints one line a file; 2 where one of them cannot be read."""
     if len(argv) < 2:
-        raise UserError("got no file; expected tools.verify_image FILE...; name one")
+        raise UserError("got no file; expected alrl verify-image FILE...; name one")
     status = 0
     for name in argv[1:]:
         try:
-            told = verify(Path(name))
+            told = verify(Path(local_path(name)))
         except UserError as error:
             told, status = {"file": name, "error": str(error)}, 2
         print(json.dumps(told))
     return status
 
 
+def define_flags() -> None:
+    """This command has no flags, but files."""
+
+
 def cli() -> NoReturn:
     """The command."""
+    define_flags()
     command_line.run(main, positional=True)

@@ -12,22 +12,23 @@ from alrl_jax.convert.finding import without_wrapper
 from alrl_jax.convert.format import divided
 from alrl_jax.convert.readers.containers import read_checkpoint
 from alrl_jax.errors import UserError
+from alrl_jax.utils.paths import local_path
 
 
 def split_sources(text: str) -> tuple[Path, ...]:
     """The files that ``--source`` names: one, or several with commas between.
 
     Raises:
-        UserError: if a name is empty.
+        UserError: if a name is empty, or an address of a bucket.
     """
-    whole = Path(text).expanduser()
+    whole = Path(local_path(text))
     if "," not in text or whole.exists():
         return (whole,)
     names = text.split(",")
     if not all(name.strip() for name in names):
         several = ", ".join(divided(FORMATS).values())
         raise UserError(f"got --source={text}; expected FILE or {several}; name every file")
-    return tuple(Path(name.strip()).expanduser() for name in names)
+    return tuple(Path(local_path(name.strip())) for name in names)
 
 
 def read_sources(sources: Sequence[Path]) -> Any:

@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+from alrl_jax.utils.paths import local_path
+
 
 @dataclasses.dataclass(frozen=True)
 class DataRequest:
@@ -39,4 +41,4 @@ class DataRequest:
     @property
     def directory(self) -> Path | None:
         """The path, with the user's home in place of ``~``."""
-        return None if self.path is None else Path(self.path).expanduser()
+        return None if self.path is None else Path(local_path(str(self.path)))

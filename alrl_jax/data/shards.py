@@ -41,7 +41,7 @@ DESCRIPTION = "dataset.json"
 IDENTITIES = "identities.npy"
 MAX_SHARDS = 500
 TABLES = ("records.csv", "report.json")
-"""What tools.prepare_dataset writes beside a data set for people to read."""
+"""What alrl prepare-dataset writes beside a data set for people to read."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +169,7 @@ def read_description(directory: Path) -> dict[str, Any] | None:
         if description["format"] != FORMAT_VERSION:
             raise UserError(
                 f"got a data set of format {description['format']} in {directory}; "
-                f"expected {FORMAT_VERSION}; prepare it again with tools.prepare_dataset"
+                f"expected {FORMAT_VERSION}; prepare it again with alrl prepare-dataset"
             )
         return description
 
@@ -184,7 +184,7 @@ def open_shards(directory: Path) -> ShardSource:
     if description is None:
         raise UserError(
             f"got {directory}, which has no {DESCRIPTION}; expected a prepared data set; "
-            "prepare one with tools.prepare_dataset, or let it finish"
+            "prepare one with alrl prepare-dataset, or let it finish"
         )
     return ShardSource(directory, description)
 

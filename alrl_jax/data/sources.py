@@ -70,8 +70,8 @@ def world_source(world: str) -> SourceKind:
 
 
 def _open_prepared(request: DataRequest) -> Source:
-    """Reads what ``tools.prepare_dataset`` wrote."""
-    source = shards.open_shards(_required(request, "a directory that tools.prepare_dataset wrote"))
+    """Reads what ``alrl prepare-dataset`` wrote."""
+    source = shards.open_shards(_required(request, "a directory that alrl prepare-dataset wrote"))
     if source.layout.resolution != request.resolution:
         raise UserError(
             f"got resolution {request.resolution} for the data set in {request.path}; expected "

@@ -11,7 +11,7 @@ from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.loading import load_kind
 from alrl_jax.photos.landmarks import LANDMARK_SOURCES, check_choice
 from alrl_jax.photos.paste import BLENDS, PasteOptions
-from alrl_jax.utils import hashing
+from alrl_jax.utils import command_line, hashing
 
 SOME_FAILED = 3
 """Exit status of a run that finished, but not for all."""
@@ -77,15 +77,17 @@ def read_settings(values: Any, landmarks_path: Path | None) -> Settings:
 
 def define_flags() -> None:
     """Defines the flags that every such command has."""
-    flags.DEFINE_string("model", None, "Model or work directory, or embedded/NAME.", required=True)
-    flags.DEFINE_string("output", None, "Directory of the results.", required=True)
+    command_line.DEFINE_path(
+        "model", None, "Model or work directory, or embedded/NAME.", required=True
+    )
+    command_line.DEFINE_path("output", None, "Directory of the results.", required=True)
     flags.DEFINE_enum("pose_from", "target", FACES, "Whose pose the result has.")
     flags.DEFINE_enum("identity_from", "source", FACES, "Whose identity the result has.")
     flags.DEFINE_boolean("aligned", False, "Pictures are face crops; look for no face in them.")
     flags.DEFINE_boolean("aligned_source", False, "Only the sources are face crops.")
     rows = list(LANDMARK_SOURCES)
     flags.DEFINE_enum("landmarks_from", "cascade", rows, "What finds faces; cascade is coarse.")
-    flags.DEFINE_string("landmarks_path", None, "Landmark file, or the detector's model file.")
+    command_line.DEFINE_path("landmarks_path", None, "Landmark file, or the detector's model.")
     flags.DEFINE_string("face", "largest", "Faces of the target: largest, all, or a number from 0.")
     flags.DEFINE_string("source_face", "largest", "Face of the source: largest, or a number.")
     flags.DEFINE_enum("blend", "feather", list(BLENDS), "How the swapped face is joined in.")

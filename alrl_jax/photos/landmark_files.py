@@ -1,6 +1,7 @@
 """Files of face landmarks: JSON, NumPy archives and CSV.
 
-Each names pictures, by paths relative to the file itself, and gives the faces of each:
+Each names pictures, by paths relative to the file itself (``~`` is expanded), and gives the faces
+of each:
 
 - ``.json``: ``{"a.jpg": [[x, y], ...], "b.jpg": [[[x, y], ...], [[x, y], ...]], "c.jpg": []}``:
   one face, two faces, none.
@@ -26,6 +27,7 @@ import numpy as np
 from jaxtyping import Float
 
 from alrl_jax.errors import UserError
+from alrl_jax.utils.paths import local_path
 
 Faces = list[Float[np.ndarray, "n 2"]]
 _BROKEN = (OSError, ValueError, TypeError, EOFError, RecursionError)
@@ -48,7 +50,9 @@ def read_landmark_file(path: Path) -> dict[Path, Faces]:
         raise UserError(f"got landmarks {path}; expected a file of {kinds}; check the path")
     try:
         named = reader(path)
-        return {absolute(path.parent / name): _faces(name, v) for name, v in named.items()}
+        return {
+            absolute(path.parent / local_path(name)): _faces(name, v) for name, v in named.items()
+        }
     except (*_BROKEN, zipfile.BadZipFile, zlib.error, csv.Error) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(

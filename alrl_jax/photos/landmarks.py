@@ -192,8 +192,8 @@ def _open_cascade(path: Path) -> Finder:
     try:
         import skimage.data
         import skimage.feature
-    except ImportError:
-        raise _missing("cascade", "scikit-image", "photos") from None
+    except ImportError as error:
+        raise _unusable(error, "skimage", "cascade", "scikit-image", "photos") from None
 
     def find(photo_path: Path, photo: Photo) -> list[FoundFace]:
         del photo_path
@@ -235,8 +235,8 @@ def _open_mediapipe(path: Path) -> Finder:
     try:
         import mediapipe
         from mediapipe.tasks.python import BaseOptions, vision
-    except ImportError:
-        raise _missing("mediapipe", "mediapipe", "mediapipe") from None
+    except ImportError as error:
+        raise _unusable(error, "mediapipe", "mediapipe", "mediapipe", "mediapipe") from None
     options = vision.FaceLandmarkerOptions(
         base_options=BaseOptions(model_asset_path=str(path)), num_faces=MOST_FACES
     )
@@ -262,8 +262,8 @@ def _open_yunet(path: Path) -> Finder:
     """YuNet through OpenCV: 5 points, the eye and corner that are left in the picture first."""
     try:
         import cv2
-    except ImportError:
-        raise _missing("yunet", "OpenCV", "yunet") from None
+    except ImportError as error:
+        raise _unusable(error, "cv2", "yunet", "OpenCV", "yunet") from None
     detector = _model(
         path, lambda: cv2.FaceDetectorYN.create(str(path), "", (320, 320), YUNET_SCORE)
     )
@@ -297,7 +297,12 @@ def _model(path: Path, create: Callable[[], Any]) -> Any:
         ) from None
 
 
-def _missing(source: str, library: str, extra: str) -> UserError:
+def _unusable(error: ImportError, module: str, source: str, library: str, extra: str) -> UserError:
+    """What to say of a library that is missing, or that misses something itself."""
+    if not isinstance(error, ModuleNotFoundError) or error.name != module:
+        return UserError(
+            f"got {library} that does not load ({error}); expected one that finds faces; mend it"
+        )
     return UserError(
         f"got photos with --landmarks_from={source}; expected {library}, which finds the faces; do "
         f"pip install 'alrl_jax[{extra}]', or pass --aligned for pictures that are face crops"

@@ -12,6 +12,7 @@ from absl import logging
 from alrl_jax.errors import UserError
 from alrl_jax.photos.decoding import SUFFIXES
 from alrl_jax.photos.file_trees import is_image_name, list_images, walk
+from alrl_jax.utils.paths import local_path
 
 COLUMNS = ("source", "target")
 PAIRINGS = ("all", "zip")
@@ -33,10 +34,11 @@ def read_pairs(path: Path) -> list[PairFiles]:
     """Reads a CSV file with the header ``source,target`` (more columns may stand beside them).
 
     A column ``skin_tone`` names the target's, in whatever words or numbers. Relative paths are
-    relative to the CSV file. The pictures themselves are not opened.
+    relative to the CSV file; ``~`` is expanded. The pictures themselves are not opened.
 
     Raises:
-        UserError: no such file, not UTF-8 text, no header, a row without both cells, no row.
+        UserError: no such file, not UTF-8 text, no header, a row without both cells, no row, the
+            address of a bucket.
     """
     if not path.is_file():
         raise UserError(f"got --pairs={path}; expected a CSV file; check the path")
@@ -65,7 +67,7 @@ def _pair(path: Path, line: int, row: dict[str, str | None]) -> PairFiles:
     cells = [(row[name] or "").strip() for name in COLUMNS]
     if not all(cells):
         raise UserError(f"got {path} row {line} {cells}; expected a source and a target; mend it")
-    source, target = (path.parent / cell for cell in cells)
+    source, target = (path.parent / local_path(cell) for cell in cells)
     return PairFiles(source, target, (row.get("skin_tone") or "").strip())
 
 
@@ -154,6 +156,7 @@ def list_files(
     Raises:
         UserError: nothing there, or a folder that cannot be read.
     """
+    named = local_path(named)
     path = Path(named)
     if path.is_dir():
         everything = [path / name for name in sorted(walk(path))]

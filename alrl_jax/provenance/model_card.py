@@ -20,7 +20,7 @@ from alrl_jax.utils.files import write_text
 
 CARD_FILE = "MODEL_CARD.md"
 FIGURES_FILE = "metrics.json"
-"""The figures that a card shows: of ``alrl_jax.evaluate``, or numbers by name."""
+"""The figures that a card shows: of ``alrl evaluate``, or numbers by name."""
 
 Record = dict[str, Any]
 

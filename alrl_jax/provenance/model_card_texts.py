@@ -36,8 +36,8 @@ SEEN_IN_TRAINING = (
     "**A judge was used in the training of this model; what it says measures nothing.**\n"
 )
 NO_FIGURES = (
-    "Nobody has measured it yet. `python -m alrl_jax.evaluate` measures a swapper, and "
-    "`python -m tools.model_card --model=DIR --metrics=FILE` writes what it found here.\n"
+    "It has not been measured yet. `alrl evaluate` measures a swapper, and `alrl model-card "
+    "--model=DIR --metrics=FILE` writes what it found here.\n"
 )
 USE = """
 ## Intended use

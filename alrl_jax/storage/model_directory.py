@@ -20,6 +20,7 @@ import safetensors.numpy
 from flax import traverse_util
 
 from alrl_jax.errors import UserError
+from alrl_jax.utils.paths import local_path
 
 PyTree = Any
 
@@ -50,9 +51,9 @@ def resolve_directory(directory: str | Path) -> Path:
             not exist.
 
     Raises:
-        UserError: if the package ships no model of that name.
+        UserError: if the package ships no model of that name, or an address of a bucket is named.
     """
-    path = Path(directory).expanduser()
+    path = Path(local_path(str(directory)))
     if len(path.parts) != 2 or path.parts[0] != "embedded":
         return path
     shipped = EMBEDDED / path.name
@@ -97,7 +98,7 @@ def save_model(
         UserError: if ``directory`` is something else than a model directory, ``int8`` names what is
             no network of the model, a weight is too large for float16, or the base cannot be read.
     """
-    target = Path(directory).expanduser()
+    target = Path(local_path(str(directory)))
     if target.exists() and not (target / MODEL_FILE).is_file() and not _is_empty(target):
         raise UserError(f"got {target}; expected a new or a model directory; name another one")
     if unknown := sorted(set(int8) - set(variables)):
@@ -183,7 +184,7 @@ def read_meta(directory: str | Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(
             f"got {path}, which holds no {MODEL_FILE}; expected a model directory; "
-            "name one that training or tools.convert_weights wrote"
+            "name one that training or alrl convert-weights wrote"
         ) from error
     except (OSError, ValueError) as error:
         raise UserError(f"got an unreadable {path / MODEL_FILE} ({error}); copy it anew") from error
@@ -191,7 +192,7 @@ def read_meta(directory: str | Path) -> dict[str, Any]:
         if not isinstance(meta, dict) or not isinstance(meta.get(name), kind):
             raise UserError(
                 f"got {path / MODEL_FILE} without a {kind.__name__} {name!r}; expected what "
-                "training or tools.convert_weights writes"
+                "training or alrl convert-weights writes"
             )
     base = meta.get("base")
     if base is not None and not (isinstance(base, dict) and base.keys() >= _BASE_FIELDS):

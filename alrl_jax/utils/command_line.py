@@ -1,5 +1,9 @@
 """What every command line shares: flags, shipped configs, exit status, errors in one line.
 
+A command module has ``define_flags()``, ``main(argv) -> int`` and ``cli()``, which calls the first
+and hands the second to ``run``. Nothing is defined when it is imported, so that a process may
+import several.
+
 Exit status: 0 done; 1 a fault of the program; 2 a mistake of the user's, told in one line; 130
 interrupted. A program's own ``main`` may return others.
 """
@@ -14,10 +18,16 @@ from typing import NoReturn
 
 from absl import app, flags
 from absl import logging as absl_logging
+from ml_collections import config_flags
 
 from alrl_jax.errors import UserError
+from alrl_jax.utils.paths import local_path
 
-_HELP = frozenset({"-h", "-help", "--help", "-?"})
+# Flags that are defined here belong to the module that asks for them, whose help shows them.
+flags.disclaim_key_flags()
+
+HELP = frozenset({"-h", "-help", "--help", "-?"})
+"""What asks for help."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PACKAGE = Path(__file__).parents[1]
 
@@ -25,16 +35,24 @@ _PACKAGE = Path(__file__).parents[1]
 def run(main: Callable[[list[str]], int | None], *, positional: bool = False) -> NoReturn:
     """Parses the flags, calls ``main`` with the arguments left over, and ends the process.
 
+    ``--help`` prints the documentation of the module of ``main`` and the flags that it defined,
+    whichever program calls it.
+
     Args:
         main: gets the program's name and its positional arguments; returns the exit status.
         positional: whether the program takes arguments that are no flags.
     """
     absl_logging.get_absl_handler().addFilter(_is_ours_or_urgent)
+    if HELP.intersection(sys.argv[1:]):
+        _print_help(main)
+        sys.exit(0)
+    end_with(lambda: app.run(main, flags_parser=lambda argv: _parse(argv, positional)))
+
+
+def end_with(program: Callable[[], int | None]) -> NoReturn:
+    """Ends the process with the exit status of a program; mistakes of the user's are one line."""
     try:
-        if _HELP.intersection(sys.argv[1:]):
-            _print_help(main)
-            sys.exit(0)
-        app.run(main, flags_parser=lambda argv: _parse(argv, positional))
+        status = program()
     except UserError as error:
         _fail(str(error))
     except OSError as error:
@@ -51,7 +69,83 @@ def run(main: Callable[[list[str]], int | None], *, positional: bool = False) ->
         _fail(f"got {error.filename!r}: {error.strerror}; expected a path that can be used so")
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(0)
+    sys.exit(status or 0)
+
+
+def DEFINE_path(
+    name: str, default: str | None, text: str, *, required: bool = False
+) -> flags.FlagHolder[str | None]:
+    """Defines a flag that holds a path: ``~`` is expanded, an address of a bucket refused.
+
+    Args:
+        name: of the flag.
+        default: a path, or None.
+        text: its line of help.
+        required: whether the command cannot do without.
+    """
+    return flags.DEFINE(
+        PathParser(), name, default, text, flag_values=flags.FLAGS, required=required
+    )
+
+
+def DEFINE_paths(
+    name: str, default: list[str] | None, text: str, *, required: bool = False
+) -> flags.FlagHolder[list[str] | None]:
+    """Defines a flag that holds ``PATH`` or ``NAME=PATH``, several with commas between.
+
+    See ``DEFINE_path``.
+    """
+    return flags.DEFINE(
+        PathsParser(),
+        name,
+        default,
+        text,
+        flag_values=flags.FLAGS,
+        serializer=flags.CsvListSerializer(","),
+        required=required,
+    )
+
+
+def DEFINE_config() -> None:
+    """Defines the flag ``--config``, which is required, and ``--config.FIELD`` with it."""
+    config_flags.DEFINE_config_file(
+        "config",
+        lock_config=True,
+        help_string="A shipped config by its name, or a file; --config.FIELD=VALUE overrides.",
+        flag_values=flags.FLAGS,
+    )
+    flags.mark_flag_as_required("config", flag_values=flags.FLAGS)
+
+
+class PathParser(flags.ArgumentParser[str]):
+    """Reads a path from the command line; see ``local_path``."""
+
+    syntactic_help = "a path"
+
+    def parse(self, argument: str) -> str:
+        """The path, expanded."""
+        return local_path(argument)
+
+    def flag_type(self) -> str:
+        """What the help calls it."""
+        return "path"
+
+
+class PathsParser(flags.ListParser):
+    """Reads a list of ``PATH`` or ``NAME=PATH``."""
+
+    def parse(self, argument: str | list[str]) -> list[str]:
+        """The list, every path expanded."""
+        return [self._expanded(entry) for entry in super().parse(argument)]
+
+    def flag_type(self) -> str:
+        """What the help calls it."""
+        return "list of paths"
+
+    @staticmethod
+    def _expanded(entry: str) -> str:
+        name, equals, path = entry.partition("=")
+        return f"{name}={local_path(path)}" if equals else local_path(entry)
 
 
 def shipped_configs() -> Path:
@@ -60,19 +154,28 @@ def shipped_configs() -> Path:
     return installed if installed.is_dir() else _PACKAGE.parent / "configs"
 
 
-def find_config(path: str) -> str:
-    """The config file meant by ``path``: relative to the working directory, else a shipped one.
+def find_config(named: str) -> str:
+    """The config file meant by a path relative to the working directory, or by a shipped name.
+
+    Args:
+        named: such as ``runs/mine.py``, ``synthetic_64``, ``synthetic_64.py`` or
+            ``configs/synthetic_64.py``.
 
     Raises:
-        UserError: neither exists; the message lists the shipped ones.
+        UserError: there is none; the message lists the shipped ones.
     """
-    if Path(path).is_file():
-        return path
+    path = Path(local_path(named))
+    if path.is_file():
+        return str(path)
     shipped = shipped_configs()
-    if Path(path).parent in (Path("."), Path("configs")) and (shipped / Path(path).name).is_file():
-        return str(shipped / Path(path).name)
-    names = ", ".join(sorted(f"configs/{file.name}" for file in shipped.glob("[!_]*.py")))
-    raise UserError(f"got --config={path}, which is no file; expected a config; choose of: {names}")
+    file = shipped / f"{path.name.removesuffix('.py')}.py"
+    if path.parent in (Path("."), Path("configs")) and file.is_file():
+        return str(file)
+    names = ", ".join(sorted(file.stem for file in shipped.glob("[!_]*.py")))
+    raise UserError(
+        f"got --config={named}, which is no file and no shipped config; expected a file or one of: "
+        f"{names}; name one"
+    )
 
 
 def _parse(argv: Sequence[str], positional: bool) -> list[str]:
@@ -83,6 +186,8 @@ def _parse(argv: Sequence[str], positional: bool) -> list[str]:
         rest = flags.FLAGS(arguments)
         _raise_deferred_config_error()
     except flags.Error as error:
+        if isinstance(error.__context__, UserError):  # of a parser of ours
+            raise error.__context__ from None
         # A config file's ValueError arrives as the text of a traceback; its last line tells it.
         text = str(error).strip().splitlines()
         text = text[-1:] if "Traceback" in str(error) else [*text, "see --help"]
@@ -104,7 +209,8 @@ def _with_config_found(argv: Sequence[str]) -> list[str]:
             argument = f"--config={argument}"
             arguments.pop()
         if argument.startswith(("--config=", "-config=")):
-            path, colon, rest = argument.partition("=")[2].partition(":")
+            named = argument.partition("=")[2]
+            path, colon, rest = local_path(named).partition(":")
             argument = f"--config={find_config(path)}{colon}{rest}"
         arguments.append(argument)
     return arguments
@@ -146,7 +252,8 @@ def _print_help(main: Callable[[list[str]], int | None]) -> None:
     module = sys.modules[main.__module__]
     own = main.__module__ == "__main__"
     text = flags.FLAGS.main_module_help() if own else flags.FLAGS.module_help(module)
-    print(f"{(module.__doc__ or '').strip()}\n\nflags:\n{text}")
+    listed = f"\n\nflags:\n{text}" if text else ""
+    print(f"{(module.__doc__ or '').strip()}{listed}")
 
 
 def _fail(message: str) -> NoReturn:

@@ -1,20 +1,16 @@
 """Which version of the package and of its source tree this is."""
 
-import functools
-import importlib.metadata
 import subprocess
 from pathlib import Path
 
 PACKAGE = "alrl_jax"
+VERSION = "0.2.0"
+"""Of the package; pyproject.toml reads it here."""
 
 
-@functools.cache
 def tool_version() -> str:
-    """Version of the installed package; "unknown" in a bare source tree."""
-    try:
-        return importlib.metadata.version(PACKAGE)
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+    """Version of the package that runs."""
+    return VERSION
 
 
 def git_revision() -> str | None:

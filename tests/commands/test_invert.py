@@ -1,4 +1,4 @@
-"""Projection finds what a generator drew, goes on where it was stopped, and tells of failures."""
+"""GAN inversion finds what a generator drew, goes on where it was stopped, tells of failures."""
 
 import dataclasses
 import json
@@ -61,18 +61,18 @@ def _photos(model: GeneratorModel, folder: Path, count: int) -> list[invert.Phot
     return invert.list_photos(folder)
 
 
-def _projecting(
+def _inverting(
     model: GeneratorModel, output: Path, measure: invert.Measure = invert.PIXELS, **changes: Any
-) -> invert.Projecting:
+) -> invert.Inverting:
     output.mkdir(exist_ok=True)
-    return invert.Projecting(model, measure, invert.Settings(**changes), output)
+    return invert.Inverting(model, measure, invert.Settings(**changes), output)
 
 
 def test_images_of_the_generator_are_found(tmp_path: Path) -> None:
     model = _model(CONFIG)
     photos = _photos(model, tmp_path / "photos", 2)
     output = tmp_path / "out"
-    lines = _projecting(model, output, steps=150).run(photos, batch_size=2)
+    lines = _inverting(model, output, steps=150).run(photos, batch_size=2)
     assert [line["status"] for line in lines] == ["done", "done"]
     assert min(line["psnr"] for line in lines) > 30
     with np.load(output / "face1.npz") as found:
@@ -96,8 +96,8 @@ def test_a_stopped_run_goes_on_where_it_was(
     monkeypatch.setattr(invert, "SAVE_EVERY", 3)
     model = _model(SMALL)
     photos = _photos(model, tmp_path / "photos", 2)
-    whole = _projecting(model, tmp_path / "whole", steps=8).run(photos, 2)
-    broken = _projecting(model, tmp_path / "broken", steps=8)
+    whole = _inverting(model, tmp_path / "whole", steps=8).run(photos, 2)
+    broken = _inverting(model, tmp_path / "broken", steps=8)
     save = broken._save
 
     def save_and_stop(batch: list[invert.Photo], state: inversion.InversionState) -> None:
@@ -108,7 +108,7 @@ def test_a_stopped_run_goes_on_where_it_was(
     monkeypatch.setattr(broken, "_save", save_and_stop)
     with pytest.raises(_Stopped):
         broken.run(photos, 2)
-    resumed = _projecting(model, tmp_path / "broken", steps=8)
+    resumed = _inverting(model, tmp_path / "broken", steps=8)
     advance, steps = resumed._advance, []
     monkeypatch.setattr(resumed, "_advance", lambda *a: [steps.append(int(a[-1])), advance(*a)][1])
     assert resumed.run(photos, 2) == whole
@@ -129,12 +129,12 @@ def test_a_stopped_run_goes_on_where_it_was(
 def test_a_damaged_or_foreign_state_is_not_used(tmp_path: Path) -> None:
     model = _model(SMALL)
     (photo,) = _photos(model, tmp_path / "photos", 1)
-    run = _projecting(model, tmp_path / "out", steps=4)
-    start = run.projector.init(run.prior, 1)
+    run = _inverting(model, tmp_path / "out", steps=4)
+    start = run.search.init(run.prior, 1)
     moved = dataclasses.replace(start, step=start.step + 2)
     run._save([photo], moved)
     assert int(run._restore([photo], start).step) == 2
-    other = _projecting(model, tmp_path / "out", steps=5)
+    other = _inverting(model, tmp_path / "out", steps=5)
     assert int(other._restore([photo], start).step) == 0
     (tmp_path / "out" / invert.STATE_FILE).write_bytes(b"PK\x03\x04")
     assert int(run._restore([photo], start).step) == 0
@@ -145,7 +145,7 @@ def test_failures_are_told_and_the_others_done(tmp_path: Path) -> None:
     _photos(model, tmp_path / "photos", 1)
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"no picture")
     photos = invert.list_photos(tmp_path / "photos")
-    lines = _projecting(model, tmp_path / "out", steps=1).run(photos, 4)
+    lines = _inverting(model, tmp_path / "out", steps=1).run(photos, 4)
     assert [line["status"] for line in lines] == ["failed", "done"]
     assert lines[0]["reason"] and lines[0]["output"] is None
 
@@ -186,9 +186,9 @@ def test_lpips_joins_the_loss(tmp_path: Path) -> None:
     save_model(tmp_path / "lpips", "lpips", {"backbone": "alex"}, variables)
     measure = invert.load_measure(str(tmp_path / "lpips"))
     assert measure.lpips_sha256 is not None
-    run = _projecting(_model(SMALL), tmp_path / "out", measure)
+    run = _inverting(_model(SMALL), tmp_path / "out", measure)
     images = jnp.asarray(rng.uniform(-1, 1, (2, 1, 512, 512, 3)), jnp.float32)
-    losses = jax.jit(run.projector.distance)(run.networks, *images)
+    losses = jax.jit(run.search.distance)(run.networks, *images)
     # LPIPS sees no more than 256 pixels.
     lpips = jax.jit(network.apply)(variables, *map(ops.mean_pool, images))
     pixels = inversion.pyramid_distance(*images)

@@ -68,7 +68,7 @@ def test_card_tells_all_of_a_model(model: Path) -> None:
         f"- weights ffhq: {NVIDIA}",
         lineage.DATA_LICENCES["synthetic"],
         "| loss/identity | 0.1235 |",
-        "Nobody has measured it yet",
+        "It has not been measured yet",
         "**Consent.**",
         "No compliance with any law, standard or policy is claimed",
         '"task": "swap"',

@@ -1,32 +1,41 @@
 """Command lines run within a test: real flags, of their own, and what they end with."""
 
 import functools
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import ModuleType
 
 import pytest
 from absl import flags
 
-_TAKE_FLAGS = (
-    "DEFINE_boolean",
-    "DEFINE_enum",
-    "DEFINE_float",
-    "DEFINE_integer",
-    "DEFINE_string",
-    "adopt_module_key_flags",
-)
+from alrl_jax.utils import command_line
+
+
+@contextmanager
+def own_flags(monkeypatch: pytest.MonkeyPatch) -> Iterator[flags.FlagValues]:
+    """Within it, flags are defined and read apart from those of the process."""
+    values = flags.FlagValues()
+    with monkeypatch.context() as patch:
+        for name, function in inspect.getmembers(flags, inspect.isfunction):
+            given = inspect.signature(function).parameters
+            if "flag_values" in given and name != "DEFINE_flag":  # which always gets them
+                patch.setattr(flags, name, functools.partial(function, flag_values=values))
+        for name in ("DEFINE_path", "DEFINE_paths", "DEFINE_config"):
+            # absl takes the caller of the innermost function for the one who defines a flag: that
+            # would be what checks annotations in tests.
+            patch.setattr(command_line, name, inspect.unwrap(getattr(command_line, name)))
+        patch.setattr(flags, "FLAGS", values)
+        yield values
 
 
 def run_command(
     monkeypatch: pytest.MonkeyPatch, module: ModuleType, *arguments: str
 ) -> tuple[int, flags.FlagValues]:
     """Calls ``module.cli`` as ``python -m MODULE ARGUMENTS`` does; gives exit status and flags."""
-    values = flags.FlagValues()
-    with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
-        for name in _TAKE_FLAGS:
-            own = functools.partial(getattr(flags, name), flag_values=values)
-            patch.setattr(flags, name, own)
-        patch.setattr(flags, "FLAGS", values)
+    with own_flags(monkeypatch) as values, monkeypatch.context() as patch:
         patch.setattr("sys.argv", [module.__name__, *arguments])
-        module.cli()
+        with pytest.raises(SystemExit) as end:
+            module.cli()
     assert isinstance(end.value.code, int | None)
     return end.value.code or 0, values

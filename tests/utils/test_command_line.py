@@ -62,6 +62,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         config_flags.DEFINE_config_file("config", lock_config=True, flag_values=values)
         flags.DEFINE_string("action", "print", "what to do", flag_values=values)
         monkeypatch.setattr(flags, "FLAGS", values)
+        command_line.DEFINE_path("path", None, "a path")
+        command_line.DEFINE_paths("paths", None, "several")
         monkeypatch.setattr("sys.argv", ["program", *arguments])
         # ml_collections loads every config file as one module, which would keep old contents.
         monkeypatch.delitem(sys.modules, "config_config", raising=False)
@@ -150,11 +152,36 @@ def test_configs_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.Mon
     assert shipped
     monkeypatch.chdir(tmp_path)
     for file in shipped:
-        assert Path(command_line.find_config(f"configs/{file.name}")).samefile(file)
-        assert Path(command_line.find_config(file.name)).samefile(file)
+        for named in (file.stem, file.name, f"configs/{file.name}", f"configs/{file.stem}"):
+            assert Path(command_line.find_config(named)).samefile(file)
     (tmp_path / "configs").mkdir()
     own = tmp_path / "configs" / shipped[0].name
     own.write_text("")
     assert Path(command_line.find_config(f"configs/{own.name}")).samefile(own)
-    with pytest.raises(UserError, match=shipped[0].name):
-        command_line.find_config(f"elsewhere/{shipped[0].name}")
+    assert Path(command_line.find_config(shipped[0].stem)).samefile(shipped[0])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Path(command_line.find_config(f"~/configs/{own.name}")).samefile(own)
+    for named in ("no_such", f"elsewhere/{shipped[0].name}"):
+        with pytest.raises(UserError, match=f"got --config={named}.*: demo, ffhq_1024.*; name one"):
+            command_line.find_config(named)
+
+
+def test_a_config_by_name_takes_an_argument(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--config=rows_64:ftm4", "--config.data.path=there") == 0
+    assert run("--config", "rows_64.py:ftm4", "--config.data.path=there") == 0
+    assert capsys.readouterr().out == 2 * "there []\n"
+    assert flags.FLAGS.config.swap.selector == "ftm4"
+
+
+def test_flags_that_hold_paths(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run("--config=~/config.py", "--path=~/a", "--paths=~/a,b=~/c,d") == 0
+    assert flags.FLAGS.path == f"{tmp_path}/a"
+    assert flags.FLAGS.paths == [f"{tmp_path}/a", f"b={tmp_path}/c", "d"]
+    capsys.readouterr()
+    for argument in ("--path=gs://a/b", "--paths=a,b=gs://a/b", "--config=gs://a/b"):
+        assert run(argument) == 2
+        told = capsys.readouterr().err
+        assert told.startswith("error: got 'gs://a/b', which") and told.count("\n") == 1

@@ -1,6 +1,6 @@
 """How often people are recognised once a face of nobody has taken the place of theirs.
 
-    python -m tools.measure_deidentification --model=embedded/swapper_64 [--people=200] [--seed=0]
+    python -m tools.bench.measure_deidentification [--model=DIR] [--people=200] [--seed=0]
 
 Pictures of unseen people of the procedural world get the face of somebody who does not exist, each
 another one (``infer --source=sample:SEED``). The judge looks every picture up among other pictures
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from alrl_jax.evaluation.judging import cosine, retrieval
 from alrl_jax.evaluation.measuring import Collector, Examiner, batches
 from alrl_jax.loading.loader import AnalyserModel, SwapperModel, load_kind
-from alrl_jax.utils.command_line import run
+from alrl_jax.utils import command_line
 from alrl_jax.worlds import primitives
 
 BATCH = 20
@@ -86,12 +86,12 @@ def main(_: list[str]) -> int:
 
 def cli() -> NoReturn:
     """Defines the flags and runs ``main``."""
-    flags.DEFINE_string("model", "embedded/swapper_64", "Swapper of the procedural world.")
-    flags.DEFINE_string("judge", "embedded/judge_64", "Who recognises people.")
+    command_line.DEFINE_path("model", "embedded/swapper_64", "Swapper of the procedural world.")
+    command_line.DEFINE_path("judge", "embedded/judge_64", "Who recognises people.")
     flags.DEFINE_integer("people", 200, "Number of people.", lower_bound=2)
     flags.DEFINE_integer("seed", 0, "Which people and attributes of the split.")
     flags.DEFINE_enum("split", "test", tuple(primitives.SPLITS), "Part of the key space.")
-    run(main)
+    command_line.run(main)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How near the faces of a generator come to those of the procedural world.
 
-    python -m tools.measure_generator --model=DIR [--faces=1000] [--truncation_psi=1]
+    python -m tools.bench.measure_generator --model=DIR [--faces=1000] [--truncation_psi=1]
 
 The judge reads identity and attributes from generated faces and from renders of people whom no
 network has seen; ``frechet`` is the squared Frechet distance of the two sets, as FID has it of
@@ -22,7 +22,7 @@ from alrl_jax.evaluation.fid import Moments, Statistics, frechet_distance
 from alrl_jax.evaluation.judging import resize
 from alrl_jax.loading.loader import AnalyserModel, GeneratorModel, load_kind
 from alrl_jax.types import AnyArray
-from alrl_jax.utils.command_line import run
+from alrl_jax.utils import command_line
 from alrl_jax.worlds import primitives
 from tools.bench.measure_retrieval import BATCH, render_in_batches
 
@@ -80,11 +80,11 @@ def main(_: list[str]) -> int:
 
 def cli() -> NoReturn:
     """Defines the flags and runs ``main``."""
-    flags.DEFINE_string("model", None, "Generator.", required=True)
-    flags.DEFINE_string("judge", "embedded/judge_64", "Who reads the faces.")
+    command_line.DEFINE_path("model", None, "Generator.", required=True)
+    command_line.DEFINE_path("judge", "embedded/judge_64", "Who reads the faces.")
     flags.DEFINE_integer("faces", 1000, "Number of faces of each set.", lower_bound=2)
-    flags.DEFINE_float("truncation_psi", 1.0, "As in tools.generate.")
-    run(main)
+    flags.DEFINE_float("truncation_psi", 1.0, "As in alrl generate.")
+    command_line.run(main)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Measures how steady a swap is over time: ``python -m tools.measure_jitter [--output=FILE]``.
+"""Measures how steady a swap is over time.
+
+    python -m tools.bench.measure_jitter [--output=FILE]
 
 A head of the procedural world turns; its true landmarks are known. Noise is added to them in every
 frame, as a detector would, and the face is followed with and without smoothing. What is told, each
@@ -123,7 +125,7 @@ def _delay(found: Float[np.ndarray, " k"], truth: Float[np.ndarray, " n"]) -> fl
     return float(1000 * lags[int(np.argmin(errors))])
 
 
-class Film:
+class Video:
     """The frames of the head, a source, a model to swap it in and a judge to look."""
 
     def __init__(self, model: Any, judge: Any, frames: int) -> None:
@@ -159,23 +161,23 @@ class Film:
         return {"pose_error": _size(error), "pose_jitter": _size(np.diff(error, axis=0))}
 
 
-def measure(frames: int, noises: list[float], film: Film | None) -> dict[str, Any]:
+def measure(frames: int, noises: list[float], video: Video | None) -> dict[str, Any]:
     """All rows; see the module."""
     points = five_points(frames, SIDE)
-    resolution = 64 if film is None else film.resolution
+    resolution = 64 if video is None else video.resolution
     true = [ffhq(five, resolution) for five in points]
     truth, side = places(true), resolution * float(np.linalg.inv(true[0].matrix)[0, 0])
     rows: dict[str, Any] = {}
-    if film is not None:
-        still = film.frames.astype(np.float32) / np.float32(127.5) - np.float32(1)
-        rows["no swap"] = film.pose_figures(still)
-        rows["true landmarks"] = film.pose_figures(film.swapped(true))
+    if video is not None:
+        still = video.frames.astype(np.float32) / np.float32(127.5) - np.float32(1)
+        rows["no swap"] = video.pose_figures(still)
+        rows["true landmarks"] = video.pose_figures(video.swapped(true))
     for noise in noises:
         for name, smoothing in (("as found", None), ("smoothed", SMOOTHING)):
             found = followed(noisy(points, noise, seed=0), smoothing, resolution)
             figures = steadiness(places(found), truth, side)
-            if film is not None:
-                figures |= film.pose_figures(film.swapped(found))
+            if video is not None:
+                figures |= video.pose_figures(video.swapped(found))
             rows[f"noise {100 * noise:g}%, {name}"] = figures
     settings = dataclasses.asdict(SMOOTHING)
     return {"frames": frames, "frames_per_second": RATE, "smoothing": settings, "rows": rows}
@@ -203,8 +205,8 @@ def main(argv: list[str]) -> int:
     del argv
     values = flags.FLAGS
     noises = read_noises(values.noise)
-    film = Film(load(values.model), load(values.judge), values.frames) if values.model else None
-    found = measure(values.frames, noises, film)
+    video = Video(load(values.model), load(values.judge), values.frames) if values.model else None
+    found = measure(values.frames, noises, video)
     for name, figures in found["rows"].items():
         print(json.dumps({"row": name, **{k: round(v, 3) for k, v in figures.items()}}))
     if values.output:
@@ -214,11 +216,11 @@ def main(argv: list[str]) -> int:
 
 def cli() -> None:
     """Defines the flags and runs ``main``."""
-    flags.DEFINE_integer("frames", 125, "Frames of the film.", lower_bound=25)
+    flags.DEFINE_integer("frames", 125, "Frames of the video.", lower_bound=25)
     flags.DEFINE_list("noise", ["0.01", "0.02"], "Of the landmarks, shares of the face's size.")
-    flags.DEFINE_string("model", "embedded/swapper_64", "Swapper; empty for the crops alone.")
-    flags.DEFINE_string("judge", "embedded/judge_64", "Judge of the pose.")
-    flags.DEFINE_string("output", None, "JSON file to write.")
+    command_line.DEFINE_path("model", "embedded/swapper_64", "Swapper; empty for the crops alone.")
+    command_line.DEFINE_path("judge", "embedded/judge_64", "Judge of the pose.")
+    command_line.DEFINE_path("output", None, "JSON file to write.")
     command_line.run(main)
 
 

@@ -1,6 +1,6 @@
 """How well an analyser tells people apart: finds unseen people again from another picture.
 
-    python -m tools.measure_retrieval --model=embedded/identity_64 [--people=200] [--seed=0]
+    python -m tools.bench.measure_retrieval --model=embedded/identity_64 [--people=200] [--seed=0]
 
 Renders two pictures of every person, each with its own pose, expression, light, skin and hair, and
 looks each second picture up among the first ones by the cosine of embeddings.  Prints one JSON
@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from alrl_jax.evaluation.judging import retrieval
 from alrl_jax.loading.loader import AnalyserModel, load_kind
-from alrl_jax.utils.command_line import run
+from alrl_jax.utils import command_line
 from alrl_jax.worlds import primitives
 
 BATCH = 50
@@ -76,11 +76,11 @@ def main(_: list[str]) -> int:
 
 def cli() -> NoReturn:
     """Defines the flags and runs ``main``."""
-    flags.DEFINE_string("model", "embedded/identity_64", "Identity net or judge.")
+    command_line.DEFINE_path("model", "embedded/identity_64", "Identity net or judge.")
     flags.DEFINE_integer("people", 200, "Number of people.", lower_bound=2)
     flags.DEFINE_integer("seed", 0, "Which people and attributes of the split.")
     flags.DEFINE_enum("split", "test", tuple(primitives.SPLITS), "Part of the key space.")
-    run(main)
+    command_line.run(main)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Measures what the invisible mark survives, and how often it is seen where there is none.
 
-    python -m tools.measure_watermark --output=DIR [--renders=24] [--trials=2] [--null_renders=1000]
-        [--crops=20] [--render_crops=1] [--seconds=0]
+    python -m tools.bench.measure_watermark --output=DIR [--renders=24] [--trials=2]
+        [--null_renders=1000] [--crops=20] [--render_crops=1] [--seconds=0]
 
 Pictures: renders of the procedural world, and those that scikit-image ships, portraits left out.
 ``DIR/watermark.json`` gets the attack matrix (a trial counts where the whole payload comes back)
@@ -287,7 +287,7 @@ def main(_: list[str]) -> int:
 
 def cli() -> None:
     """Defines the flags and runs."""
-    flags.DEFINE_string("output", None, "Directory of the figures.", required=True)
+    command_line.DEFINE_path("output", None, "Directory of the figures.", required=True)
     flags.DEFINE_integer("renders", 24, "Rendered faces that are marked.", lower_bound=0)
     flags.DEFINE_integer("trials", 2, "Payloads tried with each picture.", lower_bound=1)
     flags.DEFINE_integer("null_renders", 1000, "Faces looked at unmarked, 64 px.", lower_bound=0)

@@ -1,9 +1,9 @@
 """TFDS builders of this project's data sets.
 
 ``SyntheticFaces`` renders, ``FolderFaces`` reads photographs, and ``PreparedFaces`` takes what
-``tools.prepare_dataset`` wrote, so that FFHQ or CelebAMask-HQ with its masks get there, too:
+``alrl prepare-dataset`` wrote, so that FFHQ or CelebAMask-HQ with its masks get there, too:
 
-    python -m tools.prepare_dataset --source=CelebAMask-HQ --output=DIR --resolution=256
+    alrl prepare-dataset --source=CelebAMask-HQ --output=DIR --resolution=256
 
     from alrl_jax.data.prepare.tfds_builder import PreparedConfig, PreparedFaces
     config = PreparedConfig(name="celebamask_256", directories={"train": "DIR"})
@@ -62,7 +62,7 @@ class FolderConfig(tfds.core.BuilderConfig):
 
 @dataclasses.dataclass(eq=False)
 class PreparedConfig(tfds.core.BuilderConfig):
-    """Directories that ``tools.prepare_dataset`` wrote, by the split that each becomes."""
+    """Directories that ``alrl prepare-dataset`` wrote, by the split that each becomes."""
 
     directories: dict[str, str] = dataclasses.field(default_factory=dict)
 
