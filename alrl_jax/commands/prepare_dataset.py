@@ -22,12 +22,13 @@ from absl import flags
 from alrl_jax.data.folder import IDENTITIES
 from alrl_jax.data.prepare import photo_records
 from alrl_jax.data.prepare.layouts import Album, Wish
-from alrl_jax.data.shard_files import named_when_whole, progress_bar, write_json
+from alrl_jax.data.shard_files import progress_bar
 from alrl_jax.data.shards import Plan, ShardSource, prepare
 from alrl_jax.data.world_faces import synthetic_plan
 from alrl_jax.errors import UserError
 from alrl_jax.photos.file_trees import open_tree
 from alrl_jax.utils.command_line import run
+from alrl_jax.utils.files import atomic_write, write_json
 
 AUTO = "auto"
 
@@ -235,7 +236,7 @@ def _write_records(
             yield [record, name, person, int(labelled[record]), *album.row(place)]
 
     with (
-        named_when_whole(path) as partial,
+        atomic_write(path, durable=True) as partial,
         partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         table = csv.writer(file)

@@ -3,13 +3,12 @@
 import contextlib
 import csv
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from alrl_jax.inference.outputs import MANIFEST_FILE, MASKS, LineLog, mask_name
-from alrl_jax.utils.files import temporary_name
+from alrl_jax.utils.files import atomic_write
 
 COLUMNS = ("source", "target", "output", "mask", "label", "provenance_id", "marked")
 """Files are relative to the directory of the manifest."""
@@ -78,24 +77,18 @@ def write_film_manifest(
     Raises:
         OSError: it cannot be written.
     """
-    path = directory / MANIFEST_FILE
-    temporary = temporary_name(path)
     swapped = {n for first, last in sidecar["mask"]["swapped"] for n in range(first, last + 1)}
     film = {**files, "provenance_id": provenance_id(sidecar)}
-    try:
-        with temporary.open("wb") as file:
-            file.write(_line(FILM_COLUMNS))
-            for number in range(sum(sidecar["frames"].values())):
-                told = film | {
-                    "frame": str(number),
-                    "mask": f"{MASKS}/{files['output']}/{mask_name(number)}",
-                    "label": FAKE if number in swapped else UNTOUCHED,
-                    "marked": _said(number in swapped and sidecar["watermark"]["marked"]),
-                }
-                file.write(_line([told[name] for name in FILM_COLUMNS]))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(directory / MANIFEST_FILE) as temporary, temporary.open("wb") as file:
+        file.write(_line(FILM_COLUMNS))
+        for number in range(sum(sidecar["frames"].values())):
+            told = film | {
+                "frame": str(number),
+                "mask": f"{MASKS}/{files['output']}/{mask_name(number)}",
+                "label": FAKE if number in swapped else UNTOUCHED,
+                "marked": _said(number in swapped and sidecar["watermark"]["marked"]),
+            }
+            file.write(_line([told[name] for name in FILM_COLUMNS]))
 
 
 def _said(value: Any) -> str:

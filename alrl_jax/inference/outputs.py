@@ -20,7 +20,7 @@ from alrl_jax.photos.face_photos import FacePhoto
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing, version
-from alrl_jax.utils.files import json_text, write_files
+from alrl_jax.utils.files import json_text, temporary_name, write_files
 
 T = TypeVar("T")
 L = TypeVar("L", bound="LineLog")
@@ -50,7 +50,7 @@ def make_output(path: str) -> Path:
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
-        probe = Path(path) / f".probe.{os.getpid()}.tmp"
+        probe = temporary_name(Path(path) / "probe")
         probe.touch()
         probe.unlink()
     except (OSError, ValueError) as error:

@@ -1,7 +1,6 @@
 """A film and its masks while they are made: neither has its name before both are whole."""
 
 import contextlib
-import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -14,7 +13,7 @@ from alrl_jax.inference.job import Job
 from alrl_jax.inference.outputs import MANIFEST_FILE, MASKS, OutputFolder, mask_name
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
-from alrl_jax.utils.files import remove, temporary_name, write_json
+from alrl_jax.utils.files import give_names, json_text, remove, temporary_name
 
 DONE = "done"
 """Status of a frame in which a face was swapped."""
@@ -109,20 +108,19 @@ class FilmParts:
         another. So does the manifest, where it told of other masks.
 
         Raises:
-            OSError: that cannot be done; none of them is left.
+            OSError: that cannot be done; none of the new ones is left.
         """
         film, masks = self._output.directory / self._name, self._output.mask(self._name)
         beside = self._output.sidecar(self._name)
-        film.unlink(missing_ok=True)
+        temporary = temporary_name(beside)
         try:
+            temporary.write_text(json_text(sidecar), encoding="utf-8")
+            film.unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
             if self._masks is not None or masks.exists():
                 (self._output.directory / MANIFEST_FILE).unlink(missing_ok=True)
             remove(masks)
-            if self._masks is not None:
-                os.replace(self._masks, masks)
-            write_json(beside, sidecar)
-            os.replace(self.film, film)
-        except BaseException:
-            for path in (beside, masks):
-                remove(path)
-            raise
+            of_masks = {} if self._masks is None else {masks: self._masks}
+            give_names({**of_masks, beside: temporary, film: self.film})
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -13,7 +13,6 @@ from PIL import Image
 
 from alrl_jax.errors import UserError
 from alrl_jax.inference.manifest import FILM_COLUMNS
-from alrl_jax.inference.video import parts
 from alrl_jax.inference.video.pyav import VideoCopy
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
@@ -151,7 +150,7 @@ def test_what_an_earlier_run_finished_goes_when_a_new_film_replaces_it(
         replace(old, new)
 
     with monkeypatch.context() as patch:
-        patch.setattr(parts.os, "replace", fails_last)
+        patch.setattr(os, "replace", fails_last)
         with pytest.raises(OSError, match="Input/output"):
             swap(tmp_path, monkeypatch, clip, detail=0.5)
     assert names(tmp_path) == ["results.jsonl"], "and nothing is there by half"
