@@ -18,7 +18,7 @@ from alrl_jax.photos.landmarks import FaceFinder, FoundFace, LandmarkSource, of_
 from tests.inference.video.test_frames import run as run_frames
 from tests.inference.video.test_smoothing import FACE
 from tests.support.fakes import PASTED, FakeSwapper
-from tests.support.pictures import picture
+from tests.support.photo_files import picture
 
 
 class BrokenLibraryError(Exception):

@@ -21,7 +21,7 @@ from alrl_jax.photos.paste import PasteOptions
 from alrl_jax.utils import hashing
 from tests.support.commands import run_command
 from tests.support.fakes import FakeSwapper
-from tests.support.pictures import picture
+from tests.support.photo_files import picture
 
 # Other values than the flags have by themselves.
 CHOSEN = {

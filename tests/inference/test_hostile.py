@@ -15,8 +15,8 @@ from alrl_jax.photos.decoding import UnreadableImageError
 from alrl_jax.photos.file_trees import MAX_FILE_BYTES
 from alrl_jax.photos.pair_list import PairFiles, list_pairs
 from alrl_jax.photos.photo import read_picture
-from tests.support import images
-from tests.support.pictures import picture, swapping
+from tests.support import photo_kinds
+from tests.support.photo_files import picture, swapping
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data", "ignore:.*DecompressionBomb")
 SECONDS_A_FILE = 5.0
@@ -29,9 +29,9 @@ def swapped(folder: Path, targets: list[Path], **given: Any) -> list[dict[str, A
 
 
 def test_every_broken_file_fails_its_pair_with_a_reason(tmp_path: Path) -> None:
-    images.write_zoo(tmp_path / "zoo")
-    readable = {**images.READABLE, **images.OTHER_READABLE}
-    names = [*readable, *images.BROKEN]
+    photo_kinds.write_zoo(tmp_path / "zoo")
+    readable = {**photo_kinds.READABLE, **photo_kinds.OTHER_READABLE}
+    names = [*readable, *photo_kinds.BROKEN]
     told = swapped(tmp_path, [tmp_path / "zoo" / name for name in names])
     for name, result in zip(names, told, strict=True):
         assert result["status"] == ("done" if name in readable else "failed"), (name, result)
@@ -96,7 +96,7 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
 
 def mutants(count: int, seed: int) -> list[bytes]:
     rng = np.random.default_rng(seed)
-    makers = [*images.READABLE.values(), *images.OTHER_READABLE.values()]
+    makers = [*photo_kinds.READABLE.values(), *photo_kinds.OTHER_READABLE.values()]
     sound = [make() for make in makers]
     return [mutated(sound[i % len(sound)], rng) for i in range(count)]
 

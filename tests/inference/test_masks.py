@@ -16,7 +16,7 @@ from alrl_jax.photos.paste import PasteOptions
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing, png
 from tests.support.fakes import FakeSwapper
-from tests.support.pictures import noise, pairs_in, picture
+from tests.support.photo_files import noise, pairs_in, picture
 
 FIVE = np.array([[12.0, 14], [26, 13], [19, 20], [14, 27], [25, 26]])
 

@@ -21,7 +21,7 @@ from alrl_jax.photos.pair_list import AllPairs, PairFiles, list_files, list_pair
 from alrl_jax.utils import hashing
 from tests.conftest import ROOT
 from tests.support.fakes import FakeSwapper
-from tests.support.pictures import noise, pairs_in, picture, swapping
+from tests.support.photo_files import noise, pairs_in, picture, swapping
 
 SLOW_RUN = """
 import sys, time

@@ -21,7 +21,7 @@ from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import png
 from tests.support.fakes import FakeSwapper
-from tests.support.pictures import noise, pairs_in, picture, swapping
+from tests.support.photo_files import noise, pairs_in, picture, swapping
 
 ALIGNED = infer.Settings(aligned=True)
 

@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 from alrl_jax.photos.decoding import UnreadableImageError, read_photo
 from alrl_jax.photos.photo import read_picture
 from alrl_jax.utils import png
-from tests.support.images import deep_png
+from tests.support.photo_kinds import deep_png
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 RNG = np.random.default_rng(0)

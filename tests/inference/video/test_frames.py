@@ -20,7 +20,7 @@ from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
 from tests.inference.video.test_smoothing import FACE
 from tests.support.fakes import PASTED, FakeSwapper
-from tests.support.pictures import noise, picture
+from tests.support.photo_files import noise, picture
 
 
 def frames_in(folder: Path, numbers: list[int], side: int = 96) -> dict[str, Any]:
