@@ -1,15 +1,15 @@
-"""Swaps one face into the frames of a film.
+"""Swaps one face into the frames of a video.
 
 python -m alrl_jax.infer_frames --model=DIR --source=PATH --frames=DIR|VIDEO --output=DIR
 
-A directory holds numbered pictures, which give PNG files of their names, a JSON file beside each. A
+A directory holds numbered photos, which give PNG files of their names, a JSON file beside each. A
 video file (extra ``video``) gives one of the same name, with its sound and the times of its frames,
 and one JSON file (``clip.mp4.json``). ``--masks`` adds ``masks/`` and ``manifest.csv``, as those of
 ``alrl_jax.infer``; of a video, a mask for every frame (``masks/clip.mp4/000000.png``). The face is
 followed from frame to frame and its landmarks are smoothed over time (``--nosmooth``: not); frames
-without it stay as they are. ``results.jsonl`` has a line a frame. Use films of people who agreed;
+without it stay as they are. ``results.jsonl`` has a line a frame. Use videos of people who agreed;
 outputs are marked as those of ``alrl_jax.infer``. Exit status: 0 done; 2 bad usage; 3 finished, but
-some frames failed (in the earlier run, where that finished the film), or the face was in none: no
+some frames failed (in the earlier run, where that finished the video), or the face was in none: no
 video file is written then.
 """
 
@@ -65,11 +65,11 @@ def main(argv: list[str]) -> int:
         swapped += result["status"] == "done" or result["reason"] == EARLIER
         earlier += result.get("frames", {}).get("failed", 0)
         if result["status"] == "failed" and len(failures) < command.TOLD:
-            which = "film" if result["reason"] == NONE_SWAPPED else f"frame {result['number']}"
+            which = "video" if result["reason"] == NONE_SWAPPED else f"frame {result['number']}"
             failures.append(f"  {which}: {result['reason']}")
     command.tell(counts, failures, output / RESULTS_FILE)
     if earlier:
-        print(f"of the film that an earlier run finished, {earlier} frames failed")
+        print(f"of the video that an earlier run finished, {earlier} frames failed")
     return 0 if swapped and not counts["failed"] + earlier else command.SOME_FAILED
 
 
@@ -94,7 +94,7 @@ def define_flags() -> None:
     """Defines the flags of this command; not at import, as other commands have the same names."""
     command.define_flags()
     flags.adopt_module_key_flags(command)
-    flags.DEFINE_string("source", None, "Picture of the face to put in.", required=True)
+    flags.DEFINE_string("source", None, "Photo of the face to put in.", required=True)
     flags.DEFINE_string("frames", None, "Directory of frames, or a video file.", required=True)
     flags.DEFINE_float("fps", 25.0, "Frames of a directory a second.", lower_bound=0.001)
     flags.DEFINE_boolean("smooth", True, "Smooth landmarks over time.")

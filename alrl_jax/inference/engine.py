@@ -2,8 +2,8 @@
 
 Reading and writing happen in threads; the device has one batch under way while the one before it is
 fetched. Everything is taken on demand, so memory does not grow with the number of pairs: at most
-``Engine.most_under_way`` of them exist at a time, and fewer where their pictures are large: what a
-stage works on is bounded in bytes, which are known before a picture is decoded. One picture at a
+``Engine.most_under_way`` of them exist at a time, and fewer where their photos are large: what a
+stage works on is bounded in bytes, which are known before a photo is decoded. One photo at a
 time goes through a stage, however large it is.
 """
 
@@ -29,7 +29,7 @@ THREADS = min(32, os.cpu_count() or 1)
 BYTES_A_STAGE = min(2**32, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8)
 """Memory that reading may take, and writing as well; a group of jobs may hold half as much."""
 WRITING = 7
-"""Memory that pasting, marking and encoding take, over that of the picture; measured."""
+"""Memory that pasting, marking and encoding take, over that of the photo; measured."""
 ENDED_A_BATCH = 4
 """Pairs that need no device pass in groups of at most so many batches."""
 
@@ -113,7 +113,7 @@ class Engine:
         return [face for batch in self._dispatch(places) for face in self._fetched_faces(*batch)]
 
     def _groups(self, jobs: Iterable[Job]) -> Iterator[list[Job]]:
-        """Jobs whose faces fill a batch; fewer at the end, or where their pictures are large."""
+        """Jobs whose faces fill a batch; fewer at the end, or where their photos are large."""
         group, faces, held = [], 0, 0
         for job in jobs:
             full = len(group) >= ENDED_A_BATCH * self.batch_size

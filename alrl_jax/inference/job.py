@@ -1,4 +1,4 @@
-"""One pair on its way from files to a picture."""
+"""One pair on its way from files to a photo."""
 
 import dataclasses
 import time
@@ -62,7 +62,7 @@ class Job:
         number: of the pair, from 0.
         files: where it came from; None where it came from memory.
         source: the face to put in.
-        target: the picture that it goes into.
+        target: the photo that it goes into.
         status: ``done``, ``skipped`` or ``failed``; empty while it is under way.
         reason: why it is not ``done``.
         swapped: a face each of ``places``, once the model has drawn them.
@@ -96,7 +96,7 @@ class Job:
         return sum(photo.nbytes for photo in photos)
 
     def ended(self, status: str, reason: str | None = None, **changes: Any) -> "Job":
-        """This pair at its end, its pictures let go."""
+        """This pair at its end, its photos let go."""
         over = {"status": status, "reason": reason, "source": None, "target": None, "swapped": ()}
         return dataclasses.replace(self, **over | changes)
 

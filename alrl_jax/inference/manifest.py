@@ -12,12 +12,12 @@ from alrl_jax.utils.files import atomic_write
 
 COLUMNS = ("source", "target", "output", "mask", "label", "provenance_id", "marked")
 """Files are relative to the directory of the manifest."""
-FILM_COLUMNS = (*COLUMNS[:3], "frame", *COLUMNS[3:])
-"""Of the manifest of a film, which has a line for each of its frames."""
+VIDEO_COLUMNS = (*COLUMNS[:3], "frame", *COLUMNS[3:])
+"""Of the manifest of a video, which has a line for each of its frames."""
 FAKE = "fake"
 """Label of every output. What sources and targets are, only who took them knows."""
 UNTOUCHED = "untouched"
-"""Label of a film's frame in which nothing was swapped."""
+"""Label of a video's frame in which nothing was swapped."""
 
 
 def provenance_id(sidecar: Mapping[str, Any]) -> str:
@@ -64,31 +64,31 @@ class Manifest(LineLog):
         self.add(_line([told[name] for name in COLUMNS]))
 
 
-def write_film_manifest(
+def write_video_manifest(
     directory: Path, files: Mapping[str, str], sidecar: Mapping[str, Any]
 ) -> None:
-    """Writes the manifest of one film, all at once or not at all.
+    """Writes the manifest of one video, all at once or not at all.
 
     Args:
         directory: of the outputs.
         files: ``source``, ``target`` and ``output``, relative to the directory.
-        sidecar: what lies beside the film.
+        sidecar: what lies beside the video.
 
     Raises:
         OSError: it cannot be written.
     """
     swapped = {n for first, last in sidecar["mask"]["swapped"] for n in range(first, last + 1)}
-    film = {**files, "provenance_id": provenance_id(sidecar)}
+    video = {**files, "provenance_id": provenance_id(sidecar)}
     with atomic_write(directory / MANIFEST_FILE) as temporary, temporary.open("wb") as file:
-        file.write(_line(FILM_COLUMNS))
+        file.write(_line(VIDEO_COLUMNS))
         for number in range(sum(sidecar["frames"].values())):
-            told = film | {
+            told = video | {
                 "frame": str(number),
                 "mask": f"{MASKS}/{files['output']}/{mask_name(number)}",
                 "label": FAKE if number in swapped else UNTOUCHED,
                 "marked": _said(number in swapped and sidecar["watermark"]["marked"]),
             }
-            file.write(_line([told[name] for name in FILM_COLUMNS]))
+            file.write(_line([told[name] for name in VIDEO_COLUMNS]))
 
 
 def _said(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Photos of pairs, with the faces that count in them; a picture of many pairs is read once.
+"""Photos of pairs, with the faces that count in them; a photo of many pairs is read once.
 
 What is opened is a regular file of a size that photographs have; see ``data.decode`` for how it is
 guarded against broken ones.
@@ -44,8 +44,8 @@ class PhotoReader:
     """Reads the photos of pairs, from several threads.
 
     Args:
-        settings: which faces, and whether pictures are face crops.
-        finder: what finds faces; None where all pictures are crops.
+        settings: which faces, and whether photos are face crops.
+        finder: what finds faces; None where all photos are crops.
         resolution: side of the crops in px.
         refused: files that must not be read, with the reason.
     """
@@ -88,13 +88,13 @@ class PhotoReader:
         return 0 if name == "source" and file.version in self._sources else reading_bytes(path)
 
     def source(self, path: Path, sha256: str) -> FacePhoto:
-        """The face of a source; its picture is let go.
+        """The face of a source; its photo is let go.
 
         Raises:
             PairFailed: there is none.
         """
         file = self._file("source", path)
-        return self._sources.get(file.version, lambda: self._read(file, sha256).without_picture())
+        return self._sources.get(file.version, lambda: self._read(file, sha256).without_photo())
 
     def target(self, path: Path, sha256: str) -> FacePhoto:
         """A target with its faces.

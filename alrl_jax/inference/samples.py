@@ -1,4 +1,4 @@
-"""Faces of nobody as sources: ``--source=sample:SEED`` takes who somebody is out of a picture."""
+"""Faces of nobody as sources: ``--source=sample:SEED`` takes who somebody is out of a photo."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ SAMPLE = "sample:"
 
 
 def write_sample(model: Any, named: str, directory: Path) -> Path:
-    """Draws the face that a flag names, as a picture with its provenance.
+    """Draws the face that a flag names, as a photo with its provenance.
 
     Args:
         model: a swapper; see ``SwapperModel.sample_face``.
@@ -22,7 +22,7 @@ def write_sample(model: Any, named: str, directory: Path) -> Path:
         directory: gets ``sample_SEED.png``.
 
     Raises:
-        UserError: no such seed; the picture cannot be written.
+        UserError: no such seed; the photo cannot be written.
     """
     seed = named.removeprefix(SAMPLE)
     if not (seed.isascii() and seed.isdigit() and int(seed) < 2**32):

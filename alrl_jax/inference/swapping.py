@@ -1,4 +1,4 @@
-"""Swaps of picture files, from a list of pairs to a directory of outputs."""
+"""Swaps of photo files, from a list of pairs to a directory of outputs."""
 
 import contextlib
 import dataclasses
@@ -25,7 +25,7 @@ class Swapping:
 
     Args:
         model: a swapper; ``swap`` and ``embed`` take batches of its resolution.
-        settings: whose pose and identity, and whether pictures are face crops already.
+        settings: whose pose and identity, and whether photos are face crops already.
         output: directory of the outputs; must exist when the run starts.
         landmarks_path: file of ``settings.landmarks_from``; None where it needs none.
         refused: files that must not be read, with the reason; their pairs fail.
@@ -78,7 +78,7 @@ class Swapping:
                 yield result
 
     def _weigh(self, numbered: tuple[int, PairFiles]) -> int:
-        """Bytes that reading a pair takes; a source's picture is let go before the target's."""
+        """Bytes that reading a pair takes; a source's photo is let go before the target's."""
         return max(self._reader.weight(name, getattr(numbered[1], name)) for name in FACES)
 
     def prepare(self, numbered: tuple[int, PairFiles]) -> Job:
@@ -93,7 +93,7 @@ class Swapping:
             return job.ended("failed", str(error))
         except UserError:
             raise
-        except Exception as error:  # one bad picture must not end the run
+        except Exception as error:  # one bad photo must not end the run
             return job.ended("failed", fault(error))
 
     def _read(self, job: Job, files: PairFiles) -> Job:
@@ -107,7 +107,7 @@ class Swapping:
         return dataclasses.replace(job, source=source, target=target)
 
     def _finish(self, job: Job) -> Job:
-        """Pastes the faces back and writes picture, sidecar and mask."""
+        """Pastes the faces back and writes photo, sidecar and mask."""
         if job.status:
             return job
         target, seconds = job.target, dict(job.seconds)
@@ -116,8 +116,8 @@ class Swapping:
         try:
             with timed(seconds, "write"):
                 job = dataclasses.replace(job, facts=measured(job.swapped))
-                picture = finish(target, job.swapped, self.settings, self.model_sha256)
-                sidecar = self.output.write(self._name(job), job, picture)
+                photo = finish(target, job.swapped, self.settings, self.model_sha256)
+                sidecar = self.output.write(self._name(job), job, photo)
         except PairFailed as error:
             return job.ended("failed", str(error), facts={})
         except OSError as error:
@@ -125,7 +125,7 @@ class Swapping:
             return job.ended("failed", reason, facts={})
         except UserError:
             raise
-        except Exception as error:  # one bad picture must not end the run
+        except Exception as error:  # one bad photo must not end the run
             return job.ended("failed", fault(error), facts={})
         return job.ended("done", sidecar=sidecar)
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from alrl_jax.errors import UserError
-from alrl_jax.photos.alignment import Alignment, LandmarkError, ffhq, square
+from alrl_jax.photos.alignment import Alignment, LandmarkError, Pixels, ffhq, square
 from alrl_jax.photos.landmark_files import CENTRE, absolute, read_landmark_file
 
 FACE_BOX_TO_CROP = 1.75
@@ -32,8 +32,6 @@ YUNET_SCORE = 0.6
 MOST_FACES = 32
 LARGEST_CROP = 8
 """Side of the largest crop that is believed, over the longer side of its photo."""
-
-Photo = UInt8[np.ndarray, "h w 3"]
 
 
 class FaceNotFoundError(ValueError):
@@ -77,7 +75,7 @@ class FoundFace:
         return square(x - crop / 2, y - crop / 2, crop, resolution)
 
 
-Finder = Callable[[Path, Photo], list[FoundFace]]
+Finder = Callable[[Path, Pixels], list[FoundFace]]
 """From a photo's path and its upright pixels to its faces, in the order that numbers count."""
 
 
@@ -153,13 +151,13 @@ def check_choice(flag: str, choice: str, *, several: bool) -> str:
     )
 
 
-def find_face(photo: Photo, resolution: int) -> Alignment | None:
+def find_face(image: Pixels, resolution: int) -> Alignment | None:
     """The coarse crop round the largest face that the cascade finds; None where there is none.
 
     Raises:
         UserError: scikit-image is not installed.
     """
-    found = _open_cascade(Path())(Path(), photo)
+    found = _open_cascade(Path())(Path(), image)
     return choose_faces(found, "largest")[0].alignment(resolution) if found else None
 
 
@@ -172,8 +170,8 @@ def _open_file(path: Path) -> Finder:
     """Landmarks that lie in a file."""
     known = read_landmark_file(path)
 
-    def find(photo_path: Path, photo: Photo) -> list[FoundFace]:
-        del photo
+    def find(photo_path: Path, image: Pixels) -> list[FoundFace]:
+        del image
         faces = known.get(absolute(photo_path))
         if faces is None:
             raise FaceNotFoundError(f"no landmarks of it in {path.name}")
@@ -195,10 +193,10 @@ def _open_cascade(path: Path) -> Finder:
     except ImportError:
         raise _missing("cascade", "scikit-image", "photos") from None
 
-    def find(photo_path: Path, photo: Photo) -> list[FoundFace]:
+    def find(photo_path: Path, image: Pixels) -> list[FoundFace]:
         del photo_path
         cascade = skimage.feature.Cascade(skimage.data.lbp_frontal_face_cascade_filename())
-        padded, margin, scale = _for_cascade(photo)
+        padded, margin, scale = _for_cascade(image)
         boxes = cascade.detect_multi_scale(
             img=padded,
             scale_factor=1.15,
@@ -216,15 +214,15 @@ def _open_cascade(path: Path) -> Finder:
     return find
 
 
-def _for_cascade(photo: Photo) -> tuple[UInt8[np.ndarray, "y x 3"], int, float]:
+def _for_cascade(image: Pixels) -> tuple[UInt8[np.ndarray, "y x 3"], int, float]:
     """The photo at the cascade's size with a margin, the margin's width, and the scale.
 
-    The margin lets a face that fills its picture be found: the cascade wants some room round it.
+    The margin lets a face that fills its photo be found: the cascade wants some room round it.
     """
-    height, width = photo.shape[:2]
+    height, width = image.shape[:2]
     scale = min(CASCADE_SIDE / min(height, width), CASCADE_LONGEST / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    scaled = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR))
+    scaled = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
     margin = CASCADE_SIDE // 4
     padded = np.pad(scaled, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
     return padded, margin, scale
@@ -243,14 +241,14 @@ def _open_mediapipe(path: Path) -> Finder:
     landmarker = _model(path, lambda: vision.FaceLandmarker.create_from_options(options))
     lock = threading.Lock()
 
-    def find(photo_path: Path, photo: Photo) -> list[FoundFace]:
+    def find(photo_path: Path, image: Pixels) -> list[FoundFace]:
         del photo_path
-        size = np.array([photo.shape[1], photo.shape[0]], np.float64)
-        picture = mediapipe.Image(
-            image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(photo)
+        size = np.array([image.shape[1], image.shape[0]], np.float64)
+        given = mediapipe.Image(
+            image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image)
         )
         with lock:
-            faces = landmarker.detect(picture).face_landmarks
+            faces = landmarker.detect(given).face_landmarks
         return _left_to_right(
             [of_points(np.array([[p.x, p.y] for p in face], np.float64) * size) for face in faces]
         )
@@ -259,7 +257,7 @@ def _open_mediapipe(path: Path) -> Finder:
 
 
 def _open_yunet(path: Path) -> Finder:
-    """YuNet through OpenCV: 5 points, the eye and corner that are left in the picture first."""
+    """YuNet through OpenCV: 5 points, the eye and corner that are left in the photo first."""
     try:
         import cv2
     except ImportError:
@@ -269,12 +267,12 @@ def _open_yunet(path: Path) -> Finder:
     )
     lock = threading.Lock()
 
-    def find(photo_path: Path, photo: Photo) -> list[FoundFace]:
+    def find(photo_path: Path, image: Pixels) -> list[FoundFace]:
         del photo_path
-        height, width = photo.shape[:2]
+        height, width = image.shape[:2]
         scale = min(1.0, YUNET_SIDE / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        scaled = Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        scaled = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         with lock:
             detector.setInputSize(size)
             _, rows = detector.detect(np.ascontiguousarray(np.asarray(scaled)[..., ::-1]))
@@ -300,7 +298,7 @@ def _model(path: Path, create: Callable[[], Any]) -> Any:
 def _missing(source: str, library: str, extra: str) -> UserError:
     return UserError(
         f"got photos with --landmarks_from={source}; expected {library}, which finds the faces; do "
-        f"pip install 'alrl_jax[{extra}]', or pass --aligned for pictures that are face crops"
+        f"pip install 'alrl_jax[{extra}]', or pass --aligned for photos that are face crops"
     )
 
 
@@ -321,7 +319,7 @@ def _fits(alignment: Alignment, height: int, width: int) -> bool:
     return 0 <= x <= width and 0 <= y <= height and side <= LARGEST_CROP * max(height, width)
 
 
-def place(face: FoundFace, photo: Photo, resolution: int) -> Alignment:
+def place(face: FoundFace, image: Pixels, resolution: int) -> Alignment:
     """Where the crop of a face lies in its photo.
 
     Raises:
@@ -329,12 +327,12 @@ def place(face: FoundFace, photo: Photo, resolution: int) -> Alignment:
     """
     try:
         alignment = face.alignment(resolution)
-        fits = _fits(alignment, *photo.shape[:2])
+        fits = _fits(alignment, *image.shape[:2])
     except (LandmarkError, np.linalg.LinAlgError) as error:
         raise FaceNotFoundError(str(error)) from error
     if not fits:
         raise FaceNotFoundError(
-            f"landmarks that do not fit its {photo.shape[1]}x{photo.shape[0]} pixels"
+            f"landmarks that do not fit its {image.shape[1]}x{image.shape[0]} pixels"
         )
     return alignment
 
@@ -354,7 +352,7 @@ class FaceFinder:
     def __init__(self, name: str, path: Path | None, resolution: int) -> None:
         self.find, self.resolution = open_landmarks(name, path), resolution
 
-    def faces(self, path: Path, photo: Photo) -> list[FoundFace]:
+    def faces(self, path: Path, image: Pixels) -> list[FoundFace]:
         """All faces of a photo; see ``Finder``.
 
         Raises:
@@ -362,7 +360,7 @@ class FaceFinder:
             DetectorFailedError: the detector broke on it.
         """
         try:
-            return self.find(path, photo)
+            return self.find(path, image)
         except (FaceNotFoundError, UserError, MemoryError):
             raise
         except Exception as error:  # each library has its own
@@ -371,21 +369,21 @@ class FaceFinder:
                 f"the detector failed: {type(error).__name__}: {reason}"
             ) from error
 
-    def alignments(self, path: Path, photo: Photo, choice: str) -> list[Alignment]:
+    def alignments(self, path: Path, image: Pixels, choice: str) -> list[Alignment]:
         """Where the chosen faces lie; at least one. Of ``all``, those that are no faces are left.
 
         Args:
             path: of the photo, by which a file of landmarks knows it.
-            photo: its pixels, upright.
+            image: its pixels, upright.
             choice: see ``choose_faces``.
 
         Raises:
             FaceNotFoundError: there is no such face, or its landmarks are no face.
         """
         places, faults = [], []
-        for face in choose_faces(self.faces(path, photo), choice):
+        for face in choose_faces(self.faces(path, image), choice):
             try:
-                places.append(place(face, photo, self.resolution))
+                places.append(place(face, image, self.resolution))
             except FaceNotFoundError as error:
                 faults.append(error)
         if not places:

@@ -1,4 +1,4 @@
-"""One bad picture fails by itself: whatever breaks on it, the others go on."""
+"""One bad photo fails by itself: whatever breaks on it, the others go on."""
 
 import json
 import types
@@ -18,7 +18,7 @@ from alrl_jax.photos.landmarks import FaceFinder, FoundFace, LandmarkSource, of_
 from tests.inference.video.test_frames import run as run_frames
 from tests.inference.video.test_smoothing import FACE
 from tests.support.fakes import PASTED, FakeSwapper
-from tests.support.photo_files import picture
+from tests.support.photo_files import write_photo
 
 
 class BrokenLibraryError(Exception):
@@ -37,13 +37,13 @@ def breaking(number: int) -> LandmarkSource:
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[dict[str, Any]]]:
-    """Exit status and results of five pictures."""
+    """Exit status and results of five photos."""
     for i in range(5):
-        picture(folder / "targets" / f"t{i}.png", i, (96, 96))
+        write_photo(folder / "targets" / f"t{i}.png", i, (96, 96))
     values = {
         "model": "m",
         "pairs": None,
-        "source": str(picture(folder / "s.png", 7)),
+        "source": str(write_photo(folder / "s.png", 7)),
         "target": str(folder / "targets"),
         "output": str(folder / "out"),
         "pairing": "all",
@@ -100,15 +100,15 @@ def test_a_stream_goes_on_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None
 def test_frames_fail_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(landmarks.LANDMARK_SOURCES, "cascade", breaking(2))
     for i in range(5):
-        picture(tmp_path / "frames" / f"f{i}.png", i, (96, 96))
-    real = FrameSwapping.swapped_picture
+        write_photo(tmp_path / "frames" / f"f{i}.png", i, (96, 96))
+    real = FrameSwapping.swapped_frame
 
-    def swapped_picture(self: FrameSwapping, job: Any) -> Any:
+    def swapped_frame(self: FrameSwapping, job: Any) -> Any:
         if job.number == 3:
             raise BrokenLibraryError("odd")
         return real(self, job)
 
-    monkeypatch.setattr(FrameSwapping, "swapped_picture", swapped_picture)
+    monkeypatch.setattr(FrameSwapping, "swapped_frame", swapped_frame)
     given = {"landmarks_from": "cascade", "landmarks_path": None}
     assert run_frames(tmp_path, monkeypatch, **given) == 3
     lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()

@@ -21,7 +21,7 @@ from alrl_jax.photos.paste import PasteOptions
 from alrl_jax.utils import hashing
 from tests.support.commands import run_command
 from tests.support.fakes import FakeSwapper
-from tests.support.photo_files import picture
+from tests.support.photo_files import write_photo
 
 # Other values than the flags have by themselves.
 CHOSEN = {
@@ -70,7 +70,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.chdir(tmp_path)
     for name in ("s.png", "frames/f1.png", "frames/f2.png"):
-        picture(tmp_path / name, 0)
+        write_photo(tmp_path / name, 0)
     (tmp_path / "faces.json").write_text("{}")
     for kind in (infer.Swapping, FrameSwapping, FolderSwapping, VideoSwapping):
         recorded(kind)
@@ -152,7 +152,7 @@ def test_without_the_extra_that_finds_faces(
     module: ModuleType,
 ) -> None:
     """The first command of the README, by who has not installed the extra yet."""
-    there = picture(tmp_path / "a.png", 0)
+    there = write_photo(tmp_path / "a.png", 0)
     monkeypatch.setitem(sys.modules, "skimage", None)
     monkeypatch.setattr(module, "load_swapper", lambda directory: FakeSwapper(), raising=False)
     monkeypatch.setattr(command, "load_swapper", lambda directory: FakeSwapper())

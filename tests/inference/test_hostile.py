@@ -14,16 +14,16 @@ from alrl_jax.inference import command
 from alrl_jax.photos.decoding import UnreadableImageError
 from alrl_jax.photos.file_trees import MAX_FILE_BYTES
 from alrl_jax.photos.pair_list import PairFiles, list_pairs
-from alrl_jax.photos.photo import read_picture
+from alrl_jax.photos.photo import read_photo
 from tests.support import photo_kinds
-from tests.support.photo_files import picture, swapping
+from tests.support.photo_files import swapping, write_photo
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data", "ignore:.*DecompressionBomb")
 SECONDS_A_FILE = 5.0
 
 
 def swapped(folder: Path, targets: list[Path], **given: Any) -> list[dict[str, Any]]:
-    source = picture(folder / "source.png", 0)
+    source = write_photo(folder / "source.png", 0)
     pairs = [PairFiles(source, target) for target in targets]
     return list(swapping(folder / "out", **given).run(pairs, 8))
 
@@ -58,7 +58,7 @@ def test_odd_names_stay_inside_the_output(tmp_path: Path) -> None:
     names = ["new\nline.png", "..", "-rf.png", "a/../b.png", "$(rm).png", "\udcff\u202e.png"]
     folder = tmp_path / "in"
     for name in ("new\nline.png", "-rf.png", "b.png", "$(rm).png", "\udcff\u202e.png"):
-        picture(folder / name, 1)
+        write_photo(folder / name, 1)
     (folder / "a").mkdir()
     told = swapped(tmp_path, [folder / name for name in names])
     assert [r["status"] for r in told] == ["done", "failed", *["done"] * 4]
@@ -106,7 +106,7 @@ def test_damaged_pictures_are_read_or_refused(tmp_path: Path) -> None:
     for data in mutants(150, seed=0):
         (tmp_path / "a.png").write_bytes(data)
         try:
-            found = read_picture(tmp_path / "a.png")
+            found = read_photo(tmp_path / "a.png")
             assert found.seen.shape == found.colour.shape
             read += 1
         except UnreadableImageError as error:
@@ -121,7 +121,7 @@ def test_5000_damaged_pictures_go_through_a_run(tmp_path: Path) -> None:
     for path, data in zip(targets, mutants(len(targets), seed=1), strict=True):
         path.write_bytes(data)
     last, told = time.monotonic(), []
-    source = picture(tmp_path / "source.png", 0)
+    source = write_photo(tmp_path / "source.png", 0)
     pairs = [PairFiles(source, target) for target in targets]
     for result in swapping(tmp_path / "out").run(pairs, 32):
         now = time.monotonic()
@@ -140,7 +140,7 @@ def test_5000_damaged_pictures_go_through_a_run(tmp_path: Path) -> None:
 
 
 def test_outputs_of_earlier_runs_are_no_inputs(tmp_path: Path) -> None:
-    picture(tmp_path / "a.png", 0)
-    picture(tmp_path / "out" / "000000_a_to_a.png", 1)
+    write_photo(tmp_path / "a.png", 0)
+    write_photo(tmp_path / "out" / "000000_a_to_a.png", 1)
     listing = list_pairs(None, str(tmp_path), str(tmp_path), output=tmp_path / "out")
     assert list(listing.pairs) == [PairFiles(tmp_path / "a.png", tmp_path / "a.png")]

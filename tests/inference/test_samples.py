@@ -44,8 +44,8 @@ def test_a_sample_is_a_source(run_cli: RunCli, tmp_path: Path) -> None:
     (line,) = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
     result = json.loads(line)
     assert result["source"] == "sample_7.png" and result["status"] == "done"
-    with Image.open(tmp_path / "out" / result["output"]) as picture:
-        assert picture.size == (70, 80)
+    with Image.open(tmp_path / "out" / result["output"]) as photo:
+        assert photo.size == (70, 80)
     again = run_cli("alrl_jax.infer", *arguments, f"--output={tmp_path / 'out'}", cwd=tmp_path)
     assert "1 skipped" in again.stdout, again.stderr
 

@@ -195,7 +195,7 @@ def test_unknown_source() -> None:
 
 
 class FakeYuNet:
-    """Looks like OpenCV's detector: 15 numbers a face, in px of the picture it was told of."""
+    """Looks like OpenCV's detector: 15 numbers a face, in px of the photo it was told of."""
 
     def __init__(self) -> None:
         self.size = (0, 0)
@@ -203,9 +203,9 @@ class FakeYuNet:
     def setInputSize(self, size: tuple[int, int]) -> None:
         self.size = size
 
-    def detect(self, picture: np.ndarray) -> tuple[int, np.ndarray | None]:
-        assert picture.shape == (self.size[1], self.size[0], 3) and picture.flags.c_contiguous
-        assert picture[0, 0].tolist() == [0, 0, 9], "blue first"
+    def detect(self, photo: np.ndarray) -> tuple[int, np.ndarray | None]:
+        assert photo.shape == (self.size[1], self.size[0], 3) and photo.flags.c_contiguous
+        assert photo[0, 0].tolist() == [0, 0, 9], "blue first"
         if self.size[0] < 100:
             return 1, None
         points = (
@@ -256,8 +256,8 @@ def test_mediapipe_points_are_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyP
     many = with_means(FIVE, 478)
 
     class Landmarker:
-        def detect(self, picture: Any) -> Any:
-            assert picture.data.shape == (600, 800, 3) and picture.format == "srgb"
+        def detect(self, photo: Any) -> Any:
+            assert photo.data.shape == (600, 800, 3) and photo.format == "srgb"
             point = types.SimpleNamespace
             face = [point(x=x / 800, y=y / 600, z=0.0) for x, y in many]
             return types.SimpleNamespace(face_landmarks=[face])

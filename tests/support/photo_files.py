@@ -1,4 +1,4 @@
-"""Small pictures of noise, and swaps of them by a stand-in."""
+"""Small photos of noise, and swaps of them by a stand-in."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ def noise(seed: int, size: tuple[int, int] = (16, 16)) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
-def picture(path: Path, seed: int, size: tuple[int, int] = (16, 16)) -> Path:
+def write_photo(path: Path, seed: int, size: tuple[int, int] = (16, 16)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(noise(seed, size)).save(path)
     return path
@@ -23,7 +23,7 @@ def picture(path: Path, seed: int, size: tuple[int, int] = (16, 16)) -> Path:
 
 def pairs_in(folder: Path, count: int) -> list[PairFiles]:
     return [
-        PairFiles(picture(folder / f"s{i}.png", i), picture(folder / f"t{i}.png", 100 + i))
+        PairFiles(write_photo(folder / f"s{i}.png", i), write_photo(folder / f"t{i}.png", 100 + i))
         for i in range(count)
     ]
 

@@ -13,7 +13,7 @@ from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog
 from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.video.frames import Frame, FrameSwapping, with_facts
 from alrl_jax.photos.pair_list import OUTSIDE, list_files
-from alrl_jax.photos.photo import Picture, read_picture
+from alrl_jax.photos.photo import Photo, read_photo
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils.files import remove_leftovers
 
@@ -47,7 +47,7 @@ def numbered_files(directory: Path) -> list[NumberedFile]:
                 "remove the other"
             )
     if not found:
-        raise UserError(f"got --frames={directory}; expected pictures right in it; check the path")
+        raise UserError(f"got --frames={directory}; expected photos right in it; check the path")
     return [found[number] for number in sorted(found)]
 
 
@@ -57,7 +57,7 @@ class FolderSwapping:
     Args:
         swapping: model, source and settings.
         output: directory of the outputs, another one than that of the frames.
-        frames_per_second: of the film.
+        frames_per_second: of the video.
     """
 
     def __init__(self, swapping: FrameSwapping, output: Path, frames_per_second: float) -> None:
@@ -98,11 +98,11 @@ class FolderSwapping:
                     manifest.write(result, job.sidecar)
                 yield result
 
-    def _read(self, file: NumberedFile) -> tuple[Picture, str]:
+    def _read(self, file: NumberedFile) -> tuple[Photo, str]:
         if file.refused is not None:
             raise PairFailed(OUTSIDE)
         sha256 = self._hasher.sha256("frame", file.path)
-        return read_picture(file.path), sha256
+        return read_photo(file.path), sha256
 
     def _weigh(self, file: NumberedFile) -> int:
         return 0 if file.refused is not None else self._hasher.weight("frame", file.path)
@@ -141,19 +141,17 @@ class FolderSwapping:
             return job.ended("failed", fault(error), facts={})
 
     def _written(self, job: Job) -> Job:
-        assert job.target is not None and job.target.picture is not None
+        assert job.target is not None and job.target.photo is not None
         name = self._name(job)
         if job.status:
-            picture = job.target.picture
+            photo = job.target.photo
             path = self.output.directory / name
             for earlier in (self.output.sidecar(name), self.output.mask(name)):
                 earlier.unlink(missing_ok=True)  # of an earlier swap
-            image_metadata.write_png(
-                path, picture.with_alpha(picture.colour), {}, picture.icc_profile
-            )
+            image_metadata.write_png(path, photo.with_alpha(photo.colour), {}, photo.icc_profile)
             return job.ended(job.status, job.reason)
         job = with_facts(job)
-        sidecar = self.output.write(name, job, self._swapping.swapped_picture(job))
+        sidecar = self.output.write(name, job, self._swapping.swapped_frame(job))
         return job.ended("done", sidecar=sidecar)
 
     def _name(self, job: Job) -> str:

@@ -34,7 +34,7 @@ CRF = "18"
 """Quality of the encoded frames: hardly to be told from the original."""
 COPIED = ("audio", "subtitle")
 PLACES = ("location", "gps", "iso6709")
-"""Words in the names of metadata that tell where a film was made; those are not copied."""
+"""Words in the names of metadata that tell where a video was made; those are not copied."""
 _MATRICES = (1, 4, 5, 7, 9)  # that swscale knows
 _ITU601 = 5
 _FULL, _NARROW = 2, 1
@@ -277,7 +277,7 @@ def count_frames(path: Path) -> int | None:
 
 
 def comment_of(fields: Mapping[str, str]) -> str:
-    """The provenance fields of a film, one a line: ``alrl_jax:digitalSourceType=...``."""
+    """The provenance fields of a video, one a line: ``alrl_jax:digitalSourceType=...``."""
     return "\n".join(f"alrl_jax:{name}={value}" for name, value in fields.items())
 
 

@@ -1,7 +1,7 @@
-"""One face through the frames of a film: which of those found it is, and where it lies, smoothed.
+"""One face through the frames of a video: which of those found it is, and where it lies, smoothed.
 
-Landmarks are smoothed in units of the face's size, so that parameters mean the same in every film.
-Where the film cuts, time does not rise, or the face is lost or jumps, smoothing begins anew.
+Landmarks are smoothed in units of the face's size, so that parameters mean the same in every video.
+Where the video cuts, time does not rise, or the face is lost or jumps, smoothing begins anew.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ SAME_FACE = 0.3
 """Overlap of two boxes, over their union, from which they are one face's."""
 
 Thumbnail = Float[np.ndarray, "t t"]
-Photo = UInt8[np.ndarray, "h w 3"]
+Pixels = UInt8[np.ndarray, "h w 3"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Sighting:
     Attributes:
         faces: that it found.
         thumbnail: of the frame, for cuts.
-        seconds: of the frame in its film.
+        seconds: of the frame in its video.
         problem: why nothing could be looked for; None where it could.
     """
 
@@ -43,7 +43,7 @@ class Sighting:
     problem: str | None = None
 
 
-def thumbnail(photo: Photo) -> Thumbnail:
+def thumbnail(photo: Pixels) -> Thumbnail:
     """The luminance of a frame, small, in [0, 1]."""
     small = Image.fromarray(photo).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return np.asarray(small.convert("L")).astype(np.float32) / 255
