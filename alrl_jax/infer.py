@@ -65,9 +65,9 @@ def main(argv: list[str]) -> int:
     total = len(listing.pairs)
     for result in tqdm(results, "swap", total, unit="image", bar_format=command.BAR):
         counts[result["status"]] += 1
-        if result["status"] == "failed" and len(failures) < command.TOLD:
+        if result["status"] == "failed" and len(failures) < command.PRINTED_FAILURES:
             failures.append(f"  pair {result['number']}: {result['reason']}")
-    command.tell(counts, failures, output / RESULTS_FILE)
+    command.print_summary(counts, failures, output / RESULTS_FILE)
     return command.SOME_FAILED if counts["failed"] else 0
 
 

@@ -64,10 +64,10 @@ def main(argv: list[str]) -> int:
         counts[result["status"]] += 1
         swapped += result["status"] == "done" or result["reason"] == EARLIER
         earlier += result.get("frames", {}).get("failed", 0)
-        if result["status"] == "failed" and len(failures) < command.TOLD:
+        if result["status"] == "failed" and len(failures) < command.PRINTED_FAILURES:
             which = "video" if result["reason"] == NONE_SWAPPED else f"frame {result['number']}"
             failures.append(f"  {which}: {result['reason']}")
-    command.tell(counts, failures, output / RESULTS_FILE)
+    command.print_summary(counts, failures, output / RESULTS_FILE)
     if earlier:
         print(f"of the video that an earlier run finished, {earlier} frames failed")
     return 0 if swapped and not counts["failed"] + earlier else command.SOME_FAILED

@@ -159,16 +159,16 @@ class Engine:
     def _dispatch(self, places: list[tuple[Face, Face]]) -> list[tuple[int, dict[str, Any]]]:
         """Puts faces on the devices, in batches; does not wait for what comes of them."""
         starts = range(0, len(places), self.batch_size)
-        with self._told_of_memory():
+        with self._explained_memory_error():
             return [self._dispatch_batch(places[i : i + self.batch_size]) for i in starts]
 
     def _fetched_faces(self, count: int, batch: dict[str, Any]) -> list[SwappedFace]:
         """Waits for a batch; that its memory did not suffice may show only now."""
-        with self._told_of_memory():
+        with self._explained_memory_error():
             return _fetch(count, batch)
 
     @contextlib.contextmanager
-    def _told_of_memory(self) -> Iterator[None]:
+    def _explained_memory_error(self) -> Iterator[None]:
         """UserError where the device has too little memory."""
         try:
             yield

@@ -1,4 +1,4 @@
-"""From swapped faces to a photo: pasted into the target, marked as what it is."""
+"""From swapped faces to a photo: pasted into the target, and marked as generated."""
 
 import dataclasses
 import datetime

@@ -16,7 +16,7 @@ EARLIER = "done by an earlier run"
 """Reason why a pair is skipped."""
 STAGES = ("read", "swap", "write")
 IDENTITY_NET = "the swapper's own identity net, on the crops"
-"""What measures ``identity_similarity``: it guided the swap as well, so it is no judge."""
+"""What measures ``identity_similarity``: it guided the swap as well, so it cannot judge it."""
 
 
 class PairFailed(Exception):
@@ -24,7 +24,7 @@ class PairFailed(Exception):
 
 
 def fault(error: Exception) -> str:
-    """What is told of an error that nobody expected, in one line."""
+    """One line about an unexpected error."""
     if isinstance(error, MemoryError):
         return "too large for this machine's memory"
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -102,7 +102,7 @@ class Job:
 
 
 def measured(swapped: tuple[SwappedFace, ...]) -> dict[str, Any]:
-    """What is told of a swap, as plain values; of several faces the mean.
+    """What results say of a swap, as plain values; of several faces the mean.
 
     ``gates``: the share that came from the source, over all layers, in each layer (coarse to fine)
     and in the pose code. ``identity_similarity`` is null where it is no number.

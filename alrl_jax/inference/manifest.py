@@ -1,4 +1,4 @@
-"""``manifest.csv`` of a run with masks: what training a detector of swaps needs to know of it."""
+"""``manifest.csv`` of a run with masks: what the training of a detector of swaps needs."""
 
 import contextlib
 import csv
@@ -15,7 +15,7 @@ COLUMNS = ("source", "target", "output", "mask", "label", "provenance_id", "mark
 VIDEO_COLUMNS = (*COLUMNS[:3], "frame", *COLUMNS[3:])
 """Of the manifest of a video, which has a line for each of its frames."""
 FAKE = "fake"
-"""Label of every output. What sources and targets are, only who took them knows."""
+"""Label of every output. Sources and targets have none: only their owners know what they are."""
 UNTOUCHED = "untouched"
 """Label of a video's frame in which nothing was swapped."""
 
@@ -37,7 +37,7 @@ def manifest_of(
 
 
 class Manifest(LineLog):
-    """``manifest.csv``, a line as soon as a pair has an output; begun anew by every run.
+    """``manifest.csv``, a line as soon as a pair has an output; every run starts it afresh.
 
     Raises:
         UserError: it cannot be written.
@@ -54,14 +54,14 @@ class Manifest(LineLog):
             result: its line in ``results.jsonl``.
             sidecar: what lies beside its output.
         """
-        told = {
+        cells = {
             **{name: result[name] for name in ("source", "target", "output")},
             "mask": sidecar["mask"]["file"],
             "label": FAKE,
             "provenance_id": provenance_id(sidecar),
-            "marked": _said(sidecar["watermark"]["marked"]),
+            "marked": _boolean(sidecar["watermark"]["marked"]),
         }
-        self.add(_line([told[name] for name in COLUMNS]))
+        self.add(_line([cells[name] for name in COLUMNS]))
 
 
 def write_video_manifest(
@@ -82,16 +82,16 @@ def write_video_manifest(
     with atomic_write(directory / MANIFEST_FILE) as temporary, temporary.open("wb") as file:
         file.write(_line(VIDEO_COLUMNS))
         for number in range(sum(sidecar["frames"].values())):
-            told = video | {
+            cells = video | {
                 "frame": str(number),
                 "mask": f"{MASKS}/{files['output']}/{mask_name(number)}",
                 "label": FAKE if number in swapped else UNTOUCHED,
-                "marked": _said(number in swapped and sidecar["watermark"]["marked"]),
+                "marked": _boolean(number in swapped and sidecar["watermark"]["marked"]),
             }
-            file.write(_line([told[name] for name in VIDEO_COLUMNS]))
+            file.write(_line([cells[name] for name in VIDEO_COLUMNS]))
 
 
-def _said(value: Any) -> str:
+def _boolean(value: Any) -> str:
     return str(bool(value)).lower()
 
 

@@ -31,7 +31,7 @@ MASKS = "masks"
 MANIFEST_FILE = "manifest.csv"
 """Of a run with masks; see ``manifest``."""
 FACTS = ("gates", "identity_similarity", "identity_similarity_by")
-"""What results and sidecars tell of a swap; see ``job.measured``."""
+"""What results and sidecars say of a swap; see ``job.measured``."""
 
 
 def output_name(number: int, files: PairFiles) -> str:
@@ -126,7 +126,7 @@ class OutputFolder:
             return None
 
     def facts(self, sidecar: Mapping[str, Any]) -> dict[str, Any]:
-        """What a sidecar tells that results tell as well."""
+        """What of a sidecar stands in the results as well."""
         return {name: sidecar.get(name) for name in FACTS}
 
     def write(self, name: str, job: Job, photo: SwappedPhoto) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class OutputFolder:
         photos = {"source": job.source, "target": job.target}
         sidecar = {
             **self.recipe({face: photo.sha256 for face, photo in photos.items()}),
-            **{face: self._told(getattr(job.files, face), photos[face]) for face in FACES},
+            **{face: self._input(getattr(job.files, face), photos[face]) for face in FACES},
             "output": {"file": name, "sha256": sha256},
             "mask": None if mask is None else {"file": f"{MASKS}/{name}", "sha256": _sha256(mask)},
             "colour_profile": photo.colour_profile,
@@ -160,8 +160,7 @@ class OutputFolder:
             "watermark": dict(photo.watermark),
             "time": photo.fields["time"],
         }
-        told = json_text(sidecar).encode()
-        files = {self.sidecar(name): told}
+        files = {self.sidecar(name): json_text(sidecar).encode()}
         if mask is None:
             self.mask(name).unlink(missing_ok=True)
         else:
@@ -170,7 +169,7 @@ class OutputFolder:
         write_files({**files, path: content})
         return sidecar
 
-    def _told(self, path: Path, photo: FacePhoto) -> dict[str, Any]:
+    def _input(self, path: Path, photo: FacePhoto) -> dict[str, Any]:
         """What the sidecar says of an input."""
         matrices = [face.alignment.matrix.tolist() for face in photo.faces]
         return {
@@ -183,7 +182,7 @@ class OutputFolder:
         }
 
     def relative(self, path: Path) -> str:
-        """A path as results tell it, relative to the directory."""
+        """A path as results give it, relative to the directory."""
         return Path(os.path.relpath(path, self.directory)).as_posix()
 
     def result(self, job: Job, name: str) -> dict[str, Any]:
@@ -208,9 +207,9 @@ def mask_name(number: int) -> str:
 
 
 class LineLog:
-    """A file that grows by lines: whoever is killed leaves whole lines, the first ones.
+    """A file that grows by lines: a killed run leaves the first lines, each of them whole.
 
-    A run begins it anew, since it goes through all its pairs again, finished ones included.
+    Every run starts the file afresh, since it goes through all pairs again, finished ones too.
 
     Raises:
         UserError: it cannot be written; lines that were not written whole are taken back.

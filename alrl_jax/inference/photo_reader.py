@@ -1,7 +1,7 @@
 """Photos of pairs, with the faces that count in them; a photo of many pairs is read once.
 
-What is opened is a regular file of a size that photographs have; see ``data.decode`` for how it is
-guarded against broken ones.
+What is opened is a regular file of a size that photographs have; ``photos.decoding`` guards
+against broken ones.
 """
 
 import dataclasses
@@ -83,7 +83,7 @@ class PhotoReader:
         """
         try:
             file = self._file(name, path)
-        except PairFailed:  # whoever reads it says why
+        except PairFailed:  # reading it says why
             return 0
         return 0 if name == "source" and file.version in self._sources else reading_bytes(path)
 

@@ -1,4 +1,4 @@
-"""Faces of nobody as sources: ``--source=sample:SEED`` takes who somebody is out of a photo."""
+"""Sampled faces as sources: ``--source=sample:SEED`` puts a made-up identity into a photo."""
 
 from pathlib import Path
 from typing import Any

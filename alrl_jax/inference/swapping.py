@@ -52,7 +52,7 @@ class Swapping:
         self._reader = PhotoReader(settings, finder, resolution, refused)
 
     def run(self, pairs: Sequence[PairFiles], batch_size: int) -> Iterator[dict[str, Any]]:
-        """Swaps all pairs while somebody asks for the results.
+        """Swaps all pairs as their results are asked for.
 
         Args:
             pairs: what to swap.

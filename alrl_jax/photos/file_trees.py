@@ -24,7 +24,7 @@ MAX_EXPANSION = 100
 SMALL_BYTES = 2**20
 """Members below this size are no danger, however far they grow."""
 READ_SUFFIXES = (*SUFFIXES, ".txt")
-"""Of what is ever read; other members may be what they like."""
+"""Suffixes of members that are read; others are not checked."""
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

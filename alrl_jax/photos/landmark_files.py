@@ -53,7 +53,7 @@ def read_landmark_file(path: Path) -> dict[Path, Faces]:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
             f"got landmarks {path} ({reason}); expected photos' names with points of their "
-            "faces; mend the file"
+            "faces; correct the file"
         ) from None
 
 

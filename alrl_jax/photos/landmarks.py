@@ -39,7 +39,7 @@ class FaceNotFoundError(ValueError):
 
 
 class DetectorFailedError(FaceNotFoundError):
-    """What looks for faces broke on this photo: nobody knows whether there is one."""
+    """The detector broke on this photo: whether it has a face is not known."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +93,7 @@ class LandmarkSource:
 
 
 def of_points(points: Float[np.ndarray, "n 2"]) -> FoundFace:
-    """A face told by its landmarks."""
+    """A face that landmarks describe."""
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     return FoundFace((float(left), float(top), float(right), float(bottom)), points)
 
@@ -115,7 +115,7 @@ def open_landmarks(name: str, path: Path | None) -> Finder:
         expected = source.file or "no file"
         raise UserError(
             f"got --landmarks_path={path} with --landmarks_from={name}; expected {expected}; "
-            "mend it"
+            "correct the flags"
         )
     return source.open(path or Path())
 
@@ -147,7 +147,7 @@ def check_choice(flag: str, choice: str, *, several: bool) -> str:
     if choice in words or (choice.isascii() and choice.isdigit()):
         return choice
     raise UserError(
-        f"got --{flag}={choice}; expected {', '.join(words)} or a number from 0; mend it"
+        f"got --{flag}={choice}; expected {', '.join(words)} or a number from 0; choose one"
     )
 
 

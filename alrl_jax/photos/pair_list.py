@@ -64,7 +64,9 @@ def _header(path: Path) -> list[str]:
 def _pair(path: Path, line: int, row: dict[str, str | None]) -> PairFiles:
     cells = [(row[name] or "").strip() for name in COLUMNS]
     if not all(cells):
-        raise UserError(f"got {path} row {line} {cells}; expected a source and a target; mend it")
+        raise UserError(
+            f"got {path} row {line} {cells}; expected a source and a target; add both"
+        )
     source, target = (path.parent / cell for cell in cells)
     return PairFiles(source, target, (row.get("skin_tone") or "").strip())
 
@@ -145,14 +147,14 @@ def list_files(
 ) -> tuple[list[Path], dict[Path, str]]:
     """The photos that a flag names, sorted by path, and those of them that must not be read.
 
-    Of a directory: all that are named like photos, in its folders too, but for those in
+    A directory gives all files that are named like photos, in its folders too, but for those in
     ``output``, which earlier runs made; a warning counts the other files. Links to folders and
-    hidden names are left out; a link to a file outside of the directory is refused, as whoever
-    filled the directory need not be who runs this. What a pattern or a flag itself names is read
-    wherever it lies.
+    hidden names are left out. A link to a file outside of the directory is refused, as another
+    person may have filled the directory. What a pattern or a flag itself names is read wherever it
+    lies.
 
     Raises:
-        UserError: nothing there, or a folder that cannot be read.
+        UserError: there is no such file, or a folder cannot be read.
     """
     path = Path(named)
     if path.is_dir():
@@ -160,7 +162,7 @@ def list_files(
         if output is not None and _inside(output, path):
             everything = [file for file in everything if not _inside(file.parent, output)]
         files = [file for file in everything if is_image_name(file.name)]
-        _tell_left_out(flag, named, [file for file in everything if not is_image_name(file.name)])
+        _warn_left_out(flag, named, [file for file in everything if not is_image_name(file.name)])
         refused = {file: OUTSIDE for file in files if _leads_out(file, path)}
         expected = "photos in that directory"
     elif glob.has_magic(named) and not path.exists():
@@ -175,7 +177,7 @@ def list_files(
     return files, refused
 
 
-def _tell_left_out(flag: str, named: str, files: list[Path]) -> None:
+def _warn_left_out(flag: str, named: str, files: list[Path]) -> None:
     """Warns of files that are not named like photos."""
     if files:
         suffixes = ", ".join(SUFFIXES)
@@ -202,7 +204,7 @@ def draw_pairs(directory: Path, count: int | None, seed: int) -> list[PairFiles]
     """Pairs of different photos of a directory tree.
 
     The photos are shuffled and each is swapped into the next one, then into the one after that,
-    and so on: every photo is a source once before one is so twice, and no pair comes twice.
+    and so on: every photo is a source once before any is one twice, and no pair comes twice.
 
     Args:
         directory: root of the tree.

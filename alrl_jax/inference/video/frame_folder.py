@@ -68,7 +68,7 @@ class FolderSwapping:
         self._hasher = PhotoReader(settings, None, int(model.config["resolution"]))
 
     def run(self, files: list[NumberedFile], batch_size: int) -> Iterator[dict[str, Any]]:
-        """Swaps all frames while somebody asks for the results.
+        """Swaps all frames as their results are asked for.
 
         Frames that cannot be read fail and have no output; those without the face are written as
         they are, without any mark. What an earlier run finished at the same place is skipped.

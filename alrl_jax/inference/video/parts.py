@@ -89,7 +89,7 @@ class VideoParts:
         else:
             self._swapped.append([job.number, job.number])
 
-    def told(self) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """What the sidecar says of video and masks, once both are written.
 
         ``swapped``: first and last number of every run of frames in which a face was swapped.
@@ -105,7 +105,7 @@ class VideoParts:
         """Gives masks, sidecar and video their names, in this order.
 
         What an earlier run left under them goes, the video first: it is never there beside masks of
-        another. So does the manifest, where it told of other masks.
+        another. So does the manifest, where it listed other masks.
 
         Raises:
             OSError: that cannot be done; none of the new ones is left.

@@ -57,7 +57,7 @@ class VideoSwapping:
         self._watermark: dict[str, Any] | None = None
 
     def run(self, batch_size: int) -> Iterator[dict[str, Any]]:
-        """Swaps all frames while somebody asks for the results; the file appears at the end.
+        """Swaps all frames as their results are asked for; the file appears at the end.
 
         A frame without the face, or whose swap fails, stays as it is. A file that an earlier run
         finished is not made again, and gives one line, whose ``frames`` counts them by status.
@@ -88,12 +88,12 @@ class VideoSwapping:
         return result if job.reason == NONE_SWAPPED else result | {"output": self.name}
 
     def _files(self) -> dict[str, str]:
-        """Source, target and output as results tell them."""
+        """Source, target and output as results give them."""
         relative = self.output.relative
         source, target = relative(self._swapping.source_path), relative(self._path)
         return {"source": source, "target": target, "output": self.name}
 
-    def _tell(self, sidecar: dict[str, Any]) -> None:
+    def _write_manifest(self, sidecar: dict[str, Any]) -> None:
         """Writes the manifest of a video with masks."""
         if self._swapping.settings.masks:
             write_video_manifest(self.output.directory, self._files(), sidecar)
@@ -102,7 +102,7 @@ class VideoSwapping:
         files = self._swapping.files(self._path)
         sidecar = self.output.finished(self.name, hashes)
         if sidecar is not None:
-            self._tell(sidecar)
+            self._write_manifest(sidecar)
             facts = {"frames": sidecar.get("frames", {})}
             yield Job(0, files, status="skipped", reason=EARLIER, facts=facts)
             return
@@ -128,10 +128,10 @@ class VideoSwapping:
                     yield Job(counts.total(), files, status="failed", reason=NONE_SWAPPED)
                     return
                 copy.finish()
-            told = {"frames": dict(counts), "streams_left_out": copy.left_out, **parts.told()}
-            sidecar = self._sidecar(hashes, told, time)
+            facts = {"frames": dict(counts), "streams_left_out": copy.left_out, **parts.facts()}
+            sidecar = self._sidecar(hashes, facts, time)
             parts.publish(sidecar)
-            self._tell(sidecar)
+            self._write_manifest(sidecar)
 
     def _frames(self, copy: VideoCopy) -> Iterator[Frame]:
         for number, (seconds, pixels) in enumerate(copy.frames()):
@@ -158,7 +158,7 @@ class VideoSwapping:
         if job.status:
             return job.ended(job.status, job.reason), None
         try:
-            drawn, told = self._swapping.swapped_frame(job), with_facts(job)
+            drawn, measured = self._swapping.swapped_frame(job), with_facts(job)
         except PairFailed as error:
             return job.ended("failed", str(error)), None
         except UserError:
@@ -167,14 +167,14 @@ class VideoSwapping:
             return job.ended("failed", fault(error)), None
         if self._watermark is None or drawn.watermark["readable"] is not None:
             self._watermark = dict(drawn.watermark)
-        return told.ended("done"), drawn
+        return measured.ended("done"), drawn
 
-    def _sidecar(self, hashes: dict[str, str], told: dict[str, Any], time: str) -> dict[str, Any]:
+    def _sidecar(self, hashes: dict[str, str], facts: dict[str, Any], time: str) -> dict[str, Any]:
         files = self._files()
         return {
             **self.output.recipe(hashes),
             **{face: {"file": files[face]} for face in FACES},
-            **told,
+            **facts,
             "digital_source_type": image_metadata.DIGITAL_SOURCE_TYPE,
             "watermark": self._watermark,
             "time": time,

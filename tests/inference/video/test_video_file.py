@@ -146,7 +146,7 @@ def test_the_mark_is_read_in_the_first_swapped_frame(
     assert sidecar["watermark"]["marked"] and sidecar["watermark"]["readable"] is not None
 
 
-def test_shape_of_pixels_turns_with_the_film(tmp_path: Path) -> None:
+def test_shape_of_pixels_turns_with_the_video(tmp_path: Path) -> None:
     clip = write_video(tmp_path / "a.mp4", 2, sound=False, shape=Fraction(4, 3))
     content = clip.read_bytes()
     matrix = content.index(b"tkhd") + 44
