@@ -25,6 +25,7 @@ from tqdm import tqdm
 from alrl_jax.errors import UserError
 from alrl_jax.inference import command
 from alrl_jax.inference.job import EARLIER
+from alrl_jax.inference.opening import load_swapper
 from alrl_jax.inference.outputs import RESULTS_FILE, make_output
 from alrl_jax.inference.video.frame_folder import FolderSwapping, numbered_files
 from alrl_jax.inference.video.frames import FrameSwapping
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> int:
     settings = command.read_settings(values, landmarks_path)
     settings = dataclasses.replace(settings, masks=values.masks)
     swapping = FrameSwapping(
-        command.load_swapper(values.model),
+        load_swapper(values.model),
         settings,
         Path(values.source),
         landmarks_path,

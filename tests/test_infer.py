@@ -14,6 +14,9 @@ from alrl_jax import infer
 from alrl_jax.commands.verify_image import verify
 from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import Engine
+from alrl_jax.inference.outputs import output_name
+from alrl_jax.inference.settings import Settings
+from alrl_jax.inference.swapping import Swapping
 from alrl_jax.photos.alignment import ffhq
 from alrl_jax.photos.face_photos import paste_faces
 from alrl_jax.photos.pair_list import PairFiles, list_pairs, read_pairs
@@ -53,8 +56,8 @@ def run(
     model: FakeSwapper, pairs: list[PairFiles], output: Path, batch_size: int = 8, **choices: Any
 ) -> list[dict[str, Any]]:
     output.mkdir(exist_ok=True)
-    settings = infer.Settings(aligned=True, **choices)
-    return list(infer.Swapping(model, settings, output).run(pairs, batch_size))
+    settings = Settings(aligned=True, **choices)
+    return list(Swapping(model, settings, output).run(pairs, batch_size))
 
 
 def test_outputs_have_the_targets_size_and_provenance(tmp_path: Path) -> None:
@@ -155,7 +158,7 @@ def test_a_list_may_grow(tmp_path: Path) -> None:
     assert [r["status"] for r in more] == ["skipped"] * 2 + ["done"] * 10
     assert [r["output"] for r in more[:2]] == [r["output"] for r in first]
     assert [r["output"][:7] for r in more] == [f"{i:06d}_" for i in range(12)]
-    assert infer.output_name(1234567, pairs[0]) == "1234567_s0_to_t0.png"
+    assert output_name(1234567, pairs[0]) == "1234567_s0_to_t0.png"
 
 
 def test_same_names_do_not_collide(tmp_path: Path) -> None:
@@ -167,7 +170,7 @@ def test_same_names_do_not_collide(tmp_path: Path) -> None:
     )
     results = run(FakeSwapper(), [PairFiles(one, two), PairFiles(two, one)], tmp_path / "out")
     assert results[0]["output"] != results[1]["output"]
-    odd = infer.output_name(7, PairFiles(Path("naïve face.jpg"), Path("../b c.png")))
+    odd = output_name(7, PairFiles(Path("naïve face.jpg"), Path("../b c.png")))
     assert odd == "000007_na_ve_face_to_b_c.png"
 
 
@@ -252,8 +255,8 @@ def test_portrait_and_synthetic_face(tmp_path: Path) -> None:
     photo(tmp_path / "source.png", (64, 64), 3)
     model = FakeSwapper(32)
     (tmp_path / "out").mkdir()
-    settings = infer.Settings(aligned_source=True, mark=False)
-    swapping = infer.Swapping(model, settings, tmp_path / "out")
+    settings = Settings(aligned_source=True, mark=False)
+    swapping = Swapping(model, settings, tmp_path / "out")
     pair = PairFiles(tmp_path / "source.png", tmp_path / "target.png")
     (result,) = swapping.run([pair], 4)
     assert result["status"] == "done"
@@ -268,7 +271,7 @@ def test_no_face_fails_the_pair(tmp_path: Path) -> None:
     pytest.importorskip("skimage")
     Image.new("RGB", (200, 200), "white").save(tmp_path / "blank.png")
     (tmp_path / "out").mkdir()
-    swapping = infer.Swapping(FakeSwapper(), infer.Settings(), tmp_path / "out")
+    swapping = Swapping(FakeSwapper(), Settings(), tmp_path / "out")
     pair = PairFiles(tmp_path / "blank.png", tmp_path / "blank.png")
     (result,) = swapping.run([pair], 4)
     assert result["status"] == "failed" and "no face found" in result["reason"]
@@ -282,12 +285,12 @@ def listed(folder: Path, name: str, faces: dict[str, Any]) -> Path:
     return folder / name
 
 
-def from_file(folder: Path, faces: dict[str, Any], **choices: Any) -> infer.Swapping:
+def from_file(folder: Path, faces: dict[str, Any], **choices: Any) -> Swapping:
     """A run that takes its landmarks from a file."""
-    settings = infer.Settings(landmarks_from="file", **choices)
+    settings = Settings(landmarks_from="file", **choices)
     (folder / "out").mkdir(exist_ok=True)
     path = listed(folder, "faces.json", faces)
-    return infer.Swapping(FakeSwapper(), settings, folder / "out", path)
+    return Swapping(FakeSwapper(), settings, folder / "out", path)
 
 
 def test_faces_from_a_file_and_photos_without(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the commands that swap faces share: flags, settings, the model, and the summary."""
+"""What the commands that swap faces share: flags, settings, and the summary."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,6 @@ from absl import flags
 
 from alrl_jax.errors import UserError
 from alrl_jax.inference.settings import FACES, Settings
-from alrl_jax.loading import load_kind
 from alrl_jax.photos.landmarks import LANDMARK_SOURCES, check_choice
 from alrl_jax.photos.paste import BLENDS, PasteOptions
 from alrl_jax.utils import hashing
@@ -39,16 +38,6 @@ def print_summary(counts: Mapping[str, int], failures: list[str], results: Path)
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
-
-
-def load_swapper(directory: str) -> Any:
-    """A model that can swap.
-
-    Raises:
-        UserError: there is no model, or one of another kind.
-    """
-    remedy = "take embedded/swapper_64 or what configs with task swap train"
-    return load_kind(directory, "swapper", remedy=remedy)
 
 
 def read_settings(values: Any, landmarks_path: Path | None) -> Settings:

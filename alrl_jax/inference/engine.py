@@ -21,6 +21,7 @@ import numpy as np
 from alrl_jax.errors import UserError
 from alrl_jax.inference.job import Job, SwappedFace
 from alrl_jax.inference.ordered import ordered
+from alrl_jax.inference.protocols import Swapper
 from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.photos.face_photos import Face
 from alrl_jax.training.sharding import make_mesh, shard_batch
@@ -63,7 +64,7 @@ class Engine:
     ``run`` and ``swap`` raise UserError where the device's memory does not suffice for a batch.
     """
 
-    def __init__(self, model: Any, settings: Settings, batch_size: int) -> None:
+    def __init__(self, model: Swapper, settings: Settings, batch_size: int) -> None:
         self.model, self.settings = model, settings
         self.mesh = make_mesh(jax.local_devices())
         self.batch_size = -(-batch_size // self.mesh.size) * self.mesh.size

@@ -1,11 +1,11 @@
 """Sampled faces as sources: ``--source=sample:SEED`` puts a made-up identity into a photo."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from alrl_jax.errors import UserError
+from alrl_jax.inference.protocols import FaceSampler
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
 from alrl_jax.utils.files import write_files
@@ -13,11 +13,11 @@ from alrl_jax.utils.files import write_files
 SAMPLE = "sample:"
 
 
-def write_sample(model: Any, named: str, directory: Path) -> Path:
+def write_sample(model: FaceSampler, named: str, directory: Path) -> Path:
     """Draws the face that a flag names, as a photo with its provenance.
 
     Args:
-        model: a swapper; see ``SwapperModel.sample_face``.
+        model: draws the face.
         named: ``sample:SEED``, the seed a number from 0 to 2^32 - 1.
         directory: gets ``sample_SEED.png``.
 

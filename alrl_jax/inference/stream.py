@@ -9,11 +9,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from alrl_jax.errors import UserError
-from alrl_jax.inference.command import load_swapper
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import SwappedPhoto, finish
 from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
+from alrl_jax.inference.opening import load_swapper
 from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.settings import DEFAULTS, FACES, Settings
 from alrl_jax.photos.decoding import MIN_SIDE
 from alrl_jax.photos.face_photos import FacePhoto, find_faces
@@ -46,7 +47,7 @@ class StreamResult:
 
 def swap_stream(
     pairs: Iterable[tuple[PhotoLike, PhotoLike]],
-    model: Any,
+    model: Swapper | str | Path,
     settings: Settings = DEFAULTS,
     landmarks_path: Path | None = None,
     batch_size: int = 16,
@@ -69,13 +70,13 @@ def swap_stream(
     Raises:
         UserError: no swapper, or what finds the faces cannot be opened.
     """
-    model = load_swapper(str(model)) if isinstance(model, str | Path) else model
-    resolution = int(model.config["resolution"])
+    swapper = load_swapper(str(model)) if isinstance(model, str | Path) else model
+    resolution = resolution_of(swapper)
     finder = None
     if not settings.aligned:
         finder = FaceFinder(settings.landmarks_from, landmarks_path, resolution)
-    stream = _Stream(settings, finder, resolution, hashing.variables_sha256(model.variables))
-    engine = Engine(model, settings, batch_size)
+    stream = _Stream(settings, finder, resolution, hashing.variables_sha256(swapper.variables))
+    engine = Engine(swapper, settings, batch_size)
     return engine.run(enumerate(pairs), stream.prepare, stream.finish, stream.weigh)
 
 

@@ -13,6 +13,7 @@ from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault, measured, ti
 from alrl_jax.inference.manifest import manifest_of
 from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog, output_name
 from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.photos.landmarks import FaceFinder
 from alrl_jax.photos.pair_list import PairFiles
@@ -36,7 +37,7 @@ class Swapping:
 
     def __init__(
         self,
-        model: Any,
+        model: Swapper,
         settings: Settings,
         output: Path,
         landmarks_path: Path | None = None,
@@ -45,7 +46,7 @@ class Swapping:
         self.model, self.settings = model, settings
         self.model_sha256 = hashing.variables_sha256(model.variables)
         self.output = OutputFolder(output, model.kind, self.model_sha256, settings)
-        resolution = int(model.config["resolution"])
+        resolution = resolution_of(model)
         finder = None
         if not settings.aligned:
             finder = FaceFinder(settings.landmarks_from, landmarks_path, resolution)

@@ -64,9 +64,7 @@ def _header(path: Path) -> list[str]:
 def _pair(path: Path, line: int, row: dict[str, str | None]) -> PairFiles:
     cells = [(row[name] or "").strip() for name in COLUMNS]
     if not all(cells):
-        raise UserError(
-            f"got {path} row {line} {cells}; expected a source and a target; add both"
-        )
+        raise UserError(f"got {path} row {line} {cells}; expected a source and a target; add both")
     source, target = (path.parent / cell for cell in cells)
     return PairFiles(source, target, (row.get("skin_tone") or "").strip())
 

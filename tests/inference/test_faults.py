@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from absl import flags
 
-from alrl_jax import infer
+from alrl_jax import infer, swap_stream
 from alrl_jax.inference import stream, swapping
 from alrl_jax.inference.job import fault
+from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.video.frames import FrameSwapping
 from alrl_jax.photos import landmarks
 from alrl_jax.photos.landmarks import FaceFinder, FoundFace, LandmarkSource, of_points
@@ -92,8 +93,8 @@ def test_what_breaks_later_fails_its_picture_alone(
 def test_a_stream_goes_on_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "measured", lambda swapped: 1 / 0)
     pixels = np.zeros((32, 32, 3), np.uint8)
-    settings = infer.Settings(aligned=True)
-    results = list(infer.swap_stream([(pixels, pixels)] * 2, FakeSwapper(), settings))
+    settings = Settings(aligned=True)
+    results = list(swap_stream([(pixels, pixels)] * 2, FakeSwapper(), settings))
     assert [r.reason for r in results] == ["ZeroDivisionError: division by zero"] * 2
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alrl_jax import infer
+from alrl_jax import swap_stream
 from alrl_jax.inference.manifest import COLUMNS, provenance_id
+from alrl_jax.inference.settings import Settings
+from alrl_jax.inference.swapping import Swapping
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.photos.paste import PasteOptions
 from alrl_jax.provenance import image_metadata
@@ -24,9 +26,9 @@ FIVE = np.array([[12.0, 14], [26, 13], [19, 20], [14, 27], [25, 26]])
 def run(folder: Path, pairs: list[PairFiles], **choices: Any) -> list[dict[str, Any]]:
     output = folder / "out"
     output.mkdir(exist_ok=True)
-    settings = infer.Settings(**{"aligned": True, "masks": True, **choices})
+    settings = Settings(**{"aligned": True, "masks": True, **choices})
     landmarks = None if settings.aligned else folder / "faces.json"
-    return list(infer.Swapping(FakeSwapper(), settings, output, landmarks).run(pairs, 4))
+    return list(Swapping(FakeSwapper(), settings, output, landmarks).run(pairs, 4))
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -149,8 +151,8 @@ def test_odd_names_stay_whole_in_the_manifest(tmp_path: Path) -> None:
 
 
 def test_streams_give_masks_too() -> None:
-    settings = infer.Settings(aligned=True, masks=True)
-    (result,) = infer.swap_stream([(noise(0), noise(1))], FakeSwapper(), settings)
+    settings = Settings(aligned=True, masks=True)
+    (result,) = swap_stream([(noise(0), noise(1))], FakeSwapper(), settings)
     assert result.photo is not None and result.photo.mask is not None
     assert result.photo.mask.shape == (16, 16, 1)
     assert set(np.unique(result.photo.mask[5:11, 5:11])) == {255}

@@ -13,17 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alrl_jax import infer
+from alrl_jax import swap_stream
 from alrl_jax.inference import engine, photo_reader
 from alrl_jax.inference.bounded_cache import BoundedCache
 from alrl_jax.inference.ordered import ordered
+from alrl_jax.inference.settings import Settings
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import png
 from tests.support.fakes import FakeSwapper
 from tests.support.photo_files import noise, pairs_in, swapping, write_photo
 
-ALIGNED = infer.Settings(aligned=True)
+ALIGNED = Settings(aligned=True)
 
 
 class Counted:
@@ -86,7 +87,7 @@ def test_stream_is_in_order_and_takes_few_pairs_ahead(tmp_path: Path) -> None:
     write_photo(tmp_path / "s.png", 0)
     endless = ((tmp_path / "s.png", noise(i)) for i in itertools.count(1))
     source, model = Counted(endless), FakeSwapper()
-    stream = infer.swap_stream(source, model, ALIGNED, batch_size=8)
+    stream = swap_stream(source, model, ALIGNED, batch_size=8)
     most = engine.Engine(model, ALIGNED, 8).most_under_way
     for number, result in enumerate(itertools.islice(stream, 3 * most)):
         assert result.number == number and source.taken <= number + 1 + most
@@ -175,7 +176,7 @@ def test_pairs_that_cannot_be_swapped_do_not_stop_a_stream(tmp_path: Path) -> No
         (noise(0), noise(1, (8, 8))),
         noise(0),
     ]
-    results = list(infer.swap_stream(iter([good, *bad, good]), FakeSwapper(), ALIGNED))
+    results = list(swap_stream(iter([good, *bad, good]), FakeSwapper(), ALIGNED))
     assert [r.photo is not None for r in results] == [True, *[False] * 4, True]
     reasons = [r.reason or "" for r in results[1:5]]
     wanted = ("source: No such file", "target: array [16, 16, 3] of float32", "8x8", "not a pair")
@@ -183,7 +184,7 @@ def test_pairs_that_cannot_be_swapped_do_not_stop_a_stream(tmp_path: Path) -> No
 
 
 def test_pictures_of_a_stream_say_what_they_are(tmp_path: Path) -> None:
-    (result,) = infer.swap_stream([(noise(0), noise(1))], FakeSwapper(), ALIGNED)
+    (result,) = swap_stream([(noise(0), noise(1))], FakeSwapper(), ALIGNED)
     assert result.photo is not None
     result.photo.save(tmp_path / "a.png")
     assert image_metadata.read_metadata(tmp_path / "a.png") == result.photo.fields
@@ -193,9 +194,7 @@ def test_pictures_of_a_stream_say_what_they_are(tmp_path: Path) -> None:
 
 def test_similarity_is_that_of_the_swap_to_the_source() -> None:
     """The stand-in swaps the middle alone: between equal and unrelated."""
-    same, other = infer.swap_stream(
-        [(noise(0), noise(0)), (noise(0), noise(1))], FakeSwapper(), ALIGNED
-    )
+    same, other = swap_stream([(noise(0), noise(0)), (noise(0), noise(1))], FakeSwapper(), ALIGNED)
     assert same.facts["identity_similarity"] == pytest.approx(1.0, abs=1e-4)
     assert -0.5 < other.facts["identity_similarity"] < 0.9
     assert "own identity net" in other.facts["identity_similarity_by"]

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from alrl_jax import infer
+from alrl_jax.inference.settings import Settings
+from alrl_jax.inference.swapping import Swapping
 from alrl_jax.photos.pair_list import PairFiles
 from tests.support.fakes import FakeSwapper
 
@@ -28,7 +29,7 @@ def pairs_in(folder: Path, count: int) -> list[PairFiles]:
     ]
 
 
-def swapping(output: Path, model: FakeSwapper | None = None, **given: Any) -> infer.Swapping:
+def swapping(output: Path, model: FakeSwapper | None = None, **given: Any) -> Swapping:
     output.mkdir(exist_ok=True)
-    settings = infer.Settings(aligned=True)
-    return infer.Swapping(model or FakeSwapper(), settings, output, **given)
+    settings = Settings(aligned=True)
+    return Swapping(model or FakeSwapper(), settings, output, **given)

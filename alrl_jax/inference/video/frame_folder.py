@@ -11,6 +11,7 @@ from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault, timed
 from alrl_jax.inference.manifest import manifest_of
 from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog
 from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.protocols import resolution_of
 from alrl_jax.inference.video.frames import Frame, FrameSwapping, with_facts
 from alrl_jax.photos.pair_list import OUTSIDE, list_files
 from alrl_jax.photos.photo import Photo, read_photo
@@ -65,7 +66,7 @@ class FolderSwapping:
         more = swapping.recipe | {"frames_per_second": frames_per_second}
         model, settings = swapping.model, swapping.settings
         self.output = OutputFolder(output, model.kind, swapping.model_sha256, settings, more)
-        self._hasher = PhotoReader(settings, None, int(model.config["resolution"]))
+        self._hasher = PhotoReader(settings, None, resolution_of(model))
 
     def run(self, files: list[NumberedFile], batch_size: int) -> Iterator[dict[str, Any]]:
         """Swaps all frames as their results are asked for.

@@ -11,6 +11,7 @@ from alrl_jax.inference.engine import THREADS, Engine
 from alrl_jax.inference.finishing import SwappedPhoto, finish
 from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
 from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.video.one_euro import OneEuro
 from alrl_jax.inference.video.tracking import SMOOTHING, FaceTrack, Sighting, thumbnail
@@ -95,7 +96,7 @@ class FrameSwapping:
 
     def __init__(
         self,
-        model: Any,
+        model: Swapper,
         settings: Settings,
         source: Path,
         landmarks_path: Path | None = None,
@@ -107,7 +108,7 @@ class FrameSwapping:
         self.model_sha256 = hashing.variables_sha256(model.variables)
         self.smoothing = smoothing
         self._first: int | None = None
-        self._resolution = int(model.config["resolution"])
+        self._resolution = resolution_of(model)
         self._finder = None
         if not settings.aligned:
             self._finder = FaceFinder(settings.landmarks_from, landmarks_path, self._resolution)

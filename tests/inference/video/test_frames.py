@@ -14,7 +14,6 @@ from PIL import Image
 
 from alrl_jax import infer_frames
 from alrl_jax.errors import UserError
-from alrl_jax.inference import command
 from alrl_jax.inference.video.frame_folder import numbered_files
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
@@ -47,7 +46,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **given: Any) -> int:
         "landmarks_path": str(folder / "faces.json"),
         "batch_size": 4,
     }
-    monkeypatch.setattr(command, "load_swapper", lambda directory: FakeSwapper())
+    monkeypatch.setattr(infer_frames, "load_swapper", lambda directory: FakeSwapper())
     monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**(values | given)))
     return infer_frames.main(["infer_frames"])
 
