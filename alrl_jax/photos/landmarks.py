@@ -17,6 +17,7 @@ from PIL import Image
 from alrl_jax.errors import UserError
 from alrl_jax.photos.alignment import Alignment, LandmarkError, Pixels, ffhq, square
 from alrl_jax.photos.landmark_files import CENTRE, absolute, read_landmark_file
+from alrl_jax.utils.extras import importing
 
 FACE_BOX_TO_CROP = 1.75
 """Side of the FFHQ-like crop over the side of the cascade's box."""
@@ -187,11 +188,9 @@ def _open_cascade(path: Path) -> Finder:
     a crop is neither rotated nor centred as exactly as from landmarks.
     """
     del path
-    try:
+    with importing("skimage", _missing("cascade", "scikit-image", "photos")):
         import skimage.data
         import skimage.feature
-    except ImportError:
-        raise _missing("cascade", "scikit-image", "photos") from None
 
     def find(photo_path: Path, image: Pixels) -> list[FoundFace]:
         del photo_path
@@ -230,11 +229,9 @@ def _for_cascade(image: Pixels) -> tuple[UInt8[np.ndarray, "y x 3"], int, float]
 
 def _open_mediapipe(path: Path) -> Finder:
     """MediaPipe's face landmarker: 478 points."""
-    try:
+    with importing("mediapipe", _missing("mediapipe", "mediapipe", "mediapipe")):
         import mediapipe
         from mediapipe.tasks.python import BaseOptions, vision
-    except ImportError:
-        raise _missing("mediapipe", "mediapipe", "mediapipe") from None
     options = vision.FaceLandmarkerOptions(
         base_options=BaseOptions(model_asset_path=str(path)), num_faces=MOST_FACES
     )
@@ -258,10 +255,8 @@ def _open_mediapipe(path: Path) -> Finder:
 
 def _open_yunet(path: Path) -> Finder:
     """YuNet through OpenCV: 5 points, the eye and corner that are left in the photo first."""
-    try:
+    with importing("cv2", _missing("yunet", "OpenCV", "yunet")):
         import cv2
-    except ImportError:
-        raise _missing("yunet", "OpenCV", "yunet") from None
     detector = _model(
         path, lambda: cv2.FaceDetectorYN.create(str(path), "", (320, 320), YUNET_SCORE)
     )
@@ -295,8 +290,8 @@ def _model(path: Path, create: Callable[[], Any]) -> Any:
         ) from None
 
 
-def _missing(source: str, library: str, extra: str) -> UserError:
-    return UserError(
+def _missing(source: str, library: str, extra: str) -> str:
+    return (
         f"got photos with --landmarks_from={source}; expected {library}, which finds the faces; do "
         f"pip install 'alrl_jax[{extra}]', or pass --aligned for photos that are face crops"
     )

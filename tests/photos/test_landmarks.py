@@ -170,13 +170,12 @@ def test_choices_are_checked() -> None:
 
 
 @pytest.mark.parametrize("name", LANDMARK_SOURCES)
-def test_what_is_missing_is_told(
+def test_an_error_says_what_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     """No file, a file that is not there, and then no library."""
     for module in ("skimage", "cv2", "mediapipe"):
         monkeypatch.setitem(sys.modules, module, None)
-        monkeypatch.setitem(sys.modules, f"{module}.data", None)
     with pytest.raises(UserError, match="landmarks_path"):
         open_landmarks(name, tmp_path / "none")
     (tmp_path / "model").write_bytes(b"x")
@@ -187,6 +186,36 @@ def test_what_is_missing_is_told(
     if name != "file":
         with pytest.raises(UserError, match=r"pip install 'alrl_jax\[\w+\]'"):
             open_landmarks(name, path)
+
+
+BROKEN_LIBRARIES = {
+    "cascade": ("skimage", "from skimage import a_name_that_is_gone"),
+    "mediapipe": ("mediapipe", "import a_package_that_mediapipe_needs"),
+    "yunet": ("cv2", "raise ImportError('libGL.so.1: cannot open\\nshared object file')"),
+}
+"""Package by source, and what fails in it."""
+
+
+@pytest.mark.parametrize("name", BROKEN_LIBRARIES)
+def test_a_broken_library_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    package, fault = BROKEN_LIBRARIES[name]
+    (tmp_path / "site" / package).mkdir(parents=True)
+    (tmp_path / "site" / package / "__init__.py").write_text(fault)
+    (tmp_path / "model").write_bytes(b"x")
+    for loaded in [m for m in sys.modules if m.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    with pytest.raises(UserError, match=f"{package}, which is installed and cannot be") as caught:
+        open_landmarks(name, tmp_path / "model" if LANDMARK_SOURCES[name].file else None)
+    said = str(caught.value)
+    own_words = {
+        "cascade": "a_name_that_is_gone",
+        "mediapipe": "ModuleNotFoundError: No module named 'a_package_that_mediapipe_needs'",
+        "yunet": "ImportError: libGL.so.1: cannot open shared object file",
+    }
+    assert own_words[name] in said and "pip install" not in said and "\n" not in said
 
 
 def test_unknown_source() -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from alrl_jax.errors import UserError
+from alrl_jax.utils.extras import importing
 
 CONTAINERS: dict[str, tuple[str, str]] = {
     ".mp4": ("mp4", "libx264"),
@@ -282,11 +283,11 @@ def comment_of(fields: Mapping[str, str]) -> str:
 
 
 def _library() -> Any:
-    try:
+    missing = (
+        "got a video file without the package av; expected it for video; do "
+        "pip install 'alrl_jax[video]', or pass a directory of frames"
+    )
+    with importing("av", missing):
         import av
-    except ImportError:
-        raise UserError(
-            "got a video file without the package av; expected it for video; do "
-            "pip install 'alrl_jax[video]', or pass a directory of frames"
-        ) from None
-    return av
+
+        return av
