@@ -91,7 +91,7 @@ def _set_flags(monkeypatch: pytest.MonkeyPatch, **values: Any) -> None:
 def test_evaluate_writes_metrics_and_report(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = load_swapper(str(models / "swapper"))
+    model: Any = load_swapper(str(models / "swapper"))
     assert model.selectors == tuple(SELECTORS) and "mean" in SELECTORS
     model.selectors = ("adaptive", "mean")  # every selector is a compilation
     judge = evaluate.load_kind(models / "judge", "judge", remedy="")
@@ -139,7 +139,7 @@ def test_other_swappers_have_names_of_their_own() -> None:
 def test_evaluate_measures_photographs(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = load_swapper(str(models / "swapper"))
+    model: Any = load_swapper(str(models / "swapper"))
     model.selectors = ("adaptive",)
     monkeypatch.setattr(evaluate, "load_kind", lambda path, kind, remedy: model)
     rng = np.random.default_rng(0)
@@ -226,7 +226,7 @@ def test_infer_gives_the_same_on_1_and_8_devices(
 
 
 def test_pose_and_identity_follow_the_flags(models: Path) -> None:
-    model = load_swapper(str(models / "swapper"))
+    model: Any = load_swapper(str(models / "swapper"))
     source, target = np.random.default_rng(1).uniform(-1, 1, (2, 2, 32, 32, 3)).astype(np.float32)
     usual = model.swap(source, target)
     turned = model.swap(source, target, pose_from="source")

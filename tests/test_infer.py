@@ -30,7 +30,7 @@ from tests.support.fakes import PASTED, RESOLUTION, FakeSwapper
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def photo(path: Path, size: tuple[int, int], seed: int) -> Path:
+def write_photo(path: Path, size: tuple[int, int], seed: int) -> Path:
     rng = np.random.default_rng(seed)
     values = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
     Image.fromarray(values).save(path)
@@ -45,8 +45,8 @@ def pixels(path: Path) -> np.ndarray:
 def pairs_in(folder: Path, count: int) -> list[PairFiles]:
     return [
         PairFiles(
-            photo(folder / f"s{i}.png", (20, 20), i),
-            photo(folder / f"t{i}.png", (24 + i, 30), 100 + i),
+            write_photo(folder / f"s{i}.png", (20, 20), i),
+            write_photo(folder / f"t{i}.png", (24 + i, 30), 100 + i),
         )
         for i in range(count)
     ]
@@ -79,8 +79,8 @@ def test_outputs_have_the_targets_size_and_provenance(tmp_path: Path) -> None:
 
 
 def test_outside_the_crop_the_target_is_untouched(tmp_path: Path) -> None:
-    source = photo(tmp_path / "s.png", (16, 16), 0)
-    target = photo(tmp_path / "t.png", (16, 40), 1)
+    source = write_photo(tmp_path / "s.png", (16, 16), 0)
+    target = write_photo(tmp_path / "t.png", (16, 40), 1)
     (result,) = run(FakeSwapper(), [PairFiles(source, target)], tmp_path / "out")
     before = pixels(target)
     after = pixels(tmp_path / "out" / result["output"])
@@ -141,7 +141,7 @@ def test_numbers_that_are_not_finite_fail_their_pair(tmp_path: Path) -> None:
 def test_finished_pairs_are_skipped(tmp_path: Path) -> None:
     pairs = pairs_in(tmp_path, 3)
     run(FakeSwapper(), pairs, tmp_path / "out")
-    photo(pairs[1].target, (25, 30), 999)
+    write_photo(pairs[1].target, (25, 30), 999)
     model = FakeSwapper()
     results = run(model, pairs, tmp_path / "out")
     assert [r["status"] for r in results] == ["skipped", "done", "skipped"]
@@ -165,8 +165,8 @@ def test_same_names_do_not_collide(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     one, two = (
-        photo(tmp_path / "a/x.png", (16, 16), 1),
-        photo(tmp_path / "b/x.png", (16, 16), 2),
+        write_photo(tmp_path / "a/x.png", (16, 16), 1),
+        write_photo(tmp_path / "b/x.png", (16, 16), 2),
     )
     results = run(FakeSwapper(), [PairFiles(one, two), PairFiles(two, one)], tmp_path / "out")
     assert results[0]["output"] != results[1]["output"]
@@ -175,7 +175,7 @@ def test_same_names_do_not_collide(tmp_path: Path) -> None:
 
 
 def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
-    source = photo(tmp_path / "s.png", (16, 16), 0)
+    source = write_photo(tmp_path / "s.png", (16, 16), 0)
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (40, 20), "red").save(tmp_path / "t.jpg", exif=exif)
@@ -203,7 +203,7 @@ def test_bad_lists_are_the_users_mistake(tmp_path: Path, content: bytes) -> None
 
 
 def test_flags_name_one_way(tmp_path: Path) -> None:
-    there = str(photo(tmp_path / "a.png", (16, 16), 0))
+    there = str(write_photo(tmp_path / "a.png", (16, 16), 0))
     for choice in ((None, None, None), (None, there, None), ("x.csv", there, None)):
         with pytest.raises(UserError):
             list_pairs(*choice)
@@ -235,7 +235,7 @@ def test_main_ends_with_3_when_a_pair_failed(
 
 
 def test_missing_model_is_one_line(run_cli: RunCli, tmp_path: Path) -> None:
-    there = str(photo(tmp_path / "a.png", (16, 16), 0))
+    there = str(write_photo(tmp_path / "a.png", (16, 16), 0))
     done = run_cli(
         "alrl_jax.infer",
         f"--model={tmp_path / 'none'}",
@@ -252,7 +252,7 @@ def test_portrait_and_synthetic_face(tmp_path: Path) -> None:
     data = pytest.importorskip("skimage.data")
     photo = data.astronaut()
     Image.fromarray(photo).save(tmp_path / "target.png")
-    photo(tmp_path / "source.png", (64, 64), 3)
+    write_photo(tmp_path / "source.png", (64, 64), 3)
     model = FakeSwapper(32)
     (tmp_path / "out").mkdir()
     settings = Settings(aligned_source=True, mark=False)
@@ -294,7 +294,7 @@ def from_file(folder: Path, faces: dict[str, Any], **choices: Any) -> Swapping:
 
 
 def test_faces_from_a_file_and_photos_without(tmp_path: Path) -> None:
-    pairs = [PairFiles(p.source, photo(p.target, (48, 40), 9)) for p in pairs_in(tmp_path, 4)]
+    pairs = [PairFiles(p.source, write_photo(p.target, (48, 40), 9)) for p in pairs_in(tmp_path, 4)]
     faces = {f"s{i}.png": np.array(FIVE) / 2 for i in range(4)} | {"t0.png": FIVE, "t1.png": []}
     faces["t3.png"] = FIVE[:3]
     swapping = from_file(tmp_path, {k: np.asarray(v).tolist() for k, v in faces.items()})
@@ -312,8 +312,8 @@ def test_faces_from_a_file_and_photos_without(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("face", "count"), [("all", 3), ("largest", 1), ("1", 1)])
 def test_several_faces_of_a_target(tmp_path: Path, face: str, count: int) -> None:
     """More faces than fit a batch; the same shape all the same."""
-    source = photo(tmp_path / "s.png", (20, 20), 0)
-    targets = [photo(tmp_path / f"t{i}.png", (60, 120), i) for i in range(4)]
+    source = write_photo(tmp_path / "s.png", (20, 20), 0)
+    targets = [write_photo(tmp_path / f"t{i}.png", (60, 120), i) for i in range(4)]
     three = [(np.array(FIVE) * (1 + (i == 2) / 4) + [40 * i, 0]).tolist() for i in range(3)]
     swapping = from_file(tmp_path, {t.name: three for t in targets}, face=face, aligned_source=True)
     results = list(swapping.run([PairFiles(source, target) for target in targets], 8))
@@ -337,7 +337,7 @@ def test_depth_alpha_and_profile_stay(tmp_path: Path, channels: int) -> None:
     rng = np.random.default_rng(1)
     deep = rng.integers(0, 65536, (30, 26, channels), dtype=np.uint16)
     (tmp_path / "t.png").write_bytes(png.encode(deep, icc_profile=PROFILE))
-    pair = PairFiles(photo(tmp_path / "s.png", (16, 16), 0), tmp_path / "t.png")
+    pair = PairFiles(write_photo(tmp_path / "s.png", (16, 16), 0), tmp_path / "t.png")
     (result,) = run(FakeSwapper(), [pair], tmp_path / "out")
     before, after = (read_photo(p) for p in (pair.target, tmp_path / "out" / result["output"]))
     assert after.colour.dtype == np.uint16 and after.colour.shape == before.colour.shape
@@ -349,8 +349,8 @@ def test_depth_alpha_and_profile_stay(tmp_path: Path, channels: int) -> None:
 @pytest.mark.parametrize("blend", BLENDS)
 def test_a_model_that_gives_the_target_back_changes_nothing(tmp_path: Path, blend: str) -> None:
     """Through the compiled model and back into a larger, turned place: every bit."""
-    target = photo(tmp_path / "t.png", (60, 70), 4)
-    pair = PairFiles(photo(tmp_path / "s.png", (16, 16), 0), target)
+    target = write_photo(tmp_path / "t.png", (60, 70), 4)
+    pair = PairFiles(write_photo(tmp_path / "s.png", (16, 16), 0), target)
     turned = (np.array(FIVE) @ [[0.9, 0.4], [-0.4, 0.9]] + [20, 5]).tolist()
     options = PasteOptions(blend, colour_match=True)
     swapping = from_file(
@@ -369,7 +369,7 @@ def test_a_model_that_gives_the_target_back_changes_nothing(tmp_path: Path, blen
 
 
 def test_bad_landmark_file_is_one_line(tmp_path: Path, run_cli: RunCli) -> None:
-    there = str(photo(tmp_path / "a.png", (16, 16), 0))
+    there = str(write_photo(tmp_path / "a.png", (16, 16), 0))
     bad = listed(tmp_path, "bad.json", {"a.png": [[1, 2, 3]]})
     done = run_cli(
         "alrl_jax.infer",

@@ -36,7 +36,12 @@ class Swapper(HasWeights, Protocol):
         ...
 
     def swap(
-        self, source: Images, target: Images, *, pose_from: str, identity_from: str
+        self,
+        source: Images,
+        target: Images,
+        *,
+        pose_from: str = "target",
+        identity_from: str = "source",
     ) -> SwapOutput:
         """Target faces with the identity of source faces; "source" and "target" say whose."""
         ...

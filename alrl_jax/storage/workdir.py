@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from alrl_jax.errors import UserError
-from alrl_jax.utils.files import write_json
+from alrl_jax.utils.files import remove_leftovers, write_json
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"

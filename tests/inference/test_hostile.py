@@ -72,7 +72,8 @@ def test_odd_names_stay_inside_the_output(tmp_path: Path) -> None:
 
 
 def test_odd_names_are_printed_as_ascii(capsys: pytest.CaptureFixture[str]) -> None:
-    command.tell({"failed": 3, "done": 2}, ["  pair 0: \udcff \x9b"], Path("a\nb/results.jsonl"))
+    counts, failures = {"failed": 3, "done": 2}, ["  pair 0: \udcff \x9b"]
+    command.print_summary(counts, failures, Path("a\nb/results.jsonl"))
     told = capsys.readouterr().out
     assert told == "2 done, 3 failed: a\\nb/results.jsonl\n  pair 0: \\udcff \\x9b\n  and 2 more\n"
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,14 +51,25 @@ def test_a_sample_is_a_source(run_cli: RunCli, tmp_path: Path) -> None:
     assert "1 skipped" in again.stdout, again.stderr
 
 
+class NoSampler:
+    """Has all that drawing a face takes, and draws none."""
+
+    kind = "swapper"
+    variables: dict[str, Any] = {}
+    samples_are_rendered = True
+
+    def sample_face(self, seed: int) -> np.ndarray:
+        raise AssertionError(f"drew {seed}")
+
+
 @pytest.mark.parametrize("named", ["sample:", "sample:-1", "sample:one", f"sample:{2**32}"])
 def test_what_is_no_seed_is_refused(named: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected sample:SEED"):
-        write_sample(None, named, tmp_path)
+        write_sample(NoSampler(), named, tmp_path)
 
 
 def test_people_are_recognised_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A swapper that changes nothing hides nobody."""
+    """A swapper that changes nothing hides no identity."""
     model, judge = alrl_jax.load(SWAPPER), alrl_jax.load("embedded/judge_64")
     monkeypatch.setattr(model, "swap", lambda _, target: SimpleNamespace(image=target))
     found = measure(model, judge, "development", 0, 7)

@@ -215,7 +215,7 @@ def test_one_source_of_many_pairs_is_read_once(
         return hashed(path)
 
     monkeypatch.setattr(photo_reader, "read_faces", counted_read)
-    monkeypatch.setattr(photo_reader.provenance, "file_sha256", counted_hash)
+    monkeypatch.setattr(photo_reader.hashing, "file_sha256", counted_hash)
     source = write_photo(tmp_path / "s.png", 0)
     targets = [write_photo(tmp_path / f"t{i}.png", i) for i in range(20)]
     pairs = [PairFiles(source, target) for target in targets]

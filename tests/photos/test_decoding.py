@@ -23,7 +23,7 @@ def read(tmp_path: Path, name: str, data: bytes, resolution: int = SIDE) -> np.n
 def test_shows_the_photo(tmp_path: Path, name: str) -> None:
     pixels = read(tmp_path, name, photo_kinds.READABLE[name]())
     assert pixels.shape == (SIDE, SIDE, 3) and pixels.dtype == np.uint8
-    expected = np.asarray(photo_kinds.photo()).astype(int)
+    expected = np.asarray(photo_kinds.image()).astype(int)
     assert np.abs(pixels - expected).mean() < 12
     for y, x in ((2, 20), (30, 5), (30, 40)):  # far from edges, which JPEG blurs
         assert np.abs(pixels[y, x] - expected[y, x]).max() < 20
@@ -93,7 +93,7 @@ def test_every_orientation(tmp_path: Path, orientation: int) -> None:
 
     exif = Image.Exif()
     exif[0x0112] = orientation
-    wide = photo_kinds.photo().resize((SIDE * 2, SIDE))
+    wide = photo_kinds.image().resize((SIDE * 2, SIDE))
     data = photo_kinds.encoded(wide, "PNG", exif=exif)
     pixels = read(tmp_path, "a.png", data, 24)
     upright = ImageOps.exif_transpose(Image.open(tmp_path / "a.png")).convert("RGB")
