@@ -189,12 +189,11 @@ def _open_cascade(path: Path) -> Finder:
     """
     del path
     with importing("skimage", _missing("cascade", "scikit-image", "photos")):
-        import skimage.data
-        import skimage.feature
+        from skimage import data, feature
 
     def find(photo_path: Path, image: Pixels) -> list[FoundFace]:
         del photo_path
-        cascade = skimage.feature.Cascade(skimage.data.lbp_frontal_face_cascade_filename())
+        cascade = feature.Cascade(data.lbp_frontal_face_cascade_filename())
         padded, margin, scale = _for_cascade(image)
         boxes = cascade.detect_multi_scale(
             img=padded,

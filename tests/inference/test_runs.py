@@ -28,8 +28,8 @@ import sys, time
 from pathlib import Path
 import jax
 jax.config.update("jax_num_cpu_devices", 1)
-from tests.fakes import FakeSwapper
-from tests.inference.photos import pairs_in, swapping
+from tests.support.fakes import FakeSwapper
+from tests.support.photo_files import pairs_in, swapping
 class Slow(FakeSwapper):
     def swap(self, *args, **kwargs):
         time.sleep(0.05)
