@@ -28,7 +28,7 @@ class SwappedPhoto:
         pixels: RGB or RGBA, as large and as deep as the target.
         icc_profile: colour profile of the pixels.
         fields: provenance, for the file's metadata.
-        watermark: record of the mark; see ``watermark.mark``.
+        watermark: record of the mark; see ``codec.mark``.
         mask: share of the generated faces in every pixel, in units of 1 / 255, 0 where the target
             stayed as it was (but for the mark); None where ``Settings.masks`` does not ask for it.
     """

@@ -150,7 +150,7 @@ def test_results_that_cannot_be_written_end_the_run(
     assert lines(tmp_path / "out"), "whole lines alone"
 
 
-def test_output_that_cannot_be_written_is_told_first(tmp_path: Path) -> None:
+def test_output_that_cannot_be_written_is_reported_first(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", Path("/proc/nothing")):
         with pytest.raises(UserError, match="--output=.*expected a directory that can be written"):
@@ -193,7 +193,7 @@ def test_files_of_other_names_are_counted(tmp_path: Path, caplog: pytest.LogCapt
     assert "left out 2 files of --target=" in caplog.text and "b.pic" in caplog.text
 
 
-def test_folders_that_cannot_be_read_are_told(
+def test_folders_that_cannot_be_read_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_photo(tmp_path / "a.png", 0)
@@ -210,7 +210,7 @@ def test_folders_that_cannot_be_read_are_told(
         list_files("target", str(tmp_path))
 
 
-def test_a_batch_that_does_not_fit_the_device_is_told(
+def test_a_batch_that_does_not_fit_the_device_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def swap(*args: Any, **kwargs: Any) -> Any:

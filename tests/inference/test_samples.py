@@ -1,4 +1,4 @@
-"""Faces of nobody: the same for a seed, of no split, refused without one."""
+"""Sampled faces: the same for a seed, of no split, refused without one."""
 
 import json
 from pathlib import Path

@@ -134,7 +134,7 @@ def test_pickles_are_not_opened(tmp_path: Path) -> None:
         read_landmark_file(tmp_path / "a.npz")
 
 
-def test_points_that_are_no_face_are_told_per_photo(tmp_path: Path) -> None:
+def test_points_that_are_no_face_are_reported_per_photo(tmp_path: Path) -> None:
     huge = (FIVE - FIVE.mean(0)) * 1e9 + [400, 300]
     write_json(tmp_path / "f.json", {"four.png": FIVE[:4], "good.png": FIVE, "huge.png": huge})
     finder = FaceFinder("file", tmp_path / "f.json", 64)
@@ -330,7 +330,7 @@ def test_face_of_a_photograph_is_framed() -> None:
     assert 0.35 < y1 < 0.55 and 0.35 < y2 < 0.55 and 0.62 < y3 < 0.82
 
 
-def test_no_face_is_told() -> None:
+def test_no_face_is_reported() -> None:
     pytest.importorskip("skimage")
     y, x = np.mgrid[:200, :300]
     smooth = [127 + 100 * np.sin(x / 9 + k) * np.cos(y / 11 - k) for k in range(3)]

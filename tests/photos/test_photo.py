@@ -108,7 +108,7 @@ def test_a_profile_of_another_colour_space_is_dropped(tmp_path: Path) -> None:
     assert read_photo(tmp_path / "a.png").icc_profile is None
 
 
-def test_a_broken_deep_file_is_told(tmp_path: Path) -> None:
+def test_a_broken_deep_file_is_reported(tmp_path: Path) -> None:
     content = deep_png(values(3, np.uint16), 2)
     (tmp_path / "a.png").write_bytes(content[: len(content) // 2])
     with pytest.raises(UnreadableImageError):

@@ -105,7 +105,7 @@ def test_places_are_smoothed_over_time(tmp_path: Path, monkeypatch: pytest.Monke
     assert spread[1] < 0.6 * spread[0]
 
 
-def test_a_video_without_the_face_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_without_the_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faces = dict.fromkeys(frames_in(tmp_path / "frames", [1, 2]), [])
     (tmp_path / "faces.json").write_text(json.dumps(faces))
     assert run(tmp_path, monkeypatch) == 3
@@ -156,7 +156,7 @@ def test_frames_are_numbered(tmp_path: Path) -> None:
         ({"source": "none.png"}, "--source=none.png"),
     ],
 )
-def test_mistakes_are_told(
+def test_mistakes_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], message: str
 ) -> None:
     (tmp_path / "faces.json").write_text(json.dumps(frames_in(tmp_path / "frames", [1])))
@@ -262,7 +262,7 @@ def test_broken_videos_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         run(tmp_path, monkeypatch, frames=str(clip))
 
 
-def test_video_without_its_package_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_video_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     (tmp_path / "clip.mp4").write_bytes(b"x")
     with pytest.raises(UserError, match=r"alrl_jax\[video\]"):

@@ -81,7 +81,7 @@ def copied(path: Path, output: Path) -> tuple[list[float], list[str]]:
 
 
 def joined(folder: Path) -> Path:
-    """Two transport streams in one file: times begin anew in its middle."""
+    """Two transport streams in one file: times start again in its middle."""
     part = write_video(folder / "part.ts", 40)
     (folder / "two.ts").write_bytes(part.read_bytes() * 2)
     return folder / "two.ts"
@@ -105,7 +105,7 @@ def test_a_clock_keeps_times_that_rise() -> None:
     assert [equal.at(time, 2) for time in (1, 1, 0, 5)] == [1, 1, 1, 5]
 
 
-def test_streams_that_the_container_does_not_take_are_told(tmp_path: Path) -> None:
+def test_streams_that_the_container_does_not_take_are_reported(tmp_path: Path) -> None:
     times, left_out = copied(write_video(tmp_path / "a.mkv", 3), tmp_path / "out.webm")
     assert len(times) == 3 and left_out == ["audio stream 1 (aac, not for webm)"]
 
