@@ -8,20 +8,37 @@ from alrl_jax.utils.version import VERSION as __version__
 if TYPE_CHECKING:
     from alrl_jax import synthetic
     from alrl_jax.errors import UserError
+    from alrl_jax.inference.settings import Settings as SwapSettings
+    from alrl_jax.inference.stream import StreamResult, swap_stream
     from alrl_jax.loading import load
 
-__all__ = ["UserError", "__version__", "load", "synthetic"]
+__all__ = [
+    "StreamResult",
+    "SwapSettings",
+    "UserError",
+    "__version__",
+    "load",
+    "swap_stream",
+    "synthetic",
+]
 
-_HOMES = {"UserError": "alrl_jax.errors", "load": "alrl_jax.loading"}
-"""Where public names come from. They are imported when they are asked for, so that ``alrl --help``
-and a command's mistakes do not wait for JAX."""
+_HOMES = {
+    "StreamResult": ("alrl_jax.inference.stream", "StreamResult"),
+    "SwapSettings": ("alrl_jax.inference.settings", "Settings"),
+    "UserError": ("alrl_jax.errors", "UserError"),
+    "load": ("alrl_jax.loading", "load"),
+    "swap_stream": ("alrl_jax.inference.stream", "swap_stream"),
+}
+"""Where public names come from: module, and name in it. They are imported when they are asked for,
+so that ``alrl --help`` and a command's mistakes do not wait for JAX."""
 
 
 def __getattr__(name: str) -> Any:
     if name == "synthetic":
         return importlib.import_module("alrl_jax.synthetic")
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        module, own = _HOMES[name]
+        return getattr(importlib.import_module(module), own)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

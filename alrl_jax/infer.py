@@ -21,25 +21,13 @@ from absl import flags
 from tqdm import tqdm
 
 from alrl_jax.inference import command
-from alrl_jax.inference.command import load_swapper
-from alrl_jax.inference.outputs import RESULTS_FILE, make_output, output_name
+from alrl_jax.inference.opening import load_swapper
+from alrl_jax.inference.outputs import RESULTS_FILE, make_output
 from alrl_jax.inference.samples import SAMPLE, write_sample
-from alrl_jax.inference.settings import Settings
-from alrl_jax.inference.stream import StreamResult, swap_stream
 from alrl_jax.inference.swapping import Swapping
 from alrl_jax.photos.pair_list import PAIRINGS, list_pairs
 from alrl_jax.utils import command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
-
-__all__ = [
-    "Settings",
-    "StreamResult",
-    "Swapping",
-    "load_swapper",
-    "make_output",
-    "output_name",
-    "swap_stream",
-]
 
 
 def main(argv: list[str]) -> int:
@@ -66,9 +54,9 @@ def main(argv: list[str]) -> int:
     total = len(listing.pairs)
     for result in tqdm(results, "swap", total, unit="image", bar_format=command.BAR):
         counts[result["status"]] += 1
-        if result["status"] == "failed" and len(failures) < command.TOLD:
+        if result["status"] == "failed" and len(failures) < command.PRINTED_FAILURES:
             failures.append(f"  pair {result['number']}: {result['reason']}")
-    command.tell(counts, failures, output / RESULTS_FILE)
+    command.print_summary(counts, failures, output / RESULTS_FILE)
     return command.SOME_FAILED if counts["failed"] else 0
 
 

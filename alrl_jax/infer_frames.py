@@ -2,7 +2,7 @@
 
 alrl infer-frames --model=DIR --source=PATH --frames=DIR|VIDEO --output=DIR
 
-A directory holds numbered pictures, which give PNG files of their names, a JSON file beside each. A
+A directory holds numbered photos, which give PNG files of their names, a JSON file beside each. A
 video file (extra ``video``) gives one of the same name, with its sound and the times of its frames,
 and one JSON file (``clip.mp4.json``). ``--masks`` adds ``masks/`` and ``manifest.csv``, as those of
 ``alrl infer``; of a video, a mask for every frame (``masks/clip.mp4/000000.png``). The face is
@@ -25,6 +25,7 @@ from tqdm import tqdm
 from alrl_jax.errors import UserError
 from alrl_jax.inference import command
 from alrl_jax.inference.job import EARLIER
+from alrl_jax.inference.opening import load_swapper
 from alrl_jax.inference.outputs import RESULTS_FILE, make_output
 from alrl_jax.inference.video.frame_folder import FolderSwapping, numbered_files
 from alrl_jax.inference.video.frames import FrameSwapping
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> int:
     settings = command.read_settings(values, landmarks_path)
     settings = dataclasses.replace(settings, masks=values.masks)
     swapping = FrameSwapping(
-        command.load_swapper(values.model),
+        load_swapper(values.model),
         settings,
         Path(values.source),
         landmarks_path,
@@ -64,10 +65,10 @@ def main(argv: list[str]) -> int:
         counts[result["status"]] += 1
         swapped += result["status"] == "done" or result["reason"] == EARLIER
         earlier += result.get("frames", {}).get("failed", 0)
-        if result["status"] == "failed" and len(failures) < command.TOLD:
+        if result["status"] == "failed" and len(failures) < command.PRINTED_FAILURES:
             which = "video" if result["reason"] == NONE_SWAPPED else f"frame {result['number']}"
             failures.append(f"  {which}: {result['reason']}")
-    command.tell(counts, failures, output / RESULTS_FILE)
+    command.print_summary(counts, failures, output / RESULTS_FILE)
     if earlier:
         print(f"of the video that an earlier run finished, {earlier} frames failed")
     return 0 if swapped and not counts["failed"] + earlier else command.SOME_FAILED

@@ -12,11 +12,15 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from alrl_jax import evaluate, infer
+from alrl_jax import evaluate
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import opening
 from alrl_jax.evaluation.metric_table import METRICS
 from alrl_jax.inference import engine
+from alrl_jax.inference.opening import load_swapper
+from alrl_jax.inference.outputs import make_output
+from alrl_jax.inference.settings import Settings
+from alrl_jax.inference.swapping import Swapping
 from alrl_jax.models.build import build_analyser, build_swapper
 from alrl_jax.models.swapper.selection import SELECTORS
 from alrl_jax.photos.pair_list import PairFiles
@@ -87,7 +91,7 @@ def _set_flags(monkeypatch: pytest.MonkeyPatch, **values: Any) -> None:
 def test_evaluate_writes_metrics_and_report(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = infer.load_swapper(str(models / "swapper"))
+    model: Any = load_swapper(str(models / "swapper"))
     assert model.selectors == tuple(SELECTORS) and "mean" in SELECTORS
     model.selectors = ("adaptive", "mean")  # every selector is a compilation
     judge = evaluate.load_kind(models / "judge", "judge", remedy="")
@@ -135,7 +139,7 @@ def test_other_swappers_have_names_of_their_own() -> None:
 def test_evaluate_measures_photographs(
     models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = infer.load_swapper(str(models / "swapper"))
+    model: Any = load_swapper(str(models / "swapper"))
     model.selectors = ("adaptive",)
     monkeypatch.setattr(evaluate, "load_kind", lambda path, kind, remedy: model)
     rng = np.random.default_rng(0)
@@ -190,7 +194,7 @@ def test_a_model_of_another_kind_is_told(models: Path) -> None:
     with pytest.raises(UserError, match="'judge'.*expected 'swapper'"):
         evaluate.load_kind(models / "judge", "swapper", remedy="take another")
     with pytest.raises(UserError, match="'judge'.*expected .swapper."):
-        infer.load_swapper(str(models / "judge"))
+        load_swapper(str(models / "judge"))
 
 
 def test_infer_gives_the_same_on_1_and_8_devices(
@@ -206,9 +210,9 @@ def test_infer_gives_the_same_on_1_and_8_devices(
     for devices in (1, 8):
         mesh = make_mesh(jax.devices()[:devices])
         monkeypatch.setattr(engine, "make_mesh", lambda _, mesh=mesh: mesh)
-        output = infer.make_output(str(tmp_path / f"out{devices}"))
-        model = infer.load_swapper(str(models / "swapper"))
-        swapping = infer.Swapping(model, infer.Settings(aligned=True), output)
+        output = make_output(str(tmp_path / f"out{devices}"))
+        model = load_swapper(str(models / "swapper"))
+        swapping = Swapping(model, Settings(aligned=True), output)
         results = list(swapping.run(pairs, 8))
         assert [r["status"] for r in results] == ["done", "done", "failed"]
         pictures = []
@@ -222,7 +226,7 @@ def test_infer_gives_the_same_on_1_and_8_devices(
 
 
 def test_pose_and_identity_follow_the_flags(models: Path) -> None:
-    model = infer.load_swapper(str(models / "swapper"))
+    model: Any = load_swapper(str(models / "swapper"))
     source, target = np.random.default_rng(1).uniform(-1, 1, (2, 2, 32, 32, 3)).astype(np.float32)
     usual = model.swap(source, target)
     turned = model.swap(source, target, pose_from="source")

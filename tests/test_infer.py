@@ -1,4 +1,4 @@
-"""Swapping lists of pictures: outputs, failures, order, padding, provenance."""
+"""Swapping lists of photos: outputs, failures, order, padding, provenance."""
 
 import json
 import types
@@ -14,11 +14,14 @@ from alrl_jax import infer
 from alrl_jax.commands.verify_image import verify
 from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import Engine
+from alrl_jax.inference.outputs import output_name
+from alrl_jax.inference.settings import Settings
+from alrl_jax.inference.swapping import Swapping
 from alrl_jax.photos.alignment import ffhq
 from alrl_jax.photos.face_photos import paste_faces
 from alrl_jax.photos.pair_list import PairFiles, list_pairs, read_pairs
 from alrl_jax.photos.paste import BLENDS, PasteOptions
-from alrl_jax.photos.photo import read_picture
+from alrl_jax.photos.photo import read_photo
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing, png
 from tests.conftest import RunCli
@@ -27,7 +30,7 @@ from tests.support.fakes import PASTED, RESOLUTION, FakeSwapper
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def picture(path: Path, size: tuple[int, int], seed: int) -> Path:
+def write_photo(path: Path, size: tuple[int, int], seed: int) -> Path:
     rng = np.random.default_rng(seed)
     values = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
     Image.fromarray(values).save(path)
@@ -42,8 +45,8 @@ def pixels(path: Path) -> np.ndarray:
 def pairs_in(folder: Path, count: int) -> list[PairFiles]:
     return [
         PairFiles(
-            picture(folder / f"s{i}.png", (20, 20), i),
-            picture(folder / f"t{i}.png", (24 + i, 30), 100 + i),
+            write_photo(folder / f"s{i}.png", (20, 20), i),
+            write_photo(folder / f"t{i}.png", (24 + i, 30), 100 + i),
         )
         for i in range(count)
     ]
@@ -53,8 +56,8 @@ def run(
     model: FakeSwapper, pairs: list[PairFiles], output: Path, batch_size: int = 8, **choices: Any
 ) -> list[dict[str, Any]]:
     output.mkdir(exist_ok=True)
-    settings = infer.Settings(aligned=True, **choices)
-    return list(infer.Swapping(model, settings, output).run(pairs, batch_size))
+    settings = Settings(aligned=True, **choices)
+    return list(Swapping(model, settings, output).run(pairs, batch_size))
 
 
 def test_outputs_have_the_targets_size_and_provenance(tmp_path: Path) -> None:
@@ -76,8 +79,8 @@ def test_outputs_have_the_targets_size_and_provenance(tmp_path: Path) -> None:
 
 
 def test_outside_the_crop_the_target_is_untouched(tmp_path: Path) -> None:
-    source = picture(tmp_path / "s.png", (16, 16), 0)
-    target = picture(tmp_path / "t.png", (16, 40), 1)
+    source = write_photo(tmp_path / "s.png", (16, 16), 0)
+    target = write_photo(tmp_path / "t.png", (16, 40), 1)
     (result,) = run(FakeSwapper(), [PairFiles(source, target)], tmp_path / "out")
     before = pixels(target)
     after = pixels(tmp_path / "out" / result["output"])
@@ -111,7 +114,7 @@ def test_batches_lie_on_all_devices(tmp_path: Path) -> None:
 
 def test_failures_are_told_and_the_run_goes_on(tmp_path: Path) -> None:
     pairs = pairs_in(tmp_path, 4)
-    pairs[1].source.write_bytes(b"no picture")
+    pairs[1].source.write_bytes(b"no photo")
     pairs[2].target.unlink()
     results = run(FakeSwapper(), pairs, tmp_path / "out")
     assert [r["status"] for r in results] == ["done", "failed", "failed", "done"]
@@ -138,7 +141,7 @@ def test_numbers_that_are_not_finite_fail_their_pair(tmp_path: Path) -> None:
 def test_finished_pairs_are_skipped(tmp_path: Path) -> None:
     pairs = pairs_in(tmp_path, 3)
     run(FakeSwapper(), pairs, tmp_path / "out")
-    picture(pairs[1].target, (25, 30), 999)
+    write_photo(pairs[1].target, (25, 30), 999)
     model = FakeSwapper()
     results = run(model, pairs, tmp_path / "out")
     assert [r["status"] for r in results] == ["skipped", "done", "skipped"]
@@ -155,24 +158,24 @@ def test_a_list_may_grow(tmp_path: Path) -> None:
     assert [r["status"] for r in more] == ["skipped"] * 2 + ["done"] * 10
     assert [r["output"] for r in more[:2]] == [r["output"] for r in first]
     assert [r["output"][:7] for r in more] == [f"{i:06d}_" for i in range(12)]
-    assert infer.output_name(1234567, pairs[0]) == "1234567_s0_to_t0.png"
+    assert output_name(1234567, pairs[0]) == "1234567_s0_to_t0.png"
 
 
 def test_same_names_do_not_collide(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     one, two = (
-        picture(tmp_path / "a/x.png", (16, 16), 1),
-        picture(tmp_path / "b/x.png", (16, 16), 2),
+        write_photo(tmp_path / "a/x.png", (16, 16), 1),
+        write_photo(tmp_path / "b/x.png", (16, 16), 2),
     )
     results = run(FakeSwapper(), [PairFiles(one, two), PairFiles(two, one)], tmp_path / "out")
     assert results[0]["output"] != results[1]["output"]
-    odd = infer.output_name(7, PairFiles(Path("naïve face.jpg"), Path("../b c.png")))
+    odd = output_name(7, PairFiles(Path("naïve face.jpg"), Path("../b c.png")))
     assert odd == "000007_na_ve_face_to_b_c.png"
 
 
 def test_exif_orientation_is_honoured(tmp_path: Path) -> None:
-    source = picture(tmp_path / "s.png", (16, 16), 0)
+    source = write_photo(tmp_path / "s.png", (16, 16), 0)
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (40, 20), "red").save(tmp_path / "t.jpg", exif=exif)
@@ -200,7 +203,7 @@ def test_bad_lists_are_the_users_mistake(tmp_path: Path, content: bytes) -> None
 
 
 def test_flags_name_one_way(tmp_path: Path) -> None:
-    there = str(picture(tmp_path / "a.png", (16, 16), 0))
+    there = str(write_photo(tmp_path / "a.png", (16, 16), 0))
     for choice in ((None, None, None), (None, there, None), ("x.csv", there, None)):
         with pytest.raises(UserError):
             list_pairs(*choice)
@@ -232,7 +235,7 @@ def test_main_ends_with_3_when_a_pair_failed(
 
 
 def test_missing_model_is_one_line(run_cli: RunCli, tmp_path: Path) -> None:
-    there = str(picture(tmp_path / "a.png", (16, 16), 0))
+    there = str(write_photo(tmp_path / "a.png", (16, 16), 0))
     done = run_cli(
         "alrl_jax.infer",
         f"--model={tmp_path / 'none'}",
@@ -249,11 +252,11 @@ def test_portrait_and_synthetic_face(tmp_path: Path) -> None:
     data = pytest.importorskip("skimage.data")
     photo = data.astronaut()
     Image.fromarray(photo).save(tmp_path / "target.png")
-    picture(tmp_path / "source.png", (64, 64), 3)
+    write_photo(tmp_path / "source.png", (64, 64), 3)
     model = FakeSwapper(32)
     (tmp_path / "out").mkdir()
-    settings = infer.Settings(aligned_source=True, mark=False)
-    swapping = infer.Swapping(model, settings, tmp_path / "out")
+    settings = Settings(aligned_source=True, mark=False)
+    swapping = Swapping(model, settings, tmp_path / "out")
     pair = PairFiles(tmp_path / "source.png", tmp_path / "target.png")
     (result,) = swapping.run([pair], 4)
     assert result["status"] == "done"
@@ -268,7 +271,7 @@ def test_no_face_fails_the_pair(tmp_path: Path) -> None:
     pytest.importorskip("skimage")
     Image.new("RGB", (200, 200), "white").save(tmp_path / "blank.png")
     (tmp_path / "out").mkdir()
-    swapping = infer.Swapping(FakeSwapper(), infer.Settings(), tmp_path / "out")
+    swapping = Swapping(FakeSwapper(), Settings(), tmp_path / "out")
     pair = PairFiles(tmp_path / "blank.png", tmp_path / "blank.png")
     (result,) = swapping.run([pair], 4)
     assert result["status"] == "failed" and "no face found" in result["reason"]
@@ -282,16 +285,16 @@ def listed(folder: Path, name: str, faces: dict[str, Any]) -> Path:
     return folder / name
 
 
-def from_file(folder: Path, faces: dict[str, Any], **choices: Any) -> infer.Swapping:
+def from_file(folder: Path, faces: dict[str, Any], **choices: Any) -> Swapping:
     """A run that takes its landmarks from a file."""
-    settings = infer.Settings(landmarks_from="file", **choices)
+    settings = Settings(landmarks_from="file", **choices)
     (folder / "out").mkdir(exist_ok=True)
     path = listed(folder, "faces.json", faces)
-    return infer.Swapping(FakeSwapper(), settings, folder / "out", path)
+    return Swapping(FakeSwapper(), settings, folder / "out", path)
 
 
 def test_faces_from_a_file_and_photos_without(tmp_path: Path) -> None:
-    pairs = [PairFiles(p.source, picture(p.target, (48, 40), 9)) for p in pairs_in(tmp_path, 4)]
+    pairs = [PairFiles(p.source, write_photo(p.target, (48, 40), 9)) for p in pairs_in(tmp_path, 4)]
     faces = {f"s{i}.png": np.array(FIVE) / 2 for i in range(4)} | {"t0.png": FIVE, "t1.png": []}
     faces["t3.png"] = FIVE[:3]
     swapping = from_file(tmp_path, {k: np.asarray(v).tolist() for k, v in faces.items()})
@@ -309,8 +312,8 @@ def test_faces_from_a_file_and_photos_without(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("face", "count"), [("all", 3), ("largest", 1), ("1", 1)])
 def test_several_faces_of_a_target(tmp_path: Path, face: str, count: int) -> None:
     """More faces than fit a batch; the same shape all the same."""
-    source = picture(tmp_path / "s.png", (20, 20), 0)
-    targets = [picture(tmp_path / f"t{i}.png", (60, 120), i) for i in range(4)]
+    source = write_photo(tmp_path / "s.png", (20, 20), 0)
+    targets = [write_photo(tmp_path / f"t{i}.png", (60, 120), i) for i in range(4)]
     three = [(np.array(FIVE) * (1 + (i == 2) / 4) + [40 * i, 0]).tolist() for i in range(3)]
     swapping = from_file(tmp_path, {t.name: three for t in targets}, face=face, aligned_source=True)
     results = list(swapping.run([PairFiles(source, target) for target in targets], 8))
@@ -334,9 +337,9 @@ def test_depth_alpha_and_profile_stay(tmp_path: Path, channels: int) -> None:
     rng = np.random.default_rng(1)
     deep = rng.integers(0, 65536, (30, 26, channels), dtype=np.uint16)
     (tmp_path / "t.png").write_bytes(png.encode(deep, icc_profile=PROFILE))
-    pair = PairFiles(picture(tmp_path / "s.png", (16, 16), 0), tmp_path / "t.png")
+    pair = PairFiles(write_photo(tmp_path / "s.png", (16, 16), 0), tmp_path / "t.png")
     (result,) = run(FakeSwapper(), [pair], tmp_path / "out")
-    before, after = (read_picture(p) for p in (pair.target, tmp_path / "out" / result["output"]))
+    before, after = (read_photo(p) for p in (pair.target, tmp_path / "out" / result["output"]))
     assert after.colour.dtype == np.uint16 and after.colour.shape == before.colour.shape
     assert after.icc_profile == PROFILE
     np.testing.assert_array_equal(after.alpha, before.alpha)
@@ -346,8 +349,8 @@ def test_depth_alpha_and_profile_stay(tmp_path: Path, channels: int) -> None:
 @pytest.mark.parametrize("blend", BLENDS)
 def test_a_model_that_gives_the_target_back_changes_nothing(tmp_path: Path, blend: str) -> None:
     """Through the compiled model and back into a larger, turned place: every bit."""
-    target = picture(tmp_path / "t.png", (60, 70), 4)
-    pair = PairFiles(picture(tmp_path / "s.png", (16, 16), 0), target)
+    target = write_photo(tmp_path / "t.png", (60, 70), 4)
+    pair = PairFiles(write_photo(tmp_path / "s.png", (16, 16), 0), target)
     turned = (np.array(FIVE) @ [[0.9, 0.4], [-0.4, 0.9]] + [20, 5]).tolist()
     options = PasteOptions(blend, colour_match=True)
     swapping = from_file(
@@ -366,7 +369,7 @@ def test_a_model_that_gives_the_target_back_changes_nothing(tmp_path: Path, blen
 
 
 def test_bad_landmark_file_is_one_line(tmp_path: Path, run_cli: RunCli) -> None:
-    there = str(picture(tmp_path / "a.png", (16, 16), 0))
+    there = str(write_photo(tmp_path / "a.png", (16, 16), 0))
     bad = listed(tmp_path, "bad.json", {"a.png": [[1, 2, 3]]})
     done = run_cli(
         "alrl_jax.infer",

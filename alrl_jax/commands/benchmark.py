@@ -16,7 +16,6 @@ the share of its rate that is reached (``fraction_of_device``), and its processo
 import dataclasses
 import importlib.util
 import itertools
-import json
 import os
 import platform
 import shutil
@@ -51,6 +50,7 @@ from alrl_jax.training.step import lower_step
 from alrl_jax.training.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
 from alrl_jax.utils import command_line
+from alrl_jax.utils.files import write_json
 from alrl_jax.worlds import primitives
 
 LAZY_CYCLE = 16
@@ -363,7 +363,7 @@ def main(_: list[str]) -> int:
         raise UserError(f"got --rows={','.join(unknown)}; expected rows of: {', '.join(ROWS)}")
     output = Path(flags.FLAGS.output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(measure(names, flags.FLAGS.seconds), indent=2) + "\n")
+    write_json(output, measure(names, flags.FLAGS.seconds))
     return 0
 
 

@@ -12,7 +12,6 @@ JAX writes and reads programs with flatbuffers (``pip install 'alrl_jax[export]'
 import importlib.util
 import json
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -32,7 +31,7 @@ from alrl_jax.provenance.model_card import read_record, write_card
 from alrl_jax.storage.model_directory import MODEL_FILE, WEIGHTS_FILE, read_meta, save_model
 from alrl_jax.types import SwapOutput
 from alrl_jax.utils import command_line, hashing, version
-from alrl_jax.utils.files import write_json
+from alrl_jax.utils.files import atomic_folder, write_json
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROGRAM_FILE = "swapper.stablehlo"
@@ -118,9 +117,7 @@ def export_model(directory: str, output: Path, half: bool = False) -> dict[str, 
         )
     model = load_kind(directory, "swapper", remedy="name another directory")
     program = export_program(model)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch:
-        fresh = Path(scratch) / output.name
+    with atomic_folder(output) as fresh:
         networks = {name: model.variables[name] for name in NETWORKS}
         source = read_record(directory)["source"]
         save_model(fresh, model.kind, model.config, networks, source=source, half=half)
@@ -129,9 +126,6 @@ def export_model(directory: str, output: Path, half: bool = False) -> dict[str, 
         shutil.copy(exported_swap.__file__, fresh / EXAMPLE_FILE)
         told = description(model, program, fresh)
         write_json(fresh / EXPORT_FILE, told)
-        if output.exists():
-            output.rename(Path(scratch) / "old")
-        fresh.rename(output)
     return told
 
 

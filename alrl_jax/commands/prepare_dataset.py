@@ -23,12 +23,13 @@ from alrl_jax.data.folder import IDENTITIES
 from alrl_jax.data.prepare import photo_records
 from alrl_jax.data.prepare.layouts import Album, Wish
 from alrl_jax.data.request import DataRequest
-from alrl_jax.data.shard_files import named_when_whole, progress_bar, write_json
+from alrl_jax.data.shard_files import progress_bar
 from alrl_jax.data.shards import Plan, ShardSource, prepare
 from alrl_jax.data.world_faces import world_plan
 from alrl_jax.errors import UserError
 from alrl_jax.photos.file_trees import open_tree
 from alrl_jax.utils import command_line
+from alrl_jax.utils.files import atomic_write, write_json
 
 AUTO = "auto"
 SYNTHETIC = "synthetic"
@@ -204,7 +205,7 @@ def _write_records(
             yield [record, name, person, int(labelled[record]), *album.row(place)]
 
     with (
-        named_when_whole(path) as partial,
+        atomic_write(path, durable=True) as partial,
         partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         table = csv.writer(file)

@@ -4,7 +4,6 @@ What is written is what ``torch.save`` writes for nested dicts of plain values a
 with nothing in it that ``torch.load(weights_only=True)`` refuses.  Equal contents give equal bytes.
 """
 
-import os
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from alrl_jax.utils.files import atomic_write
 
 ROOT = "archive"
 ALIGNMENT = 64
@@ -41,20 +42,19 @@ def write_torch_zip(path: Path, content: Mapping[str, Any]) -> None:
     """
     emitter = _Emitter()
     description = b"\x80\x02" + emitter.emit(content) + b"."
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file, zipfile.ZipFile(file, "w") as archive:
-            members = {
-                "data.pkl": description,
-                "byteorder": b"little",
-                **{f"data/{key}": array.tobytes() for key, array in enumerate(emitter.storages)},
-                "version": b"3\n",
-            }
-            for name, data in members.items():
-                _add(archive, file, f"{ROOT}/{name}", data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    members = {
+        "data.pkl": description,
+        "byteorder": b"little",
+        **{f"data/{key}": array.tobytes() for key, array in enumerate(emitter.storages)},
+        "version": b"3\n",
+    }
+    with (
+        atomic_write(path) as temporary,
+        temporary.open("wb") as file,
+        zipfile.ZipFile(file, "w") as archive,
+    ):
+        for name, data in members.items():
+            _add(archive, file, f"{ROOT}/{name}", data)
 
 
 def _add(archive: zipfile.ZipFile, file: BinaryIO, name: str, data: bytes) -> None:

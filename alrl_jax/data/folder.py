@@ -15,10 +15,11 @@ from absl import logging
 from jaxtyping import Int
 
 from alrl_jax.data.records import Layout, to_dict
-from alrl_jax.data.shards import progress_bar, write_json
+from alrl_jax.data.shards import progress_bar
 from alrl_jax.errors import UserError
 from alrl_jax.photos.decoding import SUFFIXES, UnreadableImageError, read_image
 from alrl_jax.photos.file_trees import DirectoryFile, list_images
+from alrl_jax.utils.files import write_json
 from alrl_jax.utils.user_cache import cache_directory
 
 IDENTITIES = ("image", "folder")

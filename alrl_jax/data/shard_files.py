@@ -9,9 +9,8 @@ import contextlib
 import dataclasses
 import errno
 import json
-import os
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent import futures
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,8 @@ from array_record.python import (
     array_record_module,  # pyright: ignore[reportAttributeAccessIssue]  (a binary module)
 )
 from tqdm import tqdm
+
+from alrl_jax.utils.files import atomic_write, write_json
 
 WRITER_OPTIONS = "group_size:1,zstd:1"  # groups of one record: random access reads no neighbours
 
@@ -85,7 +86,10 @@ def write_shard(job: Job, advance: Callable[[int], Any]) -> None:
         OSError: the file cannot be written.
     """
     faults: list[Fault] = []
-    with named_when_whole(job.path) as path, contextlib.closing(_chunks(job)) as chunks:
+    with (
+        atomic_write(job.path, durable=True) as path,
+        contextlib.closing(_chunks(job)) as chunks,
+    ):
         writer = array_record_module.ArrayRecordWriter(str(path), WRITER_OPTIONS)
         for made, asked in chunks:
             records, wrong = made if isinstance(made, tuple) else (made, ())
@@ -95,7 +99,7 @@ def write_shard(job: Job, advance: Callable[[int], Any]) -> None:
             advance(asked)
         _in_os_terms(path, writer.close)
         if faults:
-            write_json(_faults_path(job.path), {"faults": faults})
+            write_json(_faults_path(job.path), {"faults": faults}, durable=True)
         else:
             _faults_path(job.path).unlink(missing_ok=True)
 
@@ -148,22 +152,6 @@ def _shard_length(path: Path) -> int:
     except (RuntimeError, ValueError):
         return -1
     return length
-
-
-@contextlib.contextmanager
-def named_when_whole(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside ``path``; renames the file when the block has ended well."""
-    partial = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    yield partial
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes a JSON file at once."""
-    with named_when_whole(path) as partial:
-        partial.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
 
 
 def progress_bar(total: int, title: str, enabled: bool = True) -> tqdm:

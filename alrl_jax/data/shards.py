@@ -29,13 +29,12 @@ from alrl_jax.data.shard_files import (
     Job,
     Made,
     forget_faults,
-    named_when_whole,
     progress_bar,
-    write_json,
     write_shard,
 )
 from alrl_jax.data.shard_workers import write_in_processes
 from alrl_jax.errors import UserError
+from alrl_jax.utils.files import atomic_write, is_temporary, remove_leftovers, write_json
 
 DESCRIPTION = "dataset.json"
 IDENTITIES = "identities.npy"
@@ -215,8 +214,7 @@ def prepare(directory: Path, plan: Plan) -> ShardSource:
 
 def _write(directory: Path, plan: Plan) -> None:
     """Writes the shards that are missing, then what makes the directory complete."""
-    for leftover in directory.glob(".partial-*"):
-        leftover.unlink()
+    remove_leftovers(directory, locked=True)
     _pin_parameters(directory, plan)
     jobs = plan.jobs(directory)
     with progress_bar(len(plan.identities), f"preparing {directory}", plan.progress) as bar:
@@ -230,7 +228,10 @@ def _write(directory: Path, plan: Plan) -> None:
     faults = [fault for job in jobs for fault in job.faults]
     left_out = [fault.record for fault in faults if fault.record is not None]
     identities = np.delete(plan.identities, left_out).astype(np.int32)
-    with named_when_whole(directory / IDENTITIES) as path, path.open("wb") as file:
+    with (
+        atomic_write(directory / IDENTITIES, durable=True) as path,
+        path.open("wb") as file,
+    ):
         np.save(file, identities)
     description = {
         "format": FORMAT_VERSION,
@@ -240,7 +241,7 @@ def _write(directory: Path, plan: Plan) -> None:
         "shards": [job.path.name for job in jobs if job.length],
         "report": [*map(list, plan.report), *([f.name, f.reason] for f in faults)],
     }
-    write_json(directory / DESCRIPTION, description)
+    write_json(directory / DESCRIPTION, description, durable=True)
     forget_faults(directory)
 
 
@@ -249,7 +250,8 @@ PINNED = ".parameters.json"
 
 def _pin_parameters(directory: Path, plan: Plan) -> None:
     """Writes down what an unfinished directory is for, so that no run goes on with other values."""
-    write_json(directory / PINNED, {"format": FORMAT_VERSION, "parameters": dict(plan.parameters)})
+    pinned = {"format": FORMAT_VERSION, "parameters": dict(plan.parameters)}
+    write_json(directory / PINNED, pinned, durable=True)
 
 
 def _refuse_foreign_files(directory: Path, plan: Plan) -> None:
@@ -257,7 +259,7 @@ def _refuse_foreign_files(directory: Path, plan: Plan) -> None:
     known = {DESCRIPTION, IDENTITIES, PINNED, ".lock", *TABLES}
     for name in plan.shard_names():
         known |= {name, Path(name).with_suffix(FAULTS_SUFFIX).name}
-    names = {p.name for p in directory.iterdir() if not p.name.startswith(".partial-")}
+    names = {p.name for p in directory.iterdir() if not is_temporary(p.name)}
     foreign = sorted(names - known)
     pinned = directory / PINNED
     if pinned.is_file():

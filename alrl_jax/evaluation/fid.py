@@ -20,7 +20,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.evaluation.report.pictures import to_bytes
 from alrl_jax.loading.measuring import InceptionModel
 from alrl_jax.models.published.inception import SIDE, resize_for_inception
-from alrl_jax.photos.decoding import UnreadableImageError, read_photo
+from alrl_jax.photos.decoding import UnreadableImageError, read_pixels
 from alrl_jax.types import AnyArray
 from alrl_jax.utils.files import write_arrays
 from alrl_jax.utils.hashing import file_sha256, variables_sha256
@@ -204,7 +204,7 @@ def measure_files(
 def _read(paths: Iterable[Path]) -> Iterator[Picture]:
     for path in paths:
         try:
-            yield read_photo(path)
+            yield read_pixels(path)
         except (OSError, UnreadableImageError) as error:
             raise UserError(f"got {path} ({error}); expected a picture; leave it out") from error
 

@@ -1,1 +1,1 @@
-"""Swapping many pictures: read, swap, paste and write side by side, in order, in bounded memory."""
+"""Swapping many photos: read, swap, paste and write side by side, in order, in bounded memory."""

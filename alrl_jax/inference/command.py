@@ -1,4 +1,4 @@
-"""What the commands that swap faces share: flags, settings, the model, and what they tell."""
+"""What the commands that swap faces share: flags, settings, and the summary."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,7 +8,6 @@ from absl import flags
 
 from alrl_jax.errors import UserError
 from alrl_jax.inference.settings import FACES, Settings
-from alrl_jax.loading import load_kind
 from alrl_jax.photos.landmarks import LANDMARK_SOURCES, check_choice
 from alrl_jax.photos.paste import BLENDS, PasteOptions
 from alrl_jax.utils import command_line, hashing
@@ -16,24 +15,24 @@ from alrl_jax.utils import command_line, hashing
 SOME_FAILED = 3
 """Exit status of a run that finished, but not for all."""
 STATUSES = ("done", "skipped", "failed")
-TOLD = 20
+PRINTED_FAILURES = 20
 """Failures that are printed one by one; ``results.jsonl`` has them all."""
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 """The progress bar: always images a second, and the time left."""
 
 
-def tell(counts: Mapping[str, int], failures: list[str], results: Path) -> None:
+def print_summary(counts: Mapping[str, int], failures: list[str], results: Path) -> None:
     """Prints how a run went.
 
     Args:
         counts: by status.
         failures: lines about the first ones.
-        results: where all is told.
+        results: the file that lists all.
     """
-    told = ", ".join(f"{counts[name]} {name}" for name in STATUSES if counts.get(name))
+    summary = ", ".join(f"{counts[name]} {name}" for name in STATUSES if counts.get(name))
     more = counts.get("failed", 0) - len(failures)
-    lines = [f"{told}: {results}", *failures, *([f"  and {more} more"] if more else [])]
-    for line in lines:  # names of files may hold what no terminal shows, or obeys
+    lines = [f"{summary}: {results}", *failures, *([f"  and {more} more"] if more else [])]
+    for line in lines:  # names may hold control characters
         print("".join(c if c.isascii() and c.isprintable() else _escaped(c) for c in line))
 
 
@@ -41,25 +40,15 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode()
 
 
-def load_swapper(directory: str) -> Any:
-    """A model that can swap.
-
-    Raises:
-        UserError: nothing there, or a model of another kind.
-    """
-    remedy = "take embedded/swapper_64 or what configs with task swap train"
-    return load_kind(directory, "swapper", remedy=remedy)
-
-
 def read_settings(values: Any, landmarks_path: Path | None) -> Settings:
     """The settings that the flags ask for.
 
     Raises:
-        UserError: a choice of faces that is none; no such landmark file.
+        UserError: a choice of faces is unknown, or the landmark file is missing.
     """
     if landmarks_path is not None and (values.aligned or not landmarks_path.is_file()):
         raise UserError(
-            f"got --landmarks_path={landmarks_path}; expected a file, and no --aligned; mend it"
+            f"got --landmarks_path={landmarks_path}; expected a file, and no --aligned; correct it"
         )
     return Settings(
         pose_from=values.pose_from,

@@ -2,8 +2,8 @@
 
 Reading and writing happen in threads; the device has one batch under way while the one before it is
 fetched. Everything is taken on demand, so memory does not grow with the number of pairs: at most
-``Engine.most_under_way`` of them exist at a time, and fewer where their pictures are large: what a
-stage works on is bounded in bytes, which are known before a picture is decoded. One picture at a
+``Engine.most_under_way`` of them exist at a time, and fewer where their photos are large: what a
+stage works on is bounded in bytes, which are known before a photo is decoded. One photo at a
 time goes through a stage, however large it is.
 """
 
@@ -21,6 +21,7 @@ import numpy as np
 from alrl_jax.errors import UserError
 from alrl_jax.inference.job import Job, SwappedFace
 from alrl_jax.inference.ordered import ordered
+from alrl_jax.inference.protocols import Swapper
 from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.photos.face_photos import Face
 from alrl_jax.training.sharding import make_mesh, shard_batch
@@ -29,7 +30,7 @@ THREADS = min(32, os.cpu_count() or 1)
 BYTES_A_STAGE = min(2**32, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8)
 """Memory that reading may take, and writing as well; a group of jobs may hold half as much."""
 WRITING = 7
-"""Memory that pasting, marking and encoding take, over that of the picture; measured."""
+"""Memory that pasting, marking and encoding take, over that of the photo; measured."""
 ENDED_A_BATCH = 4
 """Pairs that need no device pass in groups of at most so many batches."""
 
@@ -63,7 +64,7 @@ class Engine:
     ``run`` and ``swap`` raise UserError where the device's memory does not suffice for a batch.
     """
 
-    def __init__(self, model: Any, settings: Settings, batch_size: int) -> None:
+    def __init__(self, model: Swapper, settings: Settings, batch_size: int) -> None:
         self.model, self.settings = model, settings
         self.mesh = make_mesh(jax.local_devices())
         self.batch_size = -(-batch_size // self.mesh.size) * self.mesh.size
@@ -113,7 +114,7 @@ class Engine:
         return [face for batch in self._dispatch(places) for face in self._fetched_faces(*batch)]
 
     def _groups(self, jobs: Iterable[Job]) -> Iterator[list[Job]]:
-        """Jobs whose faces fill a batch; fewer at the end, or where their pictures are large."""
+        """Jobs whose faces fill a batch; fewer at the end, or where their photos are large."""
         group, faces, held = [], 0, 0
         for job in jobs:
             full = len(group) >= ENDED_A_BATCH * self.batch_size
@@ -159,16 +160,16 @@ class Engine:
     def _dispatch(self, places: list[tuple[Face, Face]]) -> list[tuple[int, dict[str, Any]]]:
         """Puts faces on the devices, in batches; does not wait for what comes of them."""
         starts = range(0, len(places), self.batch_size)
-        with self._told_of_memory():
+        with self._explained_memory_error():
             return [self._dispatch_batch(places[i : i + self.batch_size]) for i in starts]
 
     def _fetched_faces(self, count: int, batch: dict[str, Any]) -> list[SwappedFace]:
         """Waits for a batch; that its memory did not suffice may show only now."""
-        with self._told_of_memory():
+        with self._explained_memory_error():
             return _fetch(count, batch)
 
     @contextlib.contextmanager
-    def _told_of_memory(self) -> Iterator[None]:
+    def _explained_memory_error(self) -> Iterator[None]:
         """UserError where the device has too little memory."""
         try:
             yield

@@ -1,4 +1,4 @@
-"""From swapped faces to a picture: pasted into the target, marked as what it is."""
+"""From swapped faces to a photo: pasted into the target, and marked as generated."""
 
 import dataclasses
 import datetime
@@ -21,14 +21,14 @@ Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 
 
 @dataclasses.dataclass(frozen=True)
-class SwappedPicture:
+class SwappedPhoto:
     """A target with its faces swapped, and what it says of itself.
 
     Attributes:
         pixels: RGB or RGBA, as large and as deep as the target.
         icc_profile: colour profile of the pixels.
         fields: provenance, for the file's metadata.
-        watermark: record of the mark; see ``watermark.mark``.
+        watermark: record of the mark; see ``codec.mark``.
         mask: share of the generated faces in every pixel, in units of 1 / 255, 0 where the target
             stayed as it was (but for the mark); None where ``Settings.masks`` does not ask for it.
     """
@@ -48,11 +48,11 @@ class SwappedPicture:
         """The PNG file, with its provenance."""
         return image_metadata.png_bytes(self.pixels, self.fields, self.icc_profile)
 
-    def mask_png(self, picture_sha256: str) -> bytes | None:
-        """The PNG file of the mask, where there is one; its metadata name the picture's file."""
+    def mask_png(self, photo_sha256: str) -> bytes | None:
+        """The PNG file of the mask, where there is one; its metadata name the photo's file."""
         if self.mask is None:
             return None
-        more = {"digitalSourceType": image_metadata.GENERATED_SOURCE_TYPE, "maskOf": picture_sha256}
+        more = {"digitalSourceType": image_metadata.GENERATED_SOURCE_TYPE, "maskOf": photo_sha256}
         return image_metadata.png_bytes(self.mask, {**self.fields, **more})
 
     def save(self, path: Path) -> None:
@@ -66,11 +66,11 @@ def finish(
     settings: Settings,
     model_sha256: str,
     check_mark: bool = True,
-) -> SwappedPicture:
+) -> SwappedPhoto:
     """Pastes swapped faces into their target and marks it.
 
     Args:
-        target: with its picture.
+        target: with its photo.
         swapped: what goes into each of its faces.
         settings: how.
         model_sha256: of the model that drew the faces.
@@ -81,7 +81,7 @@ def finish(
     """
     if not all(face.is_finite for face in swapped):
         raise PairFailed("the model gave numbers that are not finite")
-    assert target.picture is not None
+    assert target.photo is not None
     faces = [(face.generated, face.mask) for face in swapped]
     colour = paste_faces(target, faces, settings.paste)
     now = datetime.datetime.now(datetime.UTC)
@@ -89,8 +89,8 @@ def finish(
         colour, model_sha256, now.date(), wanted=settings.mark, check=check_mark
     )
     fields = image_metadata.metadata(model_sha256, time=now.isoformat(timespec="seconds"))
-    pixels = target.picture.with_alpha(marked)
+    pixels = target.photo.with_alpha(marked)
     mask = None
     if settings.masks:
         mask = face_shares(target, [face.mask for face in swapped], settings.paste)
-    return SwappedPicture(pixels, target.picture.icc_profile, fields, record, mask)
+    return SwappedPhoto(pixels, target.photo.icc_profile, fields, record, mask)

@@ -1,4 +1,4 @@
-"""One pair on its way from files to a picture."""
+"""One pair on its way from files to a photo."""
 
 import dataclasses
 import time
@@ -16,7 +16,7 @@ EARLIER = "done by an earlier run"
 """Reason why a pair is skipped."""
 STAGES = ("read", "swap", "write")
 IDENTITY_NET = "the swapper's own identity net, on the crops"
-"""What measures ``identity_similarity``: it guided the swap as well, so it is no judge."""
+"""What measures ``identity_similarity``: it guided the swap as well, so it cannot judge it."""
 
 
 class PairFailed(Exception):
@@ -24,7 +24,7 @@ class PairFailed(Exception):
 
 
 def fault(error: Exception) -> str:
-    """What is told of an error that nobody expected, in one line."""
+    """One line about an unexpected error."""
     if isinstance(error, MemoryError):
         return "too large for this machine's memory"
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -62,7 +62,7 @@ class Job:
         number: of the pair, from 0.
         files: where it came from; None where it came from memory.
         source: the face to put in.
-        target: the picture that it goes into.
+        target: the photo that it goes into.
         status: ``done``, ``skipped`` or ``failed``; empty while it is under way.
         reason: why it is not ``done``.
         swapped: a face each of ``places``, once the model has drawn them.
@@ -96,13 +96,13 @@ class Job:
         return sum(photo.nbytes for photo in photos)
 
     def ended(self, status: str, reason: str | None = None, **changes: Any) -> "Job":
-        """This pair at its end, its pictures let go."""
+        """This pair at its end, its photos let go."""
         over = {"status": status, "reason": reason, "source": None, "target": None, "swapped": ()}
         return dataclasses.replace(self, **over | changes)
 
 
 def measured(swapped: tuple[SwappedFace, ...]) -> dict[str, Any]:
-    """What is told of a swap, as plain values; of several faces the mean.
+    """What results say of a swap, as plain values; of several faces the mean.
 
     ``gates``: the share that came from the source, over all layers, in each layer (coarse to fine)
     and in the pose code. ``identity_similarity`` is null where it is no number.

@@ -1,24 +1,23 @@
-"""``manifest.csv`` of a run with masks: what training a detector of swaps needs to know of it."""
+"""``manifest.csv`` of a run with masks: what the training of a detector of swaps needs."""
 
 import contextlib
 import csv
 import io
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from alrl_jax.inference.outputs import MANIFEST_FILE, MASKS, LineLog, mask_name
-from alrl_jax.utils.files import temporary_name
+from alrl_jax.utils.files import atomic_write
 
 COLUMNS = ("source", "target", "output", "mask", "label", "provenance_id", "marked")
 """Files are relative to the directory of the manifest."""
-FILM_COLUMNS = (*COLUMNS[:3], "frame", *COLUMNS[3:])
-"""Of the manifest of a film, which has a line for each of its frames."""
+VIDEO_COLUMNS = (*COLUMNS[:3], "frame", *COLUMNS[3:])
+"""Of the manifest of a video, which has a line for each of its frames."""
 FAKE = "fake"
-"""Label of every output. What sources and targets are, only who took them knows."""
+"""Label of every output. Sources and targets have none: only their owners know what they are."""
 UNTOUCHED = "untouched"
-"""Label of a film's frame in which nothing was swapped."""
+"""Label of a video's frame in which nothing was swapped."""
 
 
 def provenance_id(sidecar: Mapping[str, Any]) -> str:
@@ -38,7 +37,7 @@ def manifest_of(
 
 
 class Manifest(LineLog):
-    """``manifest.csv``, a line as soon as a pair has an output; begun anew by every run.
+    """``manifest.csv``, a line as soon as a pair has an output; every run starts it afresh.
 
     Raises:
         UserError: it cannot be written.
@@ -55,50 +54,44 @@ class Manifest(LineLog):
             result: its line in ``results.jsonl``.
             sidecar: what lies beside its output.
         """
-        told = {
+        cells = {
             **{name: result[name] for name in ("source", "target", "output")},
             "mask": sidecar["mask"]["file"],
             "label": FAKE,
             "provenance_id": provenance_id(sidecar),
-            "marked": _said(sidecar["watermark"]["marked"]),
+            "marked": _boolean(sidecar["watermark"]["marked"]),
         }
-        self.add(_line([told[name] for name in COLUMNS]))
+        self.add(_line([cells[name] for name in COLUMNS]))
 
 
-def write_film_manifest(
+def write_video_manifest(
     directory: Path, files: Mapping[str, str], sidecar: Mapping[str, Any]
 ) -> None:
-    """Writes the manifest of one film, all at once or not at all.
+    """Writes the manifest of one video, all at once or not at all.
 
     Args:
         directory: of the outputs.
         files: ``source``, ``target`` and ``output``, relative to the directory.
-        sidecar: what lies beside the film.
+        sidecar: what lies beside the video.
 
     Raises:
         OSError: it cannot be written.
     """
-    path = directory / MANIFEST_FILE
-    temporary = temporary_name(path)
     swapped = {n for first, last in sidecar["mask"]["swapped"] for n in range(first, last + 1)}
-    film = {**files, "provenance_id": provenance_id(sidecar)}
-    try:
-        with temporary.open("wb") as file:
-            file.write(_line(FILM_COLUMNS))
-            for number in range(sum(sidecar["frames"].values())):
-                told = film | {
-                    "frame": str(number),
-                    "mask": f"{MASKS}/{files['output']}/{mask_name(number)}",
-                    "label": FAKE if number in swapped else UNTOUCHED,
-                    "marked": _said(number in swapped and sidecar["watermark"]["marked"]),
-                }
-                file.write(_line([told[name] for name in FILM_COLUMNS]))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    video = {**files, "provenance_id": provenance_id(sidecar)}
+    with atomic_write(directory / MANIFEST_FILE) as temporary, temporary.open("wb") as file:
+        file.write(_line(VIDEO_COLUMNS))
+        for number in range(sum(sidecar["frames"].values())):
+            cells = video | {
+                "frame": str(number),
+                "mask": f"{MASKS}/{files['output']}/{mask_name(number)}",
+                "label": FAKE if number in swapped else UNTOUCHED,
+                "marked": _boolean(number in swapped and sidecar["watermark"]["marked"]),
+            }
+            file.write(_line([cells[name] for name in VIDEO_COLUMNS]))
 
 
-def _said(value: Any) -> str:
+def _boolean(value: Any) -> str:
     return str(bool(value)).lower()
 
 

@@ -1,4 +1,4 @@
-"""The directory of a run's outputs: pictures, the JSON file beside each, and ``results.jsonl``."""
+"""The directory of a run's outputs: photos, the JSON file beside each, and ``results.jsonl``."""
 
 import dataclasses
 import hashlib
@@ -13,25 +13,25 @@ from typing import Any, TypeVar
 import numpy as np
 
 from alrl_jax.errors import UserError
-from alrl_jax.inference.finishing import SwappedPicture
+from alrl_jax.inference.finishing import SwappedPhoto
 from alrl_jax.inference.job import STAGES, Job
 from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.photos.face_photos import FacePhoto
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing, version
-from alrl_jax.utils.files import json_text, write_files
+from alrl_jax.utils.files import json_text, temporary_name, write_files
 
 T = TypeVar("T")
 L = TypeVar("L", bound="LineLog")
 
 RESULTS_FILE = "results.jsonl"
 MASKS = "masks"
-"""Folder of the masks; each has the name of its output, of a film a folder of masks."""
+"""Folder of the masks; each has the name of its output, of a video a folder of masks."""
 MANIFEST_FILE = "manifest.csv"
 """Of a run with masks; see ``manifest``."""
 FACTS = ("gates", "identity_similarity", "identity_similarity_by")
-"""What results and sidecars tell of a swap; see ``job.measured``."""
+"""What results and sidecars say of a swap; see ``job.measured``."""
 
 
 def output_name(number: int, files: PairFiles) -> str:
@@ -50,7 +50,7 @@ def make_output(path: str) -> Path:
     """
     try:
         Path(path).mkdir(parents=True, exist_ok=True)
-        probe = Path(path) / f".probe.{os.getpid()}.tmp"
+        probe = temporary_name(Path(path) / "probe")
         probe.touch()
         probe.unlink()
     except (OSError, ValueError) as error:
@@ -71,7 +71,7 @@ class OutputFolder:
         model_sha256: see ``hashing.variables_sha256``.
         settings: recorded beside every output.
         more: further plain values on which outputs depend.
-        films: outputs have suffixes of several kinds, so that sidecars keep them in their names.
+        videos: outputs have suffixes of several kinds, so that sidecars keep them in their names.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class OutputFolder:
         model_sha256: str,
         settings: Settings,
         more: dict[str, Any] | None = None,
-        films: bool = False,
+        videos: bool = False,
     ) -> None:
         self.directory = directory
-        self._films = films
+        self._videos = videos
         self._masks = settings.masks
         self._recipe = {
             "tool": image_metadata.TOOL,
@@ -98,12 +98,12 @@ class OutputFolder:
         return self._recipe | {"inputs_sha256": dict(hashes)}
 
     def sidecar(self, name: str) -> Path:
-        """The JSON file beside an output: ``a.png`` has ``a.json``, a film ``a.mp4.json``."""
+        """The JSON file beside an output: ``a.png`` has ``a.json``, a video ``a.mp4.json``."""
         path = self.directory / name
-        return path.with_name(f"{name}.json") if self._films else path.with_suffix(".json")
+        return path.with_name(f"{name}.json") if self._videos else path.with_suffix(".json")
 
     def mask(self, name: str) -> Path:
-        """The mask of an output, of a film the folder of its masks."""
+        """The mask of an output, of a video the folder of its masks."""
         return self.directory / MASKS / name
 
     def finished(self, name: str, hashes: dict[str, str]) -> dict[str, Any] | None:
@@ -119,49 +119,48 @@ class OutputFolder:
             same = all(sidecar[key] == value for key, value in self.recipe(hashes).items())
             same = same and sidecar["output"]["sha256"] == hashing.file_sha256(path)
             if same and self._masks:
-                sha256 = hashing.folder_sha256 if self._films else hashing.file_sha256
+                sha256 = hashing.folder_sha256 if self._videos else hashing.file_sha256
                 same = sidecar["mask"]["sha256"] == sha256(self.mask(name))
             return sidecar if same else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def facts(self, sidecar: Mapping[str, Any]) -> dict[str, Any]:
-        """What a sidecar tells that results tell as well."""
+        """What of a sidecar stands in the results as well."""
         return {name: sidecar.get(name) for name in FACTS}
 
-    def write(self, name: str, job: Job, picture: SwappedPicture) -> dict[str, Any]:
-        """Writes a picture, its sidecar and its mask, all or none; gives the sidecar.
+    def write(self, name: str, job: Job, photo: SwappedPhoto) -> dict[str, Any]:
+        """Writes a photo, its sidecar and its mask, all or none; gives the sidecar.
 
-        The picture gets its name last: it is never there without the others. The mask of a picture
+        The photo gets its name last: it is never there without the others. The mask of a photo
         that was there goes before, so that it never lies beside another.
 
         Args:
             name: of the output.
             job: with its faces swapped, and its facts.
-            picture: what to write.
+            photo: what to write.
 
         Raises:
             OSError: it cannot be written; nothing new is left.
         """
         assert job.source is not None and job.target is not None and job.files is not None
-        path, content = self.directory / name, picture.png()
+        path, content = self.directory / name, photo.png()
         sha256 = _sha256(content)
-        mask = picture.mask_png(sha256)
+        mask = photo.mask_png(sha256)
         photos = {"source": job.source, "target": job.target}
         sidecar = {
             **self.recipe({face: photo.sha256 for face, photo in photos.items()}),
-            **{face: self._told(getattr(job.files, face), photos[face]) for face in FACES},
+            **{face: self._input(getattr(job.files, face), photos[face]) for face in FACES},
             "output": {"file": name, "sha256": sha256},
             "mask": None if mask is None else {"file": f"{MASKS}/{name}", "sha256": _sha256(mask)},
-            "colour_profile": picture.colour_profile,
+            "colour_profile": photo.colour_profile,
             "swapped_share_of_crop": float(np.mean([face.mask for face in job.swapped])),
             **job.facts,
             "digital_source_type": image_metadata.DIGITAL_SOURCE_TYPE,
-            "watermark": dict(picture.watermark),
-            "time": picture.fields["time"],
+            "watermark": dict(photo.watermark),
+            "time": photo.fields["time"],
         }
-        told = json_text(sidecar).encode()
-        files = {self.sidecar(name): told}
+        files = {self.sidecar(name): json_text(sidecar).encode()}
         if mask is None:
             self.mask(name).unlink(missing_ok=True)
         else:
@@ -170,7 +169,7 @@ class OutputFolder:
         write_files({**files, path: content})
         return sidecar
 
-    def _told(self, path: Path, photo: FacePhoto) -> dict[str, Any]:
+    def _input(self, path: Path, photo: FacePhoto) -> dict[str, Any]:
         """What the sidecar says of an input."""
         matrices = [face.alignment.matrix.tolist() for face in photo.faces]
         return {
@@ -183,7 +182,7 @@ class OutputFolder:
         }
 
     def relative(self, path: Path) -> str:
-        """A path as results tell it, relative to the directory."""
+        """A path as results give it, relative to the directory."""
         return Path(os.path.relpath(path, self.directory)).as_posix()
 
     def result(self, job: Job, name: str) -> dict[str, Any]:
@@ -203,14 +202,14 @@ class OutputFolder:
 
 
 def mask_name(number: int) -> str:
-    """Name of the mask of a film's frame, which counts from 0."""
+    """Name of the mask of a video's frame, which counts from 0."""
     return f"{number:06d}.png"
 
 
 class LineLog:
-    """A file that grows by lines: whoever is killed leaves whole lines, the first ones.
+    """A file that grows by lines: a killed run leaves the first lines, each of them whole.
 
-    A run begins it anew, since it goes through all its pairs again, finished ones included.
+    Every run starts the file afresh, since it goes through all pairs again, finished ones too.
 
     Raises:
         UserError: it cannot be written; lines that were not written whole are taken back.

@@ -1,7 +1,7 @@
-"""Photos of pairs, with the faces that count in them; a picture of many pairs is read once.
+"""Photos of pairs, with the faces that count in them; a photo of many pairs is read once.
 
-What is opened is a regular file of a size that photographs have; see ``data.decode`` for how it is
-guarded against broken ones.
+What is opened is a regular file of a size that photographs have; ``photos.decoding`` guards
+against broken ones.
 """
 
 import dataclasses
@@ -44,8 +44,8 @@ class PhotoReader:
     """Reads the photos of pairs, from several threads.
 
     Args:
-        settings: which faces, and whether pictures are face crops.
-        finder: what finds faces; None where all pictures are crops.
+        settings: which faces, and whether photos are face crops.
+        finder: what finds faces; None where all photos are crops.
         resolution: side of the crops in px.
         refused: files that must not be read, with the reason.
     """
@@ -83,18 +83,18 @@ class PhotoReader:
         """
         try:
             file = self._file(name, path)
-        except PairFailed:  # whoever reads it says why
+        except PairFailed:  # reading it says why
             return 0
         return 0 if name == "source" and file.version in self._sources else reading_bytes(path)
 
     def source(self, path: Path, sha256: str) -> FacePhoto:
-        """The face of a source; its picture is let go.
+        """The face of a source; its photo is let go.
 
         Raises:
             PairFailed: there is none.
         """
         file = self._file("source", path)
-        return self._sources.get(file.version, lambda: self._read(file, sha256).without_picture())
+        return self._sources.get(file.version, lambda: self._read(file, sha256).without_photo())
 
     def target(self, path: Path, sha256: str) -> FacePhoto:
         """A target with its faces.

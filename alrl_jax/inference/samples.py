@@ -1,11 +1,11 @@
-"""Faces of nobody as sources: ``--source=sample:SEED`` takes who somebody is out of a picture."""
+"""Sampled faces as sources: ``--source=sample:SEED`` puts a made-up identity into a photo."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from alrl_jax.errors import UserError
+from alrl_jax.inference.protocols import FaceSampler
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
 from alrl_jax.utils.files import write_files
@@ -13,16 +13,16 @@ from alrl_jax.utils.files import write_files
 SAMPLE = "sample:"
 
 
-def write_sample(model: Any, named: str, directory: Path) -> Path:
-    """Draws the face that a flag names, as a picture with its provenance.
+def write_sample(model: FaceSampler, named: str, directory: Path) -> Path:
+    """Draws the face that a flag names, as a photo with its provenance.
 
     Args:
-        model: a swapper; see ``SwapperModel.sample_face``.
+        model: draws the face.
         named: ``sample:SEED``, the seed a number from 0 to 2^32 - 1.
         directory: gets ``sample_SEED.png``.
 
     Raises:
-        UserError: no such seed; the picture cannot be written.
+        UserError: no such seed; the photo cannot be written.
     """
     seed = named.removeprefix(SAMPLE)
     if not (seed.isascii() and seed.isdigit() and int(seed) < 2**32):

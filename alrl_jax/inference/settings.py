@@ -14,7 +14,7 @@ class Settings:
     Attributes:
         pose_from: whose pose the result has, of ``FACES``.
         identity_from: whose identity the result has, of ``FACES``.
-        aligned: pictures are face crops; no face is looked for.
+        aligned: photos are face crops; no face is looked for.
         aligned_source: only the sources are.
         landmarks_from: what finds the faces, a row of ``LANDMARK_SOURCES``.
         landmarks_sha256: of the landmark file or the detector's model file, where one was given.
@@ -38,11 +38,11 @@ class Settings:
     masks: bool = False
 
     def is_crop(self, face: str) -> bool:
-        """Whether the pictures of one of ``FACES`` are face crops already."""
+        """Whether the photos of one of ``FACES`` are face crops already."""
         return self.aligned or (face == "source" and self.aligned_source)
 
     def choice(self, face: str) -> str:
-        """Which face of a picture of one of ``FACES`` counts."""
+        """Which face of a photo of one of ``FACES`` counts."""
         return self.source_face if face == "source" else self.face
 
 

@@ -1,4 +1,4 @@
-"""Swaps for programs: pairs from an iterator, pictures back, in order."""
+"""Swaps for programs: pairs from an iterator, photos back, in order."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,20 +9,21 @@ import numpy as np
 from jaxtyping import UInt8
 
 from alrl_jax.errors import UserError
-from alrl_jax.inference.command import load_swapper
 from alrl_jax.inference.engine import Engine
-from alrl_jax.inference.finishing import SwappedPicture, finish
+from alrl_jax.inference.finishing import SwappedPhoto, finish
 from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
+from alrl_jax.inference.opening import load_swapper
 from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.settings import DEFAULTS, FACES, Settings
 from alrl_jax.photos.decoding import MIN_SIDE
 from alrl_jax.photos.face_photos import FacePhoto, find_faces
 from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError
-from alrl_jax.photos.photo import Picture
+from alrl_jax.photos.photo import Photo
 from alrl_jax.utils import hashing
 
-Photo = Path | str | UInt8[np.ndarray, "_ _ 3"]
-"""A picture file, or upright RGB pixels."""
+PhotoLike = Path | str | UInt8[np.ndarray, "_ _ 3"]
+"""A photo file, or upright RGB pixels."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,22 +32,22 @@ class StreamResult:
 
     Attributes:
         number: of the pair, from 0.
-        picture: the target with its faces swapped; None where that failed.
+        photo: the target with its faces swapped; None where that failed.
         reason: why it failed; None where it did not.
         seconds: by stage (``read``, ``swap``, ``write``).
         facts: ``gates`` and ``identity_similarity``; see ``job.measured``.
     """
 
     number: int
-    picture: SwappedPicture | None
+    photo: SwappedPhoto | None
     reason: str | None
     seconds: Mapping[str, float]
     facts: Mapping[str, Any]
 
 
 def swap_stream(
-    pairs: Iterable[tuple[Photo, Photo]],
-    model: Any,
+    pairs: Iterable[tuple[PhotoLike, PhotoLike]],
+    model: Swapper | str | Path,
     settings: Settings = DEFAULTS,
     landmarks_path: Path | None = None,
     batch_size: int = 16,
@@ -54,13 +55,13 @@ def swap_stream(
     """Swaps pairs as they come, for as long as there are any; gives results in their order.
 
     Reading, device and pasting overlap. Pairs are taken when results are asked for, in the thread
-    that asks, a bounded way ahead (``Engine.most_under_way``, fewer where pictures are large). A
+    that asks, a bounded way ahead (``Engine.most_under_way``, fewer where photos are large). A
     pair that cannot be swapped gives a result with a reason, and the next ones go on. Outputs are
     marked as those of the command are.
 
     Args:
         pairs: (source, target) each: a path, or RGB pixels of 8 bits, upright. Pixels need
-            ``settings.aligned`` or a detector, as a landmark file knows pictures by their paths.
+            ``settings.aligned`` or a detector, as a landmark file knows photos by their paths.
         model: what ``alrl_jax.load`` gives for a swapper, or its directory.
         settings: whose pose and identity, how faces are found and pasted.
         landmarks_path: file of ``settings.landmarks_from``; None where it needs none.
@@ -69,13 +70,13 @@ def swap_stream(
     Raises:
         UserError: no swapper, or what finds the faces cannot be opened.
     """
-    model = load_swapper(str(model)) if isinstance(model, str | Path) else model
-    resolution = int(model.config["resolution"])
+    swapper = load_swapper(str(model)) if isinstance(model, str | Path) else model
+    resolution = resolution_of(swapper)
     finder = None
     if not settings.aligned:
         finder = FaceFinder(settings.landmarks_from, landmarks_path, resolution)
-    stream = _Stream(settings, finder, resolution, hashing.variables_sha256(model.variables))
-    engine = Engine(model, settings, batch_size)
+    stream = _Stream(settings, finder, resolution, hashing.variables_sha256(swapper.variables))
+    engine = Engine(swapper, settings, batch_size)
     return engine.run(enumerate(pairs), stream.prepare, stream.finish, stream.weigh)
 
 
@@ -115,7 +116,7 @@ class _Stream:
             return job.ended("failed", str(error))
         except UserError:
             raise
-        except Exception as error:  # one bad picture must not end the stream
+        except Exception as error:  # one bad photo must not end the stream
             return job.ended("failed", fault(error))
         return dataclasses.replace(job, source=source, target=target)
 
@@ -127,12 +128,12 @@ class _Stream:
         pixels = _pixels(name, photo)
         finder = None if self._settings.is_crop(name) else self._finder
         choice = self._settings.choice(name)
-        picture = Picture(pixels, None, pixels, None)
+        photo = Photo(pixels, None, pixels, None)
         try:
-            found = find_faces(picture, Path(), "", finder, choice, self._resolution)
+            found = find_faces(photo, Path(), "", finder, choice, self._resolution)
         except FaceNotFoundError as error:
             raise PairFailed(f"{name}: {error}") from error
-        return found.without_picture() if name == "source" else found
+        return found.without_photo() if name == "source" else found
 
     def finish(self, job: Job) -> StreamResult:
         """Pastes the faces back."""
@@ -142,15 +143,15 @@ class _Stream:
         seconds = dict(job.seconds)
         try:
             with timed(seconds, "write"):
-                picture = finish(job.target, job.swapped, self._settings, self._model_sha256)
+                photo = finish(job.target, job.swapped, self._settings, self._model_sha256)
                 facts = measured(job.swapped)
         except PairFailed as error:
             return StreamResult(job.number, None, str(error), seconds, {})
         except UserError:
             raise
-        except Exception as error:  # one bad picture must not end the stream
+        except Exception as error:  # one bad photo must not end the stream
             return StreamResult(job.number, None, fault(error), seconds, {})
-        return StreamResult(job.number, picture, None, seconds, facts)
+        return StreamResult(job.number, photo, None, seconds, facts)
 
 
 def _pixels(name: str, photo: Any) -> UInt8[np.ndarray, "h w 3"]:

@@ -1,4 +1,4 @@
-"""Swaps of picture files, from a list of pairs to a directory of outputs."""
+"""Swaps of photo files, from a list of pairs to a directory of outputs."""
 
 import contextlib
 import dataclasses
@@ -13,6 +13,7 @@ from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault, measured, ti
 from alrl_jax.inference.manifest import manifest_of
 from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog, output_name
 from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.photos.landmarks import FaceFinder
 from alrl_jax.photos.pair_list import PairFiles
@@ -25,7 +26,7 @@ class Swapping:
 
     Args:
         model: a swapper; ``swap`` and ``embed`` take batches of its resolution.
-        settings: whose pose and identity, and whether pictures are face crops already.
+        settings: whose pose and identity, and whether photos are face crops already.
         output: directory of the outputs; must exist when the run starts.
         landmarks_path: file of ``settings.landmarks_from``; None where it needs none.
         refused: files that must not be read, with the reason; their pairs fail.
@@ -36,7 +37,7 @@ class Swapping:
 
     def __init__(
         self,
-        model: Any,
+        model: Swapper,
         settings: Settings,
         output: Path,
         landmarks_path: Path | None = None,
@@ -45,14 +46,14 @@ class Swapping:
         self.model, self.settings = model, settings
         self.model_sha256 = hashing.variables_sha256(model.variables)
         self.output = OutputFolder(output, model.kind, self.model_sha256, settings)
-        resolution = int(model.config["resolution"])
+        resolution = resolution_of(model)
         finder = None
         if not settings.aligned:
             finder = FaceFinder(settings.landmarks_from, landmarks_path, resolution)
         self._reader = PhotoReader(settings, finder, resolution, refused)
 
     def run(self, pairs: Sequence[PairFiles], batch_size: int) -> Iterator[dict[str, Any]]:
-        """Swaps all pairs while somebody asks for the results.
+        """Swaps all pairs as their results are asked for.
 
         Args:
             pairs: what to swap.
@@ -78,7 +79,7 @@ class Swapping:
                 yield result
 
     def _weigh(self, numbered: tuple[int, PairFiles]) -> int:
-        """Bytes that reading a pair takes; a source's picture is let go before the target's."""
+        """Bytes that reading a pair takes; a source's photo is let go before the target's."""
         return max(self._reader.weight(name, getattr(numbered[1], name)) for name in FACES)
 
     def prepare(self, numbered: tuple[int, PairFiles]) -> Job:
@@ -93,7 +94,7 @@ class Swapping:
             return job.ended("failed", str(error))
         except UserError:
             raise
-        except Exception as error:  # one bad picture must not end the run
+        except Exception as error:  # one bad photo must not end the run
             return job.ended("failed", fault(error))
 
     def _read(self, job: Job, files: PairFiles) -> Job:
@@ -107,7 +108,7 @@ class Swapping:
         return dataclasses.replace(job, source=source, target=target)
 
     def _finish(self, job: Job) -> Job:
-        """Pastes the faces back and writes picture, sidecar and mask."""
+        """Pastes the faces back and writes photo, sidecar and mask."""
         if job.status:
             return job
         target, seconds = job.target, dict(job.seconds)
@@ -116,8 +117,8 @@ class Swapping:
         try:
             with timed(seconds, "write"):
                 job = dataclasses.replace(job, facts=measured(job.swapped))
-                picture = finish(target, job.swapped, self.settings, self.model_sha256)
-                sidecar = self.output.write(self._name(job), job, picture)
+                photo = finish(target, job.swapped, self.settings, self.model_sha256)
+                sidecar = self.output.write(self._name(job), job, photo)
         except PairFailed as error:
             return job.ended("failed", str(error), facts={})
         except OSError as error:
@@ -125,7 +126,7 @@ class Swapping:
             return job.ended("failed", reason, facts={})
         except UserError:
             raise
-        except Exception as error:  # one bad picture must not end the run
+        except Exception as error:  # one bad photo must not end the run
             return job.ended("failed", fault(error), facts={})
         return job.ended("done", sidecar=sidecar)
 

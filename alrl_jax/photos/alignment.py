@@ -1,8 +1,8 @@
 """Where a face lies in its photo: from landmarks to crops, by matrices that lead both ways.
 
-A crop is told by an affine matrix from photo to crop coordinates; the same matrix serves both ways.
+An affine matrix from photo to crop coordinates describes a crop, and serves both ways.
 Coordinates are continuous (x right, y down): pixel i covers [i, i + 1), its centre is i + 0.5.
-``data.landmarks`` finds the points, ``data.paste`` brings a crop back into its photo.
+``photos.landmarks`` finds the points, ``photos.paste`` brings a crop back into its photo.
 """
 
 import dataclasses
@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Float, Integer, UInt8
 from PIL import Image
 
-Photo = UInt8[np.ndarray, "h w 3"]
+Pixels = UInt8[np.ndarray, "h w 3"]
 Crop = Float[np.ndarray, "r r 3"]
 Points = Float[np.ndarray, "n 2"]
 
-# Groups of points whose means are, as they are seen in the picture: left eye, right eye, tip of the
+# Groups of points whose means are, as they are seen in the photo: left eye, right eye, tip of the
 # nose, left and right corner of the mouth. 5: in this order. 68: the scheme of dlib and 300-W. 478:
 # MediaPipe's face landmarker; of the eyes the points that correspond to the 68 (corners and lids,
 # so that a glance to the side moves nothing).
@@ -60,15 +60,15 @@ def square(left: float, top: float, side: float, resolution: int) -> Alignment:
     return Alignment(np.array(rows, np.float64), resolution)
 
 
-def centre_square(photo: UInt8[np.ndarray, "h w 3"], resolution: int) -> Alignment:
-    """The largest centred square: for pictures that are face crops already."""
-    height, width = photo.shape[:2]
+def centre_square(image: Pixels, resolution: int) -> Alignment:
+    """The largest centred square: for photos that are face crops already."""
+    height, width = image.shape[:2]
     side = min(height, width)
     return square((width - side) / 2, (height - side) / 2, float(side), resolution)
 
 
 def five_points(points: Points) -> Float[np.ndarray, "5 2"]:
-    """Eyes, tip of the nose and corners of the mouth, each pair left to right in the picture.
+    """Eyes, tip of the nose and corners of the mouth, each pair left to right in the photo.
 
     Args:
         points: 5, 68 or 478 landmarks, in the order of ``LANDMARK_GROUPS``.
@@ -88,7 +88,7 @@ def five_points(points: Points) -> Float[np.ndarray, "5 2"]:
     if ex * my - ey * mx <= 0:
         raise LandmarkError(
             "landmarks in a wrong order: the eye and the corner of the mouth that are left in the "
-            "picture come first"
+            "photo come first"
         )
     if np.abs(axes).max() < 1.0:
         raise LandmarkError("landmarks less than a pixel apart; expected pixels")
@@ -169,7 +169,7 @@ def similarity(
     return matrix
 
 
-def crop_face(photo: UInt8[np.ndarray, "h w 3"], alignment: Alignment) -> Crop:
+def crop_face(image: Pixels, alignment: Alignment) -> Crop:
     """Cuts the crop out of a photo; outside the photo its edge goes on.
 
     A photo much larger than the crop is box-averaged first, so that nothing aliases.
@@ -180,7 +180,7 @@ def crop_face(photo: UInt8[np.ndarray, "h w 3"], alignment: Alignment) -> Crop:
     inverse = np.linalg.inv(alignment.matrix)
     reach = float(np.linalg.norm(inverse[:2, 0]))
     factor = max(1, int(reach))
-    reduced = photo if factor == 1 else np.asarray(Image.fromarray(photo).reduce(factor))
+    reduced = image if factor == 1 else np.asarray(Image.fromarray(image).reduce(factor))
     to_reduced = np.diag([1 / factor, 1 / factor, 1.0]) @ inverse
     samples = 2 if reach / factor > 1.05 else 1
     grid = (np.arange(alignment.resolution * samples) + 0.5) / samples

@@ -1,9 +1,9 @@
 """Reading photographs as they come: whatever Pillow can make of a JPEG, PNG or WebP, as square RGB.
 
-What the pictures are turned into: 16-bit grey is scaled to 8 bits; grey, palette and CMYK become
+What the files are turned into: 16-bit grey is scaled to 8 bits; grey, palette and CMYK become
 RGB; transparent pixels lie on white; of an animation the first frame counts; EXIF orientation is
 honoured. Embedded colour profiles are not applied. The file's content decides what it is, not its
-name. Pictures of absurd size are refused before they are decoded, and so is text or a profile that
+name. Photos of absurd size are refused before they are decoded, and so is text or a profile that
 grows beyond what Pillow allows.
 """
 
@@ -20,12 +20,12 @@ from PIL import Image
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")  # JPEG covers MPO, what phones write into .jpg
 MIN_SIDE = 16
-"""Pixels; in anything smaller there is no face to be seen."""
+"""Pixels; no face can be seen in anything smaller."""
 
 MAX_SIDE = 2**16 - 1
-"""Pixels; no format but PNG has longer sides, and no camera."""
+"""Pixels; only PNG allows longer sides, and no camera has them."""
 MAX_PIXELS = 2**27
-"""Of a whole picture; the largest cameras have somewhat more than 100 million."""
+"""Pixels of a whole photo; the largest cameras have somewhat more than 100 million."""
 
 _UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     2: lambda pixels: pixels[:, ::-1],
@@ -53,10 +53,10 @@ def read_image(
     """Reads a photograph of any size, or the content of its file, as ``resolution`` pixels square.
 
     The centre square is cut out and resized with antialiasing (Lanczos), then turned upright.
-    Without ``cut`` only square pictures will do: those that come with masks.
+    Without ``cut`` the photo has to be square, as those that come with masks are.
 
     Raises:
-        UnreadableImageError: for whatever reason the file gives no picture; it says which.
+        UnreadableImageError: the file gives no image; the message says why.
     """
 
     def decode(image: Image.Image) -> np.ndarray:
@@ -68,21 +68,21 @@ def read_image(
 
 
 def read_mask(mask: Path | bytes, resolution: int) -> Bool[np.ndarray, "r r"]:
-    """Reads a square black and white picture of any size: True where it is not black.
+    """Reads a square black and white image file of any size: True where it is not black.
 
     Resized without interpolation (the nearest pixel), so that no new values come up.
 
     Raises:
-        UnreadableImageError: for whatever reason the file gives no mask; it says which.
+        UnreadableImageError: the file gives no mask; the message says why.
     """
     return decoded(mask, lambda image: _mask(image, resolution))
 
 
-def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+def read_pixels(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """Reads a photograph upright and at its own size.
 
     Raises:
-        UnreadableImageError: for whatever reason the file gives no picture; it says which.
+        UnreadableImageError: the file gives no image; the message says why.
     """
     return decoded(path, _whole)
 
@@ -91,7 +91,7 @@ def decoded(file: Path | bytes, decode: Callable[[Image.Image], Decoded]) -> Dec
     """Opens a file and decodes it.
 
     Raises:
-        UnreadableImageError: whatever goes wrong; it says what.
+        UnreadableImageError: the file cannot be decoded; the message says why.
     """
     try:
         opened = io.BytesIO(file) if isinstance(file, bytes) else file
@@ -120,7 +120,7 @@ def _check_size(image: Image.Image) -> None:
 
 
 def _expect_square(image: Image.Image) -> None:
-    """UnreadableImageError for anything else: masks fit the whole picture alone."""
+    """UnreadableImageError for anything else: masks fit whole images only."""
     if image.width != image.height:
         raise UnreadableImageError(f"{image.width}x{image.height} pixels; expected a square")
 
@@ -145,9 +145,9 @@ def _mask(image: Image.Image, resolution: int) -> np.ndarray:
     # Grey keeps its depth: what turns 16 bits into 8 would lose the darkest values. Of what has
     # transparency the colours count, as if they could be seen.
     plain = image.mode in ("1", "L", "RGB") or image.mode.startswith("I")
-    picture = image if plain else image.convert("RGBA").convert("RGB")
-    picture = picture.resize((resolution, resolution), Image.Resampling.NEAREST)
-    channels = np.moveaxis(np.asarray(picture).reshape(resolution, resolution, -1), -1, 0)
+    image = image if plain else image.convert("RGBA").convert("RGB")
+    image = image.resize((resolution, resolution), Image.Resampling.NEAREST)
+    channels = np.moveaxis(np.asarray(image).reshape(resolution, resolution, -1), -1, 0)
     return functools.reduce(np.maximum, channels) != 0
 
 
@@ -158,11 +158,11 @@ def upright(image: Image.Image, pixels: np.ndarray) -> np.ndarray:
 
 def square(image: Image.Image, resolution: int) -> Image.Image:
     """Cuts out the centre square, as RGB, and resizes it to ``resolution`` with antialiasing."""
-    picture = to_rgb(image)
-    width, height = picture.size
+    image = to_rgb(image)
+    width, height = image.size
     side = min(width, height)
     left, top = (width - side) / 2, (height - side) / 2
-    return picture.resize(
+    return image.resize(
         (resolution, resolution),
         Image.Resampling.LANCZOS,
         box=(left, top, left + side, top + side),
@@ -176,9 +176,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
         values = np.asarray(image).astype(np.float32) / 257
         return Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
-        picture = image.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(white, picture).convert("RGB")
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
     return image.convert("RGB")
 
 
@@ -186,7 +186,7 @@ def _orientation(image: Image.Image) -> int:
     """EXIF orientation, 1 (upright) where there is none."""
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a picture with a broken EXIF block is still a picture
+    except Exception:  # a photo with a broken EXIF block is still a photo
         return 1
 
 

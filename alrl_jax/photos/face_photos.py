@@ -1,4 +1,4 @@
-"""Photos with the faces in them that are to be swapped."""
+"""Photos with those of their faces that are to be swapped."""
 
 import dataclasses
 from pathlib import Path
@@ -8,8 +8,8 @@ from jaxtyping import Float, UInt8
 
 from alrl_jax.photos.alignment import Alignment, centre_square, crop_face
 from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError
-from alrl_jax.photos.paste import DeepPhoto, PasteOptions, face_share, paste_face
-from alrl_jax.photos.photo import Picture, read_picture
+from alrl_jax.photos.paste import DeepPixels, PasteOptions, face_share, paste_face
+from alrl_jax.photos.photo import Photo, read_photo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,16 +22,16 @@ class Face:
 
 @dataclasses.dataclass(frozen=True)
 class FacePhoto:
-    """A photo and the faces in it that count: one of a source, one or more of a target.
+    """A photo and the faces of it that count: one of a source, one or more of a target.
 
     Attributes:
-        picture: the photo; None where only its faces are wanted any more.
+        photo: as it was read; None where only its faces are kept.
         faces: where they lie, and their crops.
         sha256: of the file; "" where it came from memory.
         size: width and height of the upright photo in px.
     """
 
-    picture: Picture | None
+    photo: Photo | None
     faces: tuple[Face, ...]
     sha256: str
     size: tuple[int, int]
@@ -39,11 +39,11 @@ class FacePhoto:
     @property
     def nbytes(self) -> int:
         """What it holds in memory."""
-        return sum(f.crop.nbytes for f in self.faces) + (self.picture.nbytes if self.picture else 0)
+        return sum(f.crop.nbytes for f in self.faces) + (self.photo.nbytes if self.photo else 0)
 
-    def without_picture(self) -> "FacePhoto":
+    def without_photo(self) -> "FacePhoto":
         """The faces alone."""
-        return dataclasses.replace(self, picture=None)
+        return dataclasses.replace(self, photo=None)
 
 
 def read_faces(
@@ -59,15 +59,15 @@ def read_faces(
         resolution: side of the crops in px.
 
     Raises:
-        UnreadableImageError: the file gives no picture.
-        FaceNotFoundError: there is no such face in it.
+        UnreadableImageError: the file gives no image.
+        FaceNotFoundError: the photo has no such face.
     """
-    picture = read_picture(path)
-    return find_faces(picture, path, sha256, finder, choice, resolution)
+    photo = read_photo(path)
+    return find_faces(photo, path, sha256, finder, choice, resolution)
 
 
 def find_faces(
-    picture: Picture,
+    photo: Photo,
     path: Path,
     sha256: str,
     finder: FaceFinder | None,
@@ -77,58 +77,58 @@ def find_faces(
     """Cuts the chosen faces out of a photo; see ``read_faces``.
 
     Raises:
-        FaceNotFoundError: there is no such face in it.
+        FaceNotFoundError: the photo has no such face.
     """
     if finder is None:
-        return cut_faces(picture, [centre_square(picture.seen, resolution)], sha256)
+        return cut_faces(photo, [centre_square(photo.seen, resolution)], sha256)
     try:
-        return cut_faces(picture, finder.alignments(path, picture.seen, choice), sha256)
+        return cut_faces(photo, finder.alignments(path, photo.seen, choice), sha256)
     except FaceNotFoundError as error:
         hint = "crops need --aligned or --aligned_source"
         raise FaceNotFoundError(f"{error}; {hint}") from error
 
 
-def cut_faces(picture: Picture, places: list[Alignment], sha256: str) -> FacePhoto:
+def cut_faces(photo: Photo, places: list[Alignment], sha256: str) -> FacePhoto:
     """A photo with the faces at these places."""
-    faces = tuple(Face(place, crop_face(picture.seen, place)) for place in places)
-    height, width = picture.seen.shape[:2]
-    return FacePhoto(picture, faces, sha256, (width, height))
+    faces = tuple(Face(place, crop_face(photo.seen, place)) for place in places)
+    height, width = photo.seen.shape[:2]
+    return FacePhoto(photo, faces, sha256, (width, height))
 
 
 def paste_faces(
-    photo: FacePhoto,
+    target: FacePhoto,
     swapped: list[tuple[Float[np.ndarray, "r r 3"], Float[np.ndarray, "r r 1"]]],
     options: PasteOptions,
-) -> DeepPhoto:
+) -> DeepPixels:
     """The photo's colours with all its faces swapped; its size and depth are the photo's.
 
     Args:
-        photo: the target, with its picture.
+        target: with its photo.
         swapped: generated face and mask of each of its faces.
         options: see ``paste.paste_face``.
     """
-    assert photo.picture is not None
-    colour = photo.picture.colour
-    for face, (generated, mask) in zip(photo.faces, swapped, strict=True):
+    assert target.photo is not None
+    colour = target.photo.colour
+    for face, (generated, mask) in zip(target.faces, swapped, strict=True):
         colour = paste_face(colour, face.alignment, face.crop, generated, mask, options)
     return colour
 
 
 def face_shares(
-    photo: FacePhoto, masks: list[Float[np.ndarray, "r r 1"]], options: PasteOptions
+    target: FacePhoto, masks: list[Float[np.ndarray, "r r 1"]], options: PasteOptions
 ) -> UInt8[np.ndarray, "h w 1"]:
     """How much of every pixel of a photo comes from the faces that are swapped in it.
 
     In units of 1 / 255, rounded up; where two faces meet, what neither leaves of the photo.
 
     Args:
-        photo: the target.
+        target: the photo.
         masks: of each of its faces; see ``paste.face_share``.
         options: how they are pasted.
     """
-    width, height = photo.size
+    width, height = target.size
     left = np.full((height, width, 1), 255, np.uint8)
-    for face, mask in zip(photo.faces, masks, strict=True):
+    for face, mask in zip(target.faces, masks, strict=True):
         share = face_share(width, height, face.alignment, mask, options)
         touched = share > 0
         remaining = left[touched].astype(np.uint16) * (255 - share[touched])

@@ -20,11 +20,11 @@ from alrl_jax.photos.decoding import SUFFIXES, UnreadableImageError
 MAX_FILE_BYTES = 2**28
 """No photograph is larger; it bounds what reading one file can cost."""
 MAX_EXPANSION = 100
-"""Times that a member of a zip may grow; pictures and tables grow a few times at most."""
+"""Times that a member of a zip may grow; photos and tables grow a few times at most."""
 SMALL_BYTES = 2**20
 """Members below this size are no danger, however far they grow."""
 READ_SUFFIXES = (*SUFFIXES, ".txt")
-"""Of what is ever read; other members may be what they like."""
+"""Suffixes of members that are read; others are not checked."""
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -122,8 +122,8 @@ def open_tree(path: Path) -> Tree:
     """Lists a directory or a zip; hidden names and links to directories are left out.
 
     Raises:
-        UserError: it is neither, it or a folder in it cannot be read, or it is a zip that no
-            friend made.
+        UserError: it is neither, it or a folder in it cannot be read, or it is a zip that is
+            not to be trusted.
     """
     if path.is_dir():
         return {name: DirectoryFile(str(path), name) for name in sorted(walk(path))}

@@ -1,15 +1,15 @@
 """Files of face landmarks: JSON, NumPy archives and CSV.
 
-Each names pictures, by paths relative to the file itself (``~`` is expanded), and gives the faces
-of each:
+Each names photos, by paths relative to the file itself (``~`` is expanded), and gives the faces of
+each:
 
 - ``.json``: ``{"a.jpg": [[x, y], ...], "b.jpg": [[[x, y], ...], [[x, y], ...]], "c.jpg": []}``:
   one face, two faces, none.
 - ``.npz``: arrays by the same names, of one face ``[n, 2]`` or of several ``[faces, n, 2]``.
 - ``.csv``: header ``file,x0,y0,x1,y1,...``, one line a face; a line without numbers says that the
-  picture has none. Cells at the end may be empty.
+  photo has none. Cells at the end may be empty.
 
-n is 5, 68 or 478 (``alignment.LANDMARK_GROUPS``). Coordinates are pixels of the picture as it is
+n is 5, 68 or 478 (``alignment.LANDMARK_GROUPS``). Coordinates are pixels of the photo as it is
 seen, upright, x to the right and y down; (0, 0) is the centre of the pixel at the top left, as
 dlib, OpenCV and scikit-image count.
 """
@@ -36,10 +36,10 @@ CENTRE = 0.5
 
 
 def read_landmark_file(path: Path) -> dict[Path, Faces]:
-    """The faces of every picture that a file names, in continuous coordinates.
+    """The faces of every photo that a file names, in continuous coordinates.
 
     Returns:
-        Faces by absolute path of their picture; the pictures themselves are not opened.
+        Faces by absolute path of their photo; the photos themselves are not opened.
 
     Raises:
         UserError: no such file, of another kind, or not as the module says.
@@ -56,20 +56,20 @@ def read_landmark_file(path: Path) -> dict[Path, Faces]:
     except (*_BROKEN, zipfile.BadZipFile, zlib.error, csv.Error) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(
-            f"got landmarks {path} ({reason}); expected pictures' names with points of their "
-            "faces; mend the file"
+            f"got landmarks {path} ({reason}); expected photos' names with points of their "
+            "faces; correct the file"
         ) from None
 
 
 def absolute(path: Path) -> Path:
-    """The path by which a picture is looked up; links are not followed."""
+    """The path by which a photo is looked up; links are not followed."""
     return Path(os.path.abspath(path))
 
 
 def _faces(name: str, values: Any) -> Faces:
     """ValueError for what is no face's points."""
     array = np.asarray(values, np.float64)
-    if array.size == 0:  # as tools write a picture without a face
+    if array.size == 0:  # as tools write a photo without a face
         return []
     if array.ndim == 2:
         array = array[None]

@@ -15,8 +15,9 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from alrl_jax.errors import UserError
-from alrl_jax.photos.alignment import Alignment, LandmarkError, ffhq, square
+from alrl_jax.photos.alignment import Alignment, LandmarkError, Pixels, ffhq, square
 from alrl_jax.photos.landmark_files import CENTRE, absolute, read_landmark_file
+from alrl_jax.utils.extras import importing
 
 FACE_BOX_TO_CROP = 1.75
 """Side of the FFHQ-like crop over the side of the cascade's box."""
@@ -33,15 +34,13 @@ MOST_FACES = 32
 LARGEST_CROP = 8
 """Side of the largest crop that is believed, over the longer side of its photo."""
 
-Photo = UInt8[np.ndarray, "h w 3"]
-
 
 class FaceNotFoundError(ValueError):
     """There is no such face in a photo; the message says why, in a few words."""
 
 
 class DetectorFailedError(FaceNotFoundError):
-    """What looks for faces broke on this photo: nobody knows whether there is one."""
+    """The detector broke on this photo: whether it has a face is not known."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +76,7 @@ class FoundFace:
         return square(x - crop / 2, y - crop / 2, crop, resolution)
 
 
-Finder = Callable[[Path, Photo], list[FoundFace]]
+Finder = Callable[[Path, Pixels], list[FoundFace]]
 """From a photo's path and its upright pixels to its faces, in the order that numbers count."""
 
 
@@ -95,7 +94,7 @@ class LandmarkSource:
 
 
 def of_points(points: Float[np.ndarray, "n 2"]) -> FoundFace:
-    """A face told by its landmarks."""
+    """A face that landmarks describe."""
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     return FoundFace((float(left), float(top), float(right), float(bottom)), points)
 
@@ -117,7 +116,7 @@ def open_landmarks(name: str, path: Path | None) -> Finder:
         expected = source.file or "no file"
         raise UserError(
             f"got --landmarks_path={path} with --landmarks_from={name}; expected {expected}; "
-            "mend it"
+            "correct the flags"
         )
     return source.open(path or Path())
 
@@ -149,17 +148,17 @@ def check_choice(flag: str, choice: str, *, several: bool) -> str:
     if choice in words or (choice.isascii() and choice.isdigit()):
         return choice
     raise UserError(
-        f"got --{flag}={choice}; expected {', '.join(words)} or a number from 0; mend it"
+        f"got --{flag}={choice}; expected {', '.join(words)} or a number from 0; choose one"
     )
 
 
-def find_face(photo: Photo, resolution: int) -> Alignment | None:
+def find_face(image: Pixels, resolution: int) -> Alignment | None:
     """The coarse crop round the largest face that the cascade finds; None where there is none.
 
     Raises:
         UserError: scikit-image is not installed.
     """
-    found = _open_cascade(Path())(Path(), photo)
+    found = _open_cascade(Path())(Path(), image)
     return choose_faces(found, "largest")[0].alignment(resolution) if found else None
 
 
@@ -172,8 +171,8 @@ def _open_file(path: Path) -> Finder:
     """Landmarks that lie in a file."""
     known = read_landmark_file(path)
 
-    def find(photo_path: Path, photo: Photo) -> list[FoundFace]:
-        del photo
+    def find(photo_path: Path, image: Pixels) -> list[FoundFace]:
+        del image
         faces = known.get(absolute(photo_path))
         if faces is None:
             raise FaceNotFoundError(f"no landmarks of it in {path.name}")
@@ -189,16 +188,13 @@ def _open_cascade(path: Path) -> Finder:
     a crop is neither rotated nor centred as exactly as from landmarks.
     """
     del path
-    try:
-        import skimage.data
-        import skimage.feature
-    except ImportError as error:
-        raise _unusable(error, "skimage", "cascade", "scikit-image", "photos") from None
+    with importing("skimage", _missing("cascade", "scikit-image", "photos")):
+        from skimage import data, feature
 
-    def find(photo_path: Path, photo: Photo) -> list[FoundFace]:
+    def find(photo_path: Path, image: Pixels) -> list[FoundFace]:
         del photo_path
-        cascade = skimage.feature.Cascade(skimage.data.lbp_frontal_face_cascade_filename())
-        padded, margin, scale = _for_cascade(photo)
+        cascade = feature.Cascade(data.lbp_frontal_face_cascade_filename())
+        padded, margin, scale = _for_cascade(image)
         boxes = cascade.detect_multi_scale(
             img=padded,
             scale_factor=1.15,
@@ -216,15 +212,15 @@ def _open_cascade(path: Path) -> Finder:
     return find
 
 
-def _for_cascade(photo: Photo) -> tuple[UInt8[np.ndarray, "y x 3"], int, float]:
+def _for_cascade(image: Pixels) -> tuple[UInt8[np.ndarray, "y x 3"], int, float]:
     """The photo at the cascade's size with a margin, the margin's width, and the scale.
 
-    The margin lets a face that fills its picture be found: the cascade wants some room round it.
+    The margin lets a face that fills its photo be found: the cascade wants some room round it.
     """
-    height, width = photo.shape[:2]
+    height, width = image.shape[:2]
     scale = min(CASCADE_SIDE / min(height, width), CASCADE_LONGEST / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    scaled = np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR))
+    scaled = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
     margin = CASCADE_SIDE // 4
     padded = np.pad(scaled, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
     return padded, margin, scale
@@ -232,25 +228,23 @@ def _for_cascade(photo: Photo) -> tuple[UInt8[np.ndarray, "y x 3"], int, float]:
 
 def _open_mediapipe(path: Path) -> Finder:
     """MediaPipe's face landmarker: 478 points."""
-    try:
+    with importing("mediapipe", _missing("mediapipe", "mediapipe", "mediapipe")):
         import mediapipe
         from mediapipe.tasks.python import BaseOptions, vision
-    except ImportError as error:
-        raise _unusable(error, "mediapipe", "mediapipe", "mediapipe", "mediapipe") from None
     options = vision.FaceLandmarkerOptions(
         base_options=BaseOptions(model_asset_path=str(path)), num_faces=MOST_FACES
     )
     landmarker = _model(path, lambda: vision.FaceLandmarker.create_from_options(options))
     lock = threading.Lock()
 
-    def find(photo_path: Path, photo: Photo) -> list[FoundFace]:
+    def find(photo_path: Path, image: Pixels) -> list[FoundFace]:
         del photo_path
-        size = np.array([photo.shape[1], photo.shape[0]], np.float64)
-        picture = mediapipe.Image(
-            image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(photo)
+        size = np.array([image.shape[1], image.shape[0]], np.float64)
+        given = mediapipe.Image(
+            image_format=mediapipe.ImageFormat.SRGB, data=np.ascontiguousarray(image)
         )
         with lock:
-            faces = landmarker.detect(picture).face_landmarks
+            faces = landmarker.detect(given).face_landmarks
         return _left_to_right(
             [of_points(np.array([[p.x, p.y] for p in face], np.float64) * size) for face in faces]
         )
@@ -259,22 +253,20 @@ def _open_mediapipe(path: Path) -> Finder:
 
 
 def _open_yunet(path: Path) -> Finder:
-    """YuNet through OpenCV: 5 points, the eye and corner that are left in the picture first."""
-    try:
+    """YuNet through OpenCV: 5 points, the eye and corner that are left in the photo first."""
+    with importing("cv2", _missing("yunet", "OpenCV", "yunet")):
         import cv2
-    except ImportError as error:
-        raise _unusable(error, "cv2", "yunet", "OpenCV", "yunet") from None
     detector = _model(
         path, lambda: cv2.FaceDetectorYN.create(str(path), "", (320, 320), YUNET_SCORE)
     )
     lock = threading.Lock()
 
-    def find(photo_path: Path, photo: Photo) -> list[FoundFace]:
+    def find(photo_path: Path, image: Pixels) -> list[FoundFace]:
         del photo_path
-        height, width = photo.shape[:2]
+        height, width = image.shape[:2]
         scale = min(1.0, YUNET_SIDE / max(height, width))
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        scaled = Image.fromarray(photo).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        scaled = Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         with lock:
             detector.setInputSize(size)
             _, rows = detector.detect(np.ascontiguousarray(np.asarray(scaled)[..., ::-1]))
@@ -297,15 +289,10 @@ def _model(path: Path, create: Callable[[], Any]) -> Any:
         ) from None
 
 
-def _unusable(error: ImportError, module: str, source: str, library: str, extra: str) -> UserError:
-    """What to say of a library that is missing, or that misses something itself."""
-    if not isinstance(error, ModuleNotFoundError) or error.name != module:
-        return UserError(
-            f"got {library} that does not load ({error}); expected one that finds faces; mend it"
-        )
-    return UserError(
+def _missing(source: str, library: str, extra: str) -> str:
+    return (
         f"got photos with --landmarks_from={source}; expected {library}, which finds the faces; do "
-        f"pip install 'alrl_jax[{extra}]', or pass --aligned for pictures that are face crops"
+        f"pip install 'alrl_jax[{extra}]', or pass --aligned for photos that are face crops"
     )
 
 
@@ -326,7 +313,7 @@ def _fits(alignment: Alignment, height: int, width: int) -> bool:
     return 0 <= x <= width and 0 <= y <= height and side <= LARGEST_CROP * max(height, width)
 
 
-def place(face: FoundFace, photo: Photo, resolution: int) -> Alignment:
+def place(face: FoundFace, image: Pixels, resolution: int) -> Alignment:
     """Where the crop of a face lies in its photo.
 
     Raises:
@@ -334,12 +321,12 @@ def place(face: FoundFace, photo: Photo, resolution: int) -> Alignment:
     """
     try:
         alignment = face.alignment(resolution)
-        fits = _fits(alignment, *photo.shape[:2])
+        fits = _fits(alignment, *image.shape[:2])
     except (LandmarkError, np.linalg.LinAlgError) as error:
         raise FaceNotFoundError(str(error)) from error
     if not fits:
         raise FaceNotFoundError(
-            f"landmarks that do not fit its {photo.shape[1]}x{photo.shape[0]} pixels"
+            f"landmarks that do not fit its {image.shape[1]}x{image.shape[0]} pixels"
         )
     return alignment
 
@@ -359,7 +346,7 @@ class FaceFinder:
     def __init__(self, name: str, path: Path | None, resolution: int) -> None:
         self.find, self.resolution = open_landmarks(name, path), resolution
 
-    def faces(self, path: Path, photo: Photo) -> list[FoundFace]:
+    def faces(self, path: Path, image: Pixels) -> list[FoundFace]:
         """All faces of a photo; see ``Finder``.
 
         Raises:
@@ -367,7 +354,7 @@ class FaceFinder:
             DetectorFailedError: the detector broke on it.
         """
         try:
-            return self.find(path, photo)
+            return self.find(path, image)
         except (FaceNotFoundError, UserError, MemoryError):
             raise
         except Exception as error:  # each library has its own
@@ -376,21 +363,21 @@ class FaceFinder:
                 f"the detector failed: {type(error).__name__}: {reason}"
             ) from error
 
-    def alignments(self, path: Path, photo: Photo, choice: str) -> list[Alignment]:
+    def alignments(self, path: Path, image: Pixels, choice: str) -> list[Alignment]:
         """Where the chosen faces lie; at least one. Of ``all``, those that are no faces are left.
 
         Args:
             path: of the photo, by which a file of landmarks knows it.
-            photo: its pixels, upright.
+            image: its pixels, upright.
             choice: see ``choose_faces``.
 
         Raises:
             FaceNotFoundError: there is no such face, or its landmarks are no face.
         """
         places, faults = [], []
-        for face in choose_faces(self.faces(path, photo), choice):
+        for face in choose_faces(self.faces(path, image), choice):
             try:
-                places.append(place(face, photo, self.resolution))
+                places.append(place(face, image, self.resolution))
             except FaceNotFoundError as error:
                 faults.append(error)
         if not places:

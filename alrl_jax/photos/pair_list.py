@@ -22,7 +22,7 @@ OUTSIDE = "a link that leads out of its directory"
 
 @dataclasses.dataclass(frozen=True)
 class PairFiles:
-    """One pair: whose face, and the picture it goes into."""
+    """One pair: the photo that gives the face, and the photo it goes into."""
 
     source: Path
     target: Path
@@ -34,7 +34,7 @@ def read_pairs(path: Path) -> list[PairFiles]:
     """Reads a CSV file with the header ``source,target`` (more columns may stand beside them).
 
     A column ``skin_tone`` names the target's, in whatever words or numbers. Relative paths are
-    relative to the CSV file; ``~`` is expanded. The pictures themselves are not opened.
+    relative to the CSV file; ``~`` is expanded. The photos themselves are not opened.
 
     Raises:
         UserError: no such file, not UTF-8 text, no header, a row without both cells, no row, the
@@ -66,7 +66,7 @@ def _header(path: Path) -> list[str]:
 def _pair(path: Path, line: int, row: dict[str, str | None]) -> PairFiles:
     cells = [(row[name] or "").strip() for name in COLUMNS]
     if not all(cells):
-        raise UserError(f"got {path} row {line} {cells}; expected a source and a target; mend it")
+        raise UserError(f"got {path} row {line} {cells}; expected a source and a target; add both")
     source, target = (path.parent / local_path(cell) for cell in cells)
     return PairFiles(source, target, (row.get("skin_tone") or "").strip())
 
@@ -113,10 +113,10 @@ def list_pairs(
 
     Args:
         pairs: a CSV file; see ``read_pairs``.
-        source: a picture, a pattern (``*``, ``?``, ``**``), or a directory; see ``list_files``.
+        source: a photo, a pattern (``*``, ``?``, ``**``), or a directory; see ``list_files``.
         target: the same.
         pairing: of ``PAIRINGS``.
-        output: directory of results, whose pictures are left out of others'.
+        output: directory of results, whose photos are left out of others'.
 
     Raises:
         UserError: neither a CSV file nor both sides, or all of them; no such file; counts that
@@ -145,16 +145,16 @@ def list_pairs(
 def list_files(
     flag: str, named: str, output: Path | None = None
 ) -> tuple[list[Path], dict[Path, str]]:
-    """The pictures that a flag names, sorted by path, and those of them that must not be read.
+    """The photos that a flag names, sorted by path, and those of them that must not be read.
 
-    Of a directory: all that are named like pictures, in its folders too, but for those in
+    A directory gives all files that are named like photos, in its folders too, but for those in
     ``output``, which earlier runs made; a warning counts the other files. Links to folders and
-    hidden names are left out; a link to a file outside of the directory is refused, as whoever
-    filled the directory need not be who runs this. What a pattern or a flag itself names is read
-    wherever it lies.
+    hidden names are left out. A link to a file outside of the directory is refused, as another
+    person may have filled the directory. What a pattern or a flag itself names is read wherever it
+    lies.
 
     Raises:
-        UserError: nothing there, or a folder that cannot be read.
+        UserError: there is no such file, or a folder cannot be read.
     """
     named = local_path(named)
     path = Path(named)
@@ -163,27 +163,27 @@ def list_files(
         if output is not None and _inside(output, path):
             everything = [file for file in everything if not _inside(file.parent, output)]
         files = [file for file in everything if is_image_name(file.name)]
-        _tell_left_out(flag, named, [file for file in everything if not is_image_name(file.name)])
+        _warn_left_out(flag, named, [file for file in everything if not is_image_name(file.name)])
         refused = {file: OUTSIDE for file in files if _leads_out(file, path)}
-        expected = "pictures in that directory"
+        expected = "photos in that directory"
     elif glob.has_magic(named) and not path.exists():
         found = sorted(glob.glob(named, recursive=True))
         files, refused = [Path(name) for name in found if not Path(name).is_dir()], {}
-        expected = "pictures of that pattern"
+        expected = "photos of that pattern"
     else:
         files, refused = [path] if path.is_file() else [], {}
-        expected = "a picture file, a pattern or a directory"
+        expected = "a photo file, a pattern or a directory"
     if not files:
         raise UserError(f"got --{flag}={named}; expected {expected}; check the path")
     return files, refused
 
 
-def _tell_left_out(flag: str, named: str, files: list[Path]) -> None:
-    """Warns of files that are not named like pictures."""
+def _warn_left_out(flag: str, named: str, files: list[Path]) -> None:
+    """Warns of files that are not named like photos."""
     if files:
         suffixes = ", ".join(SUFFIXES)
         logging.warning(
-            "left out %d files of --%s=%s that are not named like pictures (%s), the first: %s",
+            "left out %d files of --%s=%s that are not named like photos (%s), the first: %s",
             *(len(files), flag, named, suffixes, files[0]),
         )
 
@@ -202,29 +202,29 @@ def _leads_out(file: Path, directory: Path) -> bool:
 
 
 def draw_pairs(directory: Path, count: int | None, seed: int) -> list[PairFiles]:
-    """Pairs of different pictures of a directory tree.
+    """Pairs of different photos of a directory tree.
 
-    The pictures are shuffled and each is swapped into the next one, then into the one after that,
-    and so on: every picture is a source once before one is so twice, and no pair comes twice.
+    The photos are shuffled and each is swapped into the next one, then into the one after that,
+    and so on: every photo is a source once before any is one twice, and no pair comes twice.
 
     Args:
         directory: root of the tree.
-        count: number of pairs; None takes as many as there are pictures.
+        count: number of pairs; None takes as many as there are photos.
         seed: of the shuffling.
 
     Raises:
-        UserError: no such directory, too few pictures, or fewer pairs than are asked for.
+        UserError: no such directory, too few photos, or fewer pairs than are asked for.
     """
     names = list_images(directory) if directory.is_dir() else []
     if len(names) < 2:
         raise UserError(
-            f"got --data={directory} with {len(names)} pictures; expected a directory tree of at "
+            f"got --data={directory} with {len(names)} photos; expected a directory tree of at "
             "least two; check the path"
         )
     count, most = len(names) if count is None else count, len(names) * (len(names) - 1)
     if count > most:
         raise UserError(
-            f"got --num_pairs={count} of {len(names)} pictures; expected at most {most}; lower it"
+            f"got --num_pairs={count} of {len(names)} photos; expected at most {most}; lower it"
         )
     order = np.random.default_rng(seed).permutation(len(names))
     pairs = []

@@ -22,7 +22,7 @@ COARSEST_BAND = 16
 GAIN_LIMITS = (0.5, 2.0)
 """How far colour matching may flatten or stretch a channel."""
 
-DeepPhoto = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
+DeepPixels = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
 Mask = Float[np.ndarray, "r r 1"]
 
 
@@ -47,38 +47,38 @@ class PasteOptions:
 
 
 def paste_face(
-    photo: DeepPhoto,
+    image: DeepPixels,
     alignment: Alignment,
     crop: Crop,
     generated: Crop,
     mask: Mask,
     options: PasteOptions = PasteOptions(),
-) -> DeepPhoto:
+) -> DeepPixels:
     """Adds ``mask * (generated - crop)`` to a photo, warped into its place.
 
     Pixels whose mask is 0, and all outside the crop, stay equal bit for bit. Where the crop ends
     inside the photo the mask fades out towards the edge.
 
     Args:
-        photo: the untouched photo, or one into which other faces have been pasted; 8 or 16 bits.
+        image: pixels of the untouched photo, or of one with other faces pasted in; 8 or 16 bits.
         alignment: where the crop was cut.
         crop: what was cut, as the model got it, in [-1, 1].
         generated: what the generator drew, in [-1, 1], not blended yet.
         mask: share of the generated face in every pixel of the crop.
         options: how.
     """
-    share = _edged(mask, photo.shape[1], photo.shape[0], alignment, options)
+    share = _edged(mask, image.shape[1], image.shape[0], alignment, options)
     if options.colour_match:
         generated = match_colour(generated, crop, share)
     change = BLENDS[options.blend](generated - crop, share)
     change, reduction = _reduced(change, alignment)
-    result = photo.copy()
-    for part, (u, v), weight in _parts(share, alignment, photo.shape[1], photo.shape[0]):
+    result = image.copy()
+    for part, (u, v), weight in _parts(share, alignment, image.shape[1], image.shape[0]):
         added = bilinear(change, u / reduction, v / reduction)
         if options.detail < 1:
-            fine = _detail(photo[part], bilinear(crop, u, v))
+            fine = _detail(image[part], bilinear(crop, u, v))
             added = added - (1 - options.detail) * weight * fine
-        result[part] = np.where(weight > 0, _added(photo[part], added), photo[part])
+        result[part] = np.where(weight > 0, _added(image[part], added), image[part])
     return result
 
 
@@ -134,13 +134,13 @@ def _parts(
         yield (rows, slice(left, right)), (u, v), inside[..., None] * bilinear(share, u, v)
 
 
-def _added(old: DeepPhoto, change: Float[np.ndarray, "h w 3"]) -> DeepPhoto:
+def _added(old: DeepPixels, change: Float[np.ndarray, "h w 3"]) -> DeepPixels:
     """Pixels with a change in units of [-1, 1] added, rounded and cut off at black and white."""
     white = np.iinfo(old.dtype).max
     return np.clip(np.rint(old + change * np.float32(white / 2)), 0, white).astype(old.dtype)
 
 
-def _detail(old: DeepPhoto, soft: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
+def _detail(old: DeepPixels, soft: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
     """What a part of a photo has that its crop, warped back, has not; in units of [-1, 1]."""
     return old / np.float32(np.iinfo(old.dtype).max / 2) - 1 - soft
 

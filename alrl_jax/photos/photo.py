@@ -1,4 +1,4 @@
-"""A photograph to change and to write again: its own pixels beside what a network sees of it.
+"""A photograph that is changed and written again: its own pixels, and those that a network sees.
 
 Upright and at its own size. 8 or 16 bits a channel, alpha and an RGB colour profile are kept; grey,
 palette and CMYK become RGB, without the profile of what they were.
@@ -22,7 +22,7 @@ _READING, _READING_DEEP = 24, 56
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
+class Photo:
     """A photograph.
 
     Attributes:
@@ -46,23 +46,23 @@ class Picture:
     def with_alpha(
         self, colour: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
     ) -> UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]:
-        """Other colours with this picture's alpha as a fourth channel, where it has one."""
+        """Other colours with this photo's alpha as a fourth channel, where it has one."""
         return colour if self.alpha is None else np.concatenate([colour, self.alpha], axis=-1)
 
 
-def read_picture(path: Path) -> Picture:
+def read_photo(path: Path) -> Photo:
     """Reads a photograph upright, at its own size and depth.
 
     Raises:
-        UnreadableImageError: for whatever reason the file gives no picture; it says which.
+        UnreadableImageError: the file gives no image; the message says why.
     """
-    return decoded(path, lambda image: _picture(image, path))
+    return decoded(path, lambda image: _photo(image, path))
 
 
 def reading_bytes(path: Path) -> int:
-    """About what ``read_picture`` takes in memory at its peak; 0 where there is no picture.
+    """About what ``read_photo`` takes in memory at its peak; 0 where there is no image.
 
-    Told by the header alone: nothing is decoded.
+    The header alone says so: nothing is decoded.
     """
 
     def peak(image: Image.Image) -> int:
@@ -71,11 +71,11 @@ def reading_bytes(path: Path) -> int:
 
     try:
         return decoded(path, peak)
-    except UnreadableImageError:  # whoever reads it says why
+    except UnreadableImageError:  # reading it says why
         return 0
 
 
-def _picture(image: Image.Image, path: Path) -> Picture:
+def _photo(image: Image.Image, path: Path) -> Photo:
     name = _rawmode(image)
     image.load()  # before looking for EXIF: a PNG may hold it at its end
     if name in _DEEP:
@@ -91,11 +91,11 @@ def _picture(image: Image.Image, path: Path) -> Picture:
     alpha = upright(image, pixels[..., 3:]) if pixels.shape[-1] == 4 else None
     same = alpha is None and colour.dtype == np.uint8  # one array, half the memory
     seen = colour if same else upright(image, seen)
-    return Picture(colour, alpha, seen, profile if is_rgb else None)
+    return Photo(colour, alpha, seen, profile if is_rgb else None)
 
 
 def _rawmode(image: Image.Image) -> str:
-    """How the pixels of a picture that is not loaded yet lie in their file, as Pillow says it."""
+    """How the pixels of a photo that is not loaded yet lie in their file, as Pillow says it."""
     tiles = getattr(image, "tile", [])
     arguments = tiles[0].args if len(tiles) == 1 else ""
     return str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
@@ -104,8 +104,8 @@ def _rawmode(image: Image.Image) -> str:
 def _deep(image: Image.Image, name: str, path: Path) -> UInt16[np.ndarray, "h w c"]:
     """RGB or RGBA of 16 bits.
 
-    Pillow unpacks 16-bit colour to its high bytes; told that the bytes come in the other order, it
-    gives the low ones. Grey with alpha is four bytes a pixel, and read as such.
+    Pillow unpacks 16-bit colour to its high bytes, and to the low ones where it is made to take the
+    other byte order. Grey with alpha is four bytes a pixel, and read as such.
     """
     key = image.info.get("transparency")
     if name == "I;16B":

@@ -7,7 +7,6 @@ those of its parent ingredient.
 
 import json
 import mimetypes
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from PIL import Image
 from alrl_jax.errors import UserError
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import version
+from alrl_jax.utils.files import atomic_write
 
 ALGORITHMS = ("es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519")
 
@@ -43,23 +43,23 @@ def sign(
         "assertions": [{"label": "c2pa.actions.v2", "data": {"actions": [_edited()]}}],
     }
     parent = {"title": target.name, "relationship": "parentOf"}
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         info = c2pa.C2paSignerInfo(algorithm, certificates.read_bytes(), key.read_bytes(), None)
         with c2pa.Signer.from_info(info) as signer, c2pa.Builder(json.dumps(manifest)) as builder:
             builder.set_intent(c2pa.C2paBuilderIntent.EDIT)
             with target.open("rb") as file:
                 builder.add_ingredient(json.dumps(parent), _mime_type(target), file)
-            with picture.open("rb") as source, temporary.open("w+b") as signed:
+            with (
+                atomic_write(output) as temporary,
+                picture.open("rb") as source,
+                temporary.open("w+b") as signed,
+            ):
                 builder.sign(signer, _mime_type(picture), source, signed)
-        os.replace(temporary, output)
     except c2pa.C2paError as error:
         raise UserError(
             f"got {picture} with certificate {certificates}, which C2PA refuses ({error}); "
             "expected a chain for signing documents and its key; see the README"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read(picture: Path) -> dict[str, Any] | None:

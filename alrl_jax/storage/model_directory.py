@@ -7,7 +7,6 @@ Weights stored in 8 bits have their scales beside them, under their name and ``:
 import contextlib
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import safetensors.numpy
 from flax import traverse_util
 
 from alrl_jax.errors import UserError
+from alrl_jax.utils.files import atomic_folder, json_text, write_json
 from alrl_jax.utils.paths import local_path
 
 PyTree = Any
@@ -118,21 +118,15 @@ def save_model(
         "source": dict(source or {}),
         **known,
     }
-    json.dumps(meta)  # what cannot be written is told before anything is
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
-        fresh = Path(scratch) / "new"
-        fresh.mkdir()
+    json_text(meta)  # what cannot be written fails before anything is
+    with atomic_folder(target) as fresh:
         # To the file, not to memory first: the weights may be most of what there is.
         safetensors.numpy.save_file(arrays, fresh / WEIGHTS_FILE)
         # As readable as any file that is made here; safetensors' are the user's alone.
         (fresh / WEIGHTS_FILE).chmod(fresh.stat().st_mode & 0o666)
         with (fresh / WEIGHTS_FILE).open("rb") as written:
             meta["sha256"] = hashlib.file_digest(written, "sha256").hexdigest()
-        (fresh / MODEL_FILE).write_text(json.dumps(meta, indent=2) + "\n")
-        if target.exists():
-            target.rename(Path(scratch) / "old")
-        fresh.rename(target)
+        write_json(fresh / MODEL_FILE, meta)
 
 
 def read_model(directory: str | Path) -> tuple[dict[str, Any], PyTree]:

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import jax
 
 from alrl_jax.errors import UserError
+from alrl_jax.utils.files import remove_leftovers, write_json
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
@@ -66,8 +66,10 @@ def open_workdir(
                 f"{workdir} has checkpoints but no {CONFIG_FILE}; expected the directory of one "
                 "run; use another --workdir"
             )
-        if stored != config and jax.process_index() == 0:
-            _write_config(workdir, config)
+        if jax.process_index() == 0:
+            remove_leftovers(workdir, locked=True)
+            if stored != config:
+                write_json(workdir / CONFIG_FILE, config)
         yield
 
 
@@ -192,12 +194,6 @@ def _lock(workdir: Path) -> Iterator[None]:
                 "expected one that keeps a second run out; use another --workdir"
             ) from error
         yield
-
-
-def _write_config(workdir: Path, config: Mapping[str, Any]) -> None:
-    temporary = workdir / (CONFIG_FILE + ".tmp")
-    temporary.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, workdir / CONFIG_FILE)
 
 
 def read_metrics(workdir: Path) -> list[dict[str, int | float]]:

@@ -4,7 +4,6 @@ knows clu."""
 import contextlib
 import importlib.util
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +17,7 @@ from PIL import Image, ImageDraw
 
 from alrl_jax.errors import UserError
 from alrl_jax.storage.workdir import METRICS_FILE
+from alrl_jax.utils.files import atomic_write, remove_leftovers, write_text
 
 SAMPLES = "samples"
 _GAP = 2
@@ -48,6 +48,7 @@ class MetricLog:
         self._writer = None
         self._workdir = Path(workdir)
         if enabled:
+            remove_leftovers(self._workdir / SAMPLES, locked=True)
             path = self._workdir / METRICS_FILE
             _truncate(path, first_step)
             self._file = path.open("a", encoding="utf-8")
@@ -90,9 +91,8 @@ class MetricLog:
         grid = sample_grid(columns)
         path = self._workdir / SAMPLES / f"{step:08d}.png"
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        Image.fromarray(grid).save(temporary, format="png")
-        os.replace(temporary, path)
+        with atomic_write(path) as temporary:
+            Image.fromarray(grid).save(temporary, format="png")
         if self._writer is not None:
             self._writer.write_images(step, {SAMPLES: grid[None]})
 
@@ -232,9 +232,7 @@ def _truncate(path: Path, last_step: int) -> None:
             "%s: metrics reach step %d, %s: these steps are trained again", path, reached, newest
         )
     if "".join(kept) != text:
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(kept), encoding="utf-8")
-        os.replace(temporary, path)
+        write_text(path, "".join(kept))
 
 
 def _tensorboard_writer(workdir: Path) -> Any:

@@ -1,54 +1,160 @@
-"""Writing files: all at once or not at all, under a name that is given last."""
+"""The one place that writes files: whole or not at all, under a name that is given last.
 
+A file or folder is made under a temporary name beside its own, ``.NAME.PROCESS.tmp``, which says
+whose it is: ``remove_leftovers`` removes what killed processes left.
+"""
+
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+_SUFFIX = ".tmp"
 
-def write_files(contents: Mapping[Path, bytes]) -> None:
-    """Writes files that belong together: no name is given before all of them are on the disk.
 
-    Names are given in order. Where that fails, those that were given are taken back.
+@contextlib.contextmanager
+def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yields a temporary path beside ``path`` to write to; the file gets its name at the end.
+
+    Where the block fails, an older file stays as it was, and the temporary one is removed.
 
     Args:
-        contents: of the files, by path.
+        path: of the file, in a directory that exists.
+        durable: wait until file and name are on the disk, so that they outlive a power cut.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    temporary = temporary_name(path)
+    try:
+        yield temporary
+        give_names({path: temporary}, durable=durable)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yields a new folder to fill, of the same name, which replaces ``path`` whole at the end.
+
+    Where the block fails, an older folder stays as it was, and the new one is removed. A process
+    that is killed between the two last renames leaves both in the temporary folder.
+
+    Args:
+        path: of the folder; its parents are made where they are missing.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    scratch = temporary_name(path)
+    remove(scratch)  # left by a killed process that had this one's number
+    fresh, old = scratch / "new" / path.name, scratch / "old"
+    fresh.mkdir(parents=True)
+    try:
+        yield fresh
+        replaces = path.exists()
+        if replaces:
+            path.rename(old)
+        try:
+            fresh.rename(path)
+        except BaseException:
+            if replaces:
+                old.rename(path)
+            raise
+    finally:
+        remove(scratch)
+
+
+def write_files(contents: Mapping[Path, bytes]) -> None:
+    """Writes files that belong together: no name is given before all of them are written.
+
+    Args:
+        contents: of the files, by path; names are given in this order, see ``give_names``.
 
     Raises:
         OSError: they cannot be written; nothing new is left.
     """
     temporaries = {path: temporary_name(path) for path in contents}
-    given = []
     try:
         for path, content in contents.items():
             temporaries[path].write_bytes(content)
-        for path, temporary in temporaries.items():
-            os.replace(temporary, path)
-            given.append(path)
-    except BaseException:
-        for path in given:
-            path.unlink(missing_ok=True)
-        raise
+        give_names(temporaries)
     finally:
         for temporary in temporaries.values():
             temporary.unlink(missing_ok=True)
 
 
+def give_names(temporaries: Mapping[Path, Path], *, durable: bool = False) -> None:
+    """Gives finished files and folders their names, in order.
+
+    Where that fails, those that were given are taken back: all of them are there, or none.
+
+    Args:
+        temporaries: what is finished, by the name it is to have. An older file of that name is
+            replaced; an older folder has to be removed before.
+        durable: wait until contents and names are on the disk.
+
+    Raises:
+        OSError: a name cannot be given.
+    """
+    given = []
+    try:
+        for path, temporary in temporaries.items():
+            if durable:
+                _sync(temporary)
+            os.replace(temporary, path)
+            given.append(path)
+            if durable:
+                _sync(path.parent)
+    except BaseException:
+        for path in given:
+            remove(path)
+        raise
+
+
+def _sync(path: Path) -> None:
+    """Waits until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def temporary_name(path: Path) -> Path:
     """The name under which a file or folder of this process is made, before it gets its own."""
-    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    return path.with_name(f".{path.name}.{os.getpid()}{_SUFFIX}")
 
 
-def remove_leftovers(directory: Path) -> None:
-    """Removes the unfinished files and folders of processes of this machine that were killed."""
-    for path in directory.glob(".*.*.tmp"):
-        process = path.name.removesuffix(".tmp").rpartition(".")[2]
-        if process.isdecimal() and not _is_running(int(process)):
+def is_temporary(name: str) -> bool:
+    """Whether a name is one that ``temporary_name`` gives, in whatever process."""
+    return _process_of(name) is not None
+
+
+def remove_leftovers(directory: Path, *, locked: bool = False) -> None:
+    """Removes the unfinished files and folders of processes of this machine that were killed.
+
+    Args:
+        directory: where they lie; folders in it are not searched.
+        locked: this process alone may write there, so that whatever is unfinished is a leftover,
+            of another machine's processes too.
+    """
+    for path in directory.glob(f".*.*{_SUFFIX}"):
+        process = _process_of(path.name)
+        if process is not None and (locked or not _is_running(process)):
             remove(path)
+
+
+def _process_of(name: str) -> int | None:
+    """The number of the process in a temporary name; None in any other name."""
+    stem, _, process = name.removesuffix(_SUFFIX).rpartition(".")
+    temporary = name.endswith(_SUFFIX) and stem.startswith(".") and len(stem) > 1
+    return int(process) if temporary and process.isdecimal() else None
 
 
 def remove(path: Path) -> None:
@@ -64,13 +170,13 @@ def _is_running(process: int) -> bool:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except OSError:  # it is somebody else's
+    except OSError:  # it belongs to another user
         return True
     return True
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file, all at once or not at all."""
+    """Writes a text file, whole or not at all."""
     write_files({path: text.encode("utf-8")})
 
 
@@ -79,17 +185,13 @@ def json_text(values: Any) -> str:
     return json.dumps(values, indent=2, allow_nan=False) + "\n"
 
 
-def write_json(path: Path, values: Any) -> None:
-    """Writes JSON, all at once or not at all; see ``json_text``."""
-    write_text(path, json_text(values))
+def write_json(path: Path, values: Any, *, durable: bool = False) -> None:
+    """Writes JSON, whole or not at all; see ``json_text`` and ``atomic_write``."""
+    with atomic_write(path, durable=durable) as temporary:
+        temporary.write_text(json_text(values), encoding="utf-8")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Writes an ``.npz`` file, all at once or not at all."""
-    temporary = temporary_name(path)
-    try:
-        with temporary.open("wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Writes an ``.npz`` file, whole or not at all."""
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)

@@ -13,7 +13,7 @@ import numpy as np
 from alrl_jax.data.request import DataRequest
 from alrl_jax.data.sources import open_source
 from alrl_jax.photos.decoding import read_image
-from tests.support import fabricated, images
+from tests.support import fabricated, photo_kinds
 
 ROOT = Path(__file__).parents[2]
 RunCli = Callable[..., subprocess.CompletedProcess[str]]
@@ -21,18 +21,18 @@ RunCli = Callable[..., subprocess.CompletedProcess[str]]
 
 def test_photographs(tmp_path: Path, run_cli: RunCli) -> None:
     photos = tmp_path / "photos" / "somebody"
-    images.write_zoo(photos)
+    photo_kinds.write_zoo(photos)
     (photos / os.fsdecode(b"caf\xe9.jpg")).write_bytes(b"a name that is no UTF-8")
     arguments = (f"--source={tmp_path / 'photos'}", f"--output={tmp_path / 'out'}")
     done = run_cli("tools.prepare_dataset", *arguments, "--resolution=16", "--identities=folder")
     assert done.returncode == 0, done.stderr
-    good = images.READABLE | images.OTHER_READABLE
+    good = photo_kinds.READABLE | photo_kinds.OTHER_READABLE
     assert f"{len(good)} images of 1 people" in done.stdout
-    assert f"{len(images.BROKEN) + 1} files skipped" in done.stdout
-    for name in images.BROKEN:
+    assert f"{len(photo_kinds.BROKEN) + 1} files skipped" in done.stdout
+    for name in photo_kinds.BROKEN:
         assert f"skipped somebody/{name}: " in done.stdout
     source = open_source(DataRequest("prepared", tmp_path / "out", 16))
-    assert len(source) == len(good) and len(source.report) == len(images.BROKEN) + 1
+    assert len(source) == len(good) and len(source.report) == len(photo_kinds.BROKEN) + 1
     first = read_image(photos / sorted(good)[0], 16)
     np.testing.assert_array_equal(source[0]["image"], first)
     again = run_cli("tools.prepare_dataset", *arguments, "--resolution=32")

@@ -13,7 +13,7 @@ from alrl_jax.data import folder
 from alrl_jax.data.folder import FolderSource
 from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.errors import UserError
-from tests.support import images
+from tests.support import photo_kinds
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 
@@ -28,14 +28,14 @@ def open_folder(path: Path, identities: str = "image") -> FolderSource:
 
 
 def test_a_zoo_of_files(tmp_path: Path) -> None:
-    images.write_zoo(tmp_path / "zoo" / "deep")
+    photo_kinds.write_zoo(tmp_path / "zoo" / "deep")
     (tmp_path / "zoo" / "notes.txt").write_text("no picture")
     (tmp_path / "zoo" / "folder.jpg").mkdir()
     source = open_folder(tmp_path / "zoo")
-    good = sorted(f"deep/{name}" for name in images.READABLE | images.OTHER_READABLE)
+    good = sorted(f"deep/{name}" for name in photo_kinds.READABLE | photo_kinds.OTHER_READABLE)
     assert source.names == good
     assert sorted(name for name, _ in source.report) == sorted(
-        f"deep/{name}" for name in images.BROKEN
+        f"deep/{name}" for name in photo_kinds.BROKEN
     )
     assert all(reason for _, reason in source.report)
     for kind in ("faces", "pairs"):

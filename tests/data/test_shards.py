@@ -112,7 +112,7 @@ def test_a_failed_preparation_goes_on_where_it_was(tmp_path: Path) -> None:
     source = prepare(tmp_path, plan(rest))
     assert sorted(rest.calls)[0] == (8, 10)  # the first file was whole
     np.testing.assert_array_equal(source.read(np.arange(N)), Maker()(0, N))
-    assert not list(tmp_path.glob(".partial-*"))
+    assert not list(tmp_path.glob(".*.tmp"))
 
 
 def test_a_broken_file_of_an_unfinished_preparation_is_made_again(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""One bad picture fails by itself: whatever breaks on it, the others go on."""
+"""One bad photo fails by itself: whatever breaks on it, the others go on."""
 
 import json
 import types
@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 from absl import flags
 
-from alrl_jax import infer
+from alrl_jax import infer, swap_stream
 from alrl_jax.inference import stream, swapping
 from alrl_jax.inference.job import fault
+from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.video.frames import FrameSwapping
 from alrl_jax.photos import landmarks
 from alrl_jax.photos.landmarks import FaceFinder, FoundFace, LandmarkSource, of_points
 from tests.inference.video.test_frames import run as run_frames
 from tests.inference.video.test_smoothing import FACE
 from tests.support.fakes import PASTED, FakeSwapper
-from tests.support.pictures import picture
+from tests.support.photo_files import write_photo
 
 
 class BrokenLibraryError(Exception):
@@ -37,13 +38,13 @@ def breaking(number: int) -> LandmarkSource:
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[dict[str, Any]]]:
-    """Exit status and results of five pictures."""
+    """Exit status and results of five photos."""
     for i in range(5):
-        picture(folder / "targets" / f"t{i}.png", i, (96, 96))
+        write_photo(folder / "targets" / f"t{i}.png", i, (96, 96))
     values = {
         "model": "m",
         "pairs": None,
-        "source": str(picture(folder / "s.png", 7)),
+        "source": str(write_photo(folder / "s.png", 7)),
         "target": str(folder / "targets"),
         "output": str(folder / "out"),
         "pairing": "all",
@@ -92,23 +93,23 @@ def test_what_breaks_later_fails_its_picture_alone(
 def test_a_stream_goes_on_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "measured", lambda swapped: 1 / 0)
     pixels = np.zeros((32, 32, 3), np.uint8)
-    settings = infer.Settings(aligned=True)
-    results = list(infer.swap_stream([(pixels, pixels)] * 2, FakeSwapper(), settings))
+    settings = Settings(aligned=True)
+    results = list(swap_stream([(pixels, pixels)] * 2, FakeSwapper(), settings))
     assert [r.reason for r in results] == ["ZeroDivisionError: division by zero"] * 2
 
 
 def test_frames_fail_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(landmarks.LANDMARK_SOURCES, "cascade", breaking(2))
     for i in range(5):
-        picture(tmp_path / "frames" / f"f{i}.png", i, (96, 96))
-    real = FrameSwapping.swapped_picture
+        write_photo(tmp_path / "frames" / f"f{i}.png", i, (96, 96))
+    real = FrameSwapping.swapped_frame
 
-    def swapped_picture(self: FrameSwapping, job: Any) -> Any:
+    def swapped_frame(self: FrameSwapping, job: Any) -> Any:
         if job.number == 3:
             raise BrokenLibraryError("odd")
         return real(self, job)
 
-    monkeypatch.setattr(FrameSwapping, "swapped_picture", swapped_picture)
+    monkeypatch.setattr(FrameSwapping, "swapped_frame", swapped_frame)
     given = {"landmarks_from": "cascade", "landmarks_path": None}
     assert run_frames(tmp_path, monkeypatch, **given) == 3
     lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()

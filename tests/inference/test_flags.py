@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from alrl_jax import infer, infer_frames
-from alrl_jax.inference import command
-from alrl_jax.inference.settings import DEFAULTS
+from alrl_jax.inference.settings import DEFAULTS, Settings
+from alrl_jax.inference.swapping import Swapping
 from alrl_jax.inference.video.frame_folder import FolderSwapping
 from alrl_jax.inference.video.frames import FrameSwapping
 from alrl_jax.inference.video.tracking import SMOOTHING
@@ -21,7 +21,7 @@ from alrl_jax.photos.paste import PasteOptions
 from alrl_jax.utils import hashing
 from tests.support.commands import run_command
 from tests.support.fakes import FakeSwapper
-from tests.support.pictures import picture
+from tests.support.photo_files import write_photo
 
 # Other values than the flags have by themselves.
 CHOSEN = {
@@ -70,12 +70,12 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     monkeypatch.chdir(tmp_path)
     for name in ("s.png", "frames/f1.png", "frames/f2.png"):
-        picture(tmp_path / name, 0)
+        write_photo(tmp_path / name, 0)
     (tmp_path / "faces.json").write_text("{}")
-    for kind in (infer.Swapping, FrameSwapping, FolderSwapping, VideoSwapping):
+    for kind in (Swapping, FrameSwapping, FolderSwapping, VideoSwapping):
         recorded(kind)
     monkeypatch.setattr(infer, "load_swapper", loaded)
-    monkeypatch.setattr(command, "load_swapper", loaded)
+    monkeypatch.setattr(infer_frames, "load_swapper", loaded)
     monkeypatch.setattr(infer_frames, "count_frames", lambda path: 1)
     return told
 
@@ -92,9 +92,9 @@ def run(
         yield
 
 
-def settings_chosen(folder: Path) -> infer.Settings:
+def settings_chosen(folder: Path) -> Settings:
     sha256 = hashing.file_sha256(folder / "faces.json")
-    return infer.Settings(**CHOSEN, landmarks_sha256=sha256, paste=PasteOptions(**PASTE))
+    return Settings(**CHOSEN, landmarks_sha256=sha256, paste=PasteOptions(**PASTE))
 
 
 def test_every_flag_of_frames_counts(
@@ -152,10 +152,9 @@ def test_without_the_extra_that_finds_faces(
     module: ModuleType,
 ) -> None:
     """The first command of the README, by who has not installed the extra yet."""
-    there = picture(tmp_path / "a.png", 0)
+    there = write_photo(tmp_path / "a.png", 0)
     monkeypatch.setitem(sys.modules, "skimage", None)
-    monkeypatch.setattr(module, "load_swapper", lambda directory: FakeSwapper(), raising=False)
-    monkeypatch.setattr(command, "load_swapper", lambda directory: FakeSwapper())
+    monkeypatch.setattr(module, "load_swapper", lambda directory: FakeSwapper())
     side = "target" if module is infer else "frames"
     given = {"model": "m", "source": there, side: there, "output": tmp_path / "out"}
     status, _ = run_command(monkeypatch, module, *arguments(given))

@@ -14,9 +14,9 @@ from alrl_jax.inference import command
 from alrl_jax.photos.decoding import UnreadableImageError
 from alrl_jax.photos.file_trees import MAX_FILE_BYTES
 from alrl_jax.photos.pair_list import PairFiles, list_pairs
-from alrl_jax.photos.photo import read_picture
-from tests.support import images
-from tests.support.pictures import picture, swapping
+from alrl_jax.photos.photo import read_photo
+from tests.support import photo_kinds
+from tests.support.photo_files import swapping, write_photo
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data", "ignore:.*DecompressionBomb")
 SECONDS_A_FILE = 5.0
@@ -24,15 +24,15 @@ SECONDS_A_FILE = 5.0
 
 
 def swapped(folder: Path, targets: list[Path], **given: Any) -> list[dict[str, Any]]:
-    source = picture(folder / "source.png", 0)
+    source = write_photo(folder / "source.png", 0)
     pairs = [PairFiles(source, target) for target in targets]
     return list(swapping(folder / "out", **given).run(pairs, 8))
 
 
 def test_every_broken_file_fails_its_pair_with_a_reason(tmp_path: Path) -> None:
-    images.write_zoo(tmp_path / "zoo")
-    readable = {**images.READABLE, **images.OTHER_READABLE}
-    names = [*readable, *images.BROKEN]
+    photo_kinds.write_zoo(tmp_path / "zoo")
+    readable = {**photo_kinds.READABLE, **photo_kinds.OTHER_READABLE}
+    names = [*readable, *photo_kinds.BROKEN]
     told = swapped(tmp_path, [tmp_path / "zoo" / name for name in names])
     for name, result in zip(names, told, strict=True):
         assert result["status"] == ("done" if name in readable else "failed"), (name, result)
@@ -59,7 +59,7 @@ def test_odd_names_stay_inside_the_output(tmp_path: Path) -> None:
     names = ["new\nline.png", "..", "-rf.png", "a/../b.png", "$(rm).png", "\udcff\u202e.png"]
     folder = tmp_path / "in"
     for name in ("new\nline.png", "-rf.png", "b.png", "$(rm).png", "\udcff\u202e.png"):
-        picture(folder / name, 1)
+        write_photo(folder / name, 1)
     (folder / "a").mkdir()
     told = swapped(tmp_path, [folder / name for name in names])
     assert [r["status"] for r in told] == ["done", "failed", *["done"] * 4]
@@ -73,7 +73,8 @@ def test_odd_names_stay_inside_the_output(tmp_path: Path) -> None:
 
 
 def test_odd_names_are_printed_as_ascii(capsys: pytest.CaptureFixture[str]) -> None:
-    command.tell({"failed": 3, "done": 2}, ["  pair 0: \udcff \x9b"], Path("a\nb/results.jsonl"))
+    counts, failures = {"failed": 3, "done": 2}, ["  pair 0: \udcff \x9b"]
+    command.print_summary(counts, failures, Path("a\nb/results.jsonl"))
     told = capsys.readouterr().out
     assert told == "2 done, 3 failed: a\\nb/results.jsonl\n  pair 0: \\udcff \\x9b\n  and 2 more\n"
 
@@ -97,7 +98,7 @@ def mutated(data: bytes, rng: np.random.Generator) -> bytes:
 
 def mutants(count: int, seed: int) -> list[bytes]:
     rng = np.random.default_rng(seed)
-    makers = [*images.READABLE.values(), *images.OTHER_READABLE.values()]
+    makers = [*photo_kinds.READABLE.values(), *photo_kinds.OTHER_READABLE.values()]
     sound = [make() for make in makers]
     return [mutated(sound[i % len(sound)], rng) for i in range(count)]
 
@@ -107,7 +108,7 @@ def test_damaged_pictures_are_read_or_refused(tmp_path: Path) -> None:
     for data in mutants(150, seed=0):
         (tmp_path / "a.png").write_bytes(data)
         try:
-            found = read_picture(tmp_path / "a.png")
+            found = read_photo(tmp_path / "a.png")
             assert found.seen.shape == found.colour.shape
             read += 1
         except UnreadableImageError as error:
@@ -123,7 +124,7 @@ def test_5000_damaged_pictures_go_through_a_run(tmp_path: Path) -> None:
     for path, data in zip(targets, mutants(len(targets), seed=1), strict=True):
         path.write_bytes(data)
     last, told = time.process_time(), []
-    source = picture(tmp_path / "source.png", 0)
+    source = write_photo(tmp_path / "source.png", 0)
     pairs = [PairFiles(source, target) for target in targets]
     for result in swapping(tmp_path / "out").run(pairs, 32):
         now = time.process_time()
@@ -142,7 +143,7 @@ def test_5000_damaged_pictures_go_through_a_run(tmp_path: Path) -> None:
 
 
 def test_outputs_of_earlier_runs_are_no_inputs(tmp_path: Path) -> None:
-    picture(tmp_path / "a.png", 0)
-    picture(tmp_path / "out" / "000000_a_to_a.png", 1)
+    write_photo(tmp_path / "a.png", 0)
+    write_photo(tmp_path / "out" / "000000_a_to_a.png", 1)
     listing = list_pairs(None, str(tmp_path), str(tmp_path), output=tmp_path / "out")
     assert list(listing.pairs) == [PairFiles(tmp_path / "a.png", tmp_path / "a.png")]

@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alrl_jax import infer
+from alrl_jax import swap_stream
 from alrl_jax.inference.manifest import COLUMNS, provenance_id
+from alrl_jax.inference.settings import Settings
+from alrl_jax.inference.swapping import Swapping
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.photos.paste import PasteOptions
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing, png
 from tests.support.fakes import FakeSwapper
-from tests.support.pictures import noise, pairs_in, picture
+from tests.support.photo_files import noise, pairs_in, write_photo
 
 FIVE = np.array([[12.0, 14], [26, 13], [19, 20], [14, 27], [25, 26]])
 
@@ -24,9 +26,9 @@ FIVE = np.array([[12.0, 14], [26, 13], [19, 20], [14, 27], [25, 26]])
 def run(folder: Path, pairs: list[PairFiles], **choices: Any) -> list[dict[str, Any]]:
     output = folder / "out"
     output.mkdir(exist_ok=True)
-    settings = infer.Settings(**{"aligned": True, "masks": True, **choices})
+    settings = Settings(**{"aligned": True, "masks": True, **choices})
     landmarks = None if settings.aligned else folder / "faces.json"
-    return list(infer.Swapping(FakeSwapper(), settings, output, landmarks).run(pairs, 4))
+    return list(Swapping(FakeSwapper(), settings, output, landmarks).run(pairs, 4))
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -43,8 +45,11 @@ def sidecar_of(path: Path) -> dict[str, Any]:
     return json.loads(path.with_suffix(".json").read_text())
 
 
-def test_mask_has_the_targets_size_and_names_its_picture(tmp_path: Path) -> None:
-    source, target = picture(tmp_path / "s.png", 0), picture(tmp_path / "t.png", 1, (16, 40))
+def test_mask_has_the_targets_size_and_names_its_photo(tmp_path: Path) -> None:
+    source, target = (
+        write_photo(tmp_path / "s.png", 0),
+        write_photo(tmp_path / "t.png", 1, (16, 40)),
+    )
     (result,) = run(tmp_path, [PairFiles(source, target)])
     path, mask = (tmp_path / "out" / f / result["output"] for f in ("", "masks"))
     values = pixels(mask)
@@ -79,7 +84,7 @@ def test_outside_of_the_masks_of_all_faces_nothing_changes(
     (tmp_path / "t.png").write_bytes(png.encode(deep))
     faces = {"t.png": [FIVE.tolist(), (FIVE * 1.2 + [25, 8]).tolist()]}
     (tmp_path / "faces.json").write_text(json.dumps(faces))
-    pair = PairFiles(picture(tmp_path / "s.png", 3), tmp_path / "t.png")
+    pair = PairFiles(write_photo(tmp_path / "s.png", 3), tmp_path / "t.png")
     (result,) = run(
         tmp_path,
         [pair],
@@ -98,12 +103,12 @@ def test_outside_of_the_masks_of_all_faces_nothing_changes(
 
 def test_masks_are_resumed_like_outputs(tmp_path: Path) -> None:
     pairs = pairs_in(tmp_path, 4)
-    pairs[2].source.write_bytes(b"no picture")
+    pairs[2].source.write_bytes(b"no photo")
     first = run(tmp_path, pairs)
     assert [r["status"] for r in first] == ["done", "done", "failed", "done"]
     before = manifest(tmp_path)
     assert [row["output"] for row in before] == [first[i]["output"] for i in (0, 1, 3)]
-    picture(tmp_path / "out" / "masks" / first[1]["output"], 5)
+    write_photo(tmp_path / "out" / "masks" / first[1]["output"], 5)
     (tmp_path / "out" / "masks" / first[3]["output"]).unlink()
     (tmp_path / "out" / "masks" / ".x.png.999999999.tmp").write_bytes(b"left by who was killed")
     again = run(tmp_path, pairs)
@@ -139,15 +144,15 @@ def test_no_mask_of_an_earlier_picture_stays(tmp_path: Path) -> None:
 
 def test_odd_names_stay_whole_in_the_manifest(tmp_path: Path) -> None:
     name = 'a,"b"\nc.png'
-    pair = PairFiles(picture(tmp_path / name, 0), picture(tmp_path / "t.png", 1))
+    pair = PairFiles(write_photo(tmp_path / name, 0), write_photo(tmp_path / "t.png", 1))
     run(tmp_path, [pair])
     (row,) = manifest(tmp_path)
     assert row["source"] == f"../{name}"
 
 
 def test_streams_give_masks_too() -> None:
-    settings = infer.Settings(aligned=True, masks=True)
-    (result,) = infer.swap_stream([(noise(0), noise(1))], FakeSwapper(), settings)
-    assert result.picture is not None and result.picture.mask is not None
-    assert result.picture.mask.shape == (16, 16, 1)
-    assert set(np.unique(result.picture.mask[5:11, 5:11])) == {255}
+    settings = Settings(aligned=True, masks=True)
+    (result,) = swap_stream([(noise(0), noise(1))], FakeSwapper(), settings)
+    assert result.photo is not None and result.photo.mask is not None
+    assert result.photo.mask.shape == (16, 16, 1)
+    assert set(np.unique(result.photo.mask[5:11, 5:11])) == {255}

@@ -21,7 +21,7 @@ from alrl_jax.photos.pair_list import AllPairs, PairFiles, list_files, list_pair
 from alrl_jax.utils import hashing
 from tests.conftest import ROOT
 from tests.support.fakes import FakeSwapper
-from tests.support.pictures import noise, pairs_in, picture, swapping
+from tests.support.photo_files import noise, pairs_in, swapping, write_photo
 
 SLOW_RUN = """
 import sys, time
@@ -29,7 +29,7 @@ from pathlib import Path
 import jax
 jax.config.update("jax_num_cpu_devices", 1)
 from tests.support.fakes import FakeSwapper
-from tests.support.pictures import pairs_in, swapping
+from tests.support.photo_files import pairs_in, swapping
 class Slow(FakeSwapper):
     def swap(self, *args, **kwargs):
         time.sleep(0.05)
@@ -55,15 +55,15 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     process.wait()
     told = lines(output)
     assert [r["number"] for r in told] == list(range(len(told))) and 3 <= len(told) < 60
-    pictures = list(output.glob("*.png"))
-    for path in pictures:  # whole, and each with its sidecar
+    photos = list(output.glob("*.png"))
+    for path in photos:  # whole, and each with its sidecar
         sidecar = json.loads(path.with_suffix(".json").read_text())
         assert sidecar["output"]["sha256"] == hashing.file_sha256(path)
     (output / f".000059_x.png.{process.pid}.tmp").write_bytes(b"half")
     pairs = pairs_in(tmp_path, 60)
     results = list(swapping(output).run(pairs, 8))
     assert {r["status"] for r in results[: len(told)]} == {"skipped"}
-    assert [r["status"] for r in results].count("skipped") == len(pictures)
+    assert [r["status"] for r in results].count("skipped") == len(photos)
     assert results[0]["gates"] == told[0]["gates"] and results[0]["seconds"]["swap"] is None
     assert lines(output) == results and len(list(output.glob("*.png"))) == 60
     assert not list(output.glob(".*")), "what the killed run left half is gone"
@@ -150,7 +150,7 @@ def test_results_that_cannot_be_written_end_the_run(
     assert lines(tmp_path / "out"), "whole lines alone"
 
 
-def test_output_that_cannot_be_written_is_told_first(tmp_path: Path) -> None:
+def test_output_that_cannot_be_written_is_reported_first(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", Path("/proc/nothing")):
         with pytest.raises(UserError, match="--output=.*expected a directory that can be written"):
@@ -159,7 +159,7 @@ def test_output_that_cannot_be_written_is_told_first(tmp_path: Path) -> None:
 
 def test_directories_and_patterns(tmp_path: Path) -> None:
     for name in ("a/1.png", "a/deep/2.JPG", "a/.hidden.png", "a/note.txt", "b/x.png", "b/y.png"):
-        picture(tmp_path / "pictures.png", 0).rename(tmp_path / "p.png")
+        write_photo(tmp_path / "photos.png", 0).rename(tmp_path / "p.png")
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "p.png").rename(path)
@@ -179,12 +179,12 @@ def test_directories_and_patterns(tmp_path: Path) -> None:
             list_pairs(None, source, str(b))
     with pytest.raises(UserError, match="1 sources and 2 targets"):
         list_pairs(None, str(a / "1.png"), str(b), "zip")
-    literal = picture(tmp_path / "[1].png", 1)
+    literal = write_photo(tmp_path / "[1].png", 1)
     assert list_pairs(None, str(literal), str(literal)).pairs[0].source == literal
 
 
 def test_files_of_other_names_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    picture(tmp_path / "in" / "a.png", 0)
+    write_photo(tmp_path / "in" / "a.png", 0)
     for name in ("b.pic", "deep/notes.txt", ".hidden"):
         (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "in" / name).write_bytes(b"x")
@@ -193,10 +193,10 @@ def test_files_of_other_names_are_counted(tmp_path: Path, caplog: pytest.LogCapt
     assert "left out 2 files of --target=" in caplog.text and "b.pic" in caplog.text
 
 
-def test_folders_that_cannot_be_read_are_told(
+def test_folders_that_cannot_be_read_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    picture(tmp_path / "a.png", 0)
+    write_photo(tmp_path / "a.png", 0)
     (tmp_path / "closed").mkdir()
     scan = os.scandir
 
@@ -210,7 +210,7 @@ def test_folders_that_cannot_be_read_are_told(
         list_files("target", str(tmp_path))
 
 
-def test_a_batch_that_does_not_fit_the_device_is_told(
+def test_a_batch_that_does_not_fit_the_device_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def swap(*args: Any, **kwargs: Any) -> Any:
@@ -225,7 +225,7 @@ def test_a_batch_that_does_not_fit_the_device_is_told(
 def test_a_profile_that_no_png_can_hold_is_left_out(tmp_path: Path) -> None:
     profile = b"x" * 16 + b"RGB " + np.random.default_rng(0).bytes(2**20)
     Image.fromarray(noise(1)).save(tmp_path / "t.jpg", icc_profile=profile)
-    pairs = [PairFiles(picture(tmp_path / "s.png", 0), tmp_path / "t.jpg")]
+    pairs = [PairFiles(write_photo(tmp_path / "s.png", 0), tmp_path / "t.jpg")]
     (told,) = swapping(tmp_path / "out").run(pairs, 1)
     path = tmp_path / "out" / told["output"]
     with Image.open(path) as image:
@@ -236,8 +236,8 @@ def test_a_profile_that_no_png_can_hold_is_left_out(tmp_path: Path) -> None:
 
 
 def test_links_that_lead_out_of_a_directory_are_refused(tmp_path: Path) -> None:
-    secret = picture(tmp_path / "outside/secret.png", 0)
-    inside = picture(tmp_path / "d/a.png", 1)
+    secret = write_photo(tmp_path / "outside/secret.png", 0)
+    inside = write_photo(tmp_path / "d/a.png", 1)
     (tmp_path / "d/b.png").symlink_to(secret)
     (tmp_path / "d/c.png").symlink_to(inside)
     (tmp_path / "d/loop.png").symlink_to(tmp_path / "d/loop.png")
@@ -257,8 +257,8 @@ def test_links_that_lead_out_of_a_directory_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_pairs(tmp_path: Path) -> None:
-    source = picture(tmp_path / "s.png", 0)
-    targets = [picture(tmp_path / f"t{i}.png", i, (48, 48)) for i in range(20)]
+    source = write_photo(tmp_path / "s.png", 0)
+    targets = [write_photo(tmp_path / f"t{i}.png", i, (48, 48)) for i in range(20)]
     pairs = [PairFiles(source, target) for target in targets] * 500
 
     def resident() -> int:
@@ -272,4 +272,4 @@ def test_memory_does_not_grow_with_the_number_of_pairs(tmp_path: Path) -> None:
         model.calls.clear()  # the stand-in keeps what it was asked
         if result["number"] in (1000, 9999):
             sizes.append(resident())
-    assert sizes[1] - sizes[0] < 16 * 2**20, "9,000 pictures of 48 px would be 62 MB more"
+    assert sizes[1] - sizes[0] < 16 * 2**20, "9,000 photos of 48 px would be 62 MB more"

@@ -1,8 +1,9 @@
-"""Faces of nobody: the same for a seed, of no split, refused without one."""
+"""Sampled faces: the same for a seed, of no split, refused without one."""
 
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,20 +45,31 @@ def test_a_sample_is_a_source(run_cli: RunCli, tmp_path: Path) -> None:
     (line,) = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
     result = json.loads(line)
     assert result["source"] == "sample_7.png" and result["status"] == "done"
-    with Image.open(tmp_path / "out" / result["output"]) as picture:
-        assert picture.size == (70, 80)
+    with Image.open(tmp_path / "out" / result["output"]) as photo:
+        assert photo.size == (70, 80)
     again = run_cli("alrl_jax.infer", *arguments, f"--output={tmp_path / 'out'}", cwd=tmp_path)
     assert "1 skipped" in again.stdout, again.stderr
+
+
+class NoSampler:
+    """Has all that drawing a face takes, and draws none."""
+
+    kind = "swapper"
+    variables: dict[str, Any] = {}
+    samples_are_rendered = True
+
+    def sample_face(self, seed: int) -> np.ndarray:
+        raise AssertionError(f"drew {seed}")
 
 
 @pytest.mark.parametrize("named", ["sample:", "sample:-1", "sample:one", f"sample:{2**32}"])
 def test_what_is_no_seed_is_refused(named: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected sample:SEED"):
-        write_sample(None, named, tmp_path)
+        write_sample(NoSampler(), named, tmp_path)
 
 
 def test_people_are_recognised_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A swapper that changes nothing hides nobody."""
+    """A swapper that changes nothing hides no identity."""
     model, judge = alrl_jax.load(SWAPPER), alrl_jax.load("embedded/judge_64")
     monkeypatch.setattr(model, "swap", lambda _, target: SimpleNamespace(image=target))
     found = measure(model, judge, "development", 0, 7)

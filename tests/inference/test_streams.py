@@ -13,17 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alrl_jax import infer
+from alrl_jax import swap_stream
 from alrl_jax.inference import engine, photo_reader
 from alrl_jax.inference.bounded_cache import BoundedCache
 from alrl_jax.inference.ordered import ordered
+from alrl_jax.inference.settings import Settings
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import png
 from tests.support.fakes import FakeSwapper
-from tests.support.pictures import noise, pairs_in, picture, swapping
+from tests.support.photo_files import noise, pairs_in, swapping, write_photo
 
-ALIGNED = infer.Settings(aligned=True)
+ALIGNED = Settings(aligned=True)
 
 
 class Counted:
@@ -83,15 +84,15 @@ def test_cache_makes_a_value_once_and_keeps_few() -> None:
 
 
 def test_stream_is_in_order_and_takes_few_pairs_ahead(tmp_path: Path) -> None:
-    picture(tmp_path / "s.png", 0)
+    write_photo(tmp_path / "s.png", 0)
     endless = ((tmp_path / "s.png", noise(i)) for i in itertools.count(1))
     source, model = Counted(endless), FakeSwapper()
-    stream = infer.swap_stream(source, model, ALIGNED, batch_size=8)
+    stream = swap_stream(source, model, ALIGNED, batch_size=8)
     most = engine.Engine(model, ALIGNED, 8).most_under_way
     for number, result in enumerate(itertools.islice(stream, 3 * most)):
         assert result.number == number and source.taken <= number + 1 + most
-        assert result.picture is not None
-        pixels = result.picture.pixels
+        assert result.photo is not None
+        pixels = result.photo.pixels
         np.testing.assert_array_equal(pixels[4:12, 4:12], noise(0)[4:12, 4:12])
         np.testing.assert_array_equal(pixels[:4], noise(number + 1)[:4])
     assert {call["shape"] for call in model.calls} == {(8, 16, 16, 3)}
@@ -123,8 +124,8 @@ def test_large_pictures_make_queues_short(tmp_path: Path, monkeypatch: pytest.Mo
     """Whatever came before them, and however many threads there are."""
     monkeypatch.setattr(engine, "THREADS", 16)
     monkeypatch.setattr(engine, "BYTES_A_STAGE", 2 * 24 * 200 * 200)
-    source, small = picture(tmp_path / "s.png", 0), picture(tmp_path / "small.png", 1)
-    large = picture(tmp_path / "large.png", 2, (200, 200))
+    source, small = write_photo(tmp_path / "s.png", 0), write_photo(tmp_path / "small.png", 1)
+    large = write_photo(tmp_path / "large.png", 2, (200, 200))
     pairs = [PairFiles(source, small)] * 70 + [PairFiles(source, large)] * 60
     run = swapping(tmp_path / "out")
     lock, alive, most = threading.Lock(), collections.Counter[Path](), collections.Counter[Path]()
@@ -153,10 +154,10 @@ def test_large_pictures_make_queues_short(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_pictures_are_weighed_by_their_headers(tmp_path: Path) -> None:
-    small = picture(tmp_path / "a.png", 0, (20, 30))
+    small = write_photo(tmp_path / "a.png", 0, (20, 30))
     (tmp_path / "deep.png").write_bytes(png.encode(np.zeros((20, 30, 4), np.uint16)))
     (tmp_path / "cut.png").write_bytes(small.read_bytes()[:60])  # its header alone
-    (tmp_path / "text.png").write_bytes(b"no picture")
+    (tmp_path / "text.png").write_bytes(b"no photo")
     os.mkfifo(tmp_path / "pipe.png")
     reader = photo_reader.PhotoReader(ALIGNED, None, 16)
     names = ("a", "deep", "cut", "text", "pipe", "none")
@@ -175,27 +176,25 @@ def test_pairs_that_cannot_be_swapped_do_not_stop_a_stream(tmp_path: Path) -> No
         (noise(0), noise(1, (8, 8))),
         noise(0),
     ]
-    results = list(infer.swap_stream(iter([good, *bad, good]), FakeSwapper(), ALIGNED))
-    assert [r.picture is not None for r in results] == [True, *[False] * 4, True]
+    results = list(swap_stream(iter([good, *bad, good]), FakeSwapper(), ALIGNED))
+    assert [r.photo is not None for r in results] == [True, *[False] * 4, True]
     reasons = [r.reason or "" for r in results[1:5]]
     wanted = ("source: No such file", "target: array [16, 16, 3] of float32", "8x8", "not a pair")
     assert all(want in reason for want, reason in zip(wanted, reasons, strict=True))
 
 
 def test_pictures_of_a_stream_say_what_they_are(tmp_path: Path) -> None:
-    (result,) = infer.swap_stream([(noise(0), noise(1))], FakeSwapper(), ALIGNED)
-    assert result.picture is not None
-    result.picture.save(tmp_path / "a.png")
-    assert image_metadata.read_metadata(tmp_path / "a.png") == result.picture.fields
+    (result,) = swap_stream([(noise(0), noise(1))], FakeSwapper(), ALIGNED)
+    assert result.photo is not None
+    result.photo.save(tmp_path / "a.png")
+    assert image_metadata.read_metadata(tmp_path / "a.png") == result.photo.fields
     assert set(result.seconds) == {"read", "swap", "write"}
     assert result.facts["gates"]["source_share_by_layer"] == [1.0] * 6
 
 
 def test_similarity_is_that_of_the_swap_to_the_source() -> None:
     """The stand-in swaps the middle alone: between equal and unrelated."""
-    same, other = infer.swap_stream(
-        [(noise(0), noise(0)), (noise(0), noise(1))], FakeSwapper(), ALIGNED
-    )
+    same, other = swap_stream([(noise(0), noise(0)), (noise(0), noise(1))], FakeSwapper(), ALIGNED)
     assert same.facts["identity_similarity"] == pytest.approx(1.0, abs=1e-4)
     assert -0.5 < other.facts["identity_similarity"] < 0.9
     assert "own identity net" in other.facts["identity_similarity_by"]
@@ -216,9 +215,9 @@ def test_one_source_of_many_pairs_is_read_once(
         return hashed(path)
 
     monkeypatch.setattr(photo_reader, "read_faces", counted_read)
-    monkeypatch.setattr(photo_reader.provenance, "file_sha256", counted_hash)
-    source = picture(tmp_path / "s.png", 0)
-    targets = [picture(tmp_path / f"t{i}.png", i) for i in range(20)]
+    monkeypatch.setattr(photo_reader.hashing, "file_sha256", counted_hash)
+    source = write_photo(tmp_path / "s.png", 0)
+    targets = [write_photo(tmp_path / f"t{i}.png", i) for i in range(20)]
     pairs = [PairFiles(source, target) for target in targets]
     results = list(swapping(tmp_path / "out").run(pairs, 4))
     assert [r["status"] for r in results] == ["done"] * 20

@@ -40,7 +40,7 @@ def test_points_come_back_through_the_matrix() -> None:
 
 
 def test_crop_of_a_ramp_is_where_the_matrix_says() -> None:
-    """A picture whose colour is its place tells where every pixel of a turned crop came from."""
+    """A photo whose colour is its place tells where every pixel of a turned crop came from."""
     y, x = np.mgrid[:200, :200]
     photo = np.stack([x, y, np.zeros_like(x)], -1).astype(np.uint8)
     alignment = ffhq(moved(FIVE, transform(12, 0.09, (70.0, 72.0))), 16)
@@ -66,7 +66,7 @@ def test_ffhq_square_of_an_upright_face() -> None:
 
 @pytest.mark.parametrize("angle", [0, 17, 90, 180, -135])
 @pytest.mark.parametrize("crop", [ffhq, arcface])
-def test_crops_move_with_the_picture(crop: object, angle: float) -> None:
+def test_crops_move_with_the_photo(crop: object, angle: float) -> None:
     """Turning, scaling and shifting a photo leaves what a crop shows of it."""
     assert crop in (ffhq, arcface)
     change = transform(angle, 2.7, (-41.0, 300.0))

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alrl_jax import infer
 from alrl_jax.commands.verify_image import verify
+from alrl_jax.inference.settings import Settings
+from alrl_jax.inference.swapping import Swapping
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.provenance import image_metadata
 from alrl_jax.provenance.watermark import codec
@@ -29,7 +30,7 @@ def swapped(folder: Path, target: np.ndarray, **settings: Any) -> tuple[Path, di
     Image.fromarray(target).save(folder / "t.png")
     Image.fromarray(scene(64, 64)).save(folder / "s.png")
     (folder / "out").mkdir(exist_ok=True)
-    run = infer.Swapping(FakeSwapper(16), infer.Settings(aligned=True, **settings), folder / "out")
+    run = Swapping(FakeSwapper(16), Settings(aligned=True, **settings), folder / "out")
     (result,) = run.run([PairFiles(folder / "s.png", folder / "t.png")], 1)
     assert result["status"] == "done"
     path = folder / "out" / result["output"]
@@ -88,7 +89,7 @@ def test_packet_is_xml_with_the_vocabulary_of_iptc() -> None:
 
 
 def test_packets_of_others_are_read(tmp_path: Path) -> None:
-    packet = f"<Iptc4xmpExt:DigitalSourceType>{provenance.GENERATED_SOURCE_TYPE}</x>"
+    packet = f"<Iptc4xmpExt:DigitalSourceType>{image_metadata.GENERATED_SOURCE_TYPE}</x>"
     Image.fromarray(scene(40, 40)).save(tmp_path / "a.jpg", xmp=packet.encode())
     expected = {"digitalSourceType": image_metadata.GENERATED_SOURCE_TYPE}
     assert verify(tmp_path / "a.jpg")["metadata"] == expected

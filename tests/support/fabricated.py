@@ -18,15 +18,15 @@ ATTRIBUTE_NAMES = ("Bald", "Eyeglasses", "Male", "Smiling", "Young")
 
 
 def pixels(number: int, side: int = SIDE) -> np.ndarray:
-    """A picture that is a function of its number."""
+    """Pixels that are a function of its number."""
     rng = np.random.default_rng(number)
     return np.kron(rng.integers(0, 256, (side // 8, side // 8, 3)), np.ones((8, 8, 1))).astype("u1")
 
 
-def save(path: Path, picture: np.ndarray, **options: object) -> None:
-    """Writes a picture, and the folders above it."""
+def save(path: Path, image: np.ndarray, **options: object) -> None:
+    """Writes an image file, and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, **options)
+    Image.fromarray(image).save(path, **options)
 
 
 def write_ffhq(root: Path, numbers: Iterable[int]) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 from alrl_jax.photos.alignment import LANDMARK_GROUPS
 
 FIVE = np.array([[402.0, 511], [604, 498], [530, 640], [421, 742], [611, 731]])
-"""Eyes, nose, corners of the mouth, in px; of nobody."""
+"""Eyes, nose, corners of the mouth, in px; made up."""
 
 
 def transform(degrees: float, scale: float, shift: tuple[float, float]) -> np.ndarray:

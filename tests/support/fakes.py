@@ -29,11 +29,11 @@ PASTED = {
     "mark": True,
     "masks": False,
 }
-"""Flags that ``infer`` and ``infer_frames`` share, where nobody says otherwise."""
+"""Flags that ``infer`` and ``infer_frames`` share, with their default values."""
 
 
 class FakeSwapper:
-    """Puts the middle of the source into the target; its pictures count what it was asked."""
+    """Puts the middle of the source into the target; its images show what was asked of it."""
 
     kind = "swapper"
     selectors = ("adaptive", "mean")
@@ -85,7 +85,7 @@ class FakeSwapper:
 
 
 class FakeJudge:
-    """Reads made-up factors off coarse pixels: equal pictures get equal answers."""
+    """Reads made-up factors off coarse pixels: equal images get equal answers."""
 
     kind = "judge"
 

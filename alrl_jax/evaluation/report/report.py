@@ -12,6 +12,7 @@ from alrl_jax.evaluation.report import gates, page, svg, tables
 from alrl_jax.evaluation.report.pictures import data_uri, grid, png, to_bytes
 from alrl_jax.evaluation.report.tables import number
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row
+from alrl_jax.utils.files import write_files, write_text
 
 OWN, BEFORE = "own", "before"
 """Stand for the model's own row and, in names of files, for that of an earlier evaluation."""
@@ -90,14 +91,14 @@ def write_report(
         for i in range(len(values))
     }
     for name, content in pictures.items():
-        (directory / name).write_bytes(content)
+        write_files({directory / name: content})
     columns = columns_of(own_row(metrics["rows"]))
     shown = [name for name in columns if len(found.pictures.get(name, ()))]
     if shown:
         overview = grid([found.pictures[name] for name in shown])
-        (directory / "overview.png").write_bytes(png(overview))
+        write_files({directory / "overview.png": png(overview)})
     path = directory / "index.html"
-    path.write_text(build_page(metrics, found, pictures, extras), encoding="utf-8")
+    write_text(path, build_page(metrics, found, pictures, extras))
     return path
 
 

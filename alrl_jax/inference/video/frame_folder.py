@@ -11,9 +11,10 @@ from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault, timed
 from alrl_jax.inference.manifest import manifest_of
 from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog
 from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.protocols import resolution_of
 from alrl_jax.inference.video.frames import Frame, FrameSwapping, with_facts
 from alrl_jax.photos.pair_list import OUTSIDE, list_files
-from alrl_jax.photos.photo import Picture, read_picture
+from alrl_jax.photos.photo import Photo, read_photo
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils.files import remove_leftovers
 
@@ -47,7 +48,7 @@ def numbered_files(directory: Path) -> list[NumberedFile]:
                 "remove the other"
             )
     if not found:
-        raise UserError(f"got --frames={directory}; expected pictures right in it; check the path")
+        raise UserError(f"got --frames={directory}; expected photos right in it; check the path")
     return [found[number] for number in sorted(found)]
 
 
@@ -57,7 +58,7 @@ class FolderSwapping:
     Args:
         swapping: model, source and settings.
         output: directory of the outputs, another one than that of the frames.
-        frames_per_second: of the film.
+        frames_per_second: of the video.
     """
 
     def __init__(self, swapping: FrameSwapping, output: Path, frames_per_second: float) -> None:
@@ -65,10 +66,10 @@ class FolderSwapping:
         more = swapping.recipe | {"frames_per_second": frames_per_second}
         model, settings = swapping.model, swapping.settings
         self.output = OutputFolder(output, model.kind, swapping.model_sha256, settings, more)
-        self._hasher = PhotoReader(settings, None, int(model.config["resolution"]))
+        self._hasher = PhotoReader(settings, None, resolution_of(model))
 
     def run(self, files: list[NumberedFile], batch_size: int) -> Iterator[dict[str, Any]]:
-        """Swaps all frames while somebody asks for the results.
+        """Swaps all frames as their results are asked for.
 
         Frames that cannot be read fail and have no output; those without the face are written as
         they are, without any mark. What an earlier run finished at the same place is skipped.
@@ -98,11 +99,11 @@ class FolderSwapping:
                     manifest.write(result, job.sidecar)
                 yield result
 
-    def _read(self, file: NumberedFile) -> tuple[Picture, str]:
+    def _read(self, file: NumberedFile) -> tuple[Photo, str]:
         if file.refused is not None:
             raise PairFailed(OUTSIDE)
         sha256 = self._hasher.sha256("frame", file.path)
-        return read_picture(file.path), sha256
+        return read_photo(file.path), sha256
 
     def _weigh(self, file: NumberedFile) -> int:
         return 0 if file.refused is not None else self._hasher.weight("frame", file.path)
@@ -141,19 +142,17 @@ class FolderSwapping:
             return job.ended("failed", fault(error), facts={})
 
     def _written(self, job: Job) -> Job:
-        assert job.target is not None and job.target.picture is not None
+        assert job.target is not None and job.target.photo is not None
         name = self._name(job)
         if job.status:
-            picture = job.target.picture
+            photo = job.target.photo
             path = self.output.directory / name
             for earlier in (self.output.sidecar(name), self.output.mask(name)):
                 earlier.unlink(missing_ok=True)  # of an earlier swap
-            image_metadata.write_png(
-                path, picture.with_alpha(picture.colour), {}, picture.icc_profile
-            )
+            image_metadata.write_png(path, photo.with_alpha(photo.colour), {}, photo.icc_profile)
             return job.ended(job.status, job.reason)
         job = with_facts(job)
-        sidecar = self.output.write(name, job, self._swapping.swapped_picture(job))
+        sidecar = self.output.write(name, job, self._swapping.swapped_frame(job))
         return job.ended("done", sidecar=sidecar)
 
     def _name(self, job: Job) -> str:

@@ -1,4 +1,4 @@
-"""Swaps of one source into the frames of a film, along the track of a face."""
+"""Swaps of one source into the frames of a video, along the track of a face."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
@@ -8,9 +8,10 @@ from typing import Any, TypeVar
 
 from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import THREADS, Engine
-from alrl_jax.inference.finishing import SwappedPicture, finish
+from alrl_jax.inference.finishing import SwappedPhoto, finish
 from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
 from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.video.one_euro import OneEuro
 from alrl_jax.inference.video.tracking import SMOOTHING, FaceTrack, Sighting, thumbnail
@@ -25,7 +26,7 @@ from alrl_jax.photos.landmarks import (
     place,
 )
 from alrl_jax.photos.pair_list import PairFiles
-from alrl_jax.photos.photo import Picture
+from alrl_jax.photos.photo import Photo
 from alrl_jax.utils import hashing
 
 KEPT = "the frame stays as it is"
@@ -43,14 +44,14 @@ class Frame:
         number: from 0.
         seconds: when it is shown.
         path: by which a landmark file knows it.
-        read: gives the picture and the SHA-256 of its file; raises PairFailed.
+        read: gives the photo and the SHA-256 of its file; raises PairFailed.
         weigh: bytes that reading it takes, about.
     """
 
     number: int
     seconds: float
     path: Path
-    read: Callable[[], tuple[Picture, str]]
+    read: Callable[[], tuple[Photo, str]]
     weigh: Callable[[], int]
 
 
@@ -60,31 +61,31 @@ class _Placed:
 
     Attributes:
         job: of the frame; failed where it could not be read, or not be looked at.
-        picture: None where it could not be read.
+        photo: None where it could not be read.
         sha256: of its file.
         alignment: None where the face is not in it.
         reason: why it is not.
     """
 
     job: Job
-    picture: Picture | None = None
+    photo: Photo | None = None
     sha256: str = ""
     alignment: Alignment | None = None
     reason: str | None = None
 
     @property
     def nbytes(self) -> int:
-        """What its picture holds in memory."""
-        return 0 if self.picture is None else self.picture.nbytes
+        """What its photo holds in memory."""
+        return 0 if self.photo is None else self.photo.nbytes
 
 
 class FrameSwapping:
-    """A model, a source and settings for films.
+    """A model, a source and settings for videos.
 
     Args:
         model: a swapper.
         settings: ``face`` names one face.
-        source: the picture of the face to put in.
+        source: the photo of the face to put in.
         landmarks_path: file of ``settings.landmarks_from``; None where it needs none.
         smoothing: of landmarks over time; None for none.
 
@@ -95,7 +96,7 @@ class FrameSwapping:
 
     def __init__(
         self,
-        model: Any,
+        model: Swapper,
         settings: Settings,
         source: Path,
         landmarks_path: Path | None = None,
@@ -107,7 +108,7 @@ class FrameSwapping:
         self.model_sha256 = hashing.variables_sha256(model.variables)
         self.smoothing = smoothing
         self._first: int | None = None
-        self._resolution = int(model.config["resolution"])
+        self._resolution = resolution_of(model)
         self._finder = None
         if not settings.aligned:
             self._finder = FaceFinder(settings.landmarks_from, landmarks_path, self._resolution)
@@ -116,12 +117,12 @@ class FrameSwapping:
             self.source = reader.source(source, reader.sha256("source", source))
         except PairFailed as error:
             raise UserError(
-                f"got --source={source} ({error}); expected a picture with a face; take another"
+                f"got --source={source} ({error}); expected a photo with a face; take another"
             ) from error
 
     @property
     def recipe(self) -> dict[str, Any]:
-        """What outputs depend on beside the settings of pictures."""
+        """What outputs depend on beside the settings of photos."""
         smoothing = self.smoothing
         return {"smoothing": None if smoothing is None else dataclasses.asdict(smoothing)}
 
@@ -142,7 +143,7 @@ class FrameSwapping:
             frames: taken one by one, in the thread that asks for the results.
             ended: sees a frame with its place before it is swapped, and may end it; in a thread.
             done: gets the frame swapped, ended, or without its face (``skipped``, with its
-                picture); in a thread.
+                photo); in a thread.
             batch_size: faces at a time.
         """
         engine = Engine(self.model, self.settings, batch_size)
@@ -158,7 +159,7 @@ class FrameSwapping:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def swapped_picture(self, job: Job) -> SwappedPicture:
+    def swapped_frame(self, job: Job) -> SwappedPhoto:
         """The frame with its face swapped; the mark of the first such frame alone is read again.
 
         Raises:
@@ -180,10 +181,10 @@ class FrameSwapping:
         placed = _Placed(job)
         try:
             with timed(seconds, "read"):
-                picture, sha256 = frame.read()
-                placed = _Placed(job, picture, sha256)
-                faces, problem = self._faces(frame.path, picture)
-                sighting = Sighting(faces, thumbnail(picture.seen), frame.seconds, problem)
+                photo, sha256 = frame.read()
+                placed = _Placed(job, photo, sha256)
+                faces, problem = self._faces(frame.path, photo)
+                sighting = Sighting(faces, thumbnail(photo.seen), frame.seconds, problem)
         except (PairFailed, UnreadableImageError, DetectorFailedError) as error:
             reason = str(error).removeprefix(_FRAME)
         except UserError:
@@ -194,12 +195,12 @@ class FrameSwapping:
             return placed, sighting
         return dataclasses.replace(placed, job=job.ended("failed", _FRAME + reason)), None
 
-    def _faces(self, path: Path, picture: Picture) -> tuple[list[FoundFace], str | None]:
+    def _faces(self, path: Path, photo: Photo) -> tuple[list[FoundFace], str | None]:
         """The faces in a frame, or why none can be looked for."""
         if self._finder is None:
             return [], None
         try:
-            return self._finder.faces(path, picture.seen), None
+            return self._finder.faces(path, photo.seen), None
         except DetectorFailedError:
             raise
         except FaceNotFoundError as error:
@@ -213,14 +214,14 @@ class FrameSwapping:
         return placed
 
     def _placed(self, track: FaceTrack, placed: _Placed, sighting: Sighting | None) -> _Placed:
-        picture = placed.picture
-        if picture is None or sighting is None:
+        photo = placed.photo
+        if photo is None or sighting is None:
             return placed
         if self._finder is None:
-            square = centre_square(picture.seen, self._resolution)
+            square = centre_square(photo.seen, self._resolution)
             return dataclasses.replace(placed, alignment=square)
         try:
-            alignment = place(track.follow(sighting), picture.seen, self._resolution)
+            alignment = place(track.follow(sighting), photo.seen, self._resolution)
         except FaceNotFoundError as error:
             return dataclasses.replace(placed, reason=f"{error}; {KEPT}")
         except Exception as error:  # one bad frame must not end the run
@@ -230,16 +231,16 @@ class FrameSwapping:
 
     def _cut(self, placed: _Placed) -> Job:
         """The job of a frame, with the crop of its face."""
-        job, picture = placed.job, placed.picture
-        if picture is None:
+        job, photo = placed.job, placed.photo
+        if photo is None:
             return job
-        target: FacePhoto = cut_faces(picture, [], placed.sha256)
+        target: FacePhoto = cut_faces(photo, [], placed.sha256)
         if job.status:
             return dataclasses.replace(job, target=target)
         if placed.alignment is None:
             return dataclasses.replace(job, target=target, status="skipped", reason=placed.reason)
         try:
-            cut = cut_faces(picture, [placed.alignment], placed.sha256)
+            cut = cut_faces(photo, [placed.alignment], placed.sha256)
         except Exception as error:  # one bad frame must not end the run
             return job.ended("failed", _FRAME + fault(error), target=target)
         return dataclasses.replace(job, source=self.source, target=cut)

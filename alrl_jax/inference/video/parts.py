@@ -1,7 +1,6 @@
-"""A film and its masks while they are made: neither has its name before both are whole."""
+"""A video and its masks while they are made: neither has its name before both are whole."""
 
 import contextlib
-import os
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -14,34 +13,34 @@ from alrl_jax.inference.job import Job
 from alrl_jax.inference.outputs import MANIFEST_FILE, MASKS, OutputFolder, mask_name
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
-from alrl_jax.utils.files import remove, temporary_name, write_json
+from alrl_jax.utils.files import give_names, json_text, remove, temporary_name
 
 DONE = "done"
 """Status of a frame in which a face was swapped."""
 
 
-class FilmParts:
-    """The files of one film, under hidden names until ``publish``; what is left at the end goes.
+class VideoParts:
+    """The files of one video, under hidden names until ``publish``; what is left at the end goes.
 
     Args:
         output: where they are to lie.
-        name: of the film.
+        name: of the video.
         masks: whether there are masks.
         fields: provenance of every mask.
 
     Attributes:
-        film: where to write the film.
+        video: where to write the video.
     """
 
     def __init__(
         self, output: OutputFolder, name: str, masks: bool, fields: Mapping[str, str]
     ) -> None:
         self._output, self._name, self._fields = output, name, fields
-        self.film = temporary_name(output.directory / name)
+        self.video = temporary_name(output.directory / name)
         self._masks = temporary_name(output.mask(name)) if masks else None
         self._swapped: list[list[int]] = []
 
-    def __enter__(self) -> "FilmParts":
+    def __enter__(self) -> "VideoParts":
         if self._masks is not None:
             remove(self._masks)  # of a killed process that had our number
             self._masks.mkdir(parents=True)
@@ -53,7 +52,7 @@ class FilmParts:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        remove(self.film)
+        remove(self.video)
         if self._masks is not None:
             remove(self._masks)
             with contextlib.suppress(OSError):  # others lie in it
@@ -67,7 +66,7 @@ class FilmParts:
             mask: share of the generated face in every pixel, in units of 1 / 255.
 
         Raises:
-            UserError: it cannot be written; a film without one of its masks is none.
+            UserError: it cannot be written; a video without one of its masks is none.
         """
         if self._masks is None:
             return
@@ -90,39 +89,38 @@ class FilmParts:
         else:
             self._swapped.append([job.number, job.number])
 
-    def told(self) -> dict[str, Any]:
-        """What the sidecar says of film and masks, once both are written.
+    def facts(self) -> dict[str, Any]:
+        """What the sidecar says of video and masks, once both are written.
 
         ``swapped``: first and last number of every run of frames in which a face was swapped.
         """
-        film = {"file": self._name, "sha256": hashing.file_sha256(self.film)}
+        video = {"file": self._name, "sha256": hashing.file_sha256(self.video)}
         if self._masks is None:
-            return {"output": film, "mask": None}
+            return {"output": video, "mask": None}
         sha256 = hashing.folder_sha256(self._masks)
         mask = {"folder": f"{MASKS}/{self._name}", "sha256": sha256, "swapped": self._swapped}
-        return {"output": film, "mask": mask}
+        return {"output": video, "mask": mask}
 
     def publish(self, sidecar: Mapping[str, Any]) -> None:
-        """Gives masks, sidecar and film their names, in this order.
+        """Gives masks, sidecar and video their names, in this order.
 
-        What an earlier run left under them goes, the film first: it is never there beside masks of
-        another. So does the manifest, where it told of other masks.
+        What an earlier run left under them goes, the video first: it is never there beside masks of
+        another. So does the manifest, where it listed other masks.
 
         Raises:
-            OSError: that cannot be done; none of them is left.
+            OSError: that cannot be done; none of the new ones is left.
         """
-        film, masks = self._output.directory / self._name, self._output.mask(self._name)
+        video, masks = self._output.directory / self._name, self._output.mask(self._name)
         beside = self._output.sidecar(self._name)
-        film.unlink(missing_ok=True)
+        temporary = temporary_name(beside)
         try:
+            temporary.write_text(json_text(sidecar), encoding="utf-8")
+            video.unlink(missing_ok=True)
+            beside.unlink(missing_ok=True)
             if self._masks is not None or masks.exists():
                 (self._output.directory / MANIFEST_FILE).unlink(missing_ok=True)
             remove(masks)
-            if self._masks is not None:
-                os.replace(self._masks, masks)
-            write_json(beside, sidecar)
-            os.replace(self.film, film)
-        except BaseException:
-            for path in (beside, masks):
-                remove(path)
-            raise
+            of_masks = {} if self._masks is None else {masks: self._masks}
+            give_names({**of_masks, beside: temporary, video: self.video})
+        finally:
+            temporary.unlink(missing_ok=True)

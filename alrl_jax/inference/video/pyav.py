@@ -2,7 +2,7 @@
 
 Times of frames are kept, whatever their rate, where they rise; a frame without a time, or with one
 that is over, follows the one before it by a frame's duration. Audio and subtitles are copied packet
-by packet. Places (GPS) in the container's metadata are left out. Frames are encoded anew, with 8
+by packet. Places (GPS) in the container's metadata are left out. Frames are encoded again, with 8
 bits a channel, upright, in the colour space that they had.
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from alrl_jax.errors import UserError
+from alrl_jax.utils.extras import importing
 
 CONTAINERS: dict[str, tuple[str, str]] = {
     ".mp4": ("mp4", "libx264"),
@@ -31,10 +32,10 @@ CONTAINERS: dict[str, tuple[str, str]] = {
 OTHER = ".mkv"
 """Suffix of the output of any other input; it takes every stream."""
 CRF = "18"
-"""Quality of the encoded frames: hardly to be told from the original."""
+"""Quality of the encoded frames: hardly distinguishable from the original."""
 COPIED = ("audio", "subtitle")
 PLACES = ("location", "gps", "iso6709")
-"""Words in the names of metadata that tell where a film was made; those are not copied."""
+"""Words in the names of metadata that say where a video was made; those are not copied."""
 _MATRICES = (1, 4, 5, 7, 9)  # that swscale knows
 _ITU601 = 5
 _FULL, _NARROW = 2, 1
@@ -98,14 +99,14 @@ class VideoCopy:
         self._av = _library()
         self._path = path
         container, self._codec = CONTAINERS[suffix]
-        with self._told("a video file"):
+        with self._explained("a video file"):
             self._input = self._av.open(str(path))
         if not self._input.streams.video:
             raise UserError(f"got {path}, which has no frames; expected a video file; take another")
         self._stream = self._input.streams.video[0]
         self._stream.thread_type = "AUTO"
         self.rate = self._stream.average_rate or 25
-        with self._told("an output that can be written"):
+        with self._explained("an output that can be written"):
             self._output = self._av.open(str(output), "w", format=container)
         for key, value in self._input.metadata.items():
             if not any(word in key.lower() for word in PLACES):
@@ -141,7 +142,7 @@ class VideoCopy:
             UserError: the file is damaged, or its colours are of high dynamic range.
         """
         wanted = [s for s in self._input.streams if s is self._stream or s.type in COPIED]
-        with self._told("a video file that is whole"):
+        with self._explained("a video file that is whole"):
             for packet in self._input.demux(wanted):
                 if packet.stream is not self._stream:
                     if packet.dts is not None:  # None: the end of the stream
@@ -225,7 +226,7 @@ class VideoCopy:
         )
         frame.colorspace, frame.color_range = colorspace, color_range
         frame.pts, frame.time_base = pts, self._stream.time_base
-        with self._told("a file that can be written"):
+        with self._explained("a file that can be written"):
             self._copy(until=float(pts * self._stream.time_base))
             self._output.mux(self._encoder.encode(frame))
 
@@ -237,7 +238,7 @@ class VideoCopy:
         """
         if self._encoder is None:
             raise UserError(f"got {self._path} without a frame; expected a video; take another")
-        with self._told("a file that can be written"):
+        with self._explained("a file that can be written"):
             self._output.mux(self._encoder.encode(None))
             self._copy(until=float("inf"))
             self._output.close()
@@ -251,13 +252,13 @@ class VideoCopy:
                 self._output.mux(packet)
 
     @contextmanager
-    def _told(self, expected: str) -> Iterator[None]:
+    def _explained(self, expected: str) -> Iterator[None]:
         """UserError for what FFmpeg refuses."""
         try:
             yield
         except self._av.FFmpegError as error:
             raise UserError(
-                f"got {self._path} ({error.strerror or error}); expected {expected}; mend it or "
+                f"got {self._path} ({error.strerror or error}); expected {expected}; repair it or "
                 "take another"
             ) from error
 
@@ -272,21 +273,21 @@ def count_frames(path: Path) -> int | None:
     try:
         with av.open(str(path)) as container:
             return (container.streams.video[0].frames or None) if container.streams.video else None
-    except av.FFmpegError:  # whoever opens it to swap it says so
+    except av.FFmpegError:  # opening it for the swap says so
         return None
 
 
 def comment_of(fields: Mapping[str, str]) -> str:
-    """The provenance fields of a film, one a line: ``alrl_jax:digitalSourceType=...``."""
+    """The provenance fields of a video, one a line: ``alrl_jax:digitalSourceType=...``."""
     return "\n".join(f"alrl_jax:{name}={value}" for name, value in fields.items())
 
 
 def _library() -> Any:
-    try:
+    missing = (
+        "got a video file without the package av; expected it for video; do "
+        "pip install 'alrl_jax[video]', or pass a directory of frames"
+    )
+    with importing("av", missing):
         import av
-    except ImportError:
-        raise UserError(
-            "got a video file without the package av; expected it for video; do "
-            "pip install 'alrl_jax[video]', or pass a directory of frames"
-        ) from None
-    return av
+
+        return av

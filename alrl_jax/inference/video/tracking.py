@@ -1,29 +1,29 @@
-"""One face through the frames of a film: which of those found it is, and where it lies, smoothed.
+"""One face through the frames of a video: which of the found faces it is, and its smoothed place.
 
-Landmarks are smoothed in units of the face's size, so that parameters mean the same in every film.
-Where the film cuts, time does not rise, or the face is lost or jumps, smoothing begins anew.
+Landmarks are smoothed in units of the face's size, so that parameters mean the same in every video.
+Where the video cuts, time does not rise, or the face is lost or jumps, smoothing starts again.
 """
 
 import dataclasses
 import math
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from PIL import Image
 
 from alrl_jax.inference.video.one_euro import OneEuro, OneEuroFilter
+from alrl_jax.photos.alignment import Pixels
 from alrl_jax.photos.landmarks import FaceNotFoundError, FoundFace, choose_faces
 
 SMOOTHING = OneEuro(min_cutoff=1.0, beta=8.0)
 """Speeds are in sides of the face's box a second."""
 CUT_DIFFERENCE = 0.12
-"""Mean absolute difference of two thumbnails' luminance, of 1, that tells a cut."""
+"""Mean absolute difference of two thumbnails' luminance, of 1, that marks a cut."""
 THUMBNAIL = 32
 SAME_FACE = 0.3
 """Overlap of two boxes, over their union, from which they are one face's."""
 
 Thumbnail = Float[np.ndarray, "t t"]
-Photo = UInt8[np.ndarray, "h w 3"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Sighting:
     Attributes:
         faces: that it found.
         thumbnail: of the frame, for cuts.
-        seconds: of the frame in its film.
+        seconds: of the frame in its video.
         problem: why nothing could be looked for; None where it could.
     """
 
@@ -43,9 +43,9 @@ class Sighting:
     problem: str | None = None
 
 
-def thumbnail(photo: Photo) -> Thumbnail:
+def thumbnail(image: Pixels) -> Thumbnail:
     """The luminance of a frame, small, in [0, 1]."""
-    small = Image.fromarray(photo).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    small = Image.fromarray(image).resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return np.asarray(small.convert("L")).astype(np.float32) / 255
 
 

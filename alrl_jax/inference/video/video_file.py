@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 
 from alrl_jax.errors import UserError
-from alrl_jax.inference.finishing import SwappedPicture
+from alrl_jax.inference.finishing import SwappedPhoto
 from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault
-from alrl_jax.inference.manifest import write_film_manifest
+from alrl_jax.inference.manifest import write_video_manifest
 from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog
 from alrl_jax.inference.settings import FACES
 from alrl_jax.inference.video.frames import Frame, FrameSwapping, with_facts
-from alrl_jax.inference.video.parts import FilmParts
+from alrl_jax.inference.video.parts import VideoParts
 from alrl_jax.inference.video.pyav import VideoCopy, comment_of, output_suffix
-from alrl_jax.photos.photo import Picture
+from alrl_jax.photos.photo import Photo
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
 from alrl_jax.utils.files import remove_leftovers
 
-NONE_SWAPPED = "no face in any frame that could be swapped; no film is written"
-"""Reason of the last line of a film without any."""
+NONE_SWAPPED = "no face in any frame that could be swapped; no video is written"
+"""Reason of the last line of a video without any."""
 
 
 class VideoSwapping:
@@ -36,7 +36,7 @@ class VideoSwapping:
         path: of the video file.
 
     Raises:
-        UserError: landmarks come from a file, which knows pictures alone, or the output would
+        UserError: landmarks come from a file, which knows photos alone, or the output would
             replace the input.
     """
 
@@ -50,14 +50,14 @@ class VideoSwapping:
         self._swapping, self._path = swapping, path
         sha256 = swapping.model_sha256
         recipe = swapping.recipe
-        self.output = OutputFolder(output, model.kind, sha256, settings, recipe, films=True)
+        self.output = OutputFolder(output, model.kind, sha256, settings, recipe, videos=True)
         self.name = path.stem + output_suffix(path)
         if (output / self.name).resolve() == path.resolve():
             raise UserError(f"got {path} in --output={output}; expected another directory")
         self._watermark: dict[str, Any] | None = None
 
     def run(self, batch_size: int) -> Iterator[dict[str, Any]]:
-        """Swaps all frames while somebody asks for the results; the file appears at the end.
+        """Swaps all frames as their results are asked for; the file appears at the end.
 
         A frame without the face, or whose swap fails, stays as it is. A file that an earlier run
         finished is not made again, and gives one line, whose ``frames`` counts them by status.
@@ -81,28 +81,28 @@ class VideoSwapping:
                 yield result
 
     def _result(self, job: Job) -> dict[str, Any]:
-        """The line of a frame, or of the whole film."""
+        """The line of a frame, or of the whole video."""
         result = self.output.result(job, self.name)
         if job.reason == EARLIER:
             return result | {"frames": job.facts["frames"]}
         return result if job.reason == NONE_SWAPPED else result | {"output": self.name}
 
     def _files(self) -> dict[str, str]:
-        """Source, target and output as results tell them."""
+        """Source, target and output as results give them."""
         relative = self.output.relative
         source, target = relative(self._swapping.source_path), relative(self._path)
         return {"source": source, "target": target, "output": self.name}
 
-    def _tell(self, sidecar: dict[str, Any]) -> None:
-        """Writes the manifest of a film with masks."""
+    def _write_manifest(self, sidecar: dict[str, Any]) -> None:
+        """Writes the manifest of a video with masks."""
         if self._swapping.settings.masks:
-            write_film_manifest(self.output.directory, self._files(), sidecar)
+            write_video_manifest(self.output.directory, self._files(), sidecar)
 
     def _jobs(self, hashes: dict[str, str], batch_size: int) -> Iterator[Job]:
         files = self._swapping.files(self._path)
         sidecar = self.output.finished(self.name, hashes)
         if sidecar is not None:
-            self._tell(sidecar)
+            self._write_manifest(sidecar)
             facts = {"frames": sidecar.get("frames", {})}
             yield Job(0, files, status="skipped", reason=EARLIER, facts=facts)
             return
@@ -113,10 +113,10 @@ class VideoSwapping:
             "targetSHA256": hashes["target"],
         }
         masks = self._swapping.settings.masks
-        with FilmParts(self.output, self.name, masks, of_masks) as parts:
+        with VideoParts(self.output, self.name, masks, of_masks) as parts:
             counts: collections.Counter[str] = collections.Counter()
             suffix = Path(self.name).suffix
-            with VideoCopy(self._path, parts.film, suffix, comment_of(fields)) as copy:
+            with VideoCopy(self._path, parts.video, suffix, comment_of(fields)) as copy:
                 draw = functools.partial(self._draw, parts)
                 frames = self._frames(copy)
                 for job, pixels in self._swapping.run(frames, lambda j: j, draw, batch_size):
@@ -128,53 +128,53 @@ class VideoSwapping:
                     yield Job(counts.total(), files, status="failed", reason=NONE_SWAPPED)
                     return
                 copy.finish()
-            told = {"frames": dict(counts), "streams_left_out": copy.left_out, **parts.told()}
-            sidecar = self._sidecar(hashes, told, time)
+            facts = {"frames": dict(counts), "streams_left_out": copy.left_out, **parts.facts()}
+            sidecar = self._sidecar(hashes, facts, time)
             parts.publish(sidecar)
-            self._tell(sidecar)
+            self._write_manifest(sidecar)
 
     def _frames(self, copy: VideoCopy) -> Iterator[Frame]:
         for number, (seconds, pixels) in enumerate(copy.frames()):
-            picture = Picture(pixels, None, pixels, None)
+            photo = Photo(pixels, None, pixels, None)
             yield Frame(
                 number,
                 seconds,
                 self._path,
-                lambda picture=picture: (picture, ""),
-                lambda picture=picture: picture.nbytes,
+                lambda photo=photo: (photo, ""),
+                lambda photo=photo: photo.nbytes,
             )
 
-    def _draw(self, parts: FilmParts, job: Job) -> tuple[Job, np.ndarray]:
+    def _draw(self, parts: VideoParts, job: Job) -> tuple[Job, np.ndarray]:
         """The pixels of a frame: swapped, or as they were; its mask is written on the way."""
-        assert job.target is not None and job.target.picture is not None
-        pixels = job.target.picture.colour
+        assert job.target is not None and job.target.photo is not None
+        pixels = job.target.photo.colour
         job, drawn = self._drawn(job)
         mask = None if drawn is None else drawn.mask
         parts.write_mask(job.number, np.zeros_like(pixels[..., :1]) if mask is None else mask)
         return job, pixels if drawn is None else drawn.pixels
 
-    def _drawn(self, job: Job) -> tuple[Job, SwappedPicture | None]:
+    def _drawn(self, job: Job) -> tuple[Job, SwappedPhoto | None]:
         """A frame with its face swapped; None where it stays as it is."""
         if job.status:
             return job.ended(job.status, job.reason), None
         try:
-            drawn, told = self._swapping.swapped_picture(job), with_facts(job)
+            drawn, measured = self._swapping.swapped_frame(job), with_facts(job)
         except PairFailed as error:
             return job.ended("failed", str(error)), None
         except UserError:
             raise
-        except Exception as error:  # one bad frame must not end the film
+        except Exception as error:  # one bad frame must not end the video
             return job.ended("failed", fault(error)), None
         if self._watermark is None or drawn.watermark["readable"] is not None:
             self._watermark = dict(drawn.watermark)
-        return told.ended("done"), drawn
+        return measured.ended("done"), drawn
 
-    def _sidecar(self, hashes: dict[str, str], told: dict[str, Any], time: str) -> dict[str, Any]:
+    def _sidecar(self, hashes: dict[str, str], facts: dict[str, Any], time: str) -> dict[str, Any]:
         files = self._files()
         return {
             **self.output.recipe(hashes),
             **{face: {"file": files[face]} for face in FACES},
-            **told,
+            **facts,
             "digital_source_type": image_metadata.DIGITAL_SOURCE_TYPE,
             "watermark": self._watermark,
             "time": time,

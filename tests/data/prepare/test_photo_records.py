@@ -25,7 +25,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.photos.decoding import UnreadableImageError, read_image, read_mask
 from alrl_jax.photos.file_trees import open_tree
 from tests.conftest import LONGEST_WAIT
-from tests.support import fabricated, images
+from tests.support import fabricated, photo_kinds
 
 ROOT = Path(__file__).parents[3]
 NUMBERS = tuple(range(12))
@@ -117,7 +117,7 @@ def test_what_cannot_be_read_is_left_out_by_name(faces: Path, tmp_path: Path) ->
     (image / "3.jpg").write_bytes(b"")
     Image.new("RGB", (40, 20)).save(image / "7.jpg")
     masks = faces / "CelebAMask-HQ-mask-anno" / "0"
-    (masks / "00005_hair.png").write_bytes(images.READABLE["plain.png"]()[:-40])
+    (masks / "00005_hair.png").write_bytes(photo_kinds.READABLE["plain.png"]()[:-40])
     Image.new("L", (20, 16)).save(masks / "00006_cloth.png")
     for path in masks.glob("00008_*"):
         path.unlink()
@@ -323,8 +323,8 @@ def test_masks_of_every_kind() -> None:
     deep = Image.fromarray(expected.astype(np.uint16))
     for image in (grey, dark, clear, deep, grey.convert("RGB"), grey.convert("1"),
                   grey.convert("LA"), grey.convert("P")):  # fmt: skip
-        mask = read_mask(images.encoded(image, "PNG"), 16)
+        mask = read_mask(photo_kinds.encoded(image, "PNG"), 16)
         assert mask.dtype == bool, image.mode
         np.testing.assert_array_equal(mask, expected, image.mode)
     with pytest.raises(UnreadableImageError, match="32x16 pixels; expected a square"):
-        read_mask(images.encoded(grey.resize((32, 16)), "PNG"), 16)
+        read_mask(photo_kinds.encoded(grey.resize((32, 16)), "PNG"), 16)

@@ -1,4 +1,4 @@
-"""Films: directories of frames and video files, faces that come and go, sound and times."""
+"""Videos: directories of frames and video files, faces that come and go, sound and times."""
 
 import csv
 import json
@@ -14,26 +14,25 @@ from PIL import Image
 
 from alrl_jax import infer_frames
 from alrl_jax.errors import UserError
-from alrl_jax.inference import command
 from alrl_jax.inference.video.frame_folder import numbered_files
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
 from tests.inference.video.test_smoothing import FACE
 from tests.support.fakes import PASTED, FakeSwapper
-from tests.support.pictures import noise, picture
+from tests.support.photo_files import noise, write_photo
 
 
 def frames_in(folder: Path, numbers: list[int], side: int = 96) -> dict[str, Any]:
     """Frames of one scene, and the landmarks of a face that moves through it."""
     faces = {}
     for number in numbers:
-        path = picture(folder / f"clip_{number}.png", 1, (side, side))
+        path = write_photo(folder / f"clip_{number}.png", 1, (side, side))
         faces[f"frames/{path.name}"] = (FACE * 0.8 + 0.4 * number).tolist()
     return faces
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **given: Any) -> int:
-    source = picture(folder / "s.png", 7, (32, 32))
+    source = write_photo(folder / "s.png", 7, (32, 32))
     values = {
         "model": "m",
         "source": str(source),
@@ -47,7 +46,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch, **given: Any) -> int:
         "landmarks_path": str(folder / "faces.json"),
         "batch_size": 4,
     }
-    monkeypatch.setattr(command, "load_swapper", lambda directory: FakeSwapper())
+    monkeypatch.setattr(infer_frames, "load_swapper", lambda directory: FakeSwapper())
     monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**(values | given)))
     return infer_frames.main(["infer_frames"])
 
@@ -106,7 +105,7 @@ def test_places_are_smoothed_over_time(tmp_path: Path, monkeypatch: pytest.Monke
     assert spread[1] < 0.6 * spread[0]
 
 
-def test_a_film_without_the_face_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_video_without_the_face(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faces = dict.fromkeys(frames_in(tmp_path / "frames", [1, 2]), [])
     (tmp_path / "faces.json").write_text(json.dumps(faces))
     assert run(tmp_path, monkeypatch) == 3
@@ -138,9 +137,9 @@ def test_masks_of_frames_lie_beside_them(tmp_path: Path, monkeypatch: pytest.Mon
 def test_frames_are_numbered(tmp_path: Path) -> None:
     folder = tmp_path / "f"
     for name in ("b_2.png", "b_10.jpg", "b_1.png", "deep/b_3.png"):
-        picture(folder / name, 0)
+        write_photo(folder / name, 0)
     assert [file.number for file in numbered_files(folder)] == [1, 2, 10]
-    picture(folder / "c_02.png", 0)
+    write_photo(folder / "c_02.png", 0)
     with pytest.raises(UserError, match="two frames of number 2"):
         numbered_files(folder)
     (folder / "c_02.png").rename(folder / "cover.png")
@@ -157,7 +156,7 @@ def test_frames_are_numbered(tmp_path: Path) -> None:
         ({"source": "none.png"}, "--source=none.png"),
     ],
 )
-def test_mistakes_are_told(
+def test_mistakes_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], message: str
 ) -> None:
     (tmp_path / "faces.json").write_text(json.dumps(frames_in(tmp_path / "frames", [1])))
@@ -167,10 +166,10 @@ def test_mistakes_are_told(
 
 
 TIMES = [0, 1, 2, 4, 7, 8, 11, 12, 13, 14]
-"""Of the frames of a film of changing rate, in 1/25 s."""
+"""Of the frames of a video of changing rate, in 1/25 s."""
 
 
-def film(path: Path, side: int, times: list[int]) -> np.ndarray:
+def write_video(path: Path, side: int, times: list[int]) -> np.ndarray:
     """A video with sound, and its sound's packets."""
     av = pytest.importorskip("av")
     scene = np.asarray(Image.fromarray(noise(3, (8, 8))).resize((side, side), Image.BICUBIC))
@@ -180,7 +179,7 @@ def film(path: Path, side: int, times: list[int]) -> np.ndarray:
         video.options = {"crf": "10"}
         video.codec_context.time_base = Fraction(1, 25)
         sound = container.add_stream("aac", rate=16000)
-        container.metadata["title"] = "A film"
+        container.metadata["title"] = "A video"
         for time in times:
             frame = av.VideoFrame.from_ndarray(scene, format="rgb24")
             frame.pts, frame.time_base = time, Fraction(1, 25)
@@ -212,14 +211,14 @@ def test_a_video_keeps_sound_and_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
 ) -> None:
     clip = tmp_path / f"clip{suffix}"
-    film(clip, 64, TIMES)
+    write_video(clip, 64, TIMES)
     given = {"frames": str(clip), "aligned": True, "landmarks_path": None}
     assert run(tmp_path, monkeypatch, **given) == 0
     times, before, sound, _ = contents(clip)
     after_times, after, after_sound, metadata = contents(tmp_path / "out" / clip.name)
     assert after_times == times and len(after) == len(TIMES)
     assert after_sound == sound and sound
-    assert {k.lower(): v for k, v in metadata.items()}["title"] == "A film"
+    assert {k.lower(): v for k, v in metadata.items()}["title"] == "A video"
     comment = {k.lower(): v for k, v in metadata.items()}["comment"]
     assert f"alrl_jax:digitalSourceType={image_metadata.DIGITAL_SOURCE_TYPE}" in comment
     for old, new in zip(before, after, strict=True):
@@ -241,7 +240,7 @@ def test_frames_of_a_video_are_marked(tmp_path: Path, monkeypatch: pytest.Monkey
     from alrl_jax.provenance.watermark import codec
 
     clip = tmp_path / "clip.mp4"
-    film(clip, 256, [0])
+    write_video(clip, 256, [0])
     assert run(tmp_path, monkeypatch, frames=str(clip), aligned=True, landmarks_path=None) == 0
     _, (frame,), _, _ = contents(tmp_path / "out" / "clip.mp4")
     sidecar = json.loads((tmp_path / "out" / "clip.mp4.json").read_text())
@@ -252,7 +251,7 @@ def test_frames_of_a_video_are_marked(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_broken_videos_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip = tmp_path / "clip.mp4"
-    film(clip, 64, TIMES)
+    write_video(clip, 64, TIMES)
     given = {"frames": str(clip), "aligned": True, "landmarks_path": None}
     clip.write_bytes(clip.read_bytes()[:-300])
     with pytest.raises(UserError, match="expected a video file"):
@@ -263,7 +262,7 @@ def test_broken_videos_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         run(tmp_path, monkeypatch, frames=str(clip))
 
 
-def test_video_without_its_package_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_video_without_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     (tmp_path / "clip.mp4").write_bytes(b"x")
     with pytest.raises(UserError, match=r"alrl_jax\[video\]"):

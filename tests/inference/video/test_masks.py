@@ -1,4 +1,4 @@
-"""Masks of video files: one a frame, there with the film or not at all."""
+"""Masks of video files: one a frame, there with the video or not at all."""
 
 import csv
 import errno
@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from alrl_jax.errors import UserError
-from alrl_jax.inference.manifest import FILM_COLUMNS
-from alrl_jax.inference.video import parts
+from alrl_jax.inference.manifest import VIDEO_COLUMNS
 from alrl_jax.inference.video.pyav import VideoCopy
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
@@ -54,10 +53,10 @@ def test_every_frame_has_a_mask_and_a_line(tmp_path: Path, monkeypatch: pytest.M
     assert [r["status"] for r in results(tmp_path)] == ["skipped", "done", "done", "failed", "done"]
     assert names(tmp_path) == WHOLE
     sidecar = json.loads((tmp_path / "out" / "clip.mp4.json").read_text())
-    film = hashing.file_sha256(tmp_path / "out" / "clip.mp4")
+    video = hashing.file_sha256(tmp_path / "out" / "clip.mp4")
     assert sidecar["mask"]["swapped"] == [[1, 2], [4, 4]]
     rows = manifest(tmp_path)
-    assert [tuple(row) for row in rows] == [FILM_COLUMNS] * 5
+    assert [tuple(row) for row in rows] == [VIDEO_COLUMNS] * 5
     for number, row in enumerate(rows):
         swapped = number in (1, 2, 4)
         assert row == {
@@ -67,7 +66,7 @@ def test_every_frame_has_a_mask_and_a_line(tmp_path: Path, monkeypatch: pytest.M
             "frame": str(number),
             "mask": f"masks/clip.mp4/00000{number}.png",
             "label": "fake" if swapped else "untouched",
-            "provenance_id": f"{sidecar['model']['sha256']}:{film}",
+            "provenance_id": f"{sidecar['model']['sha256']}:{video}",
             "marked": "false",
         }
         path = tmp_path / "out" / row["mask"]
@@ -80,7 +79,7 @@ def test_every_frame_has_a_mask_and_a_line(tmp_path: Path, monkeypatch: pytest.M
         assert fields["digitalSourceType"] == image_metadata.GENERATED_SOURCE_TYPE
 
 
-def test_a_film_is_finished_with_its_masks_alone(
+def test_a_video_is_finished_with_its_masks_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found_in(monkeypatch, *range(5))
@@ -102,7 +101,7 @@ def test_a_film_is_finished_with_its_masks_alone(
     assert names(tmp_path) == WHOLE
     assert swap(tmp_path, monkeypatch, clip, masks=False, detail=0.5) == 0
     left = ["clip.mp4", "clip.mp4.json", "results.jsonl"]
-    assert names(tmp_path) == left, "no masks of another film than the one that is there"
+    assert names(tmp_path) == left, "no masks of another video than the one that is there"
 
 
 def test_what_fails_leaves_no_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +126,7 @@ def test_what_fails_leaves_no_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["results.jsonl"]
 
 
-def test_what_an_earlier_run_finished_goes_when_a_new_film_replaces_it(
+def test_what_an_earlier_run_finished_goes_when_a_new_video_replaces_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found_in(monkeypatch, *range(5))
@@ -151,7 +150,7 @@ def test_what_an_earlier_run_finished_goes_when_a_new_film_replaces_it(
         replace(old, new)
 
     with monkeypatch.context() as patch:
-        patch.setattr(parts.os, "replace", fails_last)
+        patch.setattr(os, "replace", fails_last)
         with pytest.raises(OSError, match="Input/output"):
             swap(tmp_path, monkeypatch, clip, detail=0.5)
     assert names(tmp_path) == ["results.jsonl"], "and nothing is there by half"

@@ -20,7 +20,7 @@ from tools.bench.measure_jitter import (
 )
 
 DELAY_LIMIT = 25.0
-"""Milliseconds; a frame of a film has 40."""
+"""Milliseconds; a frame of a video has 40."""
 GREY = np.full((32, 32), 0.5, np.float32)
 FACE = np.array([[30.0, 30], [60, 30], [45, 50], [33, 65], [58, 65]])
 

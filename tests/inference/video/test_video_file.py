@@ -20,7 +20,7 @@ GIVEN = {"landmarks_from": "cascade", "landmarks_path": None}
 
 
 def greys(path: Path, frames: int, side: int = SIDE) -> Path:
-    """A film whose frame n has the brightness 10 + 20 n."""
+    """A video whose frame n has the brightness 10 + 20 n."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = side, side, "yuv420p"
@@ -43,7 +43,7 @@ def found_in(monkeypatch: pytest.MonkeyPatch, *numbers: int, broken: int = -1) -
     monkeypatch.setitem(LANDMARK_SOURCES, "cascade", LandmarkSource(lambda path: find, ""))
 
 
-def film(path: Path, frames: int = 6, sound: bool = True, **video: Any) -> Path:
+def write_video(path: Path, frames: int = 6, sound: bool = True, **video: Any) -> Path:
     """Frames of noise at 25 a second, and a second of sound."""
     metadata = video.pop("metadata", {})
     scene = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
@@ -70,7 +70,7 @@ def film(path: Path, frames: int = 6, sound: bool = True, **video: Any) -> Path:
 
 
 def copied(path: Path, output: Path) -> tuple[list[float], list[str]]:
-    """Copies a film frame by frame; gives the times of the copy, and what was left out."""
+    """Copies a video frame by frame; gives the times of the copy, and what was left out."""
     with VideoCopy(path, output, output.suffix, "comment") as copy:
         for _, pixels in copy.frames():
             copy.write(pixels)
@@ -81,15 +81,15 @@ def copied(path: Path, output: Path) -> tuple[list[float], list[str]]:
 
 
 def joined(folder: Path) -> Path:
-    """Two transport streams in one file: times begin anew in its middle."""
-    part = film(folder / "part.ts", 40)
+    """Two transport streams in one file: times start again in its middle."""
+    part = write_video(folder / "part.ts", 40)
     (folder / "two.ts").write_bytes(part.read_bytes() * 2)
     return folder / "two.ts"
 
 
 def test_times_rise_whatever_the_file_says(tmp_path: Path) -> None:
-    raw = film(tmp_path / "raw.h264", sound=False, format="h264")
-    old = film(tmp_path / "old.avi", sound=False)
+    raw = write_video(tmp_path / "raw.h264", sound=False, format="h264")
+    old = write_video(tmp_path / "old.avi", sound=False)
     for path, frames in ((raw, 6), (old, 6), (joined(tmp_path), 80)):
         times, _ = copied(path, tmp_path / "out.mkv")
         assert len(times) == frames, path
@@ -105,12 +105,12 @@ def test_a_clock_keeps_times_that_rise() -> None:
     assert [equal.at(time, 2) for time in (1, 1, 0, 5)] == [1, 1, 1, 5]
 
 
-def test_streams_that_the_container_does_not_take_are_told(tmp_path: Path) -> None:
-    times, left_out = copied(film(tmp_path / "a.mkv", 3), tmp_path / "out.webm")
+def test_streams_that_the_container_does_not_take_are_reported(tmp_path: Path) -> None:
+    times, left_out = copied(write_video(tmp_path / "a.mkv", 3), tmp_path / "out.webm")
     assert len(times) == 3 and left_out == ["audio stream 1 (aac, not for webm)"]
 
 
-def test_a_finished_film_ends_as_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_video_ends_as_it_did(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found_in(monkeypatch, 0, 2, broken=3)
     clip = greys(tmp_path / "clip.mp4", 4)
     given = GIVEN | {"frames": str(clip)}
@@ -123,7 +123,7 @@ def test_a_finished_film_ends_as_it_did(tmp_path: Path, monkeypatch: pytest.Monk
     assert (tmp_path / "out" / "clip.mp4.json").exists()
 
 
-def test_a_film_without_a_swap_is_not_written(
+def test_a_video_without_a_swap_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found_in(monkeypatch)
@@ -146,8 +146,8 @@ def test_the_mark_is_read_in_the_first_swapped_frame(
     assert sidecar["watermark"]["marked"] and sidecar["watermark"]["readable"] is not None
 
 
-def test_shape_of_pixels_turns_with_the_film(tmp_path: Path) -> None:
-    clip = film(tmp_path / "a.mp4", 2, sound=False, shape=Fraction(4, 3))
+def test_shape_of_pixels_turns_with_the_video(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "a.mp4", 2, sound=False, shape=Fraction(4, 3))
     content = clip.read_bytes()
     matrix = content.index(b"tkhd") + 44
     turned = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
@@ -160,7 +160,7 @@ def test_shape_of_pixels_turns_with_the_film(tmp_path: Path) -> None:
 
 def test_shape_of_pixels_stays_and_places_go(tmp_path: Path) -> None:
     metadata = {"title": "A", "location": "+48+011/", "GPSLatitude": "48", "LOCATION-eng": "x"}
-    clip = film(tmp_path / "a.mkv", 2, shape=Fraction(4, 3), metadata=metadata)
+    clip = write_video(tmp_path / "a.mkv", 2, shape=Fraction(4, 3), metadata=metadata)
     for suffix in (".mp4", ".mkv"):
         copied(clip, tmp_path / f"out{suffix}")
         with av.open(str(tmp_path / f"out{suffix}")) as container:

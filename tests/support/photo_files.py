@@ -1,4 +1,4 @@
-"""Small pictures of noise, and swaps of them by a stand-in."""
+"""Small photos of noise, and swaps of them by a stand-in."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from alrl_jax import infer
+from alrl_jax.inference.settings import Settings
+from alrl_jax.inference.swapping import Swapping
 from alrl_jax.photos.pair_list import PairFiles
 from tests.support.fakes import FakeSwapper
 
@@ -15,7 +16,7 @@ def noise(seed: int, size: tuple[int, int] = (16, 16)) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (*size, 3), dtype=np.uint8)
 
 
-def picture(path: Path, seed: int, size: tuple[int, int] = (16, 16)) -> Path:
+def write_photo(path: Path, seed: int, size: tuple[int, int] = (16, 16)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(noise(seed, size)).save(path)
     return path
@@ -23,12 +24,12 @@ def picture(path: Path, seed: int, size: tuple[int, int] = (16, 16)) -> Path:
 
 def pairs_in(folder: Path, count: int) -> list[PairFiles]:
     return [
-        PairFiles(picture(folder / f"s{i}.png", i), picture(folder / f"t{i}.png", 100 + i))
+        PairFiles(write_photo(folder / f"s{i}.png", i), write_photo(folder / f"t{i}.png", 100 + i))
         for i in range(count)
     ]
 
 
-def swapping(output: Path, model: FakeSwapper | None = None, **given: Any) -> infer.Swapping:
+def swapping(output: Path, model: FakeSwapper | None = None, **given: Any) -> Swapping:
     output.mkdir(exist_ok=True)
-    settings = infer.Settings(aligned=True)
-    return infer.Swapping(model or FakeSwapper(), settings, output, **given)
+    settings = Settings(aligned=True)
+    return Swapping(model or FakeSwapper(), settings, output, **given)

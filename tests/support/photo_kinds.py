@@ -12,7 +12,7 @@ from PIL import Image
 SIDE = 48
 
 
-def picture() -> Image.Image:
+def image() -> Image.Image:
     """Left half red, right half blue, a green stripe at the top."""
     pixels = np.zeros((SIDE, SIDE, 3), np.uint8)
     pixels[:, : SIDE // 2] = 255, 0, 0
@@ -29,11 +29,11 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def _transparent() -> bytes:
-    image = picture().convert("RGBA")
+    shown = image().convert("RGBA")
     alpha = np.full((SIDE, SIDE), 255, np.uint8)
     alpha[SIDE // 2 :] = 0
-    image.putalpha(Image.fromarray(alpha))
-    return encoded(image, "PNG")
+    shown.putalpha(Image.fromarray(alpha))
+    return encoded(shown, "PNG")
 
 
 def _deep_grey() -> bytes:
@@ -85,7 +85,7 @@ def _claiming(width: int, height: int) -> bytes:
 
 
 def _with_chunk(chunk: bytes) -> bytes:
-    plain = encoded(picture(), "PNG")
+    plain = encoded(image(), "PNG")
     return plain[:33] + chunk + plain[33:]  # after the header
 
 
@@ -102,45 +102,45 @@ def _with_profile(size: int) -> bytes:
 def _frames(kind: str) -> bytes:
     rest = [Image.new("RGB", (SIDE, SIDE), color) for color in ("black", "white")]
     options = {"lossless": True} if kind == "WEBP" else {}
-    return encoded(picture(), kind, save_all=True, append_images=rest, duration=50, **options)
+    return encoded(image(), kind, save_all=True, append_images=rest, duration=50, **options)
 
 
 def _oriented(kind: str) -> bytes:
-    """A picture that was taken with the camera on its side (EXIF 6)."""
+    """A photo that was taken with the camera on its side (EXIF 6)."""
     exif = Image.Exif()
     exif[0x0112] = 6
-    return encoded(picture().transpose(Image.Transpose.ROTATE_90), kind, exif=exif, quality=95)
+    return encoded(image().transpose(Image.Transpose.ROTATE_90), kind, exif=exif, quality=95)
 
 
 READABLE: dict[str, Callable[[], bytes]] = {
-    "plain.png": lambda: encoded(picture(), "PNG"),
-    "plain.jpg": lambda: encoded(picture(), "JPEG", quality=95),
-    "UPPER.JPEG": lambda: encoded(picture(), "JPEG", quality=95),
-    "progressive.jpg": lambda: encoded(picture(), "JPEG", quality=95, progressive=True),
-    "plain.webp": lambda: encoded(picture(), "WEBP", lossless=True),
-    "palette.png": lambda: encoded(picture().quantize(8), "PNG"),
-    "cmyk.jpg": lambda: encoded(picture().convert("CMYK"), "JPEG", quality=95),
+    "plain.png": lambda: encoded(image(), "PNG"),
+    "plain.jpg": lambda: encoded(image(), "JPEG", quality=95),
+    "UPPER.JPEG": lambda: encoded(image(), "JPEG", quality=95),
+    "progressive.jpg": lambda: encoded(image(), "JPEG", quality=95, progressive=True),
+    "plain.webp": lambda: encoded(image(), "WEBP", lossless=True),
+    "palette.png": lambda: encoded(image().quantize(8), "PNG"),
+    "cmyk.jpg": lambda: encoded(image().convert("CMYK"), "JPEG", quality=95),
     "animated.png": lambda: _frames("PNG"),
     "animated.webp": lambda: _frames("WEBP"),
-    "png_named.jpg": lambda: encoded(picture(), "PNG"),
+    "png_named.jpg": lambda: encoded(image(), "PNG"),
     "oriented.jpg": lambda: _oriented("JPEG"),
     "oriented.webp": lambda: _oriented("WEBP"),
     "oriented.png": lambda: _oriented("PNG"),
     "multi_picture.jpg": lambda: encoded(
-        picture(), "MPO", quality=95, save_all=True, append_images=[Image.new("RGB", (SIDE, SIDE))]
+        image(), "MPO", quality=95, save_all=True, append_images=[Image.new("RGB", (SIDE, SIDE))]
     ),
     "broken_exif.jpg": lambda: encoded(
-        picture(), "JPEG", quality=95, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\0"
+        image(), "JPEG", quality=95, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff\0"
     ),
 }
-"""Files that show ``picture()``."""
+"""Files that show ``image()``."""
 
 OTHER_READABLE: dict[str, Callable[[], bytes]] = {
-    "grey.jpg": lambda: encoded(picture().convert("L"), "JPEG", quality=95),
-    "grey_alpha.png": lambda: encoded(picture().convert("LA"), "PNG"),
-    "bilevel.png": lambda: encoded(picture().convert("1"), "PNG"),
+    "grey.jpg": lambda: encoded(image().convert("L"), "JPEG", quality=95),
+    "grey_alpha.png": lambda: encoded(image().convert("LA"), "PNG"),
+    "bilevel.png": lambda: encoded(image().convert("1"), "PNG"),
     "transparent.png": _transparent,
-    "palette_transparent.png": lambda: encoded(picture().quantize(8), "PNG", transparency=0),
+    "palette_transparent.png": lambda: encoded(image().quantize(8), "PNG", transparency=0),
     "deep_grey.png": _deep_grey,
     "deep_rgb.png": _deep_rgb,
 }
@@ -149,7 +149,7 @@ OTHER_READABLE: dict[str, Callable[[], bytes]] = {
 BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty.jpg": (lambda: b"", "empty file"),
     "text.png": (lambda: b"I am not a picture", "not a JPEG, PNG or WebP file"),
-    "gif_named.jpg": (lambda: encoded(picture(), "GIF"), "not a JPEG, PNG or WebP file"),
+    "gif_named.jpg": (lambda: encoded(image(), "GIF"), "not a JPEG, PNG or WebP file"),
     "truncated.jpg": (lambda: READABLE["plain.jpg"]()[:600], "(?i)truncated"),
     "truncated.png": (lambda: READABLE["plain.png"]()[:-40], "(?i)truncated"),
     "truncated.webp": (lambda: READABLE["plain.webp"]()[:-20], "."),

@@ -1,0 +1,75 @@
+"""What inference needs of a model, as structural types: what ``alrl_jax.load`` gives has it."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Array, Float
+
+from alrl_jax.types import AnyArray, SwapOutput
+
+Images = Float[AnyArray, "b h w 3"]
+"""Pixels in [-1, 1]."""
+
+
+@runtime_checkable
+class HasWeights(Protocol):
+    """A model whose weights can be hashed; see ``hashing.variables_sha256``."""
+
+    @property
+    def kind(self) -> str:
+        """What kind of model it is, as its directory says."""
+        ...
+
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """Weights by network."""
+        ...
+
+
+@runtime_checkable
+class Swapper(HasWeights, Protocol):
+    """A model that swaps faces in batches of crops."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Plain values; ``resolution`` is the side of the crops in px."""
+        ...
+
+    def swap(
+        self,
+        source: Images,
+        target: Images,
+        *,
+        pose_from: str = "target",
+        identity_from: str = "source",
+    ) -> SwapOutput:
+        """Target faces with the identity of source faces; "source" and "target" say whose."""
+        ...
+
+    def embed(self, images: Images) -> Float[Array, "b e"]:
+        """Unit embeddings of identity."""
+        ...
+
+
+@runtime_checkable
+class FaceSampler(HasWeights, Protocol):
+    """A model that draws faces from seeds."""
+
+    @property
+    def samples_are_rendered(self) -> bool:
+        """Whether the procedural world draws the faces, not a trained network."""
+        ...
+
+    def sample_face(self, seed: int) -> Float[AnyArray, "r r 3"]:
+        """A face in [-1, 1]; equal seeds give equal faces."""
+        ...
+
+
+@runtime_checkable
+class LoadedSwapper(Swapper, FaceSampler, Protocol):
+    """What a directory of a swapper gives."""
+
+
+def resolution_of(model: Swapper) -> int:
+    """Side of a swapper's crops in px."""
+    return int(model.config["resolution"])
