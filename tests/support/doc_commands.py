@@ -201,12 +201,9 @@ def _define(copy: ModuleType) -> bool:
         taken["positional"] = positional
         raise _Defined
 
-    replaced = {"run": instead} if hasattr(copy, "run") else {}
-    with (
-        mock.patch.object(command_line, "run", instead),
-        mock.patch.multiple(copy, **replaced) if replaced else contextlib.nullcontext(),
-        contextlib.suppress(_Defined),
-    ):
+    if hasattr(copy, "run"):  # imported by that name
+        vars(copy)["run"] = instead
+    with mock.patch.object(command_line, "run", instead), contextlib.suppress(_Defined):
         copy.cli()
     return taken["positional"]
 
