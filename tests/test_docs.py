@@ -18,6 +18,7 @@ from alrl_jax import infer
 from alrl_jax.config import Config
 from alrl_jax.config.schema import default_config
 from alrl_jax.errors import UserError
+from alrl_jax.training.losses.table import LOSSES
 from tests.conftest import COMPILATION_CACHE
 from tests.support import doc_commands, fabricated
 from tests.support.doc_commands import NEEDS, ROOT, Block, blocks, commands, spans, split_command
@@ -189,7 +190,7 @@ def test_flags_in_texts_exist(known_flags: dict[str, set[str]]) -> None:
 
 
 def test_fields_in_texts_exist() -> None:
-    known: set[str] = set()
+    known = {f"losses.{loss}" for table in LOSSES.values() for loss in table}
     for name in CONFIG_NAMES:
         config = load_config_file(name).get_config().to_dict()
         known |= {f"losses.{key}" for key in config["losses"]}

@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import functools
+import importlib
 import importlib.util
+import inspect
 import re
 import shlex
 import sys
@@ -21,6 +23,8 @@ from alrl_jax.utils import command_line
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "alrl"
+TABLE = "alrl_jax.commands.main"
+"""Lists the sub-commands."""
 PYTHON = ("python", "-m")
 """What runs a module that is no sub-command: one of ``tools/bench``."""
 
@@ -46,17 +50,13 @@ _FENCE = re.compile(
 )
 _SPAN = re.compile(r"(?<!`)`([^`]+)`(?!`)")
 _NESTED = re.compile(r"\$\(([^)]+)\)")
-_DEFINES = [
-    *(
-        (flags, name)
-        for name in dir(flags)
-        if name.startswith("DEFINE_") and name != "DEFINE_alias"
-    ),
-    (flags, "adopt_module_key_flags"),
-    (flags, "mark_flags_as_required"),
-    (flags, "mark_flag_as_required"),
-    (config_flags, "DEFINE_config_file"),
+_TAKE_FLAGS = [
+    (owner, name)
+    for owner in (flags, config_flags)
+    for name, function in inspect.getmembers(owner, inspect.isfunction)
+    if "flag_values" in inspect.signature(function).parameters
 ]
+"""Functions that define flags, or say something about them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,9 +140,12 @@ def split_command(words: list[str]) -> tuple[str, list[str]] | None:
 
 def _module_of(name: str) -> str:
     """The module of a sub-command."""
+    if _file(TABLE).is_file():
+        table = importlib.import_module(TABLE).COMMANDS
+        assert name in table, f"{COMMAND} {name}: no such command"
+        return table[name][0]
     plain = name.replace("-", "_")
-    names = (f"alrl_jax.{plain}", f"alrl_jax.commands.{plain}")
-    for module in names:
+    for module in (f"alrl_jax.{plain}", f"alrl_jax.commands.{plain}"):
         if "_" not in name and _file(module).is_file():
             return module
     raise AssertionError(f"{COMMAND} {name}: no such command")
@@ -160,7 +163,7 @@ def own_flags(module: str, arguments: list[str]) -> Iterator[tuple[ModuleType, f
     spec = importlib.util.spec_from_file_location(module, _file(module))
     assert spec is not None and spec.loader is not None
     with contextlib.ExitStack() as stack:
-        for owner, name in _DEFINES:
+        for owner, name in _TAKE_FLAGS:
             own = functools.partial(getattr(owner, name), flag_values=values)
             stack.enter_context(mock.patch.object(owner, name, own))
         stack.enter_context(mock.patch.object(flags, "FLAGS", values))

@@ -179,7 +179,7 @@ def svg(imports: Imports) -> str:
     """The drawing; the lowest layer is at the bottom."""
     places, height = {}, LINE_HEIGHT * len(imports.layers) + MARGIN
     most = max(map(len, imports.layers))
-    width = most * (BOX_WIDTH + GAP) + 2 * MARGIN
+    width = most * (BOX_WIDTH + GAP) + GAP + 2 * MARGIN
     for index, layer in enumerate(reversed(imports.layers)):
         start = (width - len(layer) * (BOX_WIDTH + GAP) + GAP) / 2 + index % 2 * GAP
         for place, part in enumerate(layer):
