@@ -9,13 +9,13 @@ import inspect
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from absl import flags
+from absl import app, flags
 from ml_collections import config_flags
 
 from alrl_jax.config import Config
@@ -164,13 +164,25 @@ def own_flags(module: str, arguments: list[str]) -> Iterator[tuple[ModuleType, f
     assert spec is not None and spec.loader is not None
     with contextlib.ExitStack() as stack:
         for owner, name in _TAKE_FLAGS:
-            own = functools.partial(getattr(owner, name), flag_values=values)
+            own = _with_values(getattr(owner, name), values)
             stack.enter_context(mock.patch.object(owner, name, own))
         stack.enter_context(mock.patch.object(flags, "FLAGS", values))
         stack.enter_context(mock.patch.object(sys, "argv", [module, *arguments]))
         copy = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(copy)
         yield copy, values
+
+
+def _with_values(function: Callable[..., Any], values: flags.FlagValues) -> Callable[..., Any]:
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def own(*positional: Any, **named: Any) -> Any:
+        if "flag_values" not in signature.bind_partial(*positional, **named).arguments:
+            named["flag_values"] = values
+        return function(*positional, **named)
+
+    return own
 
 
 class _Defined(Exception):
@@ -206,7 +218,11 @@ def _define(copy: ModuleType) -> bool:
 
     if hasattr(copy, "run"):  # imported by that name
         vars(copy)["run"] = instead
-    with mock.patch.object(command_line, "run", instead), contextlib.suppress(_Defined):
+    with (
+        mock.patch.object(command_line, "run", instead),
+        mock.patch.object(app, "run", instead),
+        contextlib.suppress(_Defined),
+    ):
         copy.cli()
     return taken["positional"]
 
