@@ -172,21 +172,30 @@ def known_flags() -> dict[str, set[str]]:
 
 
 def test_flags_in_texts_exist(known_flags: dict[str, set[str]]) -> None:
-    faults = []
     anywhere = set().union(*known_flags.values())
+    faults = []
     for page in PAGES:
         for span in spans(page):
-            words = span.split()
-            own = words[0].startswith(("alrl", "python", "JAX_")) and len(words) > 1
-            found = split_command(words) if own or " alrl " in f" {span} " else None
-            if own and words[1].isupper():  # alrl COMMAND
-                continue
-            known = known_flags[found[0]] if found else anywhere
+            found = _command_in(span.split())
             if found or span.startswith("--"):
-                given = found[1] if found else words
-                names = [re.split(r"[=.]", w[2:])[0] for w in given if w.startswith("--")]
-                faults += [f"{page.name}: {span}" for n in names if n not in known | {"help"}]
+                module, words = found or ("", span.split())
+                known = known_flags.get(module, anywhere) | {"help"}
+                names = {re.split(r"[=.]", w[2:])[0] for w in words if w.startswith("--")}
+                faults += [f"{page.name}: {span}"] if names - known else []
     assert not faults
+
+
+def _command_in(words: list[str]) -> tuple[str, list[str]] | None:
+    """Module and arguments of the command that a text names; words in capitals stand for any."""
+    if "alrl" in words[:-1]:
+        name = words[words.index("alrl") + 1]
+        return None if name.isupper() else split_command(words)
+    if "python" in words[:-2]:
+        module = words[words.index("python") + 2]
+        path = ROOT / (module.replace(".", "/") + ".py")
+        assert "NAME" in module or path.is_file() or module == "pytest", words
+        return (module, words) if module.startswith("tools.bench.") else None
+    return None
 
 
 def test_fields_in_texts_exist() -> None:
