@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: demo table test test-slow test-endurance lint format install install-dev clean
+.PHONY: demo table test test-slow test-endurance lint format docs install install-dev clean
 
 # Both evaluations run the same programs: the second one finds them compiled. On a CPU, two devices
 # train nearly twice as fast as two threads of one.
@@ -48,6 +48,10 @@ format: $(VENV)/.dev
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
+# The pages of docs/, as a site in site/; a warning is an error.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict
+
 install: $(VENV)/.runtime
 install-dev: $(VENV)/.dev
 
@@ -66,5 +70,9 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	$(PIP) install --quiet --requirement requirements-dev.lock
 	@touch $@
 
+$(VENV)/.docs: requirements-docs.lock $(VENV)/.runtime
+	$(PIP) install --quiet --requirement requirements-docs.lock
+	@touch $@
+
 clean:
-	rm -rf runs/demo build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf runs/demo build dist site *.egg-info .pytest_cache .ruff_cache

@@ -1,7 +1,7 @@
-"""The README's way from the files that people have to a run at 1024 px, on narrow networks."""
+"""The documented way from the files that people have to a run at 1024 px, on narrow networks."""
 
-import re
-import shlex
+import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +10,17 @@ import pytest
 from alrl_jax.commands.export_weights import Permissions, export_file
 from alrl_jax.commands.fabricate_models import Sizes, fabricate
 from alrl_jax.storage.workdir import read_metrics
-from tests.conftest import ROOT, RunCli
+from tests.conftest import COMPILATION_CACHE, ROOT
 from tests.goldens.golden import read_golden
+from tests.support import doc_commands
 from tests.support.checkpoints import face_files
 from tests.support.checkpoints.face_files import Body
 from tests.support.checkpoints.golden_files import lin_weights
 from tests.support.checkpoints.torch_writer import save_torch
 from tests.support.fabricated import write_celebamask
 
-README = Path(__file__).parent.parent / "README.md"
-SECTION = "### From files to a run at 1024 px"
+PAGE = ROOT / "docs" / "files.md"
+SECTION = "## From files to a run at 1024 px"
 STYLES, WIDTH = 18, 32
 BODY = Body(widths=(8, 12, 16, WIDTH), units=(1, 1, 1, 1), squeeze=4)
 NARROW = Sizes(w_dim=WIDTH, channel_base=1024, channel_max=WIDTH, mapping_layers=2)
@@ -39,12 +40,12 @@ ONE_STEP = {
 """Overrides: one step with little of everything but pixels."""
 
 
-def commands() -> list[list[str]]:
-    """The commands of the section's first block, as words."""
-    text = README.read_text(encoding="utf-8").split(SECTION)[1]
-    block = re.search(r"```sh\n(.*?)```", text, re.DOTALL)
-    assert block is not None
-    return [shlex.split(line) for line in block[1].replace("\\\n", " ").splitlines()]
+def commands() -> list[tuple[str, list[str]]]:
+    """The commands of the section's first block: modules and arguments."""
+    before = PAGE.read_text(encoding="utf-8").partition(SECTION)[0].count("\n")
+    block = next(block for block in doc_commands.blocks(PAGE) if block.line > before)
+    found = [doc_commands.split_command(words) for words in doc_commands.commands(block.text)]
+    return [command for command in found if command is not None]
 
 
 def write_files(folder: Path) -> None:
@@ -64,18 +65,28 @@ def write_files(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme(tmp_path: Path, run_cli: RunCli) -> None:
+def test_the_commands_of_the_page(tmp_path: Path) -> None:
     write_files(tmp_path)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
     lines = commands()
-    assert [line[2] for line in lines] == 5 * ["tools.convert_weights"] + [
-        "tools.prepare_dataset",
-        "alrl_jax.train",
+    assert [module.rpartition(".")[2] for module, _ in lines] == 5 * ["convert_weights"] + [
+        "prepare_dataset",
+        "train",
     ]
-    lines[-1] += [f"--config.{name}={value}" for name, value in ONE_STEP.items()]
-    for python, option, module, *arguments in lines:
-        assert (python, option) == ("python", "-m")
-        done = run_cli(module, *arguments, cwd=tmp_path, timeout=1200)
+    lines[-1][1].extend(f"--config.{name}={value}" for name, value in ONE_STEP.items())
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "JAX_COMPILATION_CACHE_DIR": str(COMPILATION_CACHE),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    for module, arguments in lines:
+        done = subprocess.run(
+            doc_commands.program(module, arguments),
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=1200,
+        )
         assert done.returncode == 0, done.stderr
     (metrics,) = read_metrics(tmp_path / "runs/celeba_1024")
     assert metrics["step"] == 1 and np.isfinite(list(metrics.values())).all()
