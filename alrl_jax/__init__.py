@@ -2,7 +2,7 @@
 
 from alrl_jax import synthetic
 from alrl_jax.errors import UserError
-from alrl_jax.loading import load
+from alrl_jax.loading import Model, load, load_generator, load_swapper
 
-__all__ = ["UserError", "load", "synthetic"]
+__all__ = ["Model", "UserError", "load", "load_generator", "load_swapper", "synthetic"]
 __version__ = "0.1.0"

@@ -6,9 +6,9 @@ from typing import Any
 
 from absl import flags
 
+from alrl_jax import loading
 from alrl_jax.errors import UserError
 from alrl_jax.inference.settings import FACES, Settings
-from alrl_jax.loading import load_kind
 from alrl_jax.photos.landmarks import LANDMARK_SOURCES, check_choice
 from alrl_jax.photos.paste import BLENDS, PasteOptions
 from alrl_jax.utils import hashing
@@ -47,8 +47,7 @@ def load_swapper(directory: str) -> Any:
     Raises:
         UserError: nothing there, or a model of another kind.
     """
-    remedy = "take embedded/swapper_64 or what configs with task swap train"
-    return load_kind(directory, "swapper", remedy=remedy)
+    return loading.load_swapper(directory)
 
 
 def read_settings(values: Any, landmarks_path: Path | None) -> Settings:

@@ -11,7 +11,7 @@ import pytest
 import alrl_jax
 from alrl_jax.config.schema import SELECTORS
 from alrl_jax.errors import UserError
-from alrl_jax.loading.loader import MODELS, SwapperModel
+from alrl_jax.loading.loader import KINDS, SwapperModel
 from alrl_jax.storage.model_directory import read_model, save_model
 from alrl_jax.training.tasks import SwapTask, make_task
 from alrl_jax.types import PairBatch
@@ -76,7 +76,7 @@ def train(task: SwapTask, batch: PairBatch) -> tuple[Any, Any, dict[str, float]]
 
 def model_of(task: SwapTask, state: Any) -> SwapperModel:
     model = task.export(state, task.load_frozen())
-    swapper = MODELS["swapper"](model.kind, model.config, model.variables)
+    swapper = KINDS["swapper"](model.kind, model.config, model.variables)
     assert isinstance(swapper, SwapperModel)
     return swapper
 
