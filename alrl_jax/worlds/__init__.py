@@ -1,8 +1,74 @@
-"""Face worlds whose every factor is known, true swaps included."""
+"""Face worlds: every factor of a face is known, and so is the true swap of every pair.
+
+A world is a module with the functions of ``World``, and its line in ``WORLDS``.
+"""
+
+from typing import Any, Protocol
+
+from jaxtyping import Array, Float, Int, Key
 
 from alrl_jax.worlds import primitives
 
-__all__ = ["WORLDS"]
+__all__ = ["WORLDS", "RenderedFaces", "World"]
 
-WORLDS = {"primitives": primitives}
-"""Worlds by name; each has ``sample_identities``, ``sample_attributes`` and ``render``."""
+
+class RenderedFaces(Protocol):
+    """Rendered faces and their labels, arrays with one entry a face; a world may give more."""
+
+    @property
+    def image(self) -> Float[Array, "n r r 3"]:
+        """SRGB values scaled to [-1, 1]."""
+        ...
+
+    @property
+    def parsing(self) -> Int[Array, "n r r"]:
+        """CelebAMask-HQ class of every pixel."""
+        ...
+
+    @property
+    def pose_degrees(self) -> Float[Array, "n 3"]:
+        """Yaw, pitch and roll of the head."""
+        ...
+
+    @property
+    def landmarks(self) -> Float[Array, "n m 2"]:
+        """Landmarks, x and y in pixels; the centre of the first pixel is (0.5, 0.5)."""
+        ...
+
+
+class World(Protocol):
+    """What every world has; its module is the object.
+
+    Identities and attributes are structs of arrays of the world's own, one entry a face.
+    """
+
+    def sample_identities(self, key: Key[Array, ""], n: int) -> Any:
+        """Draws ``n`` people; person i depends on ``key`` and i alone."""
+        ...
+
+    def sample_attributes(self, key: Key[Array, ""], n: int) -> Any:
+        """Draws ``n`` sets of pose, expression, light and so on; set i depends on ``key`` and i.
+
+        The same key may serve ``sample_identities``.
+        """
+        ...
+
+    def render(self, identities: Any, attributes: Any, resolution: int) -> RenderedFaces:
+        """Renders person i with the attributes i.
+
+        A face depends on its own identity and attributes alone, so that the true swap is
+        ``render(identities of the sources, attributes of the targets, resolution)``.
+
+        Args:
+            identities: from ``sample_identities``.
+            attributes: as many, from ``sample_attributes``.
+            resolution: side of the images in pixels, a multiple of 16 up to 1024.
+
+        Raises:
+            UserError: for another resolution, or numbers that differ.
+        """
+        ...
+
+
+WORLDS: dict[str, World] = {"primitives": primitives}
+"""Worlds by name."""

@@ -1,6 +1,6 @@
 """What is drawn on a face: parsing classes, landmarks, and what a mirror does to them.
 
-Left and right are the viewer's, as in CelebAMask-HQ: ``l_eye`` lies in the left half of the picture
+Left and right are the viewer's, as in CelebAMask-HQ: ``l_eye`` lies in the left half of the image
 of a face that looks into the camera (it is the person's right eye).
 """
 
@@ -88,4 +88,4 @@ LEFT_RIGHT = {
         )
     ),
 }
-"""Pairs of class ids and of landmark places that change places in a mirrored picture."""
+"""Pairs of class ids and of landmark places that change places in a mirrored image."""
