@@ -3,7 +3,7 @@
 A world is a module with the functions of ``World``, and its line in ``WORLDS``.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Int, Key
 
@@ -12,6 +12,7 @@ from alrl_jax.worlds import primitives
 __all__ = ["WORLDS", "RenderedFaces", "World"]
 
 
+@runtime_checkable
 class RenderedFaces(Protocol):
     """Rendered faces and their labels, arrays with one entry a face; a world may give more."""
 
@@ -36,6 +37,7 @@ class RenderedFaces(Protocol):
         ...
 
 
+@runtime_checkable
 class World(Protocol):
     """What every world has; its module is the object.
 
