@@ -10,23 +10,29 @@ if TYPE_CHECKING:
     from alrl_jax.errors import UserError
     from alrl_jax.inference.settings import Settings as SwapSettings
     from alrl_jax.inference.stream import StreamResult, swap_stream
-    from alrl_jax.loading import load
+    from alrl_jax.loading import Model, load, load_generator, load_swapper
 
 __all__ = [
+    "Model",
     "StreamResult",
     "SwapSettings",
     "UserError",
     "__version__",
     "load",
+    "load_generator",
+    "load_swapper",
     "swap_stream",
     "synthetic",
 ]
 
 _HOMES = {
+    "Model": ("alrl_jax.loading", "Model"),
     "StreamResult": ("alrl_jax.inference.stream", "StreamResult"),
     "SwapSettings": ("alrl_jax.inference.settings", "Settings"),
     "UserError": ("alrl_jax.errors", "UserError"),
     "load": ("alrl_jax.loading", "load"),
+    "load_generator": ("alrl_jax.loading", "load_generator"),
+    "load_swapper": ("alrl_jax.loading", "load_swapper"),
     "swap_stream": ("alrl_jax.inference.stream", "swap_stream"),
 }
 """Where public names come from: module, and name in it. They are imported when they are asked for,

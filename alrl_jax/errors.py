@@ -1,11 +1,11 @@
-"""Errors that are the user's to mend."""
+"""Errors that a user can correct."""
 
 import difflib
 from collections.abc import Collection
 
 
 class UserError(ValueError):
-    """A user's mistake, told in one line: the value, what was expected, and the remedy.
+    """A user's mistake in one line: the value, what was expected, and the remedy.
 
     Command lines print the message and end with exit status 2, without a traceback.
     """

@@ -1,13 +1,14 @@
 """Measures a swapper: ``alrl evaluate --workdir=DIR --output=DIR2``.
 
 Writes ``metrics.json``, ``report/index.html`` and, for ``alrl compare-rows``, ``pairs.npz``: one
-number a pair. The benchmark "counterfactual" renders held-out synthetic people, whose true swaps
-are known. "pairs" takes photographs, as a CSV file (``--pairs=FILE``) or a folder (``--data=DIR``),
-about which the judges that you name can speak; what none of them can say is null. ``--before=DIR``
-names the output of an earlier evaluation (say, of the weights that training started from) to
-compare with. The first selection of codes is the model's own, ``adaptive`` unless it was trained
-with another; ``--selectors=NAME,...`` says which others to measure beside it, and
-``--beside=NAME=DIR,...`` which other swappers, each with the selection that it was trained with.
+number for every pair. The benchmark "counterfactual" renders held-out synthetic people, whose true
+swaps are known. The benchmark "pairs" takes photos, as a CSV file (``--pairs=FILE``) or a folder
+(``--data=DIR``), and measures them with the judges that you name; a metric that none of them can
+measure is null. ``--before=DIR`` names the output of an earlier evaluation (say, of the weights
+that training started from) to compare with. The first selection of codes is the model's own,
+``adaptive`` unless it was trained with another; ``--selectors=NAME,...`` names the others to
+measure beside it, and ``--beside=NAME=DIR,...`` other swappers, each with the selection that it was
+trained with.
 """
 
 import functools
@@ -23,13 +24,13 @@ from alrl_jax.evaluation import benchmark, opening, photos, protocol
 from alrl_jax.evaluation.control import measure_control
 from alrl_jax.evaluation.earlier import check_comparable, read_before
 from alrl_jax.evaluation.judges import Judges
-from alrl_jax.evaluation.judging import Judge
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
 from alrl_jax.evaluation.metric_table import by_skin_tone, compare, means_of, summarise
 from alrl_jax.evaluation.presets import PROTOCOLS, ROLES, flag, rows_of_protocol
 from alrl_jax.evaluation.report.report import BEFORE, Extras, file_name, write_report
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row, rows_of, rows_of_models
-from alrl_jax.loading import load_kind
+from alrl_jax.loading import load_analyser, load_swapper
+from alrl_jax.loading.protocols import Judge, Swapper
 from alrl_jax.photos.landmarks import LANDMARK_SOURCES, FaceFinder
 from alrl_jax.photos.pair_list import PairFiles, draw_pairs, read_pairs
 from alrl_jax.storage.workdir import read_metrics
@@ -44,7 +45,7 @@ DEFAULT_PAIRS = 1000
 DEFAULT_PROTOCOL = "pairs"
 DEFAULT_DETECTOR = "cascade"
 OF_PAIRS = "pairs.npz"
-"""File of an evaluation that holds one number a pair, by ``ROW/METRIC``."""
+"""File of an evaluation that holds one number for every pair, by ``ROW/METRIC``."""
 SAME_PAIRS = (
     "benchmark",
     "protocol",
@@ -53,7 +54,7 @@ SAME_PAIRS = (
     "detector_file_sha256",
     "judges_sha256",
 )
-"""Fields of the protocol that two evaluations of photographs have in common to be compared."""
+"""Fields of the protocol that must be equal for two evaluations of photos to be compared."""
 ANALYSED = ("identity", "pose")
 """Roles for which ``--judge`` stands with the benchmark pairs."""
 UNMEASURED = {
@@ -61,9 +62,9 @@ UNMEASURED = {
     "pose": "poses are not",
     "lpips": "LPIPS is not measured",
     "inception": "FID is not",
-    "parser": "backgrounds and faces are not told apart",
+    "parser": "faces and backgrounds are not measured apart",
 }
-"""What nobody says without a judge."""
+"""The consequence of a missing judge, by its role."""
 PAIRS_ALONE = (
     "pairs",
     "data",
@@ -77,36 +78,36 @@ PAIRS_ALONE = (
 
 
 def evaluate_counterfactual(
-    model: Any,
+    model: Swapper,
     judge: Judge,
     split: str,
     seed: int,
     num_pairs: int,
     batch_size: int,
-    num_pictures: int,
-    beside: Mapping[str, Any] | None = None,
+    num_shown: int,
+    beside: Mapping[str, Swapper] | None = None,
 ) -> tuple[dict[str, Any], Measurement]:
     """Figures of every row on held-out synthetic people.
 
     Args:
         model: a swapper, whose selections are rows.
         judge: the net that measures.
-        split: of the people.
-        seed: of the world.
-        num_pairs: how many pairs.
+        split: split of the people.
+        seed: seed of the world.
+        num_pairs: number of pairs.
         batch_size: pairs at a time.
-        num_pictures: how many of the first pairs to keep pictures of.
+        num_shown: how many of the first pairs to keep images of.
         beside: other swappers, each a row of this name.
 
     Returns:
-        The blocks of ``metrics.json`` (the protocol without what all evaluations share), and the
-        measurement they were made from.
+        The blocks of ``metrics.json``, where the protocol lacks the fields that all evaluations
+        share, and the measurement that they were made from.
     """
     resolution = int(model.config["resolution"])
     rows = rows_of(model.selectors, with_truth=True) | rows_of_models(beside or {})
     plan = benchmark.plan_pairs(split, seed, num_pairs)
     found = measure_counterfactual(
-        model, judge, plan, num_pairs, rows, resolution, batch_size, num_pictures
+        model, judge, plan, num_pairs, rows, resolution, batch_size, num_shown
     )
     extra = {
         "benchmark": "counterfactual",
@@ -127,12 +128,12 @@ def evaluate_counterfactual(
 
 
 def evaluate_pairs(
-    model: Any, judged_by: Judges, pairs: list[PairFiles], settings: photos.Settings
+    model: Swapper, judged_by: Judges, pairs: list[PairFiles], settings: photos.Settings
 ) -> tuple[dict[str, Any], Measurement]:
-    """Figures of what judges can say of pairs of photographs; see ``evaluate_counterfactual``.
+    """Figures of pairs of photos, as judges measure them; see ``evaluate_counterfactual``.
 
     Raises:
-        UserError: one of the pictures cannot be used.
+        UserError: one of the photos cannot be used.
     """
     rows = rows_of(model.selectors, with_truth=False)
     rows = {name: rows[name] for name in rows_of_protocol(settings.preset, rows)}
@@ -166,27 +167,27 @@ def _blocks(
     return {"protocol": extra, "rows": rows, "comparisons": comparisons, "ablations": {}}
 
 
-def read_extras(workdir: str, model: Any, before: str | None, num_pictures: int) -> Extras:
+def read_extras(workdir: str, model: Swapper, before: str | None, num_shown: int) -> Extras:
     """What the report shows besides figures: training curves, samples, an earlier evaluation."""
-    metrics, pictures = (None, {}) if before is None else read_before(Path(before))
-    wanted = {file_name(BEFORE, i) for i in range(num_pictures)}
+    metrics, images = (None, {}) if before is None else read_before(Path(before))
+    wanted = {file_name(BEFORE, i) for i in range(num_shown)}
     samples = sorted((Path(workdir) / SAMPLES).glob("*.png"))
     return Extras(
         group_names=tuple(model.attribute_groups),
         curves=read_metrics(Path(workdir)),
         samples={f"Samples at step {int(p.stem)}": p.read_bytes() for p in samples[-1:]},
         before=metrics,
-        before_pictures={k: v for k, v in pictures.items() if k in wanted},
+        before_images={k: v for k, v in images.items() if k in wanted},
     )
 
 
 def main(argv: list[str]) -> int:
-    """Evaluates what the flags say."""
+    """Evaluates by the flags."""
     del argv
     values = flags.FLAGS
     check_flags(values)
     keep_compiled_programs()
-    model = opening.open_swapper(values.workdir)
+    model: Swapper = load_swapper(values.workdir)
     if values.selectors is not None:
         model.selectors = chosen_selectors(model.selectors, values.selectors)
     extras = read_extras(values.workdir, model, values.before, values.num_pictures)
@@ -201,12 +202,12 @@ def chosen_selectors(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, 
     """The model's own selector, and those of the others that are wanted.
 
     Raises:
-        UserError: the model does not know one of them.
+        UserError: the model does not have one of them.
     """
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise UserError(
-            f"got --selectors with {unknown[0]!r}; expected some of {', '.join(known)}; mend it"
+            f"got --selectors with {unknown[0]!r}; expected some of {', '.join(known)}; correct it"
         )
     return (known[0], *(name for name in known[1:] if name in wanted))
 
@@ -218,7 +219,7 @@ def check_flags(values: Any) -> None:
     if named and not of_pairs:
         raise UserError(
             f"got {named[0]} with --benchmark={values.benchmark}; expected it with "
-            "--benchmark=pairs alone; mend the flags"
+            "--benchmark=pairs alone; correct the flags"
         )
     if of_pairs and (values.pairs is None) == (values.data is None):
         raise UserError(
@@ -228,7 +229,7 @@ def check_flags(values: Any) -> None:
     if values.aligned and (values.landmarks_from or values.landmarks_path):
         raise UserError(
             "got --aligned with --landmarks_from or --landmarks_path; expected one of them, as "
-            "crops are looked for no face; drop the other"
+            "no face is looked for in crops; drop the other"
         )
     if of_pairs and values.beside:
         raise UserError(
@@ -243,18 +244,18 @@ def check_flags(values: Any) -> None:
 
 
 def run_counterfactual(
-    values: Any, model: Any, before: dict[str, Any] | None
+    values: Any, model: Swapper, before: dict[str, Any] | None
 ) -> tuple[dict[str, Any], Measurement]:
     """Evaluates on rendered people; see ``evaluate_counterfactual``."""
     directory = values.judge or DEFAULT_JUDGE
-    judge = load_kind(directory, "judge", remedy=f"take {DEFAULT_JUDGE}")
+    judge = load_analyser(directory, "judge")
     described = opening.describe_model(directory, judge)
     count = values.num_pairs or DEFAULT_PAIRS
     if before is not None:
         wanted = {"benchmark": values.benchmark, "split": values.split, "seed": values.seed}
         check_comparable(before, wanted | {"num_pairs": count, "judge": described})
     directories = opening.named_directories(values.beside or ())
-    beside = {name: opening.open_swapper(path) for name, path in directories.items()}
+    beside = {name: load_swapper(path) for name, path in directories.items()}
     opening.check_beside(values.workdir, model, beside)
     blocks, found = evaluate_counterfactual(
         model,
@@ -276,9 +277,9 @@ def run_counterfactual(
 
 
 def run_pairs(
-    values: Any, model: Any, before: dict[str, Any] | None
+    values: Any, model: Swapper, before: dict[str, Any] | None
 ) -> tuple[dict[str, Any], Measurement]:
-    """Evaluates on photographs; see ``evaluate_pairs``."""
+    """Evaluates on photos; see ``evaluate_pairs``."""
     directories = {
         role: getattr(values, flag(role).removeprefix("--")) or shared
         for role, shared in (dict.fromkeys(ROLES) | dict.fromkeys(ANALYSED, values.judge)).items()

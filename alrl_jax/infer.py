@@ -21,10 +21,10 @@ from absl import flags
 from tqdm import tqdm
 
 from alrl_jax.inference import command
-from alrl_jax.inference.opening import load_swapper
 from alrl_jax.inference.outputs import RESULTS_FILE, make_output
 from alrl_jax.inference.samples import SAMPLE, write_sample
 from alrl_jax.inference.swapping import Swapping
+from alrl_jax.loading import load_swapper
 from alrl_jax.photos.pair_list import PAIRINGS, list_pairs
 from alrl_jax.utils import command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs

@@ -25,13 +25,13 @@ from tqdm import tqdm
 from alrl_jax.errors import UserError
 from alrl_jax.inference import command
 from alrl_jax.inference.job import EARLIER
-from alrl_jax.inference.opening import load_swapper
 from alrl_jax.inference.outputs import RESULTS_FILE, make_output
 from alrl_jax.inference.video.frame_folder import FolderSwapping, numbered_files
 from alrl_jax.inference.video.frames import FrameSwapping
 from alrl_jax.inference.video.pyav import count_frames
 from alrl_jax.inference.video.tracking import SMOOTHING
 from alrl_jax.inference.video.video_file import NONE_SWAPPED, VideoSwapping
+from alrl_jax.loading import load_swapper
 from alrl_jax.utils import command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 

@@ -1,4 +1,4 @@
-"""The public name of the world of primitives: this module is ``alrl_jax.worlds.primitives``."""
+"""The public name of the first world: this module is ``alrl_jax.worlds.WORLDS["primitives"]``."""
 
 import sys
 

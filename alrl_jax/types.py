@@ -1,4 +1,4 @@
-"""The shape vocabulary: what flows between the rooms of the house.
+"""The structs that pass between the parts of the package, with their shapes.
 
 Axis letters: ``b`` batch, ``h w`` pixels, ``l`` W+ layers (2*log2(resolution) - 2), ``d`` width of
 a W+ code, ``c`` channels of the pose code, ``g`` channel groups of a code, ``k`` attribute groups.
@@ -14,18 +14,18 @@ AnyArray = Any
 """An array of JAX or of NumPy: shape and dtype are what counts."""
 
 UNLABELLED = 255
-"""Parsing label of a pixel about which nothing is known."""
+"""Parsing label of a pixel whose class is unknown."""
 
 
 @flax.struct.dataclass
 class FaceBatch:
-    """Faces with what is known about them.
+    """Faces and their labels.
 
     Attributes:
         image: pixels in [-1, 1].
         parsing: CelebAMask-HQ class of every pixel, ``UNLABELLED`` where unknown.
         identity: number of the person; equal numbers are the same person.
-        identity_factors: standardised factors that make the person (no columns where the data know
+        identity_factors: standardised factors that make the person (no columns where the data have
             none, NaN where a face's are unknown).
         attribute_factors: standardised factors of pose, expression, light and so on.
         pose_degrees: yaw, pitch, roll; NaN where a labelled face's are unknown.
@@ -46,11 +46,11 @@ class FaceBatch:
 
 @flax.struct.dataclass
 class ParsingLabels:
-    """What the pixels of faces show, as a data set or a teacher says.
+    """Classes of the pixels of faces, from a data set or a frozen parser.
 
     Attributes:
         classes: CelebAMask-HQ class of every pixel, ``UNLABELLED`` where unknown.
-        known: faces of which this is known.
+        known: whether the classes of a face are known.
     """
 
     classes: Int[AnyArray, "b h w"]
@@ -66,8 +66,8 @@ class PairBatch:
         target: faces that give everything else.
         same_identity: where both show one person.
         truth: the true swap, which only the stated ceiling may learn from; else None.
-        witness: a picture of the source's person other than the source, where the data are asked
-            for one: the target of a pair of one person. The source itself where there is no other.
+        witness: another image of the source's person, where the data are asked for one: the target
+            of a pair of one person. The source itself where there is no other.
     """
 
     source: FaceBatch
@@ -79,7 +79,7 @@ class PairBatch:
 
 @flax.struct.dataclass
 class LatentCodes:
-    """The two spaces of a face: where it looks, and what it looks like.
+    """The codes of a face in the two spaces.
 
     Attributes:
         pose: spatial code that is added to StyleGAN2's constant input.
@@ -112,11 +112,11 @@ class SwapGates:
 
 @flax.struct.dataclass
 class SwapOutput:
-    """A swapped face and all that made it.
+    """A swapped face and its parts.
 
     Attributes:
         image: the generated face blended into the target.
-        generated: what the generator drew.
+        generated: the output of the generator.
         mask: share of the generated face in every pixel.
         gates: which code came from which face.
         codes: the swapped codes.

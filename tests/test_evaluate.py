@@ -167,7 +167,7 @@ def test_figures_do_not_depend_on_the_batch(found: Measurement) -> None:
     for row, values in found.values.items():
         for name, numbers in values.items():
             np.testing.assert_allclose(numbers, other.values[row][name], rtol=1e-4, atol=1e-4)
-    assert {n: len(p) for n, p in found.pictures.items()} == dict.fromkeys(found.pictures, 4)
+    assert {n: len(p) for n, p in found.images.items()} == dict.fromkeys(found.images, 4)
 
 
 class Links(HTMLParser):
@@ -190,7 +190,7 @@ class Links(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_report_is_one_page_with_its_pictures(
+def test_report_is_one_page_with_its_images(
     found: Measurement, metrics: dict[str, Any], tmp_path: Path
 ) -> None:
     curves = [{"step": s, "loss/identity": 1 / s, "odd": -s} for s in range(1, 9)]
@@ -215,7 +215,7 @@ def test_report_is_one_page_with_its_pictures(
     ):
         assert word in text
     with Image.open(tmp_path / "report" / "adaptive_000.png") as image:
-        expected = np.rint((found.pictures["adaptive"][0] + 1) * 127.5)
+        expected = np.rint((found.images["adaptive"][0] + 1) * 127.5)
         np.testing.assert_allclose(np.asarray(image), expected, atol=1)
     assert (tmp_path / "report" / "overview.png").is_file()
     assert json.loads((tmp_path / "metrics.json").read_text())["rows"] == metrics["rows"]
@@ -240,7 +240,7 @@ def test_a_model_is_measured_by_its_own_name(tmp_path: Path) -> None:
     blocks = evaluate._blocks(found, extra, bins, benchmark.SKIN_TONE_BINS)
     blocks["protocol"] = protocol.describe(blocks["protocol"])
     assert "adaptive" not in blocks["rows"] and list(blocks["comparisons"]) == ["mean"]
-    assert len(found.gates["attributes"]) == COUNT and "generated" in found.pictures
+    assert len(found.gates["attributes"]) == COUNT and "generated" in found.images
     extras = report.Extras(FakeSwapper.attribute_groups, before=blocks)
     text = evaluate.write_outputs(tmp_path, blocks, found, extras).read_text()
     assert "Ftm4 against other selections" in text and "Which codes come from" in text

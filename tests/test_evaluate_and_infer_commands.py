@@ -17,10 +17,10 @@ from alrl_jax.errors import UserError
 from alrl_jax.evaluation import opening
 from alrl_jax.evaluation.metric_table import METRICS
 from alrl_jax.inference import engine
-from alrl_jax.inference.opening import load_swapper
 from alrl_jax.inference.outputs import make_output
 from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.swapping import Swapping
+from alrl_jax.loading import load_swapper
 from alrl_jax.models.build import build_analyser, build_swapper
 from alrl_jax.models.swapper.selection import SELECTORS
 from alrl_jax.photos.pair_list import PairFiles
@@ -94,9 +94,9 @@ def test_evaluate_writes_metrics_and_report(
     model: Any = load_swapper(str(models / "swapper"))
     assert model.selectors == tuple(SELECTORS) and "mean" in SELECTORS
     model.selectors = ("adaptive", "mean")  # every selector is a compilation
-    judge = evaluate.load_kind(models / "judge", "judge", remedy="")
-    monkeypatch.setattr(evaluate, "load_kind", lambda *_, **__: judge)
-    monkeypatch.setattr(opening, "open_swapper", lambda _: model)
+    judge = evaluate.load_analyser(models / "judge", "judge")
+    monkeypatch.setattr(evaluate, "load_analyser", lambda *_: judge)
+    monkeypatch.setattr(evaluate, "load_swapper", lambda _: model)
     given = {"workdir": models / "swapper", "judge": models / "judge", "output": tmp_path}
     _set_flags(
         monkeypatch,
@@ -141,7 +141,7 @@ def test_evaluate_measures_photographs(
 ) -> None:
     model: Any = load_swapper(str(models / "swapper"))
     model.selectors = ("adaptive",)
-    monkeypatch.setattr(evaluate, "load_kind", lambda path, kind, remedy: model)
+    monkeypatch.setattr(evaluate, "load_swapper", lambda _: model)
     rng = np.random.default_rng(0)
     for name in "abc":
         pixels = rng.integers(0, 256, (40, 40, 3), dtype=np.uint8)
@@ -155,7 +155,7 @@ def test_evaluate_measures_photographs(
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     protocol, adaptive = metrics["protocol"], metrics["rows"]["adaptive"]
     assert protocol["judge_seen_in_training"] is True
-    assert protocol["judges"]["pose"]["seen_in_training"] is None, "nobody noted the training"
+    assert protocol["judges"]["pose"]["seen_in_training"] is None, "no record of the training"
     assert protocol["judges"]["identity"]["licence"] == "ours"
     assert protocol["num_pairs"] == 4 and protocol["gallery_size"] == 3
     assert adaptive["identity_similarity"] is not None and adaptive["pose_error_degrees"] > 0
@@ -163,7 +163,7 @@ def test_evaluate_measures_photographs(
         assert adaptive[name] is None and adaptive[f"{name}_ci95"] is None
     assert metrics["rows"]["self_swap"]["psnr"] > 0
     page = (tmp_path / "out" / "report" / "index.html").read_text()
-    assert "flatters the model" in page and "not measured" in page
+    assert "flatter the model" in page and "not measured" in page
     assert str(tmp_path) not in json.dumps(metrics)
 
     before = {"before": tmp_path / "out", "output": tmp_path / "again"}
@@ -192,7 +192,7 @@ def test_flags_that_do_not_belong_together(
 
 def test_a_model_of_another_kind_is_told(models: Path) -> None:
     with pytest.raises(UserError, match="'judge'.*expected 'swapper'"):
-        evaluate.load_kind(models / "judge", "swapper", remedy="take another")
+        evaluate.load_swapper(models / "judge")
     with pytest.raises(UserError, match="'judge'.*expected .swapper."):
         load_swapper(str(models / "judge"))
 
@@ -215,11 +215,11 @@ def test_infer_gives_the_same_on_1_and_8_devices(
         swapping = Swapping(model, Settings(aligned=True), output)
         results = list(swapping.run(pairs, 8))
         assert [r["status"] for r in results] == ["done", "done", "failed"]
-        pictures = []
+        images = []
         for result in results[:2]:
             with Image.open(output / result["output"]) as image:
-                pictures.append(np.asarray(image).astype(int))
-        outputs.append(pictures)
+                images.append(np.asarray(image).astype(int))
+        outputs.append(images)
     assert [p.shape for p in outputs[0]] == [(30, 40, 3), (24, 24, 3)]
     for one, eight in zip(*outputs, strict=True):
         assert np.abs(one - eight).max() <= 1

@@ -40,7 +40,7 @@ from alrl_jax.data.sources import open_source
 from alrl_jax.errors import UserError
 from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.swapping import Swapping
-from alrl_jax.loading import load
+from alrl_jax.loading import load_swapper
 from alrl_jax.models.stylegan2.generator import Generator
 from alrl_jax.photos.pair_list import list_pairs
 from alrl_jax.profiling.ceilings import copy_rate, matmul_flops, repeat
@@ -172,7 +172,7 @@ def training(config_file: str) -> Work:
 
 def swaps(model: str, batch: int) -> Work:
     """Swaps by a shipped model, encoder to blend, of faces that lie on the device."""
-    swapper = load(model)
+    swapper = load_swapper(model)
     faces = _batch("pairs", batch, 64)
     assert isinstance(faces, PairBatch)
     source, target = faces.source.image, faces.target.image
@@ -188,7 +188,7 @@ def inference(model: str, batch: int, pictures: int) -> Work:
         batch: faces at a time.
         pictures: in the directory, of 64 px.
     """
-    swapper = load(model)
+    swapper = load_swapper(model)
     folder = tempfile.TemporaryDirectory(prefix="alrl_jax_benchmark")
     faces = _batch("faces", pictures, 64)
     assert isinstance(faces, FaceBatch)

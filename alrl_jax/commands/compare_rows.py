@@ -22,16 +22,14 @@ from absl import flags
 from alrl_jax.errors import UserError
 from alrl_jax.evaluate import OF_PAIRS
 from alrl_jax.evaluation.metric_table import Values
-from alrl_jax.evaluation.report import svg
+from alrl_jax.evaluation.report import trade
 from alrl_jax.evaluation.row_table import (
-    ACROSS,
     Evaluated,
     compare_rows,
     front_of,
     markdown,
     report,
     tabulate,
-    trade_points,
 )
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row
 from alrl_jax.utils import command_line
@@ -104,17 +102,9 @@ def _read_pairs(directory: Path, row: str) -> Values:
 
 def drawing(table: dict[str, dict[str, Any]], strong: str) -> str:
     """Identity against pose, all rows; the line joins the swaps that none beats in both."""
-    points = trade_points(table)
+    points = trade.trade_points(table)
     swaps = {name: point for name, point in points.items() if name not in REFERENCE_ROWS}
-    return svg.scatter(
-        "identity similarity to the source against pose error to the target",
-        points,
-        "pose error, degrees (left is better)",
-        "identity similarity (up is better)",
-        strong=strong,
-        width=640,
-        front=front_of(swaps),
-    )
+    return trade.drawing(points, strong, width=640, front=front_of(swaps))
 
 
 def write_table(output: Path, found: Sequence[Evaluated], shared: dict[str, Any], own: str) -> str:
@@ -131,7 +121,7 @@ def write_table(output: Path, found: Sequence[Evaluated], shared: dict[str, Any]
     output.mkdir(parents=True, exist_ok=True)
     write_text(output / "table.md", text)
     drawn = None
-    if any(row[ACROSS] is not None for row in table.values()):
+    if any(row[trade.ACROSS] is not None for row in table.values()):
         drawn = drawing(table, own)
         write_text(output / "trade.svg", drawn + "\n")
     page = report(table, comparisons, own, drawn)

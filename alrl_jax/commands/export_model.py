@@ -25,7 +25,8 @@ from flax import traverse_util
 
 from alrl_jax.commands import exported_swap
 from alrl_jax.errors import UserError
-from alrl_jax.loading.loader import ORIGINS, SwapperModel, load_kind
+from alrl_jax.loading import SwapperModel, load_swapper
+from alrl_jax.loading.swapper import FACES
 from alrl_jax.models.build import build_swapper
 from alrl_jax.provenance.model_card import read_record, write_card
 from alrl_jax.storage.model_directory import MODEL_FILE, WEIGHTS_FILE, read_meta, save_model
@@ -38,7 +39,7 @@ PROGRAM_FILE = "swapper.stablehlo"
 EXPORT_FILE = "export.json"
 EXAMPLE_FILE = "swap.py"
 NETWORKS = ("encoder", "swap", "generator", "identity")
-ORIGIN_CODES = {**ORIGINS, "module": -1}
+ORIGIN_CODES = {**FACES, "module": -1}
 """Who decides over an attribute group, as the program takes it."""
 
 Weights = Mapping[str, Any]
@@ -115,7 +116,7 @@ def export_model(directory: str, output: Path, half: bool = False) -> dict[str, 
             f"got --output={output}, which is there and no export; expected a new directory or an "
             "older export; name another"
         )
-    model = load_kind(directory, "swapper", remedy="name another directory")
+    model = load_swapper(directory)
     program = export_program(model)
     with atomic_folder(output) as fresh:
         networks = {name: model.variables[name] for name in NETWORKS}

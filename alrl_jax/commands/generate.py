@@ -21,8 +21,8 @@ from jaxtyping import Array, Float, UInt8
 from tqdm import tqdm
 
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation.report import pictures
-from alrl_jax.loading.loader import GeneratorModel, load_kind
+from alrl_jax.evaluation.report.images import to_bytes
+from alrl_jax.loading import GeneratorModel, load_generator
 from alrl_jax.models.stylegan2.generator import NoiseMode
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import command_line, hashing
@@ -127,7 +127,7 @@ def drawn_in_batches(
         for seed, image in zip(batch, draw(padded), strict=False):
             if not np.isfinite(image).all():
                 raise UserError(f"got NaN or infinity for seed {seed}; expected a sound generator")
-            yield seed, pictures.to_bytes(image)
+            yield seed, to_bytes(image)
 
 
 def make_grid(images: list[UInt8[np.ndarray, "h w 3"]]) -> UInt8[np.ndarray, "y x 3"]:
@@ -137,16 +137,6 @@ def make_grid(images: list[UInt8[np.ndarray, "h w 3"]]) -> UInt8[np.ndarray, "y 
     filled = images + [white] * (-len(images) % columns)
     rows = [np.concatenate(filled[i : i + columns], 1) for i in range(0, len(filled), columns)]
     return np.concatenate(rows, axis=0)
-
-
-def load_generator(directory: str) -> GeneratorModel:
-    """A model that draws.
-
-    Raises:
-        UserError: nothing there, or a model of another kind.
-    """
-    remedy = "take what alrl convert-weights or configs with task generator make"
-    return load_kind(directory, "generator", remedy=remedy)
 
 
 def main(_: list[str]) -> int:

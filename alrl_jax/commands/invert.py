@@ -24,11 +24,10 @@ from absl import flags
 from jaxtyping import Array, Float, UInt8
 from tqdm import tqdm
 
-from alrl_jax.commands.generate import load_generator
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.image_metrics import psnr
-from alrl_jax.evaluation.report.pictures import to_bytes
-from alrl_jax.loading.loader import GeneratorModel, load_kind
+from alrl_jax.evaluation.report.images import to_bytes
+from alrl_jax.loading import GeneratorModel, load_generator, load_lpips
 from alrl_jax.models.functional import apply
 from alrl_jax.models.stylegan2 import ops
 from alrl_jax.photos.decoding import UnreadableImageError, read_image
@@ -130,8 +129,7 @@ def load_measure(directory: str | None) -> Measure:
     """
     if directory is None:
         return PIXELS
-    remedy = "take what alrl convert-weights --kind=lpips makes"
-    model = load_kind(directory, "lpips", remedy=remedy)
+    model = load_lpips(directory)
 
     def distance(variables: Any, images: Array, targets: Array) -> Float[Array, " b"]:
         pixels = pyramid_distance(images, targets)

@@ -18,8 +18,7 @@ from tqdm import tqdm
 
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.fid import frechet_distance, measure_files
-from alrl_jax.loading import load_kind
-from alrl_jax.loading.measuring import InceptionModel
+from alrl_jax.loading import InceptionModel, load_inception
 from alrl_jax.photos.file_trees import list_images
 from alrl_jax.utils import command_line
 from alrl_jax.utils.user_cache import cache_directory
@@ -51,8 +50,7 @@ def main(_: list[str]) -> int:
     """Measures what the flags say."""
     values = flags.FLAGS
     images, others = list_pictures(values.images), list_pictures(values.others)
-    remedy = "take what alrl convert-weights --kind=inception makes"
-    model = load_kind(values.model, "inception", remedy=remedy)
+    model = load_inception(values.model)
     cache = Path(values.cache) if values.cache else cache_directory() / "fid"
     print(json.dumps(compare(model, images, others, cache, values.batch_size)))
     return 0

@@ -29,7 +29,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.evaluation.benchmark import Counterfactuals, plan_pairs, render_pairs, take
 from alrl_jax.evaluation.image_metrics import psnr
 from alrl_jax.evaluation.measuring import batches
-from alrl_jax.loading.loader import SwapperModel, load_kind
+from alrl_jax.loading import SwapperModel, load_swapper
 from alrl_jax.models.build import build_swapper
 from alrl_jax.models.stylegan2.generator import num_latents
 from alrl_jax.models.swapper.encoder import FaceEncoding
@@ -146,7 +146,7 @@ def note(directory: Path, found: Found) -> None:
 def main(_: list[str]) -> int:
     """Searches, prints and, where it is asked to, notes."""
     values = flags.FLAGS
-    model = load_kind(values.model, "swapper", remedy="name another directory")
+    model = load_swapper(values.model)
     directory = resolve_directory(values.model)
     if values.write and not (directory / MODEL_FILE).is_file():
         raise UserError(

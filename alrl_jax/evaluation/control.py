@@ -1,8 +1,8 @@
-"""Control: whether a swap follows what a caller asks it to take from which face.
+"""Control: whether a swap takes from each face what the caller asks for.
 
-The same pairs are swapped once as trained and once for every request, and the judge says how far
-each swap is from the source and from the target. A request is obeyed where what it names comes
-nearer to the face that it names, and the rest stays where it was.
+The same pairs are swapped once as trained and once for every request, and the judge measures how
+far each swap is from the source and from the target. A request succeeds if the attribute that it
+names comes nearer to the face that it names, and the other attributes stay where they were.
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from alrl_jax.evaluation import judging
 from alrl_jax.evaluation.benchmark import Counterfactuals, PairPlan, render_pairs, take
 from alrl_jax.evaluation.measuring import Collector, Examiner, batches
 from alrl_jax.evaluation.metric_table import Values
+from alrl_jax.loading.protocols import Judge, Swapper
 from alrl_jax.models.face_analyser import FaceFactors, unit_length
 from alrl_jax.worlds import primitives
 
@@ -28,7 +29,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
         for face in ("source", "target")
     },
 }
-"""What is asked of ``SwapperModel.swap``, by name; of a model without a group, nothing about it."""
+"""Arguments of ``SwapperModel.swap`` by name; groups that a model does not have are left out."""
 
 FACES = ("source", "target")
 
@@ -37,8 +38,8 @@ Control = dict[str, dict[str, dict[str, float]]]
 
 
 def measure_control(
-    model: Any,
-    judge: judging.Judge,
+    model: Swapper,
+    judge: Judge,
     plan: PairPlan,
     count: int,
     resolution: int,
@@ -49,8 +50,8 @@ def measure_control(
 
     Args:
         model: a swapper.
-        judge: the net that measures; its readings of source and target are what swaps are held
-            against, so that its own errors cancel.
+        judge: the net that measures; swaps are compared with its readings of source and target,
+            so that its own errors cancel.
         plan: at least ``count`` pairs.
         count: number of pairs.
         resolution: of the rendered faces, in px.
@@ -88,7 +89,7 @@ def measure_control(
 
 
 def distances(swap: FaceFactors, face: FaceFactors) -> Values:
-    """How far a swap is from a face, as the judge reads both."""
+    """How far a swap is from a face, by the judge's readings of both."""
     embeddings = (unit_length(read.identity_vector) for read in (swap, face))
     return {
         "identity_similarity": judging.cosine(*embeddings),

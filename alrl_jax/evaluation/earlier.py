@@ -27,8 +27,8 @@ def read_before(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         raise UserError(
             f"got --before={path} ({error}); expected the output of an evaluation; check the path"
         ) from error
-    pictures = sorted((file.parent / "report").glob(f"{own}_*.png"))
-    return metrics, {file_name(BEFORE, i): p.read_bytes() for i, p in enumerate(pictures)}
+    images = sorted((file.parent / "report").glob(f"{own}_*.png"))
+    return metrics, {file_name(BEFORE, i): p.read_bytes() for i, p in enumerate(images)}
 
 
 def check_comparable(before: dict[str, Any], wanted: dict[str, Any]) -> None:

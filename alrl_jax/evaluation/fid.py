@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Float, Float64, Int, UInt8
 
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation.report.pictures import to_bytes
-from alrl_jax.loading.measuring import InceptionModel
+from alrl_jax.evaluation.report.images import from_bytes, to_bytes
+from alrl_jax.loading import InceptionModel
 from alrl_jax.models.published.inception import SIDE, resize_for_inception
 from alrl_jax.photos.decoding import UnreadableImageError, read_pixels
 from alrl_jax.types import AnyArray
@@ -26,16 +26,16 @@ from alrl_jax.utils.files import write_arrays
 from alrl_jax.utils.hashing import file_sha256, variables_sha256
 
 PROTOCOL = "fid-1"
-"""Changes with whatever changes the statistics of a set."""
+"""A new name for every change of the code that changes the statistics of a set."""
 MIN_IMAGES = 2
 
-Picture = UInt8[np.ndarray, "h w 3"]
+StoredImage = UInt8[np.ndarray, "h w 3"]
 Progress = Callable[[Iterable[Path]], Iterable[Path]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """What is kept of a set of images.
+    """Mean and covariance of the features of a set of images.
 
     Attributes:
         count: number of images.
@@ -49,14 +49,14 @@ class Statistics:
 
     @functools.cached_property
     def root(self) -> Float64[np.ndarray, "f r"]:
-        """R with R R^T equal to the covariance; worked out once, however many sets it is for."""
+        """R with R R^T equal to the covariance; computed once, however often it is used."""
         return _root(self.covariance)
 
 
 class Moments:
-    """Mean and covariance of vectors that come in parts.
+    """Mean and covariance of vectors that are added in parts.
 
-    Exact whatever the parts: what is added is centred first (Chan et al. 1979).
+    Exact however the vectors are divided: each part is centred first (Chan et al. 1979).
     """
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class Moments:
         self._scatter: np.ndarray = np.zeros((0, 0))
 
     def add(self, vectors: Float[np.ndarray, "b f"]) -> None:
-        """Takes in vectors."""
+        """Adds vectors to the set."""
         x = np.asarray(vectors, np.float64)
         if not self.count:
             self._mean = np.zeros(x.shape[1])
@@ -128,40 +128,38 @@ def as_stored(images: Float[AnyArray, "b h w 3"]) -> UInt8[np.ndarray, "b h w 3"
 
 
 class FeatureMoments(Moments):
-    """Moments of the features of pictures that come in batches of one size."""
+    """Moments of the features of images that come in batches of one size."""
 
     def __init__(self, model: InceptionModel) -> None:
         super().__init__()
         self._model = model
 
-    def add_pictures(
-        self, pictures: UInt8[np.ndarray, "b h w 3"], rows: Int[np.ndarray, " n"]
+    def add_images(
+        self, images: UInt8[np.ndarray, "b h w 3"], numbers: Int[np.ndarray, " n"]
     ) -> None:
-        """Takes in some rows of a batch of 8-bit pictures; see ``as_stored``."""
-        if len(rows):
-            images = pictures.astype(np.float32) / np.float32(127.5) - np.float32(1)
-            self.add(np.asarray(self._model(images))[rows])
+        """Adds some of a batch of 8-bit images, by number, to the set; see ``as_stored``."""
+        if len(numbers):
+            self.add(np.asarray(self._model(from_bytes(images)))[numbers])
 
 
 def measure_images(
-    model: InceptionModel, pictures: Iterable[Picture], batch_size: int = 32
+    model: InceptionModel, images: Iterable[StoredImage], batch_size: int = 32
 ) -> Statistics:
-    """Statistics of pictures that are at hand.
+    """Statistics of images in memory.
 
     Args:
         model: of kind ``inception``.
-        pictures: 8-bit pictures, each of its own size; see ``as_stored``.
-        batch_size: pictures that the network sees at a time.
+        images: 8-bit images, each of its own size; see ``as_stored``.
+        batch_size: images that the network sees at a time.
 
     Raises:
         UserError: if there are fewer than two.
     """
     moments, waiting = Moments(), np.zeros((batch_size, SIDE, SIDE, 3), np.float32)
     filled = 0
-    for picture in pictures:
-        image = picture[None].astype(np.float32) / np.float32(127.5) - np.float32(1)
-        # Here, not on the device: every size would have to be compiled anew.
-        waiting[filled] = resize_for_inception(image)[0]
+    for image in images:
+        # Here, not on the device, which would need a compiled program for every size.
+        waiting[filled] = resize_for_inception(from_bytes(image[None]))[0]
         filled += 1
         if filled == batch_size:
             moments.add(np.asarray(model.features(waiting)))
@@ -182,9 +180,9 @@ def measure_files(
 
     Args:
         model: of kind ``inception``.
-        paths: the files; their order does not matter, and one that is named twice counts twice.
-        cache: directory of statistics by what they are of: the contents of the files, the weights
-            and the protocol.  None computes anew.
+        paths: the files in any order; one that is named twice counts twice.
+        cache: directory of statistics, named by the contents of the files, the weights and the
+            protocol.  None computes them every time.
         batch_size: images that the network sees at a time.
         progress: wraps the loop over the files, e.g. in a progress bar.
 
@@ -201,12 +199,14 @@ def measure_files(
     return statistics
 
 
-def _read(paths: Iterable[Path]) -> Iterator[Picture]:
+def _read(paths: Iterable[Path]) -> Iterator[StoredImage]:
     for path in paths:
         try:
             yield read_pixels(path)
         except (OSError, UnreadableImageError) as error:
-            raise UserError(f"got {path} ({error}); expected a picture; leave it out") from error
+            raise UserError(
+                f"got {path} ({error}); expected an image file; leave it out"
+            ) from error
 
 
 def _content_key(model: InceptionModel, paths: Sequence[Path]) -> str:
@@ -214,14 +214,16 @@ def _content_key(model: InceptionModel, paths: Sequence[Path]) -> str:
     try:
         contents = sorted(file_sha256(path) for path in paths)
     except OSError as error:
-        raise UserError(f"got {error.filename} ({error.strerror}); expected a picture") from error
+        raise UserError(
+            f"got {error.filename} ({error.strerror}); expected an image file"
+        ) from error
     for content in contents:
         digest.update(content.encode())
     return digest.hexdigest()
 
 
 def _read_statistics(path: Path) -> Statistics | None:
-    """What was kept; None where there is nothing, or a file that was cut short."""
+    """Statistics from the cache; None where there is no file, or a truncated one."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             return Statistics(int(stored["count"]), stored["mean"], stored["covariance"])

@@ -1,8 +1,8 @@
-"""How near one picture is to another, whole or inside a region.
+"""How near one image is to another, whole or inside a region.
 
 Images are ``b h w 3`` in [-1, 1]; regions are weights ``b h w 1`` in [0, 1]. Every function takes a
-batch and gives one number a picture; the number is NaN where a region holds no pixel, so that the
-caller can leave that picture out of the mean.
+batch and gives one number an image; the number is NaN where a region holds no pixel, so that the
+caller can leave that image out of the mean.
 """
 
 import jax
@@ -13,7 +13,7 @@ from alrl_jax.types import AnyArray
 
 DATA_RANGE = 2.0
 PSNR_CAP = 100.0
-"""Decibels given to equal pictures, in place of infinity."""
+"""Decibels given to equal images, in place of infinity."""
 SSIM_WINDOW = 11
 SSIM_SIGMA = 1.5
 
@@ -46,7 +46,7 @@ def _gaussian_window() -> Float[Array, " n"]:
 
 
 def _window_means(images: Float[Array, "n h w c"]) -> Float[Array, "n i j c"]:
-    """Gaussian means of every window that lies wholly inside its picture."""
+    """Gaussian means of every window that lies wholly inside its image."""
     n, h, w, c = images.shape
     planes = jnp.moveaxis(images, 3, 1).reshape(n * c, h, w, 1)
     window = _gaussian_window()
@@ -64,16 +64,16 @@ def _window_means(images: Float[Array, "n h w c"]) -> Float[Array, "n i j c"]:
 
 
 def ssim_map(images: Images, references: Images) -> Float[Array, "b i j 3"]:
-    """Structural similarity of every whole window; the map is 10 pixels smaller than the pictures.
+    """Structural similarity of every whole window; the map is 10 pixels smaller than the images.
 
     Wang et al. 2004: Gaussian 11 x 11 window (sigma 1.5), K1 = 0.01, K2 = 0.03, population
     moments, channel by channel, data range 2.
 
     Raises:
-        ValueError: a picture is smaller than the window.
+        ValueError: an image is smaller than the window.
     """
     if min(images.shape[1:3]) < SSIM_WINDOW:
-        raise ValueError(f"got pictures {images.shape}; SSIM needs sides of at least {SSIM_WINDOW}")
+        raise ValueError(f"got images {images.shape}; SSIM needs sides of at least {SSIM_WINDOW}")
     x, y = jnp.asarray(images), jnp.asarray(references)
     moments = _window_means(jnp.concatenate([x, y, x * x, y * y, x * y]))
     mean_x, mean_y, mean_xx, mean_yy, mean_xy = jnp.split(moments, 5)

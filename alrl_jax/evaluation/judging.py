@@ -1,10 +1,4 @@
-"""What the judge says of a picture: who it is, how the head is turned, what the face does.
-
-A judge is any object with ``predict(images) -> FaceFactors`` and ``features(images) -> list of
-maps``; it was trained on people of its own and never teaches.
-"""
-
-from typing import Any, Protocol, runtime_checkable
+"""Figures from what judges read in images: retrieval, pose, attributes and landmarks."""
 
 import jax
 import jax.numpy as jnp
@@ -19,26 +13,11 @@ JUDGED_GROUPS = {
     "light": "light_error",
     "skin": "skin_error",
 }
-"""Attribute groups whose error is reported, and the name it goes by."""
-
-
-@runtime_checkable
-class Judge(Protocol):
-    """What is asked of a judge; ``alrl_jax.load`` gives one for kind "judge"."""
-
-    config: dict[str, Any]
-
-    def predict(self, images: Float[AnyArray, "b h w 3"]) -> Any:
-        """Factors with identity_vector, attribute_vector, pose_degrees and landmarks."""
-        ...
-
-    def features(self, images: Float[AnyArray, "b h w 3"]) -> list[Float[Array, "b ..."]]:
-        """Feature maps from fine to coarse."""
-        ...
+"""Attribute groups whose error is reported, and the name of its metric."""
 
 
 def resize(images: Float[AnyArray, "b h w 3"], resolution: int) -> Float[Array, "b r r 3"]:
-    """Pictures at the judge's resolution; untouched where they have it already."""
+    """Images of ``resolution`` pixels; those that have this size already are left as they are."""
     images = jnp.asarray(images)
     if images.shape[1:3] == (resolution, resolution):
         return images
@@ -61,17 +40,17 @@ def retrieval(
 
     Args:
         queries: unit embeddings of the swapped faces.
-        gallery: unit embeddings, one picture a person.
-        owners: place of each query's person in the gallery; its own place without them.
-        top: how many of the nearest count. With a gallery no larger than ``top`` every query
-            would be right, so NaN is given instead.
+        gallery: unit embeddings, one image a person.
+        owners: place in the gallery of each query's person; None where query i shows person i.
+        top: how many of the nearest count. In a gallery no larger than ``top`` every query would
+            be right; the result is NaN.
     """
     if len(gallery) <= top:
         return np.full(len(queries), np.nan, np.float32)
     places = np.arange(len(queries)) if owners is None else np.asarray(owners)
     scores = queries @ gallery.T
     own = scores[np.arange(len(queries)), places]
-    # Ties count against the query: a judge that says the same of everybody retrieves nobody.
+    # Ties count against the query: equal embeddings of all people retrieve no one.
     better = np.sum(scores >= own[:, None], axis=1) - 1
     return (better < top).astype(np.float32)
 

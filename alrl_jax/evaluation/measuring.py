@@ -1,8 +1,7 @@
-"""Runs the rows over a benchmark and collects one number a pair and metric."""
+"""Runs the rows over a benchmark and collects one number for every pair and metric."""
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,31 +12,32 @@ from alrl_jax.evaluation import image_metrics, judging
 from alrl_jax.evaluation.benchmark import Counterfactuals, PairPlan, render_pairs, take
 from alrl_jax.evaluation.metric_table import Values
 from alrl_jax.evaluation.rows import Question, Row, RowImages, own_row
-from alrl_jax.models.face_analyser import feature_distance, unit_length
+from alrl_jax.loading.protocols import Judge, Swapper
+from alrl_jax.models.face_analyser import FaceFactors, feature_distance, unit_length
 from alrl_jax.types import AnyArray
 from alrl_jax.worlds import primitives
 
 SHOWN_BY_PAIR = ("target_image", "source_image", "truth", "truth_blended")
-"""Rows without pictures of their own in the report."""
+"""Rows whose images the report shows under another name, or not at all."""
 
 
 @dataclasses.dataclass
 class Measurement:
-    """What a benchmark found.
+    """The result of a benchmark.
 
     Attributes:
         values: one number a pair, by row and metric.
         tones: melanin of every target; empty where unknown.
-        pictures: first pairs, by column name, as ``b h w c`` arrays (masks have one channel).
+        images: first pairs, by column name, as ``b h w c`` arrays (masks have one channel).
         gates: gates of the model's own row for every pair, by field name; empty without any.
         owners: share of every attribute group in every gate; None without any.
-        of_sets: figures of all pictures of a row together, by row and metric.
+        of_sets: figures of all images of a row together, by row and metric.
         hard: which pairs are hard, by what makes them so; empty where unknown.
     """
 
     values: dict[str, Values]
     tones: Float[np.ndarray, " t"]
-    pictures: dict[str, Float[np.ndarray, "_ _ _ _"]]
+    images: dict[str, Float[np.ndarray, "_ _ _ _"]]
     gates: dict[str, np.ndarray]
     owners: Float[np.ndarray, "l g k"] | None
     of_sets: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
@@ -45,36 +45,39 @@ class Measurement:
 
 
 class Collector:
-    """Gathers batches; padded rows of the last batch are dropped on the way in."""
+    """Gathers batches, without the padding of the last one."""
 
     def __init__(self) -> None:
         self._parts: dict[tuple[str, str], list[np.ndarray]] = {}
 
     def add(self, group: str, name: str, values: AnyArray, count: int) -> None:
-        """Keeps the first ``count`` rows of one batch."""
+        """Keeps the first ``count`` entries of one batch."""
         self._parts.setdefault((group, name), []).append(np.asarray(values)[:count])
 
     def get(self, group: str) -> dict[str, np.ndarray]:
-        """Everything of a group, batches joined."""
+        """All values of a group by name, batches joined."""
         return {n: np.concatenate(p) for (g, n), p in self._parts.items() if g == group}
 
 
 def batches(count: int, batch_size: int) -> Iterator[tuple[Int[np.ndarray, " b"], int]]:
-    """Row numbers of full-sized batches and how many count; the last repeats its last row."""
+    """Numbers of the pairs of full-sized batches, and how many count.
+
+    The last batch repeats its last pair, so that all have one size.
+    """
     for start in range(0, count, batch_size):
-        rows = np.minimum(np.arange(start, start + batch_size), count - 1)
-        yield rows, min(batch_size, count - start)
+        numbers = np.minimum(np.arange(start, start + batch_size), count - 1)
+        yield numbers, min(batch_size, count - start)
 
 
 class Examiner:
-    """Asks one judge; embeddings of unit length, landmarks in pixels of the pictures."""
+    """Runs one judge on images of any size."""
 
-    def __init__(self, judge: judging.Judge) -> None:
+    def __init__(self, judge: Judge) -> None:
         self.judge = judge
         self.resolution = int(judge.config["resolution"])
 
-    def predict(self, images: Float[AnyArray, "b h w 3"]) -> Any:
-        """Factors that the judge reads."""
+    def predict(self, images: Float[AnyArray, "b h w 3"]) -> FaceFactors:
+        """Factors that the judge reads from images."""
         return self.judge.predict(judging.resize(images, self.resolution))
 
     def embed(self, images: Float[AnyArray, "b h w 3"]) -> Float[Array, "b k"]:
@@ -95,7 +98,7 @@ def measure_row(
     source_embedding: Float[AnyArray, "b k"],
     examiner: Examiner,
 ) -> tuple[Values, Float[np.ndarray, "b k"]]:
-    """All figures of one batch but retrieval, and the embeddings that retrieval needs."""
+    """All figures of one batch except retrieval, and the embeddings that retrieval needs."""
     image, size = row.image, row.image.shape[1]
     factors = examiner.predict(image)
     embedding = unit_length(factors.identity_vector)
@@ -124,14 +127,14 @@ def measure_row(
 
 
 def measure_counterfactual(
-    model: Any,
-    judge: judging.Judge,
+    model: Swapper,
+    judge: Judge,
     plan: PairPlan,
     count: int,
     rows: dict[str, Row],
     resolution: int,
     batch_size: int,
-    num_pictures: int,
+    num_shown: int,
     render: Callable[[PairPlan, int], Counterfactuals] = render_pairs,
 ) -> Measurement:
     """Measures every row on all pairs of a plan.
@@ -144,13 +147,13 @@ def measure_counterfactual(
         rows: what to measure, by name.
         resolution: of the rendered faces, in px.
         batch_size: pairs rendered and swapped at a time; figures do not depend on it.
-        num_pictures: how many of the first pairs to keep pictures of.
+        num_shown: how many of the first pairs to keep images of.
         render: draws a slice of the plan.
     """
     examiner, collector = Examiner(judge), Collector()
     for numbers, valid in tqdm(list(batches(count, batch_size)), desc="evaluate", unit="batch"):
         pair = render(take(plan, numbers), resolution)
-        shown = max(0, min(valid, num_pictures - int(numbers[0])))
+        shown = max(0, min(valid, num_shown - int(numbers[0])))
         _show_pair(collector, pair, shown)
         source_embedding = examiner.embed(pair.source)
         collector.add("people", "gallery", examiner.embed(pair.gallery), valid)
@@ -170,22 +173,22 @@ def measure_counterfactual(
 
 def _show_pair(collector: Collector, pair: Counterfactuals, shown: int) -> None:
     for name in ("source", "target", "truth"):
-        collector.add("pictures", name, getattr(pair, name), shown)
+        collector.add("images", name, getattr(pair, name), shown)
 
 
 def keep_row(
     collector: Collector, name: str, row: RowImages, shown: int, valid: int, own: bool
 ) -> None:
-    """Keeps the first ``shown`` pictures of a row, and all ``valid`` gates of the model's own."""
+    """Keeps the first ``shown`` images of a row, and all ``valid`` gates of the model's own."""
     if own:
         for part in ("generated", "mask"):
-            collector.add("pictures", part, getattr(row, part), shown)
+            collector.add("images", part, getattr(row, part), shown)
         if row.gates is not None:
             collector.add("gates", "pose", row.gates.pose, valid)
             collector.add("gates", "attributes", row.gates.attributes, valid)
             collector.add("owners", "owners", jnp.asarray(row.gates.owners)[None], 1)
     if name not in SHOWN_BY_PAIR:
-        collector.add("pictures", name, row.image, shown)
+        collector.add("images", name, row.image, shown)
 
 
 def _finish(collector: Collector, rows: tuple[str, ...]) -> Measurement:
@@ -199,7 +202,7 @@ def _finish(collector: Collector, rows: tuple[str, ...]) -> Measurement:
     return Measurement(
         values=values,
         tones=people["tone"],
-        pictures=collector.get("pictures"),
+        images=collector.get("images"),
         gates=collector.get("gates"),
         owners=None if owners is None else owners[0],
         hard=collector.get("hard"),

@@ -21,8 +21,8 @@ class Metric:
 
 METRICS: dict[str, Metric] = {
     "face_psnr": Metric("dB", True, "PSNR to the true swap inside the face region"),
-    "psnr": Metric("dB", True, "PSNR to the true swap, whole picture"),
-    "ssim": Metric("", True, "SSIM to the true swap, whole picture (Gaussian 11x11)"),
+    "psnr": Metric("dB", True, "PSNR to the true swap, whole image"),
+    "ssim": Metric("", True, "SSIM to the true swap, whole image (Gaussian 11x11)"),
     "face_ssim": Metric("", True, "SSIM to the true swap over windows centred in the face region"),
     "lpips_like": Metric(
         "", False, "distance to the true swap in the judge's features (LPIPS form, our features)"
@@ -41,7 +41,7 @@ METRICS: dict[str, Metric] = {
     "landmark_error": Metric("px", False, "judged landmarks to the visible ones of the true swap"),
     "mask_iou": Metric("", True, "IoU of the blending mask with the face region"),
     "background_psnr": Metric("dB", True, "PSNR to the target outside the dilated face region"),
-    "fid": Metric("", False, "FID of all pictures of the row; a figure of sets, not of pairs"),
+    "fid": Metric("", False, "FID of all images of the row; a figure of sets, not of pairs"),
 }
 
 OF_PHOTOS = (
@@ -80,7 +80,7 @@ def summarise(
 
     Args:
         values: one number a pair, by metric.
-        of_set: figures of all pictures together, which have no interval.
+        of_set: figures of all images together, which have no interval.
     """
     summary: dict[str, float | list[float] | None] = {}
     for name in METRICS:

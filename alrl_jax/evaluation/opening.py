@@ -1,4 +1,4 @@
-"""Opens models and the judges that users name, and writes down what they are."""
+"""Opens the models and judges that users name, and describes them for the protocol."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,8 @@ from alrl_jax.evaluation.presets import (
     preset_of,
 )
 from alrl_jax.evaluation.rows import REFERENCE_ROWS
-from alrl_jax.loading import load, load_kind
+from alrl_jax.loading import load
+from alrl_jax.loading.protocols import Described, Judge, Swapper
 from alrl_jax.photos.file_trees import list_images
 from alrl_jax.photos.landmarks import FACE_BOX_TO_CROP, FACE_BOX_UP
 from alrl_jax.photos.pair_list import PairFiles
@@ -32,26 +33,29 @@ DETECTORS = {
     "mediapipe": "FFHQ's crop from MediaPipe's landmarks, largest face",
     "yunet": "FFHQ's crop from YuNet's five landmarks, largest face",
 }
-"""How a face is found and cut out, by the row of ``landmarks.LANDMARK_SOURCES``."""
+"""How a face is found and cropped, by key of ``landmarks.LANDMARK_SOURCES``.
+
+Evaluations are comparable where these texts are equal: they stay as they are.
+"""
 CENTRE = "none: pictures are face crops; the largest centred square"
 
 
-def describe_model(directory: str, model: Any) -> dict[str, Any]:
+def describe_model(directory: str, model: Described) -> dict[str, Any]:
     """Name, kind and hash of a model, for the protocol."""
     sha256 = hashing.variables_sha256(model.variables)
     return {"name": lineage.name_of(directory), "kind": model.kind, "sha256": sha256}
 
 
 def describe_training(directory: str) -> dict[str, Any]:
-    """Command, seed and steps of the run that made a model; None where nobody noted them."""
+    """Command, seed and steps of the run that made a model; None where there is no record."""
     source = read_record(directory)["source"] or {}
     return {name: source.get(name) for name in ("command", "seed", "steps")}
 
 
 def describe_trained(
-    directory: str, model: Any, judge_directory: str, judge: Any
+    directory: str, model: Described, judge_directory: str, judge: Judge
 ) -> dict[str, Any]:
-    """Which model it is, the run that made it, and whether that run knew the judge."""
+    """A model, the run that made it, and whether that run used the judge."""
     return {
         "model": describe_model(directory, model),
         "training": describe_training(directory),
@@ -59,18 +63,8 @@ def describe_trained(
     }
 
 
-def open_swapper(directory: str) -> Any:
-    """The swapper in a directory.
-
-    Raises:
-        UserError: nothing there, or a model of another kind.
-    """
-    remedy = "take embedded/swapper_64 or train the task swap"
-    return load_kind(directory, "swapper", remedy=remedy)
-
-
 def named_directories(entries: Sequence[str]) -> dict[str, str]:
-    """Directories by name, of what a user wrote as ``NAME=DIR``.
+    """Directories by name, from entries ``NAME=DIR``.
 
     Raises:
         UserError: an entry without a name, or two of one.
@@ -79,12 +73,12 @@ def named_directories(entries: Sequence[str]) -> dict[str, str]:
     for entry in entries:
         name, _, directory = entry.partition("=")
         if not (name and directory) or name in found:
-            raise UserError(f"got {entry!r}; expected NAME=DIR, every name once; mend it")
+            raise UserError(f"got {entry!r}; expected NAME=DIR, every name once; correct it")
         found[name] = directory
     return found
 
 
-def check_beside(directory: str, model: Any, beside: Mapping[str, Any]) -> None:
+def check_beside(directory: str, model: Swapper, beside: Mapping[str, Swapper]) -> None:
     """Makes sure that other swappers can be measured with a model.
 
     Args:
@@ -111,18 +105,21 @@ def check_beside(directory: str, model: Any, beside: Mapping[str, Any]) -> None:
 
 
 def open_judges(protocol: str, directories: Mapping[str, str | None]) -> tuple[Preset, Judges]:
-    """Opens the judges that are named, and finds the protocol that they are for.
+    """Opens the judges that are named, and finds their protocol.
 
     Args:
         protocol: key of ``presets.PROTOCOLS``.
         directories: model directory by role, None where none is named.
 
     Raises:
-        UserError: a directory holds no model of a kind that can judge so, or the protocol cannot be
-            had with these judges.
+        UserError: a directory holds no model of a kind of this role, or the protocol cannot be
+            measured with these judges.
     """
     preset = preset_of(protocol)
-    models = {role: load(directory) for role, directory in directories.items() if directory}
+    # The kind, which is checked next, says the class.
+    models: dict[str, Any] = {
+        role: load(directory) for role, directory in directories.items() if directory
+    }
     for role, model in models.items():
         if model.kind not in ROLES[role]:
             raise UserError(
@@ -138,21 +135,21 @@ def describe_judges(
     directories: Mapping[str, str | None],
     preset: Preset,
     model_directory: str,
-    model: Any,
+    model: Described,
 ) -> dict[str, Any]:
-    """What the protocol says of the judges, and whether the model was trained with one of them.
+    """Describes the judges, and whether the model was trained with one of them.
 
     Args:
         judged_by: the judges.
-        directories: where they are from, by role.
+        directories: model directory of every judge, by role.
         preset: the protocol.
-        model_directory: where the model that they judge is from.
-        model: it.
+        model_directory: directory of the model that they measure.
+        model: the model.
 
     Returns:
         Fields of the protocol: ``judges`` by role (None of those that are not given),
         ``judges_sha256``, and ``judge_seen_in_training``: whether any of them was; None where there
-        is no judge, or nobody noted what the model was trained with.
+        is no judge, or no record of what the model was trained with.
     """
     described: dict[str, Any] = dict.fromkeys(ROLES)
     for role, judge in judged_by.given().items():
@@ -176,7 +173,9 @@ def describe_judges(
     }
 
 
-def seen_in_training(directory: str, judge: Any, model_directory: str, model: Any) -> bool | None:
+def seen_in_training(
+    directory: str, judge: Described, model_directory: str, model: Described
+) -> bool | None:
     """Whether a judge is a network that a model was trained with; see ``lineage.used_by``."""
     ancestors = lineage.known_ancestors(model_directory)
     return lineage.used_by(lineage.entry(directory), judge.variables, ancestors, model.variables)
@@ -192,7 +191,7 @@ def open_reference(directory: str | None, judged_by: Judges) -> fid.Statistics |
     """Statistics of the folder that FID compares with, from the user's cache where they are known.
 
     Raises:
-        UserError: without Inception, or the folder holds less than two pictures that can be read.
+        UserError: without Inception, or the folder holds fewer than two images that can be read.
     """
     if directory is None:
         return None
@@ -205,7 +204,7 @@ def open_reference(directory: str | None, judged_by: Judges) -> fid.Statistics |
     names = list_images(folder) if folder.is_dir() else []
     if not names:
         raise UserError(
-            f"got --fid_reference={folder}; expected a directory tree of pictures; check the path"
+            f"got --fid_reference={folder}; expected a directory tree of images; check the path"
         )
     paths = [folder / name for name in names]
     return fid.measure_files(judged_by.inception, paths, cache_directory() / "fid")
@@ -218,17 +217,17 @@ def describe_pairs(
     detector: str | None,
     landmarks: Path | None,
 ) -> dict[str, Any]:
-    """The fields of the protocol that say which pictures are measured.
+    """The fields of the protocol that describe the photos.
 
     Args:
-        pairs: them.
+        pairs: the pairs that are measured.
         origin: the list or the folder that they are from.
-        seed: by which they were drawn from the folder; None of a list.
-        detector: what finds the faces, a row of ``DETECTORS``; None where they are face crops.
-        landmarks: the file that it reads.
+        seed: seed of their draw from the folder; None of a list.
+        detector: key of ``DETECTORS``; None where the photos are face crops.
+        landmarks: the file that the detector reads.
 
     Raises:
-        UserError: a picture cannot be read.
+        UserError: a photo cannot be read.
     """
     is_list = seed is None
     sources = len({pair.source.resolve() for pair in pairs})
@@ -254,11 +253,11 @@ def describe_pairs(
 def describe_fid(
     judged_by: Judges, directory: str | None, reference: fid.Statistics | None, targets: int
 ) -> dict[str, Any] | None:
-    """What FID compares with; None where it is not measured."""
+    """The images that FID compares with; None where it is not measured."""
     if judged_by.inception is None:
         return None
     if directory is None or reference is None:
         text = "the targets of the pairs as cropped, every file once"
         return {"pictures": text, "folder": None, "count": targets}
-    text = "all pictures of a folder, as they are"
+    text = "all images of a folder, as they are"
     return {"pictures": text, "folder": Path(directory).resolve().name, "count": reference.count}

@@ -1,8 +1,8 @@
-"""Named ways to measure pairs of photographs: one table.
+"""Named ways to measure pairs of photos: one table.
 
-A figure compares only with figures of the same detector, crop, network, gallery and unit; a name
-stands for all of them, and each is written into the result. A protocol that needs what cannot be
-had here is refused rather than imitated.
+A figure compares only with figures of the same detector, crop, network, gallery and unit; the name
+of a protocol stands for all of them, and the result says each. A protocol that needs a network that
+is not available here is refused, never imitated.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from typing import Literal
 from alrl_jax.errors import UserError
 
 View = Literal["whole", "face"]
-"""What an identity net sees of an FFHQ crop: all, or the face as pSp's identity loss cuts it."""
+"""The part of an FFHQ crop that an identity net sees: all, or the crop of pSp's identity loss."""
 
 ROLES = {
     "identity": ("arcface", "iresnet", "identity", "judge"),
@@ -21,7 +21,7 @@ ROLES = {
     "inception": ("inception",),
     "parser": ("face_parser",),
 }
-"""What can judge, and the kinds of models that can do it."""
+"""The roles of judges, and the kinds of models that can have them."""
 
 
 OWN_VIEWS: Mapping[str, View] = {
@@ -30,7 +30,7 @@ OWN_VIEWS: Mapping[str, View] = {
     "identity": "whole",
     "judge": "whole",
 }
-"""As each was trained."""
+"""The view with which each kind was trained."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Preset:
     """How pairs are measured.
 
     Attributes:
-        meaning: in words, for readers of the result.
+        meaning: the protocol in words, for readers of the result.
         rows: the rows that it measures; None stands for all.
-        kinds: kinds of judges that it allows, by role, where not all will do.
-        required: roles that it cannot do without.
-        views: what an identity net sees, by its kind.
-        masked: whether identity nets see the face alone, all else black.
-        differs: how it differs from what others released under the name.
-        refused: why it cannot be had, and what to do; None where it can.
+        kinds: kinds of judges that it allows, by role, where it does not allow all.
+        required: roles that it needs.
+        views: the view of an identity net, by its kind.
+        masked: whether identity nets see only the face, on black.
+        differs: how it differs from the evaluation that others released under this name.
+        refused: why it is not available, and what to do; None where it is.
     """
 
     meaning: str
@@ -59,7 +59,7 @@ class Preset:
 
 
 PROTOCOLS: dict[str, Preset] = {
-    "pairs": Preset("everything that the judges at hand can say; this project's own"),
+    "pairs": Preset("everything that the given judges can measure; this project's own"),
     "self_swap": Preset(
         "every target swapped with itself, whose true result is the target: what encoding, drawing "
         "and blending lose; this project's own",
@@ -82,7 +82,7 @@ PROTOCOLS: dict[str, Preset] = {
         kinds={"identity": ("arcface", "iresnet"), "pose": ("hopenet",)},
         required=("identity", "pose"),
         views={"arcface": "whole", "iresnet": "whole"},
-        differs="released evaluations of FaceForensics++ retrieve with CosFace sphere20 and tell "
+        differs="released evaluations of FaceForensics++ retrieve with CosFace sphere20 and give "
         "pose in raw logits; here the net is the one named, and pose is in degrees; no expression",
     ),
     "ffpp": Preset(
@@ -103,7 +103,7 @@ def preset_of(name: str) -> Preset:
     """The protocol of a name.
 
     Raises:
-        UserError: there is no such protocol, or it cannot be had.
+        UserError: there is no such protocol, or it is not available.
     """
     if name not in PROTOCOLS:
         raise UserError(f"got --protocol={name}; expected one of {', '.join(PROTOCOLS)}; pick one")
@@ -114,7 +114,7 @@ def preset_of(name: str) -> Preset:
 
 
 def check_judges(name: str, given: Mapping[str, str]) -> None:
-    """Makes sure that a protocol can be had with the judges that are given.
+    """Makes sure that a protocol can be measured with the judges that are given.
 
     Args:
         name: key of ``PROTOCOLS``.

@@ -1,4 +1,4 @@
-"""What makes figures comparable: seeds, counts, units, splits, judge, versions, revision."""
+"""The protocol of an evaluation: all that must be equal for figures to be comparable."""
 
 import importlib.metadata
 from collections.abc import Mapping
@@ -22,23 +22,23 @@ from alrl_jax.utils.version import git_revision
 
 PACKAGES = ("alrl_jax", "jax", "jaxlib", "flax", "numpy")
 
-MARKING = "measured before any mark of provenance is put into pictures"
+MARKING = "measured before any mark of provenance is put into images"
 
 SHARED_NOTES = {
-    "psnr": f"data range 2 ([-1, 1]), equal pictures are given {PSNR_CAP:g} dB; mean of dB",
+    "psnr": f"data range 2 ([-1, 1]), equal images are given {PSNR_CAP:g} dB; mean of dB",
     "ssim": "Gaussian 11x11, sigma 1.5, K1 0.01, K2 0.03, population moments, RGB channels "
     "apart, whole windows only",
     "ci95": f"percentile bootstrap over pairs, {statistics.RESAMPLES} resamples, the same for all "
     "rows",
 }
-"""How what every benchmark measures is measured."""
+"""How the metrics of every benchmark are measured."""
 NOTES = {
     "background_psnr": (
         "row to target, outside the union of the true faces of target and truth, dilated by "
         f"{DILATION_AT_64} px at 64 px (square)"
     ),
     "face_region": "union of the true faces of target and truth (FACE_LABELS of the parsing)",
-    "identity": "unit-length identity factors of the judge; cosine; gallery: one other picture of "
+    "identity": "unit-length identity factors of the judge; cosine; gallery: one other image of "
     "every source person, in other circumstances; ties count against the row",
     "pose_error_degrees": "L2 over yaw, pitch and roll, mean over pairs",
     "truth_blended": "the true swap in the face region, the target elsewhere; not feathered",
@@ -53,7 +53,7 @@ NOTES = {
     f"{CONTROL_PAIRS} pairs",
     "mask_iou": "blending mask cut at 0.5 and face region",
 }
-"""How the counterfactual benchmark measures the rest."""
+"""How the counterfactual benchmark measures the other metrics."""
 TONES = {"names": SKIN_TONE_BINS, "melanin_edges": SKIN_TONE_EDGES}
 
 
@@ -65,11 +65,11 @@ def units() -> dict[str, str]:
 def describe(
     extra: dict[str, Any], notes: Mapping[str, str] = NOTES, tones: Mapping[str, Any] | None = TONES
 ) -> dict[str, Any]:
-    """The protocol block of ``metrics.json``: ``extra`` and all that every evaluation shares.
+    """The protocol block of ``metrics.json``: ``extra``, and the fields of every evaluation.
 
     Args:
-        extra: what the benchmark says of itself.
-        notes: how it measures what others do not.
+        extra: the fields of this benchmark.
+        notes: how it measures the metrics that other benchmarks do not have.
         tones: its bins of skin tones; None without any.
     """
     device = jax.devices()[0]
@@ -91,7 +91,7 @@ def describe(
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of what computes; None for what is not installed as a package."""
+    """Versions of the packages that compute; None for one that is not installed."""
     found: dict[str, str | None] = {}
     for name in PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""One table from several evaluations: rows that were trained apart, each with one or more seeds."""
+"""One table of rows that were trained apart, from several evaluations with one or more seeds."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -21,19 +21,17 @@ SHOWN = (
     "mask_iou",
     "background_psnr",
 )
-"""Metrics of the table for people; all of them are in the JSON file."""
-ACROSS, UP = "pose_error_degrees", "identity_similarity"
-"""What is won and lost, drawn against each other."""
+"""Metrics of the table for people; the JSON file has all of them."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluated:
-    """What one evaluation says of one row.
+    """The figures of one row in one evaluation.
 
     Attributes:
         row: its name in the table.
         figures: means by metric; None where not measured.
-        values: one number a pair by metric; empty where the evaluation kept none.
+        values: one number for every pair, by metric; empty where the evaluation kept none.
         training: command, seed and steps, as far as they are known.
     """
 
@@ -73,7 +71,7 @@ def compare_rows(found: Sequence[Evaluated], against: str) -> dict[str, Any]:
 
     Returns:
         By row and metric ``difference`` and ``ci95``, where both rows kept the numbers of all pairs
-        and are no references. The interval is that of the pairs; seeds are not drawn anew.
+        and are no references. The interval is that of the pairs; seeds are not resampled.
     """
     rows = [name for name in dict.fromkeys(one.row for one in found) if name not in REFERENCE_ROWS]
     means = {name: _over_seeds([one.values for one in found if one.row == name]) for name in rows}
@@ -86,10 +84,10 @@ def compare_rows(found: Sequence[Evaluated], against: str) -> dict[str, Any]:
 
 
 def front_of(points: Mapping[str, tuple[float, float]]) -> list[str]:
-    """The points that no other beats: none is both further left and higher.
+    """The points that no other dominates, by being both further left and higher.
 
     Args:
-        points: what is better low, then what is better high, by name.
+        points: two figures by name, the one that is better low first.
 
     Returns:
         Their names from left to right.
@@ -97,15 +95,6 @@ def front_of(points: Mapping[str, tuple[float, float]]) -> list[str]:
     better = lambda a, b: a[0] <= b[0] and a[1] >= b[1] and a != b  # noqa: E731
     free = [n for n, p in points.items() if not any(better(q, p) for q in points.values())]
     return sorted(free, key=lambda name: points[name])
-
-
-def trade_points(table: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
-    """Pose error and identity similarity of every row that has both."""
-    return {
-        name: (row[ACROSS], row[UP])
-        for name, row in table.items()
-        if row[ACROSS] is not None and row[UP] is not None
-    }
 
 
 Cells = tuple[list[str], list[list[str]]]
@@ -142,7 +131,7 @@ def difference_cells(
 
 
 def lead_of_differences(own: str) -> str:
-    """What the second table says, where ``own`` is the row from which the others are taken."""
+    """The sentence above the second table, where ``own`` is the row that is compared."""
     return f"{own} minus each other row over the same pairs, with 95% paired bootstrap intervals:"
 
 
@@ -177,7 +166,7 @@ def report(
         drawing: identity against pose as SVG; None where it was not measured.
     """
     commands = [
-        (f"{name}, seed {made.get('seed')}", made.get("command") or "nobody noted it")
+        (f"{name}, seed {made.get('seed')}", made.get("command") or "no record")
         for name, row in table.items()
         for made in row["training"]
         if made
@@ -201,7 +190,7 @@ def report(
         ),
         page.section(
             "How the rows were trained",
-            "What a row is called, and the command that trained it.",
+            "The rows, and the commands that trained them.",
             page.definitions(commands) if commands else "",
         ),
     ]
@@ -235,8 +224,8 @@ def _difference(found: Mapping[str, Any] | None) -> str:
 
 
 def _html_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = ["".join(f"<td>{page.escape(cell)}</td>" for cell in cells) for cells in lines]
-    return page.table([page.escape(cell) for cell in head], [f"<tr>{row}</tr>" for row in rows])
+    escaped = [page.line([page.escape(cell) for cell in cells]) for cells in lines]
+    return page.table([page.escape(cell) for cell in head], escaped)
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -1,19 +1,19 @@
-"""The rows of an evaluation: every way to answer "what should the swap look like?"."""
+"""The rows of an evaluation: every way to make the image that a swap should give."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 import flax.struct
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from alrl_jax.loading.protocols import Swapper
 from alrl_jax.models.swapper.blend import blend
 from alrl_jax.types import AnyArray, SwapGates
 
 
 @flax.struct.dataclass
 class RowImages:
-    """What a row answers; only swaps have a mask, a generated face and gates."""
+    """The images of a row; only swaps have a mask, a generated face and gates."""
 
     image: Float[AnyArray, "b h w 3"]
     mask: Float[Array, "b h w 1"] | None = None
@@ -23,7 +23,7 @@ class RowImages:
 
 @flax.struct.dataclass
 class Question:
-    """The faces a row may look at; nobody knows ``truth`` and ``face_region`` of photographs."""
+    """The faces that a row may use; ``truth`` and ``face_region`` are unknown of photos."""
 
     source: Float[AnyArray, "b h w 3"]
     target: Float[AnyArray, "b h w 3"]
@@ -31,25 +31,25 @@ class Question:
     face_region: Float[AnyArray, "b h w 1"] | None = None
 
 
-Row = Callable[[Any, Question], RowImages]
+Row = Callable[[Swapper, Question], RowImages]
 
 
-def target_image(model: Any, question: Question) -> RowImages:
+def target_image(model: Swapper, question: Question) -> RowImages:
     """The untouched target: perfect pose and background, nothing of the source."""
     return RowImages(question.target)
 
 
-def source_image(model: Any, question: Question) -> RowImages:
+def source_image(model: Swapper, question: Question) -> RowImages:
     """The untouched source: perfect identity, nothing of the target."""
     return RowImages(question.source)
 
 
-def truth(model: Any, question: Question) -> RowImages:
-    """The true swap: what the judges themselves err by."""
+def truth(model: Swapper, question: Question) -> RowImages:
+    """The true swap: the errors of the judges themselves."""
     return RowImages(_known(question.truth))
 
 
-def truth_blended(model: Any, question: Question) -> RowImages:
+def truth_blended(model: Swapper, question: Question) -> RowImages:
     """The true swap in the face region, the target elsewhere: the most that changing a face gives.
 
     Ears, neck and the outline of the head are the source's in the true swap, and not here.
@@ -58,19 +58,19 @@ def truth_blended(model: Any, question: Question) -> RowImages:
     return RowImages(blend(jnp.asarray(true), jnp.asarray(question.target), jnp.asarray(region)))
 
 
-def reconstruction(model: Any, question: Question) -> RowImages:
+def reconstruction(model: Swapper, question: Question) -> RowImages:
     """The true swap encoded and generated again, not blended: the most that the codes carry."""
     return RowImages(model.reconstruct(_known(question.truth)))
 
 
-def swap(model: Any, question: Question, selector: str | None = None) -> RowImages:
+def swap(model: Swapper, question: Question, selector: str | None = None) -> RowImages:
     """A swap by the model, its codes selected as it was trained or by a rule of earlier work."""
     output = model.swap(question.source, question.target, selector=selector)
     return RowImages(output.image, output.mask, output.generated, output.gates)
 
 
-def self_swap(model: Any, question: Question) -> RowImages:
-    """The target swapped with itself, whose true swap it is: what the model loses of a face."""
+def self_swap(model: Swapper, question: Question) -> RowImages:
+    """The target swapped with itself, the true result of which is the target itself."""
     return swap(model, Question(question.target, question.target, question.target))
 
 
@@ -86,7 +86,7 @@ REFERENCE_ROWS: dict[str, Row] = {
 
 NEEDS_TRUTH = ("truth", "truth_blended", "reconstruction")
 IN_PLACE_OF_TRUTH = ("self_swap",)
-"""The only swap of photographs whose true result is known."""
+"""The only swap of photos whose true result is known."""
 
 
 def rows_of(selectors: tuple[str, ...], with_truth: bool) -> dict[str, Row]:
@@ -96,7 +96,7 @@ def rows_of(selectors: tuple[str, ...], with_truth: bool) -> dict[str, Row]:
     return rows | {name: _selector_row(name) for name in selectors}
 
 
-def rows_of_models(models: Mapping[str, Any]) -> dict[str, Row]:
+def rows_of_models(models: Mapping[str, Swapper]) -> dict[str, Row]:
     """Rows of other swappers, each with the selection it was trained with, by the names given."""
     return {name: _model_row(model) for name, model in models.items()}
 
@@ -119,5 +119,5 @@ def _selector_row(name: str) -> Row:
     return lambda model, question: swap(model, question, name)
 
 
-def _model_row(other: Any) -> Row:
+def _model_row(other: Swapper) -> Row:
     return lambda _, question: swap(other, question)

@@ -12,10 +12,10 @@ from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import SwappedPhoto, finish
 from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
-from alrl_jax.inference.opening import load_swapper
 from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.settings import DEFAULTS, FACES, Settings
+from alrl_jax.loading import load_swapper
 from alrl_jax.photos.decoding import MIN_SIDE
 from alrl_jax.photos.face_photos import FacePhoto, find_faces
 from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError

@@ -4,18 +4,30 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float
+
+from alrl_jax.types import AnyArray
 
 PyTree = Any
+Images = Float[AnyArray, "b h w 3"]
+"""Pixels in [-1, 1]."""
+
+PRECISION = "highest"
+"""Of the products of published networks, so that figures compare with those of others."""
 
 
 class Model:
-    """A trained model; what it can do depends on its kind.
+    """A trained model; its class depends on its kind and says what it can do.
 
     Attributes:
-        kind: see ``MODELS`` of ``alrl_jax.loading.loader``.
+        kind: key of ``KINDS`` of ``alrl_jax.loading.loader``.
         config: plain values that rebuild its networks.
         variables: weights by network.
     """
+
+    kind: str
+    config: dict[str, Any]
+    variables: PyTree
 
     def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
         self.kind = kind

@@ -9,46 +9,52 @@ import jax
 from jaxtyping import Array, Float
 
 from alrl_jax.errors import UserError
-from alrl_jax.loading.base import Model, PyTree
+from alrl_jax.loading.base import PRECISION, Images, Model, PyTree
 from alrl_jax.models.build import build_face_embedder, build_style_encoder
+from alrl_jax.models.published.face_backbones import FaceEmbedder
+from alrl_jax.models.published.psp import StyleEncoder
 from alrl_jax.types import AnyArray
-
-PRECISION = "highest"
 
 
 class _FaceModel(Model):
     """A network that takes faces of one size.
 
     Attributes:
+        network: the module, without weights.
         resolution: side of the faces in pixels.
         channels: of the faces.
     """
 
-    def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
+    def __init__(
+        self,
+        kind: str,
+        config: dict[str, Any],
+        variables: PyTree,
+        network: FaceEmbedder | StyleEncoder,
+    ) -> None:
         super().__init__(kind, config, variables)
         self.resolution = int(config["resolution"])
         self.channels = int(config.get("input_channels", 3))
+        self._apply = jax.jit(network.apply, static_argnames="method")
 
-    def _check(self, images: Float[AnyArray, "b h w c"]) -> None:
+    def _run(self, images: Float[AnyArray, "b h w c"], method: str | None = None) -> Any:
+        """What the network, or a method of it, gives for images of its size."""
         expected = (self.resolution, self.resolution, self.channels)
         if images.ndim != 4 or images.shape[1:] != expected:
             raise UserError(
                 f"got images of shape {list(images.shape)}; expected [n, "
                 f"{', '.join(map(str, expected))}] for kind {self.kind!r}; crop and resize them"
             )
+        with jax.default_matmul_precision(PRECISION):
+            return self._apply(self.variables, images, method=method)
 
 
 class StyleEncoderModel(_FaceModel):
-    """Kinds ``psp`` and ``e4e``: faces to W+ codes.
-
-    Attributes:
-        network: the module, without weights.
-    """
+    """Kinds ``psp`` and ``e4e``: faces to W+ codes."""
 
     def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
-        super().__init__(kind, config, variables)
         self.network = build_style_encoder(config)
-        self._apply = jax.jit(self.network.apply, static_argnames="method")
+        super().__init__(kind, config, variables, self.network)
 
     def __call__(self, images: Float[AnyArray, "b h w c"]) -> Float[Array, "b l d"]:
         """Codes for every layer of the generator, around ``latent_avg`` where there is one.
@@ -59,30 +65,21 @@ class StyleEncoderModel(_FaceModel):
         Raises:
             UserError: if they have another shape.
         """
-        self._check(images)
-        with jax.default_matmul_precision(PRECISION):
-            return self._apply(self.variables, images)
+        return self._run(images)
 
     def features(self, images: Float[AnyArray, "b h w c"]) -> list[Array]:
         """Maps at 1/4, 1/8 and 1/16 of the resolution, fine to coarse."""
-        self._check(images)
-        with jax.default_matmul_precision(PRECISION):
-            return self._apply(self.variables, images, method="features")
+        return self._run(images, "features")
 
 
 class FaceEmbedderModel(_FaceModel):
-    """Kinds ``arcface`` and ``iresnet``: faces to identities.
-
-    Attributes:
-        network: the module, without weights.
-    """
+    """Kinds ``arcface`` and ``iresnet``: faces to identities."""
 
     def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
-        super().__init__(kind, config, variables)
         self.network = build_face_embedder(config)
-        self._apply = jax.jit(self.network.apply)
+        super().__init__(kind, config, variables, self.network)
 
-    def __call__(self, images: Float[AnyArray, "b h w 3"]) -> Float[Array, "b e"]:
+    def __call__(self, images: Images) -> Float[Array, "b e"]:
         """Unit embeddings of identity.
 
         Args:
@@ -91,6 +88,4 @@ class FaceEmbedderModel(_FaceModel):
         Raises:
             UserError: if they have another shape.
         """
-        self._check(images)
-        with jax.default_matmul_precision(PRECISION):
-            return self._apply(self.variables, images)
+        return self._run(images)

@@ -9,7 +9,7 @@ import jax
 from jaxtyping import Array, Float
 
 from alrl_jax.errors import UserError
-from alrl_jax.loading.base import Model, PyTree
+from alrl_jax.loading.base import PRECISION, Images, Model, PyTree
 from alrl_jax.models.build import (
     build_face_parser,
     build_hopenet,
@@ -20,10 +20,8 @@ from alrl_jax.models.functional import apply
 from alrl_jax.models.published import hopenet, inception, lpips
 from alrl_jax.types import AnyArray
 
-Images = Float[AnyArray, "b h w 3"]
 Others = Float[AnyArray, "_ _ _ 3"]
-
-PRECISION = "highest"
+"""Images whose size is compared with that of the first ones, to say both in the error."""
 
 
 class LPIPSModel(Model):

@@ -1,6 +1,6 @@
-"""Where a picture comes from: file hashes, and what is written into every PNG that a model draws.
+"""Where an image comes from: file hashes, and what is written into every PNG that a model draws.
 
-This is metadata: whoever re-encodes the picture may lose it; ``watermark`` is what stays. It
+This is metadata: whoever re-encodes the image may lose it; ``watermark`` is what stays. It
 follows IPTC's vocabulary of digital source types, both as PNG text and as an XMP packet.
 """
 
@@ -27,7 +27,7 @@ RENDERED_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/algorithm
 """IPTC: drawn by an algorithm that was not trained on anything."""
 TOOL = version.PACKAGE
 FIELDS = ("digitalSourceType", "tool", "version", "modelSHA256")
-"""Of every picture; ``time`` may stand beside them."""
+"""Of every image; ``time`` may stand beside them."""
 _PREFIX = "alrl_jax:"
 _XMP_KEY = "XML:com.adobe.xmp"
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
@@ -47,12 +47,12 @@ _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 def metadata(
     model_sha256: str, source_type: str = DIGITAL_SOURCE_TYPE, time: str | None = None
 ) -> dict[str, str]:
-    """The provenance fields of a picture, ``FIELDS`` by name, and ``time`` where it is given.
+    """The provenance fields of an image, ``FIELDS`` by name, and ``time`` where it is given.
 
     Args:
         model_sha256: see ``variables_sha256``.
-        source_type: IPTC's term; the default is that of a swapped picture.
-        time: when the picture was made, ISO 8601.
+        source_type: IPTC's term; the default is that of a swapped image.
+        time: when the image was made, ISO 8601.
     """
     fields: dict[str, str] = dict(
         zip(FIELDS, (source_type, TOOL, version.tool_version(), model_sha256), strict=True)
@@ -78,7 +78,7 @@ def png_bytes(
     fields: Mapping[str, str],
     icc_profile: bytes | None = None,
 ) -> bytes:
-    """A PNG file of a picture with provenance fields.
+    """A PNG file of an image with provenance fields.
 
     Args:
         image: grey, RGB or RGBA, of 8 or 16 bits.
@@ -100,18 +100,18 @@ def write_png(
     fields: Mapping[str, str],
     icc_profile: bytes | None = None,
 ) -> None:
-    """Writes a picture with provenance fields, all at once or not at all; see ``png_bytes``."""
+    """Writes an image with provenance fields, all at once or not at all; see ``png_bytes``."""
     write_files({path: png_bytes(image, fields, icc_profile)})
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """The provenance fields that a picture carries; empty where there are none.
+    """The provenance fields that an image carries; empty where there are none.
 
     They stand in PNG's text and in the XMP packet of PNG, JPEG and WebP files; a packet of others
     gives ``digitalSourceType`` alone.
 
     Raises:
-        OSError: the file is no picture that can be read.
+        OSError: the file is no image that can be read.
     """
     with Image.open(path) as image:
         image.load()

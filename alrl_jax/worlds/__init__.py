@@ -1,28 +1,104 @@
-"""Face worlds whose every factor is known, true swaps included."""
+"""Face worlds: every factor of a face is known, and so is the true swap of every pair.
 
-from types import ModuleType
+A world is a module with the functions of ``World``, and its line in ``WORLDS``.
+"""
+
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Array, Float, Int, Key
 
 from alrl_jax.worlds import primitives
 
-__all__ = ["OFFERS", "WORLDS", "World"]
+__all__ = ["WORLDS", "RenderedFaces", "World"]
 
-World = ModuleType
-"""A package that offers all names of ``OFFERS``."""
 
-OFFERS: dict[str, str] = {
-    "SPLITS": "parts of its key space; people of one part never occur in another",
-    "IDENTITY_FACTORS": "names of the columns of identity_vector",
-    "ATTRIBUTE_FACTORS": "names of the columns of attribute_vector",
-    "LANDMARKS": "names of the landmarks that render gives",
-    "split_key": "(split, seed=0) -> key of its people and attributes; UserError on no such split",
-    "sample_identities": "(key, n) -> struct of n people",
-    "sample_attributes": "(key, n) -> struct of n circumstances",
-    "identity_vector": "(identities) -> factors [n, k] of mean 0 and deviation 1",
-    "attribute_vector": "(attributes) -> factors [n, a] likewise",
-    "render": "(identities, attributes, resolution) -> struct of image [n, r, r, 3] in [-1, 1], "
-    "parsing [n, r, r], pose_degrees [n, 3] and landmarks [n, m, 2]",
-}
-"""What a world offers, by name."""
+@runtime_checkable
+class RenderedFaces(Protocol):
+    """Rendered faces and their labels, arrays with one entry a face; a world may give more."""
+
+    @property
+    def image(self) -> Float[Array, "n r r 3"]:
+        """SRGB values scaled to [-1, 1]."""
+        ...
+
+    @property
+    def parsing(self) -> Int[Array, "n r r"]:
+        """CelebAMask-HQ class of every pixel."""
+        ...
+
+    @property
+    def pose_degrees(self) -> Float[Array, "n 3"]:
+        """Yaw, pitch and roll of the head."""
+        ...
+
+    @property
+    def landmarks(self) -> Float[Array, "n m 2"]:
+        """Landmarks, x and y in pixels; the centre of the first pixel is (0.5, 0.5)."""
+        ...
+
+
+@runtime_checkable
+class World(Protocol):
+    """What every world has; its module is the object.
+
+    Identities and attributes are structs of arrays of the world's own, one entry a face.
+
+    Attributes:
+        SPLITS: parts of its key space; people of one part never occur in another.
+        IDENTITY_FACTORS: names of the columns of ``identity_vector``.
+        ATTRIBUTE_FACTORS: names of the columns of ``attribute_vector``.
+        LANDMARKS: names of the landmarks that ``render`` gives.
+    """
+
+    __file__: str
+    SPLITS: dict[str, int]
+    IDENTITY_FACTORS: tuple[str, ...]
+    ATTRIBUTE_FACTORS: tuple[str, ...]
+    LANDMARKS: tuple[str, ...]
+
+    def split_key(self, split: str, seed: int = 0) -> Key[Array, ""]:
+        """Key of the people and attributes of a part.
+
+        Raises:
+            UserError: there is no such part.
+        """
+        ...
+
+    def identity_vector(self, identities: Any) -> Float[Array, "n i"]:
+        """Factors of people, of mean 0 and deviation 1."""
+        ...
+
+    def attribute_vector(self, attributes: Any) -> Float[Array, "n a"]:
+        """Factors of attributes, of mean 0 and deviation 1."""
+        ...
+
+    def sample_identities(self, key: Key[Array, ""], n: int) -> Any:
+        """Draws ``n`` people; person i depends on ``key`` and i alone."""
+        ...
+
+    def sample_attributes(self, key: Key[Array, ""], n: int) -> Any:
+        """Draws ``n`` sets of pose, expression, light and so on; set i depends on ``key`` and i.
+
+        The same key may serve ``sample_identities``.
+        """
+        ...
+
+    def render(self, identities: Any, attributes: Any, resolution: int) -> RenderedFaces:
+        """Renders person i with the attributes i.
+
+        A face depends on its own identity and attributes alone, so that the true swap is
+        ``render(identities of the sources, attributes of the targets, resolution)``.
+
+        Args:
+            identities: from ``sample_identities``.
+            attributes: as many, from ``sample_attributes``.
+            resolution: side of the images in pixels, a multiple of 16 up to 1024.
+
+        Raises:
+            UserError: for another resolution, or numbers that differ.
+        """
+        ...
+
 
 WORLDS: dict[str, World] = {"primitives": primitives}
 """Worlds by name."""

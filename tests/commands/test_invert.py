@@ -14,7 +14,7 @@ from PIL import Image
 
 from alrl_jax.commands import invert
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation.report.pictures import to_bytes
+from alrl_jax.evaluation.report.images import to_bytes
 from alrl_jax.loading.loader import GeneratorModel
 from alrl_jax.models.build import build_generator, build_lpips
 from alrl_jax.models.stylegan2 import ops

@@ -1,4 +1,4 @@
-"""FID: the distance of normal distributions, exact moments, and a cache that knows contents."""
+"""FID: the distance of normal distributions, exact moments, and a cache by contents."""
 
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ def test_statistics_are_kept_by_what_the_files_hold(tmp_path: Path) -> None:
     again = measure_files(model, renamed, cache, batch_size=2)
     assert len(model.batches) == 3 and again.count == 5
     np.testing.assert_array_equal(again.covariance, first.covariance)
-    # Other files, other weights, a damaged cache: measured anew.
+    # Other files, other weights, a damaged cache: measured again.
     measure_files(model, renamed[1:], cache)
     assert len(model.batches) == 4 and len(list(cache.iterdir())) == 2
     other = Thumbnails(weight=2.0)
@@ -160,8 +160,8 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
     assert not (tmp_path / "cache").exists()
 
 
-def test_pictures_that_are_all_alike_have_no_spread() -> None:
+def test_images_that_are_all_alike_have_no_spread() -> None:
     grey, white = np.full((3, 16, 16, 3), 128, np.uint8), np.full((2, 16, 16, 3), 255, np.uint8)
-    a, b = (measure_images(Thumbnails(), pictures) for pictures in (grey, white))
+    a, b = (measure_images(Thumbnails(), images) for images in (grey, white))
     assert frechet_distance(a, a) == 0
     assert np.isclose(frechet_distance(a, b), a.mean.size * (127 / 127.5) ** 2, rtol=1e-5)

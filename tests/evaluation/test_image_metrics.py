@@ -1,4 +1,4 @@
-"""Image metrics against scikit-image and against what must hold for any picture."""
+"""Image metrics against scikit-image and against what must hold for any image."""
 
 import numpy as np
 import pytest
@@ -8,22 +8,22 @@ from alrl_jax.evaluation import image_metrics
 
 
 @pytest.fixture(scope="module")
-def pictures() -> tuple[np.ndarray, np.ndarray]:
+def images() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     coarse = rng.uniform(-1, 1, (3, 8, 8, 3)).repeat(8, 1).repeat(8, 2).astype(np.float32)
     noise = rng.normal(0, 0.2, coarse.shape).astype(np.float32)
     return coarse, np.clip(coarse + noise, -1, 1)
 
 
-def test_psnr_is_that_of_scikit_image(pictures: tuple[np.ndarray, np.ndarray]) -> None:
-    a, b = pictures
+def test_psnr_is_that_of_scikit_image(images: tuple[np.ndarray, np.ndarray]) -> None:
+    a, b = images
     ours = np.asarray(image_metrics.psnr(a, b))
     theirs = [peak_signal_noise_ratio(x, y, data_range=2) for x, y in zip(b, a, strict=True)]
     np.testing.assert_allclose(ours, theirs, rtol=1e-5)
 
 
-def test_ssim_is_that_of_scikit_image(pictures: tuple[np.ndarray, np.ndarray]) -> None:
-    a, b = pictures
+def test_ssim_is_that_of_scikit_image(images: tuple[np.ndarray, np.ndarray]) -> None:
+    a, b = images
     ours = np.asarray(image_metrics.ssim(a, b))
     theirs = [
         structural_similarity(
@@ -40,14 +40,14 @@ def test_ssim_is_that_of_scikit_image(pictures: tuple[np.ndarray, np.ndarray]) -
     np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
 
-def test_equal_pictures_score_the_cap(pictures: tuple[np.ndarray, np.ndarray]) -> None:
-    a, _ = pictures
+def test_equal_images_score_the_cap(images: tuple[np.ndarray, np.ndarray]) -> None:
+    a, _ = images
     np.testing.assert_allclose(image_metrics.psnr(a, a), image_metrics.PSNR_CAP)
     np.testing.assert_allclose(image_metrics.ssim(a, a), 1, atol=1e-6)
 
 
-def test_region_sees_only_itself(pictures: tuple[np.ndarray, np.ndarray]) -> None:
-    a, b = pictures
+def test_region_sees_only_itself(images: tuple[np.ndarray, np.ndarray]) -> None:
+    a, b = images
     region = np.zeros((3, 64, 64, 1), np.float32)
     region[:, 20:40, 24:50] = 1
     mixed = region * a + (1 - region) * b
@@ -62,22 +62,22 @@ def test_region_sees_only_itself(pictures: tuple[np.ndarray, np.ndarray]) -> Non
     np.testing.assert_allclose(outside, expected, rtol=1e-5)
 
 
-def test_whole_region_changes_nothing(pictures: tuple[np.ndarray, np.ndarray]) -> None:
-    a, b = pictures
+def test_whole_region_changes_nothing(images: tuple[np.ndarray, np.ndarray]) -> None:
+    a, b = images
     whole = np.ones((3, 64, 64, 1), np.float32)
     for metric in (image_metrics.psnr, image_metrics.ssim):
         np.testing.assert_allclose(metric(a, b, whole), metric(a, b), rtol=1e-5)
 
 
-def test_empty_region_is_not_measured(pictures: tuple[np.ndarray, np.ndarray]) -> None:
-    a, b = pictures
+def test_empty_region_is_not_measured(images: tuple[np.ndarray, np.ndarray]) -> None:
+    a, b = images
     region = np.ones((3, 64, 64, 1), np.float32)
     region[1] = 0
     assert np.isnan(image_metrics.psnr(a, b, region)).tolist() == [False, True, False]
     assert np.isnan(image_metrics.ssim(a, b, region)).tolist() == [False, True, False]
 
 
-def test_ssim_refuses_pictures_smaller_than_its_window() -> None:
+def test_ssim_refuses_images_smaller_than_its_window() -> None:
     small = np.zeros((1, 8, 8, 3), np.float32)
     with pytest.raises(ValueError, match="at least 11"):
         image_metrics.ssim(small, small)

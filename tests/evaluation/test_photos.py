@@ -48,12 +48,19 @@ class Inception(Thumbnails):
         return self.features(np.asarray(resize_for_inception(images)))
 
 
-class Embedder:
-    """Unit vectors of pixels, as a published identity net: knows pictures of its size alone."""
+class Network:
+    """What every model says of itself."""
+
+    kind = ""
+    config: dict[str, Any] = {}
+    variables = {"params": {"w": np.ones(3, np.float32)}}
+
+
+class Embedder(Network):
+    """Unit vectors of pixels, as a published identity net: takes images of its size alone."""
 
     kind = "arcface"
     config = {"resolution": 16}
-    variables = {"params": {"w": np.ones(3, np.float32)}}
 
     def __call__(self, images: Array) -> Array:
         assert images.shape[1:] == (16, 16, 3)
@@ -61,7 +68,7 @@ class Embedder:
         return flat / jnp.linalg.norm(flat, axis=1, keepdims=True)
 
 
-class Parser:
+class Parser(Network):
     """Sees a nose in the middle quarter of everything, in a parser's order of classes."""
 
     kind = "face_parser"
@@ -73,15 +80,15 @@ class Parser:
         return jnp.asarray(np.eye(len(BISENET_LABELS), dtype=np.float32)[classes])
 
 
-class Distance:
+class Distance(Network):
     kind = "lpips"
 
     def __call__(self, a: Array, b: Array) -> Array:
         return jnp.mean(jnp.abs(jnp.asarray(a) - jnp.asarray(b)), axis=(1, 2, 3))
 
 
-class Compass:
-    """Reads degrees off the corner of a picture."""
+class Compass(Network):
+    """Reads degrees off the corner of an image."""
 
     kind = "hopenet"
 
@@ -93,7 +100,7 @@ class Compass:
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[PairFiles]:
     """Five pairs of noise; the first source and the first target come twice."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for i in range(8):
         Image.fromarray(rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(
@@ -112,7 +119,7 @@ def _pixels(path: Path) -> np.ndarray:
 def _measure(
     pairs: list[PairFiles], judged_by: Judges, protocol: str = "pairs", **settings: Any
 ) -> tuple[dict[str, Any], Any]:
-    values: dict[str, Any] = {"resolution": SIDE, "batch_size": 2, "num_pictures": 2} | settings
+    values: dict[str, Any] = {"resolution": SIDE, "batch_size": 2, "num_shown": 2} | settings
     chosen = photos.Settings(presets.preset_of(protocol), **values)
     return evaluate.evaluate_pairs(Lossy(SIDE), judged_by, pairs, chosen)
 
@@ -125,7 +132,7 @@ def judged(pairs: list[PairFiles]) -> dict[str, Any]:
 
 
 def _swapped(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """What ``Lossy`` makes of 8-bit pictures, in 8 bits."""
+    """The result of ``Lossy`` for 8-bit images, in 8 bits."""
     result = target.copy()
     middle = slice(SIDE // 4, 3 * SIDE // 4)
     drawn = np.rint(127.5 + 0.9 * (source - 127.5))
@@ -137,7 +144,7 @@ def _decibels(a: np.ndarray, b: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean(np.square(a - b))))
 
 
-def test_a_swap_with_itself_is_measured_against_the_picture(
+def test_a_swap_with_itself_is_measured_against_the_photo(
     pairs: list[PairFiles], judged: dict[str, Any]
 ) -> None:
     targets = [_pixels(pair.target) for pair in pairs]
@@ -154,14 +161,14 @@ def test_a_swap_with_itself_is_measured_against_the_picture(
     assert 0.5 < row["ssim"] < 1 and row["identity_similarity"] > 0.9
     assert row["identity_top1"] is None, "its person is in no gallery"
     for name in ("psnr", "ssim", "lpips", "face_psnr", "mask_iou"):
-        assert judged["adaptive"][name] is None, "nobody knows the true swap"
+        assert judged["adaptive"][name] is None, "the true swap is unknown"
 
 
 def test_identity_pose_and_background(pairs: list[PairFiles], judged: dict[str, Any]) -> None:
     assert judged["source_image"]["identity_similarity"] == pytest.approx(1, abs=1e-5)
     assert judged["source_image"]["identity_top1"] == 1
     assert judged["adaptive"]["identity_top1"] == 1
-    assert judged["adaptive"]["identity_top5"] is None, "of four source pictures"
+    assert judged["adaptive"]["identity_top5"] is None, "of four source photos"
     assert judged["adaptive"]["pose_error_degrees"] == 0, "the corner is not swapped"
     assert judged["adaptive"]["background_psnr"] == PSNR_CAP
     corners = []
@@ -204,7 +211,7 @@ def test_what_no_judge_says_is_null(pairs: list[PairFiles], tmp_path: Path) -> N
         measured = {m for m in METRICS if row[m] is not None}
         assert measured == ({"psnr", "ssim"} if name == "self_swap" else set()), name
         assert all(row[f"{m}_ci95"] is None for m in METRICS if m not in measured)
-    described = opening.describe_judges(Judges(), {}, presets.PROTOCOLS["pairs"], "", None)
+    described = opening.describe_judges(Judges(), {}, presets.PROTOCOLS["pairs"], "", Lossy())
     assert described["judge_seen_in_training"] is None
     assert set(described["judges"]) == set(presets.ROLES)
     assert not any(described["judges"].values())
@@ -256,7 +263,7 @@ def test_protocols_are_had_or_refused(pairs: list[PairFiles]) -> None:
 
 
 def test_synthetic_people_as_photographs(tmp_path: Path) -> None:
-    """What the shipped judge says of rendered files is near what is known of them."""
+    """The readings of the shipped judge for rendered files are near the truth."""
     key = primitives.split_key("test", 3)
     people = primitives.sample_identities(key, 2 * PEOPLE)
     faces = primitives.render(people, primitives.sample_attributes(key, 2 * PEOPLE), 64)
@@ -294,7 +301,7 @@ def test_pairs_of_a_folder(tmp_path: Path) -> None:
         draw_pairs(tmp_path / "none", None, seed=1)
 
 
-def test_a_model_that_draws_no_numbers_is_told(
+def test_numbers_that_are_not_finite_are_refused(
     pairs: list[PairFiles], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def mask(self: FakeSwapper, batch: int) -> Array:
@@ -305,7 +312,7 @@ def test_a_model_that_draws_no_numbers_is_told(
         _measure(pairs, Judges())
 
 
-def test_photo_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_photo_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     missing = [PairFiles(tmp_path / "a.png", tmp_path / "b.png")]
     with pytest.raises(UserError, match="a.png"):
         _measure(missing, Judges())
@@ -326,6 +333,10 @@ def test_crops_follow_landmarks(pairs: list[PairFiles], tmp_path: Path) -> None:
     assert not np.allclose(found, photos.read_crop(folder / "0.png", SIDE, None), atol=0.1)
     with pytest.raises(UserError, match="1.png .*expected a face in it"):
         photos.read_crop(folder / "1.png", SIDE, finder)
-    told = opening.describe_pairs(pairs, folder / "pairs.csv", None, "file", list_file)
-    assert "FFHQ's crop" in told["detector"] and len(told["detector_file_sha256"]) == 64
-    assert (told["num_pairs"], told["gallery_size"], told["num_target_pictures"]) == (5, 4, 4)
+    described = opening.describe_pairs(pairs, folder / "pairs.csv", None, "file", list_file)
+    assert "FFHQ's crop" in described["detector"] and len(described["detector_file_sha256"]) == 64
+    assert tuple(described[n] for n in ("num_pairs", "gallery_size", "num_target_pictures")) == (
+        5,
+        4,
+        4,
+    )

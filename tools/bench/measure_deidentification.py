@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from alrl_jax.evaluation.judging import cosine, retrieval
 from alrl_jax.evaluation.measuring import Collector, Examiner, batches
-from alrl_jax.loading.loader import AnalyserModel, SwapperModel, load_kind
+from alrl_jax.loading import AnalyserModel, SwapperModel, load_analyser, load_swapper
 from alrl_jax.utils import command_line
 from alrl_jax.worlds import primitives
 
@@ -75,9 +75,8 @@ def _share(queries: np.ndarray, gallery: np.ndarray, top: int) -> float:
 def main(_: list[str]) -> int:
     """Measures and prints."""
     values = flags.FLAGS
-    remedy = "name another directory"
-    model = load_kind(values.model, "swapper", remedy=remedy)
-    judge = load_kind(values.judge, "judge", remedy=remedy)
+    model = load_swapper(values.model)
+    judge = load_analyser(values.judge, "judge")
     told = {name: values[name].value for name in ("model", "judge", "split", "seed", "people")}
     measured = measure(model, judge, values.split, values.seed, values.people)
     print(json.dumps(told | measured))

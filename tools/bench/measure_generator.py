@@ -20,7 +20,7 @@ from jaxtyping import Float
 from alrl_jax.commands.generate import make_drawer
 from alrl_jax.evaluation.fid import Moments, Statistics, frechet_distance
 from alrl_jax.evaluation.judging import resize
-from alrl_jax.loading.loader import AnalyserModel, GeneratorModel, load_kind
+from alrl_jax.loading import AnalyserModel, GeneratorModel, load_analyser, load_generator
 from alrl_jax.types import AnyArray
 from alrl_jax.utils import command_line
 from alrl_jax.worlds import primitives
@@ -70,8 +70,8 @@ def _rendered(judge: AnalyserModel, faces: int, seed: int) -> Iterator[Images]:
 def main(_: list[str]) -> int:
     """Measures and prints."""
     values = flags.FLAGS
-    generator = load_kind(values.model, "generator", remedy="name another directory")
-    judge = load_kind(values.judge, "judge", "identity", remedy="name another directory")
+    generator = load_generator(values.model)
+    judge = load_analyser(values.judge)
     found = measure(generator, judge, values.faces, values.truncation_psi)
     asked = {name: values[name].value for name in ("model", "judge", "faces", "truncation_psi")}
     print(json.dumps(asked | found))

@@ -32,7 +32,7 @@ from jaxtyping import Array, Float
 from alrl_jax.errors import UserError
 from alrl_jax.inference.video.one_euro import OneEuro
 from alrl_jax.inference.video.tracking import SMOOTHING, FaceTrack, Sighting
-from alrl_jax.loading import load
+from alrl_jax.loading import load_analyser, load_swapper
 from alrl_jax.photos.alignment import Alignment, crop_face, ffhq
 from alrl_jax.photos.landmarks import of_points
 from alrl_jax.photos.paste import paste_face
@@ -205,7 +205,10 @@ def main(argv: list[str]) -> int:
     del argv
     values = flags.FLAGS
     noises = read_noises(values.noise)
-    video = Video(load(values.model), load(values.judge), values.frames) if values.model else None
+    video = None
+    if values.model:
+        models = load_swapper(values.model), load_analyser(values.judge)
+        video = Video(*models, values.frames)
     found = measure(values.frames, noises, video)
     for name, figures in found["rows"].items():
         print(json.dumps({"row": name, **{k: round(v, 3) for k, v in figures.items()}}))

@@ -17,7 +17,7 @@ from absl import flags
 from jaxtyping import Array, Float
 
 from alrl_jax.evaluation.judging import retrieval
-from alrl_jax.loading.loader import AnalyserModel, load_kind
+from alrl_jax.loading import AnalyserModel, load_analyser
 from alrl_jax.utils import command_line
 from alrl_jax.worlds import primitives
 
@@ -67,7 +67,7 @@ def render_in_batches(
 def main(_: list[str]) -> int:
     """Measures and prints."""
     values = flags.FLAGS
-    model = load_kind(values.model, "identity", "judge", remedy="name another directory")
+    model = load_analyser(values.model)
     found = find_people(model, values.split, values.seed, values.people)
     asked = {name: values[name].value for name in ("model", "split", "seed", "people")}
     print(json.dumps(asked | found))

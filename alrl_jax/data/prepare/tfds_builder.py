@@ -18,6 +18,9 @@ as far as they are known, the other fields of ``records.Layout``. Elsewhere, the
 ``parsing`` are those of ``alrl_jax.worlds.primitives.PARSING_LABELS``; 255 is what is not labelled.
 """
 
+# TFDS has a property where builders are to declare the class of their configuration.
+# pyright: reportIncompatibleMethodOverride=false
+
 import dataclasses
 import io
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What was selected: which codes a model takes from which face, and whether the pair decides it."""
+"""Selections: which codes a model takes from which face, and whether the pair decides it."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from alrl_jax.evaluation.measuring import Measurement
 from alrl_jax.evaluation.report import page, svg
 
 NEARLY_ALL = 0.98
-"""Share of the pairs from which on a code counts as always taken from the same face."""
+"""A code counts as always from one face where at least this share of the pairs takes it so."""
 
 
 def gate_shares(found: Measurement) -> Float[np.ndarray, "n rows k"] | None:
@@ -87,9 +87,7 @@ def _codes_table(found: Measurement, groups: Sequence[str]) -> str:
     names = layer_names(gates.shape[1])
     kinds = deciders(gates)
     lines = [
-        f"<tr><td>{page.escape(name)}</td>"
-        + "".join(f"<td>{named(layer, kind[layer])}</td>" for kind in kinds)
-        + "</tr>"
+        page.line([page.escape(name), *(named(layer, kind[layer]) for kind in kinds)])
         for layer, name in enumerate(names)
     ]
     share = f"{100 * NEARLY_ALL:.0f}%"

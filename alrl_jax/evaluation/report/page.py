@@ -1,4 +1,4 @@
-"""The frame of the report: style sheet, sections, tables. Knows HTML and nothing of faces."""
+"""The HTML of a report: style sheet, sections and tables."""
 
 import html
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def section(title: str, lead: str, *parts: str) -> str:
 
 
 def warning(text: str) -> str:
-    """What a reader must not miss."""
+    """A sentence that a reader must not miss."""
     return f"<p class='warning'><b>{escape(text)}</b></p>"
 
 
@@ -77,13 +77,19 @@ def tile(label: str, value: str, remark: str) -> str:
     )
 
 
-def table(head: Sequence[str], rows: Sequence[str]) -> str:
-    """A table of ready-made head cells (HTML) and rows (HTML)."""
+def table(head: Sequence[str], lines: Sequence[str]) -> str:
+    """A table of ready-made head cells and lines (HTML); see ``line``."""
     cells = "".join(f"<th>{cell}</th>" for cell in head)
     return (
         f"<div class='scroll'><table><thead><tr>{cells}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def line(cells: Sequence[str], strong: bool = False) -> str:
+    """One line of a table, of ready-made cells (HTML); a strong one stands out."""
+    mark = " class='strong'" if strong else ""
+    return f"<tr{mark}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
 def definitions(items: Sequence[tuple[str, str]]) -> str:
@@ -97,7 +103,7 @@ def plots(drawings: Sequence[str]) -> str:
 
 
 def page(title: str, lead: str, sections: Sequence[str], footer: str) -> str:
-    """The whole page; it loads nothing from anywhere."""
+    """The whole page; it loads nothing from other files or servers."""
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width,initial-scale=1'>"

@@ -1,4 +1,4 @@
-"""The report of an evaluation: one page that holds all it shows, and its pictures beside it."""
+"""The report of an evaluation: one page with all its images inside, and the same as files."""
 
 import dataclasses
 import json
@@ -8,14 +8,15 @@ from typing import Any
 
 from alrl_jax.evaluation.measuring import Measurement
 from alrl_jax.evaluation.metric_table import METRICS, OF_PHOTOS, label
-from alrl_jax.evaluation.report import gates, page, svg, tables
-from alrl_jax.evaluation.report.pictures import data_uri, grid, png, to_bytes
+from alrl_jax.evaluation.report import gates, page, svg, tables, trade
+from alrl_jax.evaluation.report.images import data_uri, grid, to_bytes
 from alrl_jax.evaluation.report.tables import number
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row
 from alrl_jax.utils.files import write_files, write_text
+from alrl_jax.utils.png import encode
 
 OWN, BEFORE = "own", "before"
-"""Stand for the model's own row and, in names of files, for that of an earlier evaluation."""
+"""Stand for the model's own row, and for that of an earlier evaluation in the names of files."""
 COLUMNS = {
     "source": "source",
     "target": "target",
@@ -26,7 +27,7 @@ COLUMNS = {
     "reconstruction": "truth, re-drawn",
     "self_swap": "target into itself",
 }
-"""Columns of the picture grid, where they exist."""
+"""Columns of the image grid, where they exist."""
 TONE_METRICS = (
     "identity_similarity",
     "face_psnr",
@@ -38,12 +39,12 @@ TONE_METRICS = (
 )
 NOTICE = (
     "Every face on this page is synthetic: drawn by a procedural renderer or a network trained "
-    "on its pictures. Swap faces only of people who agreed, say so where the result is shown, and "
+    "on its images. Swap faces only of people who agreed, say so where the result is shown, and "
     "keep the provenance data in the files."
 )
 SEEN_IN_TRAINING = (
-    "A judge on this page is a network that the model was trained with, or made from. What it says "
-    "flatters the model and measures nothing; see the protocol for which one."
+    "A judge on this page is a network that the model was trained with, or made from. Its figures "
+    "flatter the model and measure nothing; the protocol says which judge it is."
 )
 PHOTO_NOTICE = (
     "This page shows photographs that its maker supplied. Swap faces only of people who agreed, "
@@ -53,75 +54,75 @@ PHOTO_NOTICE = (
 
 @dataclasses.dataclass(frozen=True)
 class Extras:
-    """What a report shows besides its own figures; all of it may be missing.
+    """What a report shows besides its own figures; each field may be empty.
 
     Attributes:
         group_names: attribute groups, in the order of the gates' owners.
         curves: lines of the training's ``metrics.jsonl``.
-        samples: picture grids of the training by title, as PNG bytes.
+        samples: image grids of the training by title, as PNG bytes.
         before: the ``metrics.json`` of an earlier evaluation.
-        before_pictures: swaps of that evaluation, by file name, as PNG bytes.
+        before_images: swaps of that evaluation, by file name, as PNG bytes.
     """
 
     group_names: tuple[str, ...] = ()
     curves: Sequence[Mapping[str, float | int]] = ()
     samples: dict[str, bytes] = dataclasses.field(default_factory=dict)
     before: dict[str, Any] | None = None
-    before_pictures: dict[str, bytes] = dataclasses.field(default_factory=dict)
+    before_images: dict[str, bytes] = dataclasses.field(default_factory=dict)
 
 
 def write_report(
     directory: Path, metrics: dict[str, Any], found: Measurement, extras: Extras
 ) -> Path:
-    """Writes ``index.html`` and the pictures it shows as files beside it.
+    """Writes ``index.html`` and the images it shows as files beside it.
 
     Args:
         directory: of the report; made where it is missing.
         metrics: what ``metrics.json`` holds.
-        found: pictures and gates.
+        found: images and gates.
         extras: training curves and the like.
 
     Returns:
         Path of the page.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    pictures = {
-        file_name(name, i): png(to_bytes(values[i]))
-        for name, values in found.pictures.items()
+    images = {
+        file_name(name, i): encode(to_bytes(values[i]))
+        for name, values in found.images.items()
         for i in range(len(values))
     }
-    for name, content in pictures.items():
+    for name, content in images.items():
         write_files({directory / name: content})
     columns = columns_of(own_row(metrics["rows"]))
-    shown = [name for name in columns if len(found.pictures.get(name, ()))]
+    shown = [name for name in columns if len(found.images.get(name, ()))]
     if shown:
-        overview = grid([found.pictures[name] for name in shown])
-        write_files({directory / "overview.png": png(overview)})
+        overview = grid([found.images[name] for name in shown])
+        write_files({directory / "overview.png": encode(overview)})
     path = directory / "index.html"
-    write_text(path, build_page(metrics, found, pictures, extras))
+    write_text(path, build_page(metrics, found, images, extras))
     return path
 
 
 def columns_of(own: str) -> dict[str, str]:
-    """Columns of the picture grid and their titles, where the model's own row is called ``own``."""
+    """Columns of the image grid and their titles, where the model's own row is called ``own``."""
     return {own if name == OWN else name: title for name, title in COLUMNS.items()}
 
 
 def file_name(column: str, number: int) -> str:
-    """Name of one picture beside the page."""
+    """Name of one image beside the page."""
     return f"{column}_{number:03d}.png"
 
 
 def build_page(
-    metrics: dict[str, Any], found: Measurement, pictures: dict[str, bytes], extras: Extras
+    metrics: dict[str, Any], found: Measurement, images: dict[str, bytes], extras: Extras
 ) -> str:
     """The HTML text of the report."""
     protocol, rows = metrics["protocol"], metrics["rows"]
     synthetic = protocol["benchmark"] == "counterfactual"
     lead = (
         f"{protocol['num_pairs']} pairs, split “{protocol['split']}”, "
-        f"{protocol['resolution']} px. Benchmark: {protocol['benchmark']}. Nobody here was seen in "
-        "training; the judge that measures took no part in it."
+        f"{protocol['resolution']} px. Benchmark: {protocol['benchmark']}. The people on this page "
+        "were not used in training, and neither was the judge that measures."
         if synthetic
         else f"{protocol['num_pairs']} pairs of photographs, {protocol['resolution']} px. "
         f"Protocol: {protocol['protocol']}."
@@ -132,7 +133,7 @@ def build_page(
         sections = []
     sections += [
         _summary(rows),
-        _grid(pictures, extras, own_row(rows)),
+        _grid(images, extras, own_row(rows)),
         tables.figures(rows, () if synthetic else OF_PHOTOS),
         _trade(rows),
         tables.comparisons_table(metrics.get("comparisons", {}), own_row(rows)),
@@ -171,33 +172,31 @@ def _summary(rows: dict[str, Any]) -> str:
         tiles.append(page.tile(label(name), f"{number(swap[name])} {unit}", remark))
     return page.section(
         "At a glance",
-        "The swap beside the picture that does nothing of the job.",
+        "The swap beside an untouched image, which does not swap at all.",
         f"<div class='tiles'>{''.join(tiles)}</div>" if tiles else "",
     )
 
 
-def _grid(pictures: dict[str, bytes], extras: Extras, own: str) -> str:
+def _grid(images: dict[str, bytes], extras: Extras, own: str) -> str:
     titles = columns_of(own)
-    shown = [name for name in titles if file_name(name, 0) in pictures]
-    others = sorted(
-        {name.rsplit("_", 1)[0] for name in pictures} - set(titles) - set(REFERENCE_ROWS)
-    )
-    parts = [_picture_table(shown, own, pictures, extras.before_pictures)]
+    shown = [name for name in titles if file_name(name, 0) in images]
+    others = sorted({name.rsplit("_", 1)[0] for name in images} - set(titles) - set(REFERENCE_ROWS))
+    parts = [_image_table(shown, own, images, extras.before_images)]
     if others:
-        table = _picture_table(["source", "target", own, *others], own, pictures, {})
+        table = _image_table(["source", "target", own, *others], own, images, {})
         parts.append(f"<details><summary>Other selections of codes</summary>{table}</details>")
     return page.section(
-        "Pictures",
+        "Images",
         "The first pairs of the benchmark, not chosen. The swap should show the person of the "
         "source with pose, expression, light and background of the target.",
         *parts,
     )
 
 
-def _picture_table(
+def _image_table(
     columns: Sequence[str],
     own: str,
-    pictures: dict[str, bytes],
+    images: dict[str, bytes],
     before: dict[str, bytes],
 ) -> str:
     titles = columns_of(own)
@@ -206,12 +205,12 @@ def _picture_table(
         heads.insert(heads.index(titles[own]), "before training")
     lines = []
     i = 0
-    while file_name("source", i) in pictures:
+    while file_name("source", i) in images:
         cells = []
         for name in columns:
             if before and name == own:
                 cells.append(_image(before.get(file_name(BEFORE, i)), "before training"))
-            cells.append(_image(pictures.get(file_name(name, i)), titles.get(name, name)))
+            cells.append(_image(images.get(file_name(name, i)), titles.get(name, name)))
         lines.append(f"<tr>{''.join(cells)}</tr>")
         i += 1
     head = "".join(f"<th>{page.escape(title)}</th>" for title in heads)
@@ -225,26 +224,13 @@ def _image(content: bytes | None, label: str) -> str:
 
 
 def _trade(rows: dict[str, Any]) -> str:
-    """Identity against pose: what a selection wins of one, it may lose of the other."""
-    across, up = "pose_error_degrees", "identity_similarity"
-    points = {
-        name: (row[across], row[up])
-        for name, row in rows.items()
-        if row[across] is not None and row[up] is not None
-    }
+    points = trade.trade_points(rows)
     if len(points) < 2:
         return ""
-    drawing = svg.scatter(
-        "identity similarity to the source against pose error to the target",
-        points,
-        "pose error, degrees (left is better)",
-        "identity similarity (up is better)",
-        strong=own_row(rows),
-    )
     return page.section(
         "Identity against pose",
         "The best place is that of the true swap, or above and left of it.",
-        page.plots([drawing]),
+        page.plots([trade.drawing(points, own_row(rows))]),
     )
 
 
@@ -293,14 +279,14 @@ def _training(extras: Extras) -> str:
 
 
 def _protocol(protocol: dict[str, Any]) -> str:
-    told = [(key, value) for key, value in protocol.items() if isinstance(value, str | int | float)]
+    plain = [(key, str(v)) for key, v in protocol.items() if isinstance(v, str | int | float)]
     judges = tables.judges_table(protocol["judges"]) if "judges" in protocol else ""
     notes = page.definitions(list(protocol.get("notes", {}).items()))
     return page.section(
         "Protocol",
         "Figures compare only where all of this is the same.",
-        page.definitions([(key.replace("_", " "), str(value)) for key, value in told]),
-        f"<h3>Who measured</h3>{judges}" if judges else "",
+        page.definitions([(key.replace("_", " "), value) for key, value in plain]),
+        f"<h3>The judges</h3>{judges}" if judges else "",
         f"<h3>How it is measured</h3>{notes}",
         "<details><summary>All of it</summary>"
         f"<pre>{page.escape(json.dumps(protocol, indent=2))}</pre></details>",

@@ -23,7 +23,7 @@ def text(
 
 
 def frame(width: Number, height: Number, parts: Sequence[str], label: str) -> str:
-    """A drawing of given size that tells screen readers what it is."""
+    """A drawing of given size, with a label for screen readers."""
     return (
         f"<svg viewBox='0 0 {width:g} {height:g}' width='{width:g}' role='img' "
         f"aria-label='{html.escape(label, quote=True)}'>{''.join(parts)}</svg>"
@@ -44,7 +44,7 @@ def bars(
     notes: Sequence[str],
     width: Number = 250,
 ) -> str:
-    """Horizontal bars from zero, one a name; None is told as "not measured"."""
+    """Horizontal bars from zero, one for every name; None reads "not measured"."""
     left, row, top = 78.0, 24.0, 26.0
     known = [v for v in values if v is not None]
     high = max([0.0, *known]) or 1.0
@@ -118,8 +118,8 @@ def scatter(
     Args:
         title: of the drawing.
         points: figures by name, the one that runs across first.
-        across: what runs across.
-        up: what runs up.
+        across: label of the figure that runs across.
+        up: label of the figure that runs up.
         strong: name of the point that is drawn in another colour.
         width: of the drawing in pixels.
         front: names of the points that a line joins.

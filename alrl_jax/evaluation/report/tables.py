@@ -19,7 +19,7 @@ FAMILIES = {
         "mask_iou",
         "fid",
     ),
-    "What the judges say": (
+    "By the judges": (
         "identity_similarity",
         "identity_top1",
         "identity_top5",
@@ -46,10 +46,10 @@ COMPARED = (
 REFERENCE_NOTES = {
     "target_image": "untouched target",
     "source_image": "untouched source",
-    "truth": "true swap: what the judge errs by",
+    "truth": "true swap: the errors of the judge",
     "truth_blended": "true swap in the face region, target elsewhere",
     "reconstruction": "true swap, encoded and generated",
-    "self_swap": "target swapped with itself: what the model loses",
+    "self_swap": "target swapped with itself: the losses of the model",
 }
 
 
@@ -116,16 +116,15 @@ def _row_line(
     strong: bool = False,
 ) -> str:
     note = REFERENCE_NOTES.get(name)
-    cells = [f"<td>{page.escape(name)}{f'<i>{page.escape(note)}</i>' if note else ''}</td>"]
+    cells = [page.escape(name) + (f"<i>{page.escape(note)}</i>" if note else "")]
     for metric in measured:
         value, interval = row[metric], row[f"{metric}_ci95"]
         text = number(value, absent=NOT_MEASURED)
         text = f"<b>{text}</b>" if best.get(metric) == name else text
         if interval is not None:
             text += f"<i>{number(interval[0])} … {number(interval[1])}</i>"
-        cells.append(f"<td>{text}</td>")
-    mark = " class='strong'" if strong else ""
-    return f"<tr{mark}>{''.join(cells)}</tr>"
+        cells.append(text)
+    return page.line(cells, strong)
 
 
 def comparisons_table(comparisons: dict[str, Any], own: str = "adaptive") -> str:
@@ -135,14 +134,14 @@ def comparisons_table(comparisons: dict[str, Any], own: str = "adaptive") -> str
         return ""
     lines = []
     for name, row in comparisons.items():
-        cells = [f"<td>{page.escape(name)}</td>"]
+        cells = [page.escape(name)]
         for metric in chosen:
             low, high = row[metric]["ci95"]
             better = low > 0 if METRICS[metric].higher_is_better else high < 0
             text = f"{row[metric]['difference']:+.3f}"
             text = f"<b>{text}</b>" if better else text
-            cells.append(f"<td>{text}<i>{low:+.3f} … {high:+.3f}</i></td>")
-        lines.append(f"<tr>{''.join(cells)}</tr>")
+            cells.append(f"{text}<i>{low:+.3f} … {high:+.3f}</i>")
+        lines.append(page.line(cells))
     return page.section(
         f"{own.capitalize()} against other selections",
         f"Mean difference over the same pairs, {own} minus the other row, with 95% intervals; "
@@ -160,17 +159,17 @@ def hard_pairs_table(rows: dict[str, Any]) -> str:
     for name, row in {"all pairs": swap, **swap["hard_pairs"]}.items():
         count = f"<i>{row['count']} pairs</i>" if "count" in row else ""
         cells = [f"{page.escape(label(name))}{count}", *(number(row[m]) for m in COMPARED)]
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        lines.append(page.line(cells))
     return page.section(
         "Hard pairs",
-        "The swap where heads are turned far apart, light comes from aside or hair covers "
+        "The swap where heads are turned far apart, light comes from the side or hair covers "
         "the forehead. All metrics and rows are in metrics.json.",
         page.table(["pairs"] + [page.escape(label(m)) for m in COMPARED], lines),
     )
 
 
 def control_table(control: dict[str, Any]) -> str:
-    """What a caller asked for, and how far the swaps are from both faces."""
+    """The requests of a caller, and how far the swaps are from both faces."""
     if not control:
         return ""
     metrics = list(control["as_trained"]["source"])
@@ -180,17 +179,17 @@ def control_table(control: dict[str, Any]) -> str:
         for metric in metrics:
             source, target = (number(faces[face][metric]) for face in ("source", "target"))
             cells.append(f"{source} / {target}")
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        lines.append(page.line(cells))
     return page.section(
         "Control",
-        "Swaps by request, as the judge reads them: to the source / to the target. What a request "
-        "names should come near to the face that it names, and the rest stay as it was.",
+        "Swaps by request, as the judge reads them: to the source / to the target. The attribute "
+        "of a request should come near to the face that it names; the others should stay.",
         page.table(["request"] + [page.escape(label(m)) for m in metrics], lines),
     )
 
 
 def judges_table(judges: dict[str, Any]) -> str:
-    """Who measured: name, kind, terms, what they see, and whether training knew them."""
+    """The judges: name, kind, terms, input, and whether training used them."""
     head = ["role", "network", "licence", "sees", "weights sha256", "used in training"]
     answers = {True: "<b>yes</b>", False: "no", None: "not known"}
     lines = []
@@ -207,7 +206,7 @@ def judges_table(judges: dict[str, Any]) -> str:
                 f"<code>{(judge['weights_sha256'] or judge['sha256'])[:16]}</code>",
                 answers[judge["seen_in_training"]],
             ]
-        lines.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        lines.append(page.line(cells))
     return page.table(head, lines)
 
 
@@ -223,10 +222,8 @@ def before_and_after(rows: dict[str, Any], before: dict[str, Any] | None) -> str
         change = new[metric] - old[metric]
         better = change > 0 if row.higher_is_better else change < 0
         text = f"<b>{change:+.3f}</b>" if better else f"{change:+.3f}"
-        lines.append(
-            f"<tr><td>{page.escape(label(metric))} <i>{row.unit}</i></td>"
-            f"<td>{number(old[metric])}</td><td>{number(new[metric])}</td><td>{text}</td></tr>"
-        )
+        name = f"{page.escape(label(metric))} <i>{row.unit}</i>"
+        lines.append(page.line([name, number(old[metric]), number(new[metric]), text]))
     return page.section(
         "What training did",
         "The swap before and after this training, on the same pairs; changes for the "

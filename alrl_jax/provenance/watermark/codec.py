@@ -1,17 +1,17 @@
 """An imperceptible mark of our own, and its detector.
 
 The mark is a sum of waves of middle frequency in the luminance. It repeats in tiles of half the
-picture's shorter side, so resizing changes nothing about it; cropping changes its scale and offset,
+image's shorter side, so resizing changes nothing about it; cropping changes its scale and offset,
 which the detector searches for. The waves' phases come from a fixed generator of random numbers: a
 quarter of the waves are pilots, the others carry ``payload_code``'s bits, two each. The tile starts
-where the picture happens to look most like its mark, and its waves are fitted to the picture
+where the image happens to look most like its mark, and its waves are fitted to the image
 (``mark_fit``).
 
 The decision rests on one statistic, z: the weighted sum of the cosines of the angles between the
-picture's waves and the mark's, over its standard deviation. In a picture made without knowledge of
+image's waves and the mark's, over its standard deviation. In an image made without knowledge of
 the mark the angles are uniform and independent, since the mark's phases are, and the weights depend
 on magnitudes alone. As E exp(l cos) = I0(l) <= exp(l^2 / 4), P(z >= t) <= exp(-t^2 / 2), whatever
-the picture holds. ``THRESHOLD`` makes this, times everything that may be tried,
+the image holds. ``THRESHOLD`` makes this, times everything that may be tried,
 ``FALSE_POSITIVES``.
 
 A mark is a hint, not proof: it can be removed, and whoever reads this can forge it.
@@ -35,7 +35,7 @@ from alrl_jax.provenance.watermark.waves import (
     LUMINANCE,
     TILE,
     WORK,
-    Picture,
+    Pixels,
     Plane,
     Waves,
     agreement,
@@ -55,11 +55,11 @@ from alrl_jax.provenance.watermark.waves import (
 )
 
 SMALLEST_SIDE = 256
-"""Pictures whose shorter side has fewer pixels are not marked."""
+"""Images whose shorter side has fewer pixels are not marked."""
 MIN_PSNR = 42.0
 """Marking costs no more than this, in dB."""
 FALSE_POSITIVES = 1e-7
-"""Bound of the chance that a picture without a mark is called marked."""
+"""Bound of the chance that an image without a mark is called marked."""
 
 _SCALES = np.exp(np.arange(math.log(0.8), math.log(1.7), 0.007))
 _GRID = 64  # offsets tried per axis
@@ -72,12 +72,12 @@ _STRIP_ROWS = 512
 _MOVES = 4 * len(_STEPS)
 _TRIED_BITS = math.log2(len(_SCALES) * _GRID**2) + _MOVES * math.log2(3) + payload_code.FREE_BITS
 THRESHOLD = math.sqrt(2 * (_TRIED_BITS * math.log(2) - math.log(FALSE_POSITIVES)))
-"""Pictures with a z of at least this are called marked."""
+"""Images with a z of at least this are called marked."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where the mark may lie: pilots' z, picture scales, and offset of the tile (tile units)."""
+    """Where the mark may lie: pilots' z, image scales, and offset of the tile (tile units)."""
 
     z: float
     sy: float
@@ -101,26 +101,26 @@ class Detection:
     z: float
 
 
-def embed(picture: Picture, payload: payload_code.Payload) -> Picture:
-    """The picture with a mark.
+def embed(image: Pixels, payload: payload_code.Payload) -> Pixels:
+    """The image with a mark.
 
     Args:
-        picture: 8 or 16 bits; shorter side of at least ``SMALLEST_SIDE`` px.
+        image: 8 or 16 bits; shorter side of at least ``SMALLEST_SIDE`` px.
         payload: what the mark says.
 
     Returns:
-        a picture of the same size; PSNR against the original at least ``MIN_PSNR`` dB.
+        an image of the same size; PSNR against the original at least ``MIN_PSNR`` dB.
 
     Raises:
-        UserError: the picture is too small.
+        UserError: the image is too small.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
         raise UserError(
-            f"got a picture of {width} x {height} px; expected a shorter side of at least "
+            f"got an image of {width} x {height} px; expected a shorter side of at least "
             f"{SMALLEST_SIDE} px; leave it without a mark"
         )
-    small = resized(picture)
+    small = resized(image)
     mask = roughness(small)
     # Of all changes of the three channels that change luminance by 1, the one of least error has a
     # mean square of 1 / (3 sum of squares).
@@ -130,22 +130,22 @@ def embed(picture: Picture, payload: payload_code.Payload) -> Picture:
     full = np.asarray(Image.fromarray(mask).resize((width, height), Image.Resampling.BICUBIC))
     strength = 1.0
     while True:
-        marked = _add(picture, coefficients * strength, full, scale)
-        reached = psnr(picture, marked)
+        marked = _add(image, coefficients * strength, full, scale)
+        reached = psnr(image, marked)
         if reached >= MIN_PSNR:
             return marked
         strength *= 0.995 * 10 ** ((reached - MIN_PSNR) / 20)
 
 
-def detect(picture: Picture) -> Detection:
+def detect(image: Pixels) -> Detection:
     """Looks for a mark at all scales and offsets.
 
-    The mark of a picture whose shorter side was cropped to between 59% and 125% of the original is
-    looked for; turned and mirrored pictures are not tried.
+    The mark of an image whose shorter side was cropped to between 59% and 125% of the original is
+    looked for; turned and mirrored images are not tried.
     """
-    if min(picture.shape[:2]) < 16:
+    if min(image.shape[:2]) < 16:
         return Detection(False, None, 0.0)
-    white = whiten(window(resized(picture)))
+    white = whiten(window(resized(image)))
     found = Detection(False, None, 0.0)
     for place in _search(white)[:_TRIES]:
         now = _read(white, _refine(white, place))
@@ -157,13 +157,13 @@ def detect(picture: Picture) -> Detection:
 
 
 def mark(
-    picture: Picture, model_sha256: str, day: datetime.date, wanted: bool, check: bool = True
-) -> tuple[Picture, dict[str, Any]]:
-    """The picture with a mark, where that is wanted and possible, and a record of what was done.
+    image: Pixels, model_sha256: str, day: datetime.date, wanted: bool, check: bool = True
+) -> tuple[Pixels, dict[str, Any]]:
+    """The image with a mark, where that is wanted and possible, and a record of what was done.
 
     The record has ``marked``, ``reason`` (why not), ``payload``, ``psnr`` (dB, what marking cost)
-    and ``readable``: whether the detector finds the mark in the finished picture; None where it is
-    not to ``check``. In dense texture it may not find it; the picture then keeps a mark that is too
+    and ``readable``: whether the detector finds the mark in the finished image; None where it is
+    not to ``check``. In dense texture it may not find it; the image then keeps a mark that is too
     faint to tell.
 
     Raises:
@@ -172,31 +172,31 @@ def mark(
     record: dict[str, Any] = {"marked": False, "reason": None, "payload": None, "psnr": None}
     record["readable"] = False
     if not wanted:
-        return picture, {**record, "reason": "switched off by the user (--nomark)"}
-    if min(picture.shape[:2]) < SMALLEST_SIDE:
+        return image, {**record, "reason": "switched off by the user (--nomark)"}
+    if min(image.shape[:2]) < SMALLEST_SIDE:
         reason = f"shorter side under {SMALLEST_SIDE} px; metadata only"
-        return picture, {**record, "reason": reason}
+        return image, {**record, "reason": reason}
     payload = payload_code.make_payload(model_sha256, day)
-    marked = embed(picture, payload)
-    record |= {"marked": True, "payload": payload.as_json(), "psnr": psnr(picture, marked)}
+    marked = embed(image, payload)
+    record |= {"marked": True, "payload": payload.as_json(), "psnr": psnr(image, marked)}
     record["readable"] = detect(marked).payload == payload if check else None
     return marked, record
 
 
-def _add(picture: Picture, coefficients: Waves, mask: Plane, scale: float) -> Picture:
-    """The picture and its mark, rounded and clipped; in strips, as photographs are large."""
-    marked = np.empty_like(picture)
-    step = np.float32(unit(picture)) * LUMINANCE / (LUMINANCE @ LUMINANCE)
-    for top in range(0, len(picture), _STRIP_ROWS):
-        rows = slice(top, min(top + _STRIP_ROWS, len(picture)))
-        drawn = draw(coefficients, (rows.start, rows.stop), picture.shape[1], scale) * mask[rows]
-        exact = picture[rows] + drawn[..., None] * step
-        marked[rows] = np.clip(np.rint(exact), 0, 255 * unit(picture))
+def _add(image: Pixels, coefficients: Waves, mask: Plane, scale: float) -> Pixels:
+    """The image and its mark, rounded and clipped; in strips, as photographs are large."""
+    marked = np.empty_like(image)
+    step = np.float32(unit(image)) * LUMINANCE / (LUMINANCE @ LUMINANCE)
+    for top in range(0, len(image), _STRIP_ROWS):
+        rows = slice(top, min(top + _STRIP_ROWS, len(image)))
+        drawn = draw(coefficients, (rows.start, rows.stop), image.shape[1], scale) * mask[rows]
+        exact = image[rows] + drawn[..., None] * step
+        marked[rows] = np.clip(np.rint(exact), 0, 255 * unit(image))
     return marked
 
 
-def psnr(one: Picture, other: Picture) -> float:
-    """Peak signal-to-noise ratio of two pictures of one size, dB."""
+def psnr(one: Pixels, other: Pixels) -> float:
+    """Peak signal-to-noise ratio of two images of one size, dB."""
     error = 0.0
     for top in range(0, len(one), _STRIP_ROWS):
         rows = slice(top, top + _STRIP_ROWS)
@@ -266,7 +266,7 @@ def _judged(white: Plane, place: Place, values: dict[str, float]) -> Place:
 
 
 def _read(white: Plane, place: Place) -> Detection:
-    """The payload at a place, and how well the whole mark agrees with the picture."""
+    """The payload at a place, and how well the whole mark agrees with the image."""
     waves = pattern()
     measured = measure(white, place.sy, place.sx) * turn(place.dy, place.dx)
     terms = agreement(measured, weights(measured))

@@ -1,6 +1,6 @@
-"""Fitting the mark to a picture: which waves to strengthen so that the detector hears them best.
+"""Fitting the mark to an image: which waves to strengthen so that the detector hears them best.
 
-Whoever marks knows the picture, so its own waves need not drown the mark: those that happen to be
+Whoever marks knows the image, so its own waves need not drown the mark: those that happen to be
 weak are turned into the mark's phase at little cost, those that are strong are left alone. That is
 informed embedding (Miller, Doerr and Cox 2004, Applying informed coding and embedding to design a
 robust high-capacity watermark), here by gradient ascent on the detector's own statistic.
@@ -45,7 +45,7 @@ Rows = tuple[Complex[np.ndarray, "ky work"], Complex[np.ndarray, "kx work"]]
 
 
 def fit(small: Plane, mask: Plane, wanted: Waves, budget: float) -> Waves:
-    """Amplitudes and phases of the waves for one picture; the tile starts at its top left.
+    """Amplitudes and phases of the waves for one image; the tile starts at its top left.
 
     Args:
         small: luminance, see ``mark_waves.resized``.

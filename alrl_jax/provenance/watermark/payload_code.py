@@ -1,6 +1,6 @@
 """A few bits and their protection: a 48-bit payload, a checksum, a convolutional code.
 
-The payload says what drew a picture, never who: a format number, the first bits of the model's hash
+The payload says what drew an image, never who: a format number, the first bits of the model's hash
 and the week. A 16-bit CRC tells a wrong payload from a right one. The code has rate 1/6, constraint
 length 7 and generators from Forney's family of good codes; decoding is Viterbi's, on soft values.
 """
@@ -36,7 +36,7 @@ class Payload:
 
     Attributes:
         model: the first 8 hexadecimal digits of the model's SHA-256.
-        week: Monday of the week in which the picture was made.
+        week: Monday of the week in which the image was made.
         format: layout of these bits.
     """
 
@@ -50,7 +50,7 @@ class Payload:
 
 
 def make_payload(model_sha256: str, day: datetime.date) -> Payload:
-    """The payload of a picture that a model drew on a day.
+    """The payload of an image that a model drew on a day.
 
     Raises:
         UserError: the hash is no hash, or the day lies outside 2024 to 2102.

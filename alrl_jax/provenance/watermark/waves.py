@@ -1,6 +1,6 @@
-"""The waves that make up the mark in a picture, and how they are drawn and measured.
+"""The waves that make up the mark in an image, and how they are drawn and measured.
 
-Everything here happens on luminance, at a size at which the picture's shorter side has ``WORK`` px.
+Everything here happens on luminance, at a size at which the image's shorter side has ``WORK`` px.
 """
 
 import dataclasses
@@ -14,18 +14,18 @@ from PIL import Image
 from alrl_jax.provenance.watermark import payload_code
 
 WORK = 256
-"""The shorter side of a picture, px, while its waves are measured, in its centre square."""
+"""The shorter side of an image, px, while its waves are measured, in its centre square."""
 TILE = 128
 """Period of the mark at that size, px."""
 LOWEST, HIGHEST = 5, 28
-"""Frequencies, waves per tile: what halving a picture of 256 px leaves."""
+"""Frequencies, waves per tile: what halving an image of 256 px leaves."""
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 """Of red, green and blue."""
 SOFTNESS = 0.8
 """Waves much louder than this share of their level count alike; see ``weights``."""
 _SEED = 0x616C726C
 
-Picture = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
+Pixels = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
 Plane = Float[np.ndarray, "h w"]
 Waves = Complex[np.ndarray, " waves"]
 
@@ -78,14 +78,14 @@ def symbols(number: int) -> Waves:
     return signs * waves.phase
 
 
-def unit(picture: Picture) -> int:
-    """The step of this picture's depth that is one of 8 bits."""
-    return 257 if picture.dtype == np.uint16 else 1
+def unit(image: Pixels) -> int:
+    """The step of this image's depth that is one of 8 bits."""
+    return 257 if image.dtype == np.uint16 else 1
 
 
-def resized(picture: Picture) -> Float[np.ndarray, "y x"]:
+def resized(image: Pixels) -> Float[np.ndarray, "y x"]:
     """Luminance from 0 to 255, scaled so that the shorter side has ``WORK`` px."""
-    gray = picture @ LUMINANCE / np.float32(unit(picture))
+    gray = image @ LUMINANCE / np.float32(unit(image))
     scale = WORK / min(gray.shape)
     height, width = (max(WORK, round(side * scale)) for side in gray.shape)
     return np.asarray(Image.fromarray(gray).resize((width, height), Image.Resampling.LANCZOS))
@@ -161,7 +161,7 @@ def measured_by(
 ) -> Waves:
     """The waves of a whitened square by rows as ``analysis`` gives them."""
     waves = pattern()
-    # Real products, as the picture is real.
+    # Real products, as the image is real.
     columns = white @ np.concatenate([np.real(right), np.imag(right)]).T
     columns = columns[:, : len(right)] + 1j * columns[:, len(right) :]
     rows = left @ columns
@@ -175,7 +175,7 @@ def turn(dy: float, dx: float) -> Waves:
 
 
 def tilt(levels: Float[np.ndarray, "*n waves"]) -> Float[np.ndarray, "*n waves"]:
-    """Less for frequencies at which the picture itself is strong."""
+    """Less for frequencies at which the image itself is strong."""
     less = (levels**2 + 0.25 * np.mean(levels**2, -1, keepdims=True)) ** -0.5
     return less / np.mean(less, -1, keepdims=True)
 
@@ -224,7 +224,7 @@ def correlate(
 
 
 def draw(coefficients: Waves, rows: tuple[int, int], width: int, scale: float) -> Plane:
-    """The waves on some rows of a picture whose tiles are ``scale`` times as large."""
+    """The waves on some rows of an image whose tiles are ``scale`` times as large."""
     waves = pattern()
     ys, xs = (np.arange(*rows) + 0.5) / scale, (np.arange(width) + 0.5) / scale
     grid = np.zeros((2 * HIGHEST + 1, HIGHEST + 1), np.complex64)

@@ -1,6 +1,6 @@
 """What is drawn on a face: parsing classes, landmarks, and what a mirror does to them.
 
-Left and right are the viewer's, as in CelebAMask-HQ: ``l_eye`` lies in the left half of the picture
+Left and right are the viewer's, as in CelebAMask-HQ: ``l_eye`` lies in the left half of the image
 of a face that looks into the camera (it is the person's right eye).
 """
 
@@ -54,7 +54,7 @@ HEAD_LABELS = (
 )
 """Class ids of what turns with a head: replaced where a swap takes the source's pose."""
 
-LANDMARKS = (
+LANDMARKS: tuple[str, ...] = (
     "l_eye_centre",
     "r_eye_centre",
     "l_eye_outer",
@@ -88,4 +88,4 @@ LEFT_RIGHT = {
         )
     ),
 }
-"""Pairs of class ids and of landmark places that change places in a mirrored picture."""
+"""Pairs of class ids and of landmark places that change places in a mirrored image."""

@@ -1,7 +1,7 @@
-"""Pictures of the face world: sphere tracing, light, labels and landmarks.
+"""Images of the face world: sphere tracing, light, labels and landmarks.
 
-A picture is rendered in bands, and pictures one after another, so that memory stays bounded
-and a picture is the same bit for bit whatever is rendered beside it.
+An image is rendered in bands, and images one after another, so that memory stays bounded
+and an image is the same bit for bit whatever is rendered beside it.
 """
 
 import functools
@@ -49,13 +49,13 @@ RESOLUTION_STEP = 16
 
 @flax.struct.dataclass
 class Rendering:
-    """Pictures and everything that is known about them.
+    """Rendered images and their labels.
 
     Attributes:
         image: sRGB values scaled to [-1, 1].
         parsing: CelebAMask-HQ class of every pixel (``PARSING_LABELS``).
         pose_degrees: yaw, pitch, roll of the head.
-        landmarks: x, y in pixels from the upper left corner of the picture (``LANDMARKS``); the
+        landmarks: x, y in pixels from the upper left corner of the image (``LANDMARKS``); the
             centre of the first pixel is (0.5, 0.5).
         visibility: whether a landmark is in the frame and nothing covers it.
     """
@@ -68,7 +68,7 @@ class Rendering:
 
 
 class _Pixels(NamedTuple):
-    """One band of a picture."""
+    """One band of an image."""
 
     image: Float[Array, "rows r 3"]
     parsing: Int[Array, "rows r"]
@@ -87,28 +87,30 @@ def _along(ray: Point, t: Rays) -> Point:
 
 
 def _march(
-    ray: Point, start: Rays, steps: int, margin: float, who: IdentityScene, how: AttributeScene
+    ray: Point, start: Rays, steps: int, margin: float, person: IdentityScene, look: AttributeScene
 ) -> Rays:
     """Follows rays until every surface is ``margin`` away (a fixed number of steps)."""
 
     def step(_: Int[Array, ""], t: Rays) -> Rays:
-        return t + RELAXATION * (distances(_along(ray, t), who, how).scene - margin)
+        return t + RELAXATION * (distances(_along(ray, t), person, look).scene - margin)
 
     return jax.lax.fori_loop(0, steps, step, start)
 
 
-def _follow(u: Rays, v: Rays, start: Rays, who: IdentityScene, how: AttributeScene) -> Point:
+def _follow(u: Rays, v: Rays, start: Rays, person: IdentityScene, look: AttributeScene) -> Point:
     """Points where rays end: on the first surface, or behind everything."""
     ray = _rays(u, v)
-    return _along(ray, _march(ray, start, TRACE_STEPS, 0.0, who, how))
+    return _along(ray, _march(ray, start, TRACE_STEPS, 0.0, person, look))
 
 
-def _normals(p: Point, here: Rays, size: float, who: IdentityScene, how: AttributeScene) -> Point:
+def _normals(
+    p: Point, here: Rays, size: float, person: IdentityScene, look: AttributeScene
+) -> Point:
     """Unit normals from forward differences of the distance."""
 
     def slope(axis: Int[Array, ""]) -> Rays:
         x, y, z = (jnp.where(axis == i, size, 0.0) for i in range(3))
-        return distances(Point(p.x + x, p.y + y, p.z + z), who, how).scene - here
+        return distances(Point(p.x + x, p.y + y, p.z + z), person, look).scene - here
 
     n = Point(*jax.lax.map(slope, jnp.arange(3)))
     scale = jax.lax.rsqrt(n.x * n.x + n.y * n.y + n.z * n.z + 1e-12)
@@ -116,10 +118,10 @@ def _normals(p: Point, here: Rays, size: float, who: IdentityScene, how: Attribu
 
 
 def _darkness(
-    p: Point, normal: Point, who: IdentityScene, how: AttributeScene
+    p: Point, normal: Point, person: IdentityScene, look: AttributeScene
 ) -> tuple[Rays, Rays]:
     """Shares of key and fill light that arrive: nearness of other surfaces along both ways."""
-    light = how.light_direction
+    light = look.light_direction
     lift = jnp.asarray((0.03, 0.03, 0.03, 0.14), dtype=jnp.float32)
     reach = jnp.asarray((0.07, 0.17, 0.36, 0.0), dtype=jnp.float32)
     full = jnp.asarray((0.025, 0.06, 0.12, 0.14), dtype=jnp.float32)
@@ -129,7 +131,7 @@ def _darkness(
             a + lift[i] * b + reach[i] * light[axis]
             for axis, (a, b) in enumerate(zip(p, normal, strict=True))
         )
-        return jnp.clip(distances(Point(x, y, z), who, how).scene / full[i], 0.0, 1.0)
+        return jnp.clip(distances(Point(x, y, z), person, look).scene / full[i], 0.0, 1.0)
 
     taps = jax.lax.map(tap, jnp.arange(4))
     return jnp.min(taps[:3], axis=0), 0.25 + 0.75 * taps[3]
@@ -144,7 +146,7 @@ def _grid(
     return jnp.broadcast_to(u[None, :], (lines, side)), jnp.broadcast_to(v[:, None], (lines, side))
 
 
-def _approach(who: IdentityScene, how: AttributeScene, resolution: int) -> Float[Array, "s s"]:
+def _approach(person: IdentityScene, look: AttributeScene, resolution: int) -> Float[Array, "s s"]:
     """How far the rays of each cell of ``CELL`` by ``CELL`` rays can go together without a hit.
 
     The margin is half the diagonal of a cell, so that no ray of the cone meets a surface before.
@@ -153,7 +155,7 @@ def _approach(who: IdentityScene, how: AttributeScene, resolution: int) -> Float
     u, v = _grid(0, side, side)
     ray = _rays(u, v)
     start = (NEAR_Z - CAMERA_Z) / ray.z
-    return _march(ray, start, APPROACH_STEPS, 1.5 / side, who, how)
+    return _march(ray, start, APPROACH_STEPS, 1.5 / side, person, look)
 
 
 def _majority(blocks: Int[Array, "rows k r k"]) -> Int[Array, "rows r"]:
@@ -167,10 +169,10 @@ def _majority(blocks: Int[Array, "rows k r k"]) -> Int[Array, "rows r"]:
 def _band(
     first_row: Int[Array, ""],
     approach: Float[Array, "cells s"],
-    who: IdentityScene,
-    how: AttributeScene,
+    person: IdentityScene,
+    look: AttributeScene,
 ) -> _Pixels:
-    """Renders the lines of pixels of one picture that lie below a band of cells.
+    """Renders the lines of pixels of one image that lie below a band of cells.
 
     Every stage runs as a loop over parts of the band. The loop is there for speed: its results are
     stored, while the compiler would fuse a plain stage into each of its many consumers and compute
@@ -185,11 +187,11 @@ def _band(
 
     u, v = (x.reshape(parts, -1) for x in _grid(first_row * s, rows * s, resolution * s))
     start = jnp.repeat(jnp.repeat(approach, CELL, axis=0), CELL, axis=1).reshape(parts, -1)
-    p = stage(lambda u, v, t: _follow(u, v, t, who, how), u, v, start)
-    d = stage(lambda p: distances(p, who, how), p)
-    normal = stage(lambda p, here: _normals(p, here, 0.006, who, how), p, d.scene)
-    shadow, openness = stage(lambda p, n: _darkness(p, n, who, how), p, normal)
-    hit = stage(lambda p, d: surface(p, d, who, how), p, d)
+    p = stage(lambda u, v, t: _follow(u, v, t, person, look), u, v, start)
+    d = stage(lambda p: distances(p, person, look), p)
+    normal = stage(lambda p, here: _normals(p, here, 0.006, person, look), p, d.scene)
+    shadow, openness = stage(lambda p, n: _darkness(p, n, person, look), p, normal)
+    hit = stage(lambda p, d: surface(p, d, person, look), p, d)
 
     def finish(
         u: Rays,
@@ -202,7 +204,7 @@ def _band(
         hit: Surface,
     ) -> tuple[Rays, Rays, Rays, Int[Array, "*m"], Rays]:
         seen = ((nearest < 0.04) | (p.z > 0.0)) & (p.z > FAR_Z)
-        front, back = lit(hit, normal, _rays(u, v), shadow, openness, how), backdrop(u, v, how)
+        front, back = lit(hit, normal, _rays(u, v), shadow, openness, look), backdrop(u, v, look)
         rgb = to_srgb(Colour(*(jnp.where(seen, f, b) for f, b in zip(front, back, strict=True))))
         label, depth = jnp.where(seen, hit.label, 0), jnp.where(seen, p.z, -10.0)
         return rgb.red, rgb.green, rgb.blue, label, depth
@@ -231,47 +233,47 @@ def _visible(
     return inside & (depth[place[:, 1], place[:, 0]] < points[:, 2] + 0.12)
 
 
-def _picture(
-    who: IdentityScene, how: AttributeScene, resolution: int
+def _face_image(
+    person: IdentityScene, look: AttributeScene, resolution: int
 ) -> tuple[Float[Array, "r r 3"], Int[Array, "r r"], Float[Array, "m 2"], Bool[Array, " m"]]:
-    """Renders one picture, band by band."""
+    """Renders one image, band by band."""
     rows = BAND_ROWS if resolution % BAND_ROWS == 0 else RESOLUTION_STEP
     starts = jnp.arange(0, resolution, rows)
-    approach = _approach(who, how, resolution)
+    approach = _approach(person, look, resolution)
     cells = approach.reshape(starts.shape[0], -1, approach.shape[1])
-    bands = jax.lax.map(lambda band: _band(band[0], band[1], who, how), (starts, cells))
+    bands = jax.lax.map(lambda band: _band(band[0], band[1], person, look), (starts, cells))
     whole = jax.tree.map(lambda x: x.reshape(resolution, resolution, *x.shape[3:]), bands)
-    points = landmark_points(who, how)
+    points = landmark_points(person, look)
     pixels = _project(points, resolution)
     return whole.image, whole.parsing, pixels, _visible(points, pixels, whole.depth)
 
 
 @functools.partial(jax.jit, static_argnames=("resolution",))
-def _pictures(
-    who: Identities, how: Attributes, count: Int[Array, ""], resolution: int
+def _face_images(
+    person: Identities, look: Attributes, count: Int[Array, ""], resolution: int
 ) -> Rendering:
-    """Renders the first ``count`` rows of a full call's worth of faces; the rest stays empty."""
-    scene = face_scene(who, how)
+    """Renders the first ``count`` of ``IMAGES_PER_CALL`` faces; the others stay empty."""
+    scene = face_scene(person, look)
     scenes = scene.identity, scene.attributes
     shapes = jax.eval_shape(
-        lambda a, b: _picture(a, b, resolution), *jax.tree.map(lambda x: x[0], scenes)
+        lambda a, b: _face_image(a, b, resolution), *jax.tree.map(lambda x: x[0], scenes)
     )
     empty = tuple(jnp.zeros((IMAGES_PER_CALL, *s.shape), s.dtype) for s in shapes)
 
     def add(i: Int[Array, ""], done: tuple[Array, ...]) -> tuple[Array, ...]:
-        who_i, how_i = jax.tree.map(lambda x: x[i], scenes)
-        row = _picture(who_i, how_i, resolution)
+        person_i, look_i = jax.tree.map(lambda x: x[i], scenes)
+        face = _face_image(person_i, look_i, resolution)
         return tuple(
-            jax.lax.dynamic_update_index_in_dim(a, b, i, 0) for a, b in zip(done, row, strict=True)
+            jax.lax.dynamic_update_index_in_dim(a, b, i, 0) for a, b in zip(done, face, strict=True)
         )
 
     image, parsing, landmarks, visibility = jax.lax.fori_loop(0, count, add, empty)
-    pose = jnp.stack([how.yaw, how.pitch, how.roll], axis=-1)
+    pose = jnp.stack([look.yaw, look.pitch, look.roll], axis=-1)
     return Rendering(image, parsing, pose, landmarks, visibility)
 
 
 def _check(identities: Identities, attributes: Attributes, resolution: int) -> int:
-    """Number of pictures, if the arguments make sense."""
+    """Number of images, if the arguments make sense."""
     if not (RESOLUTION_STEP <= resolution <= MAX_RESOLUTION) or resolution % RESOLUTION_STEP:
         raise UserError(
             f"got resolution {resolution}; expected a multiple of {RESOLUTION_STEP} from "
@@ -281,38 +283,38 @@ def _check(identities: Identities, attributes: Attributes, resolution: int) -> i
     if people != moments or len(people) != 1 or people[0] == 0:
         raise UserError(
             f"got identities of shape {people} and attributes of shape {moments}; expected "
-            "the same number of rows, at least one; pair every person with one row of attributes"
+            "the same number of both, at least one; give every person one look"
         )
     return people[0]
 
 
 def render(identities: Identities, attributes: Attributes, resolution: int) -> Rendering:
-    """Renders person i under the circumstances i.
+    """Renders person i with look i.
 
-    The true swap is ``render(identities of the sources, attributes of the targets)``. A picture
-    depends on its own row alone, bit for bit.
+    The true swap is ``render(identities of the sources, attributes of the targets)``. An image
+    depends on its own person and look alone, bit for bit.
 
     Args:
         identities: n people.
-        attributes: n rows of circumstances.
-        resolution: side of the pictures in pixels, a multiple of 16 up to 1024.
+        attributes: n looks.
+        resolution: side of the images in pixels, a multiple of 16 up to 1024.
 
     Raises:
-        UserError: for another resolution, or rows that do not match.
+        UserError: for another resolution, or numbers that differ.
     """
     n = _check(identities, attributes, resolution)
     padded = -n % IMAGES_PER_CALL
 
     def pad(x: Array) -> Array:
-        x = jnp.asarray(x, jnp.float32)  # weak types or NumPy arrays would compile anew
+        x = jnp.asarray(x, jnp.float32)  # weak types or NumPy arrays would compile again
         return jnp.concatenate([x, jnp.broadcast_to(x[:1], (padded, *x.shape[1:]))])
 
-    rows = jax.tree.map(pad, (identities, attributes))
+    padded_faces = jax.tree.map(pad, (identities, attributes))
     parts = []
     for start in range(0, n, IMAGES_PER_CALL):
-        part = jax.tree.map(lambda x, start=start: x[start : start + IMAGES_PER_CALL], rows)
+        part = jax.tree.map(lambda x, start=start: x[start : start + IMAGES_PER_CALL], padded_faces)
         count = min(IMAGES_PER_CALL, n - start)
-        done = _pictures(*part, jnp.asarray(count), resolution)
+        done = _face_images(*part, jnp.asarray(count), resolution)
         parts.append(jax.tree.map(lambda x, count=count: x[:count], done))
     return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
 
@@ -320,8 +322,8 @@ def render(identities: Identities, attributes: Attributes, resolution: int) -> R
 def project_landmarks(
     identities: Identities, attributes: Attributes, resolution: int
 ) -> Float[Array, "n m 2"]:
-    """Landmarks of pictures that are not drawn, in pixels; see ``Rendering``."""
+    """Landmarks without rendering, in pixels; see ``Rendering``."""
     scene = face_scene(identities, attributes)
-    return jax.vmap(lambda who, how: _project(landmark_points(who, how), resolution))(
+    return jax.vmap(lambda person, look: _project(landmark_points(person, look), resolution))(
         scene.identity, scene.attributes
     )

@@ -1,9 +1,9 @@
-"""Who is in the picture and how: the factors of a face and the law they are drawn from.
+"""Identities and attributes: the factors of a face and the law they are drawn from.
 
 An identity is what a swap moves (bones, eyes, lips); an attribute is what stays with the target
-(pose, expression, skin tone, light, hair, background). Every factor is a row of a table: its range
-in physical units and the law of its draw, whose mean and deviation are known in closed form, so
-that the vectors below are standardised exactly.
+(pose, expression, skin tone, light, hair, background). Every factor is an entry of a table: its
+range in physical units and the law of its draw, whose mean and deviation are known in closed form,
+so that the vectors below are standardised exactly.
 """
 
 import math
@@ -138,12 +138,12 @@ ATTRIBUTE_GROUPS = {
 _MIRRORED = ("yaw", "roll", "gaze_yaw", "light_azimuth", "hair_parting", "background_gradient")
 
 ATTRIBUTE_MIRROR_SIGNS = tuple(-1.0 if name in _MIRRORED else 1.0 for name in ATTRIBUTE_FACTORS)
-"""What a mirrored picture does to ``attribute_vector``: multiply by this (faces are symmetric)."""
+"""Factors by which ``attribute_vector`` changes in a mirrored image (faces are symmetric)."""
 
 
 @flax.struct.dataclass
 class Identities:
-    """People: one row a person, a field for every row of ``IDENTITY_TABLE`` (units there)."""
+    """People, one entry each; a field for every factor of ``IDENTITY_TABLE`` (units there)."""
 
     face_width: Float[Array, "*n"]
     face_length: Float[Array, "*n"]
@@ -176,7 +176,7 @@ class Identities:
 
 @flax.struct.dataclass
 class Attributes:
-    """Circumstances: one row a picture, a field a row of ``ATTRIBUTE_TABLE`` (units there)."""
+    """Looks, one entry an image; a field for every factor of ``ATTRIBUTE_TABLE`` (units there)."""
 
     yaw: Float[Array, "*n"]
     pitch: Float[Array, "*n"]
@@ -208,7 +208,7 @@ def split_key(split: str, seed: int = 0) -> Key[Array, ""]:
 
     Args:
         split: a name of ``SPLITS``.
-        seed: number of the world; worlds share nobody.
+        seed: number of the world; worlds have no person in common.
 
     Raises:
         UserError: for an unknown split.
@@ -219,7 +219,7 @@ def split_key(split: str, seed: int = 0) -> Key[Array, ""]:
 
 
 def _draw(table: dict[str, Factor], key: Key[Array, ""], n: int) -> dict[str, Array]:
-    """Draws ``n`` rows; row i depends on the key and i alone."""
+    """Draws ``n`` entries; entry i depends on the key and i alone."""
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
     drawn = {}
     for number, (name, factor) in enumerate(table.items()):
@@ -246,11 +246,11 @@ def sample_identities(key: Key[Array, ""], n: int) -> Identities:
 
 
 def sample_attributes(key: Key[Array, ""], n: int) -> Attributes:
-    """Draws circumstances; row i depends on ``key`` and i alone, not on ``n``.
+    """Draws looks; look i depends on ``key`` and i alone, not on ``n``.
 
     Args:
         key: a key of ``split_key`` (the same key may serve ``sample_identities``).
-        n: number of rows.
+        n: number of looks.
     """
     return Attributes(**_draw(ATTRIBUTE_TABLE, jax.random.fold_in(key, _ATTRIBUTE_STREAM), n))
 
@@ -266,12 +266,12 @@ def _moments(factor: Factor) -> tuple[float, float]:
     return factor.low + span * mean, span * deviation
 
 
-def _vector(table: dict[str, Factor], rows: Identities | Attributes) -> Float[Array, "n k"]:
+def _vector(table: dict[str, Factor], factors: Identities | Attributes) -> Float[Array, "n k"]:
     """Standardised columns of a struct of factors."""
     columns = []
     for name, factor in table.items():
         mean, deviation = _moments(factor)
-        values = jnp.asarray(getattr(rows, name))
+        values = jnp.asarray(getattr(factors, name))
         columns.append(((values - mean) / deviation).reshape(values.shape[0], -1))
     return jnp.concatenate(columns, axis=-1)
 

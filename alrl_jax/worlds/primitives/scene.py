@@ -1,9 +1,9 @@
-"""From factors to scene parameters: what a person is made of, and what the moment adds.
+"""From factors to scene parameters, of the person and of the look.
 
 Two structs, two functions, no path from one to the other: identity parameters are made of
 ``Identities`` alone and attribute parameters of ``Attributes`` alone. They meet only in ``head``
 (in the distance field) and ``shading``. Lengths are in scene units: half the width of the frame at
-the depth of the eyes, so that the average head is about 1.1 wide in a picture from -1 to 1.
+the depth of the eyes, so that the average head is about 1.1 wide in an image from -1 to 1.
 """
 
 import flax.struct
@@ -71,7 +71,7 @@ class AttributeScene:
 
 @flax.struct.dataclass
 class FaceScene:
-    """All parameters of a picture, split by whom they belong to."""
+    """All parameters of an image, of the person and of the look."""
 
     identity: IdentityScene
     attributes: AttributeScene
@@ -108,39 +108,41 @@ _RED_HAIR = ((0.014, 0.007, 0.005), (0.09, 0.030, 0.012), (0.30, 0.10, 0.03), (0
 
 def identity_scene(identities: Identities) -> IdentityScene:
     """Scene parameters that belong to the person; a function of nothing else."""
-    who = identities
-    eye_width = 0.120 * who.eye_size
-    redness = who.lip_redness[..., None]
+    person = identities
+    eye_width = 0.120 * person.eye_size
+    redness = person.lip_redness[..., None]
     red = jnp.asarray((0.95, 0.20, 0.22), dtype=jnp.float32)
     natural = jnp.asarray((0.92, 0.66, 0.62), dtype=jnp.float32)
-    lip_tint = (natural + (red - natural) * redness) * (1.15 - 0.85 * who.lip_darkness[..., None])
+    lip_tint = (natural + (red - natural) * redness) * (
+        1.15 - 0.85 * person.lip_darkness[..., None]
+    )
     return IdentityScene(
-        face_width=who.face_width,
-        chin_y=-0.44 - 0.42 * who.face_length**1.5,
-        jaw_x=0.35 * who.jaw_width,
-        chin_x=0.075 * who.chin_width,
-        cheekbone_radius=0.10 + 0.055 * who.cheekbones,
-        cheek_radius=0.19 * who.cheek_fullness,
-        hairline_y=0.12 + 0.46 * who.forehead_height,
-        eye_x=0.245 * who.eye_spacing,
+        face_width=person.face_width,
+        chin_y=-0.44 - 0.42 * person.face_length**1.5,
+        jaw_x=0.35 * person.jaw_width,
+        chin_x=0.075 * person.chin_width,
+        cheekbone_radius=0.10 + 0.055 * person.cheekbones,
+        cheek_radius=0.19 * person.cheek_fullness,
+        hairline_y=0.12 + 0.46 * person.forehead_height,
+        eye_x=0.245 * person.eye_spacing,
         eye_width=eye_width,
-        eye_height=0.54 * eye_width * who.eye_openness,
-        eye_tilt=jnp.deg2rad(who.eye_tilt),
-        iris_colour=_colour_ramp(who.iris_hue, _IRIS) * who.iris_brightness[..., None],
-        brow_y=0.06 + 0.185 * who.brow_height,
-        brow_thickness=0.034 * who.brow_thickness,
-        brow_slope=jnp.tan(jnp.deg2rad(who.brow_tilt)),
-        nose_y=0.08 - 0.27 * who.nose_length,
-        nose_z=0.60 + 0.10 * who.nose_tip,
-        nose_x=0.072 * who.nose_width,
-        nose_tip_radius=0.066 * who.nose_tip,
-        nose_bridge_z=0.40 + 0.08 * who.nose_bridge,
-        mouth_x=0.195 * who.mouth_width,
-        upper_lip=0.037 * who.upper_lip,
-        lower_lip=0.045 * who.lower_lip,
+        eye_height=0.54 * eye_width * person.eye_openness,
+        eye_tilt=jnp.deg2rad(person.eye_tilt),
+        iris_colour=_colour_ramp(person.iris_hue, _IRIS) * person.iris_brightness[..., None],
+        brow_y=0.06 + 0.185 * person.brow_height,
+        brow_thickness=0.034 * person.brow_thickness,
+        brow_slope=jnp.tan(jnp.deg2rad(person.brow_tilt)),
+        nose_y=0.08 - 0.27 * person.nose_length,
+        nose_z=0.60 + 0.10 * person.nose_tip,
+        nose_x=0.072 * person.nose_width,
+        nose_tip_radius=0.066 * person.nose_tip,
+        nose_bridge_z=0.40 + 0.08 * person.nose_bridge,
+        mouth_x=0.195 * person.mouth_width,
+        upper_lip=0.037 * person.upper_lip,
+        lower_lip=0.045 * person.lower_lip,
         lip_tint=lip_tint,
-        ear_scale=who.ear_size,
-        beard=who.beard,
+        ear_scale=person.ear_size,
+        beard=person.beard,
     )
 
 
@@ -179,34 +181,34 @@ def _scale(colour: tuple[float, float, float], by: Float[Array, "*n"]) -> Float[
 
 def attribute_scene(attributes: Attributes) -> AttributeScene:
     """Scene parameters that belong to the moment; a function of nothing else."""
-    how = attributes
-    warm = _scale((0.16, 0.0, -0.24), how.light_warmth)
-    skin = _colour_ramp(how.skin_melanin, _SKIN) * _scale((0.10, -0.15, -0.12), how.skin_redness)
+    look = attributes
+    warm = _scale((0.16, 0.0, -0.24), look.light_warmth)
+    skin = _colour_ramp(look.skin_melanin, _SKIN) * _scale((0.10, -0.15, -0.12), look.skin_redness)
     grey, red = (
-        _colour_ramp(how.hair_lightness, _GREY_HAIR),
-        _colour_ramp(how.hair_lightness, _RED_HAIR),
+        _colour_ramp(look.hair_lightness, _GREY_HAIR),
+        _colour_ramp(look.hair_lightness, _RED_HAIR),
     )
     return AttributeScene(
-        rotation=rotation_matrix(*(jnp.deg2rad(a) for a in (how.yaw, how.pitch, how.roll))),
-        smile=how.smile,
-        mouth_drop=0.17 * how.mouth_open,
-        mouth_gap=0.17 * how.mouth_open + 0.075 * jnp.clip(how.smile - 0.25, 0.0, 1.0),
-        blink=how.blink,
-        brow_raise=0.075 * how.brow_raise,
-        gaze=_direction(jnp.deg2rad(how.gaze_yaw), jnp.deg2rad(how.gaze_pitch)),
+        rotation=rotation_matrix(*(jnp.deg2rad(a) for a in (look.yaw, look.pitch, look.roll))),
+        smile=look.smile,
+        mouth_drop=0.17 * look.mouth_open,
+        mouth_gap=0.17 * look.mouth_open + 0.075 * jnp.clip(look.smile - 0.25, 0.0, 1.0),
+        blink=look.blink,
+        brow_raise=0.075 * look.brow_raise,
+        gaze=_direction(jnp.deg2rad(look.gaze_yaw), jnp.deg2rad(look.gaze_pitch)),
         skin=skin,
         light_direction=_direction(
-            jnp.deg2rad(how.light_azimuth), jnp.deg2rad(how.light_elevation)
+            jnp.deg2rad(look.light_azimuth), jnp.deg2rad(look.light_elevation)
         ),
-        light_colour=warm * how.light_intensity[..., None],
-        fill_colour=_scale((-0.06, 0.0, 0.10), how.light_warmth),
-        hair=grey + (red - grey) * how.hair_redness[..., None],
-        hair_length=how.hair_length,
-        hair_fringe=how.hair_fringe,
-        hair_parting=how.hair_parting,
-        background=how.background**2.2,
-        background_gradient=how.background_gradient,
-        clothes=how.clothes**2.2,
+        light_colour=warm * look.light_intensity[..., None],
+        fill_colour=_scale((-0.06, 0.0, 0.10), look.light_warmth),
+        hair=grey + (red - grey) * look.hair_redness[..., None],
+        hair_length=look.hair_length,
+        hair_fringe=look.hair_fringe,
+        hair_parting=look.hair_parting,
+        background=look.background**2.2,
+        background_gradient=look.background_gradient,
+        clothes=look.clothes**2.2,
     )
 
 

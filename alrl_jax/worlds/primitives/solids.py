@@ -24,7 +24,7 @@ class Point(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """A place in the scene, one a picture."""
+    """A place in the scene, one an image."""
 
     x: Scalar
     y: Scalar

@@ -10,7 +10,7 @@ import pytest
 
 import alrl_jax
 from alrl_jax.errors import UserError
-from alrl_jax.loading.loader import MODELS, SwapperModel
+from alrl_jax.loading.loader import KINDS, SwapperModel
 from alrl_jax.models.swapper.selection import BEST_FIXED, SELECTORS
 from alrl_jax.models.swapper.transfers import TRANSFERS
 from alrl_jax.storage.model_directory import read_model, save_model
@@ -80,7 +80,7 @@ def train(task: SwapTask, batch: PairBatch) -> tuple[Any, Any, dict[str, float]]
 
 def model_of(task: SwapTask, state: Any) -> SwapperModel:
     model = task.export(state, task.load_frozen())
-    swapper = MODELS["swapper"](model.kind, model.config, model.variables)
+    swapper = KINDS["swapper"](model.kind, model.config, model.variables)
     assert isinstance(swapper, SwapperModel)
     return swapper
 

@@ -12,7 +12,7 @@ import alrl_jax
 from alrl_jax.commands.fabricate_models import Sizes, fabricate
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
-from alrl_jax.loading.loader import MODELS
+from alrl_jax.loading.loader import KINDS
 from alrl_jax.models.stylegan2 import ops
 from alrl_jax.storage.model_directory import read_model, save_model
 from alrl_jax.training.tasks import SwapTask, make_task
@@ -70,7 +70,7 @@ def _reproduces(config: Config, paths: dict[str, Path], count: int) -> None:
     task = make_task(config)
     state = jax.jit(task.init)(jax.random.key(0), task.load_pretrained())
     exported = task.export(state, task.load_frozen())
-    swapper = MODELS["swapper"](exported.kind, exported.config, exported.variables)
+    swapper = KINDS["swapper"](exported.kind, exported.config, exported.variables)
     size = config.resolution
     faces = np.random.default_rng(0).uniform(-1, 1, (2, count, size, size, 3)).astype(np.float32)
     encoder, generator = (alrl_jax.load(paths[name]) for name in ("encoder", "generator"))

@@ -1,4 +1,4 @@
-"""Pictures: determinism, disentanglement, labels, pose, landmarks, mirror, boldness."""
+"""Images: determinism, disentanglement, labels, pose, landmarks, mirror, boldness."""
 
 import dataclasses
 from typing import Any
@@ -146,7 +146,7 @@ def test_average_face_sits_where_ffhq_has_it(frontal: Frontal) -> None:
         assert primitives.PARSING_LABELS[parsing[y, x]] == label
 
 
-def test_mirrored_attributes_mirror_the_picture(
+def test_mirrored_attributes_mirror_the_image(
     people: primitives.Identities, moments: primitives.Attributes, drawn: primitives.Rendering
 ) -> None:
     signs = dict(zip(primitives.ATTRIBUTE_FACTORS, primitives.ATTRIBUTE_MIRROR_SIGNS, strict=True))
@@ -192,7 +192,7 @@ def test_people_differ_plainly(drawn: primitives.Rendering, swapped: primitives.
 
 
 @pytest.mark.parametrize("table", ["identity", "attribute"])
-def test_every_factor_changes_the_picture(frontal: Frontal, table: str) -> None:
+def test_every_factor_changes_the_image(frontal: Frontal, table: str) -> None:
     rows = sampling.IDENTITY_TABLE if table == "identity" else sampling.ATTRIBUTE_TABLE
     who, how = frontal
     for name, factor in rows.items():
@@ -219,5 +219,5 @@ def test_wrong_resolution_is_the_users_error(
 
 
 def test_rows_must_match(people: primitives.Identities, moments: primitives.Attributes) -> None:
-    with pytest.raises(UserError, match="same number of rows"):
+    with pytest.raises(UserError, match="same number of both"):
         primitives.render(_take(people, [0]), moments, RESOLUTION)

@@ -1,0 +1,165 @@
+"""Face swappers, as ``alrl_jax.load`` opens them."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from alrl_jax.errors import UserError
+from alrl_jax.loading.base import Images, Model, PyTree
+from alrl_jax.loading.generator import GeneratorModel
+from alrl_jax.models.build import build_swapper
+from alrl_jax.models.stylegan2.generator import num_latents
+from alrl_jax.models.swapper.selection import FROM_SOURCE, FROM_TARGET, SELECTORS
+from alrl_jax.types import SwapOutput
+from alrl_jax.worlds import primitives
+
+Face = str
+"""``source`` or ``target``."""
+
+FACES: dict[Face, int] = {"source": FROM_SOURCE, "target": FROM_TARGET}
+"""The two faces that an attribute group can come from, as the networks encode them."""
+
+SAMPLE_SEED = 20230304
+"""Seeds the sampled people of the procedural world; none of them is in a split of it."""
+NEUTRAL = ("yaw", "pitch", "roll", "smile", "mouth_open", "blink", "brow_raise", "hair_fringe")
+"""Attributes that are 0 in a sampled face: upright, neutral, nothing over the face."""
+
+
+class SwapperModel(Model):
+    """Kind ``swapper``: pairs of faces to swapped faces.
+
+    Attributes:
+        selectors: rules that can select codes, first the one that the model was trained with; the
+            last are those that were found for this very model (``selections`` of its config).
+        attribute_groups: groups that a caller can take from either face: of a model whose selection
+            is not ``adaptive``, identity and pose alone.
+    """
+
+    selectors: tuple[str, ...]
+    attribute_groups: tuple[str, ...]
+
+    def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
+        super().__init__(kind, config, {"swap": {}, **variables})  # a fixed rule has no weights
+        self._selections = config.get("selections", {})
+        self._own = config["swap"].get("selector", "adaptive")
+        fixed = (*(name for name, rule in SELECTORS.items() if rule is not None), *self._selections)
+        self.selectors = (self._own, *(name for name in fixed if name != self._own))
+        self.attribute_groups = tuple(config["attribute_groups"])
+        self._swapper = build_swapper(config)
+        self._swap = jax.jit(self._swapper.swap)
+        self._embed = jax.jit(self._swapper.embed)
+        self._reconstruct = jax.jit(
+            lambda networks, images: self._swapper.generate(
+                networks, self._swapper.encode(networks, images).codes
+            )
+        )
+        names = ("encoder", "swap", "generator", "identity")
+        self._networks = {name: self.variables[name] for name in names}
+
+    def swap(
+        self,
+        source: Images,
+        target: Images,
+        pose_from: Face = "target",
+        identity_from: Face = "source",
+        groups: Mapping[str, Face] | None = None,
+        selector: str | None = None,
+    ) -> SwapOutput:
+        """Swaps faces.
+
+        Args:
+            source: faces that give the identity, pixels in [-1, 1].
+            target: faces that give everything else.
+            pose_from: whose pose the result has.
+            identity_from: ``source`` swaps as trained; ``target`` takes everything from the target
+                but what ``groups`` and ``pose_from`` say.
+            groups: the face that an attribute group, by name, comes from, whatever the module
+                would decide; the adaptive selection alone knows which codes make them.
+            selector: the model's own selection (the default) or a fixed rule, see ``selectors``.
+                A rule that takes the pose code from the source does so whatever ``pose_from`` says.
+
+        Raises:
+            UserError: on an unknown face or selector, and on a group that is unknown or that the
+                selector cannot take apart.
+        """
+        chosen = selector or self._own
+        source_weights = self._source_weights(chosen)
+        self._check_groups(chosen, groups or {})
+        wanted = {"pose": pose_from, **(groups or {})}
+        overrides = {name: self._face_code(name, face) for name, face in wanted.items()}
+        if self._face_code("identity", identity_from) == FROM_TARGET:
+            overrides = {**dict.fromkeys(self.attribute_groups, FROM_TARGET), **overrides}
+        return self._swap(
+            self._networks, source, target, self._swapper.overrides(overrides), source_weights
+        )
+
+    def embed(self, images: Images) -> Float[Array, "b e"]:
+        """Unit embeddings of the identities of faces, by the identity net that guides the swap."""
+        return self._embed(self._networks, images)
+
+    @property
+    def samples_are_rendered(self) -> bool:
+        """Whether ``sample_face`` renders, as the identity net reads the factors of a world."""
+        return self._swapper.identity.knows_factors
+
+    def sample_face(self, seed: int) -> Float[Array, "r r 3"]:
+        """A face of a person who does not exist, for the source of a swap.
+
+        The same seed gives the same face.  Where ``samples_are_rendered``, it is rendered: a person
+        of the procedural world who is in no data set, seen from the front.  Else the swapper's
+        generator draws it, at truncation 0.7.
+        """
+        if self.samples_are_rendered:
+            key = jax.random.fold_in(jax.random.key(SAMPLE_SEED), np.uint32(seed))
+            sampled = primitives.sample_attributes(key, 1)
+            neutral = dict.fromkeys(NEUTRAL, jnp.zeros_like(sampled.yaw))
+            attributes = dataclasses.replace(sampled, **neutral)
+            identities = primitives.sample_identities(key, 1)
+            resolution = int(self.config["resolution"])
+            return primitives.render(identities, attributes, resolution).image[0]
+        generator = GeneratorModel(
+            "generator", self.config["generator"], self.variables["generator"]
+        )
+        z = np.random.RandomState(seed).randn(1, generator.network.z_dim).astype(np.float32)
+        return jnp.clip(generator.synthesize(generator.map(z, truncation_psi=0.7))[0], -1.0, 1.0)
+
+    def reconstruct(self, images: Images) -> Float[Array, "b h w 3"]:
+        """Faces that the generator draws from their own codes."""
+        return self._reconstruct(self._networks, images)
+
+    def _source_weights(self, selector: str) -> Float[Array, " n"] | None:
+        """The fixed source weights of a selector; None for the model's own."""
+        if selector not in self.selectors:
+            raise UserError(f"selector is {selector!r}; expected one of {self.selectors}")
+        if selector == self._own:
+            return None
+        if selector in self._selections:
+            return jnp.asarray(self._selections[selector], jnp.float32)
+        rule = SELECTORS[selector]
+        assert rule is not None, "the others are fixed"
+        layers = num_latents(self._swapper.generator.resolution)
+        return jnp.asarray(rule(layers), jnp.float32)
+
+    def _check_groups(self, selector: str, groups: Mapping[str, Face]) -> None:
+        """Refuses attribute groups where the selector does not decide by attribute."""
+        apart = sorted(groups.keys() - {"identity", "pose"})
+        if apart and selector != "adaptive":
+            raise UserError(
+                f"got the attribute group {apart[0]!r} with selector {selector}; expected identity "
+                "and pose alone, as it has no attribute queries; take a model trained with "
+                "swap.selector adaptive"
+            )
+
+    def _face_code(self, group: str, face: str) -> int:
+        if group not in self.attribute_groups:
+            raise UserError(
+                f"attribute group is {group!r}; expected one of {self.attribute_groups}"
+            )
+        if face not in FACES:
+            raise UserError(f"{group} from {face!r}; expected 'source' or 'target'")
+        return FACES[face]
