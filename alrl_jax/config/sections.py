@@ -120,7 +120,7 @@ class SwapConfig:
     selector: str = "adaptive"
     """Entry of ``SELECTORS`` or ``TRANSFERS`` (``models/swapper/``), or ``best_fixed``."""
     source_weights: tuple[float, ...] = checked((), SHARES)
-    """Of ``best_fixed``, which ``tools.search_selection`` finds: weight of the source in the pose
+    """Of ``best_fixed``, which ``alrl search-selection`` finds: weight of the source in the pose
     code and in every layer."""
     mask: str = "learned"
     """The encoder's ``learned`` region, the same ``ellipse`` in every picture, or ``none``."""

@@ -39,7 +39,7 @@ def read_pretrained_meta(
     if not directory:
         raise UserError(
             f"pretrained.{name} is not set; expected the directory of a model of kind {wanted}; "
-            f"set --config.pretrained.{name}=DIR to one that training or tools.convert_weights "
+            f"set --config.pretrained.{name}=DIR to one that training or alrl convert-weights "
             "wrote"
         )
     try:
