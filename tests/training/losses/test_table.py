@@ -12,6 +12,7 @@ from alrl_jax.training.losses.table import LOSSES, REGULARISERS, Loss, evaluate,
 from alrl_jax.training.tasks.generator import GeneratorForward
 from alrl_jax.training.tasks.identity import AnalyserForward
 from alrl_jax.training.tasks.swap_forward import SwapForward
+from alrl_jax.training.tasks.task import check_losses
 from tests.support import tiny
 
 FORWARDS: dict[str, type] = {
@@ -52,6 +53,16 @@ def test_the_total_is_the_weighted_sum() -> None:
     total, values = total_loss("generator", GeneratorForward(jnp.zeros((2, 1))), weights)
     assert values.keys() == {"adversarial"}, "regularisers are the task's"
     assert float(total) == pytest.approx(3 * float(jnp.log(2.0)))
+
+
+def test_a_new_loss_is_a_function_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Loss(lambda logits: jnp.mean(jnp.square(logits)), ("fake_logits",))
+    monkeypatch.setitem(LOSSES["generator"], "drift", row)
+    check_losses("generator", ("adversarial", "drift"))
+    assert readers("generator", {"drift": 2.0}) == {"fake_logits": "drift"}
+    forward = GeneratorForward(jnp.asarray([[1.0], [3.0]]))
+    total, values = total_loss("generator", forward, {"drift": 2.0})
+    assert values.keys() == {"drift"} and float(total) == pytest.approx(10.0)
 
 
 def test_what_is_read_is_read_by_the_first_that_has_a_weight() -> None:
