@@ -11,7 +11,7 @@ they reach is in ``results/rows_64/seed_*/metrics.json`` (two after 1,200 steps:
 
 Generator and features come from ``pretrained.swapper`` and are held still; ``trained_generator``
 and ``trained_constant`` alone train the generator as well. Each row trains heads (which start as
-that swapper's) and a swap module of its own (which starts new) with the same data, losses, rates
+that swapper's) and a swap module of its own (from scratch) with the same data, losses, rates
 and steps. A loss about something that a row does not have, such as gates that decide, does nothing
 there. ``supervised`` is a stated ceiling: it alone sees true swaps.
 """

@@ -76,7 +76,7 @@ class Config:
     pretrained: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Model directories by network, of ``NETWORKS`` (``training/tasks/pretrained.py``)."""
     fresh: tuple[str, ...] = ()
-    """Parts that start new whatever ``pretrained.swapper`` holds, of ``FRESH``
+    """Parts that start from scratch whatever ``pretrained.swapper`` holds, of ``FRESH``
     (``training/tasks/warm_start.py``)."""
 
     @classmethod

@@ -44,8 +44,8 @@ class DataConfig:
     """Whether pairs come with their true swap, which only worlds know: for the loss ``supervised``
     alone."""
     witnesses: bool = False
-    """Whether pairs come with a second picture of the source's person, by which the losses tell who
-    the swap is."""
+    """Whether pairs come with a second picture of the source's person, for the identity losses to
+    compare the swap with."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ BODY = ("input_layer", "body")
 """What an ArcFace network and an encoder into W+ have in common."""
 FROM_SWAPPER = ("encoder", "swap", "generator", "probe", "discriminator")
 FRESH = ("heads", "swap", "probe", "discriminator")
-"""Parts that can start fresh whatever ``pretrained.swapper`` holds."""
+"""Parts that can start from scratch whatever ``pretrained.swapper`` holds."""
 BACKBONE = "backbone"
 """The part of an encoder's parameters that its heads read."""
 
