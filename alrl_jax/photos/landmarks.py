@@ -299,7 +299,8 @@ def _model(path: Path, create: Callable[[], Any]) -> Any:
 
 def _unusable(error: ImportError, module: str, source: str, library: str, extra: str) -> UserError:
     """What to say of a library that is missing, or that misses something itself."""
-    if not isinstance(error, ModuleNotFoundError) or error.name != module:
+    absent = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if absent != module:
         return UserError(
             f"got {library} that does not load ({error}); expected one that finds faces; mend it"
         )
