@@ -37,6 +37,7 @@ from alrl_jax.training.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
 from alrl_jax.utils import command_line, version
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
+from alrl_jax.utils.paths import local_path
 
 
 def train(config: Config, workdir: Path, command: str = "") -> int:
@@ -195,6 +196,8 @@ def main(argv: Sequence[str]) -> int:
     keep_compiled_programs()
     values = flags.FLAGS
     config = Config.from_dict(values.config.to_dict())
+    for path in (config.data.path, *config.pretrained.values()):
+        local_path(path or "")  # an address is refused before anything is compiled
     by_hand = meeting(values.coordinator_address, values.num_processes, values.process_id)
     connect(values.distributed, by_hand)
     try:

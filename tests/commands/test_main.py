@@ -184,6 +184,21 @@ def test_addresses_of_buckets_are_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("field", ["data.path", "pretrained.swapper"])
+def test_addresses_in_a_config_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    field: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ["--config=demo", "--workdir=run", f"--config.{field}={ADDRESS}"]
+    assert run_command(monkeypatch, module_of("train"), *given)[0] == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "is an address of a bucket" in err
+    assert not list(tmp_path.iterdir())
+
+
 BAD = {
     "train": ["--config=demo", "--workdir=~/file/run"],
     "evaluate": ["--workdir=~/m", "--output=~/o", "--judge=~/j"],

@@ -101,7 +101,8 @@ MISTAKES = """
 import sys
 from absl import flags
 from alrl_jax.errors import UserError
-from alrl_jax.commands.prepare_dataset import main
+from alrl_jax.commands.prepare_dataset import define_flags, main
+define_flags()
 for line in sys.stdin:
     flags.FLAGS.unparse_flags()
     flags.FLAGS(["prepare_dataset", *line.split()])
