@@ -29,9 +29,15 @@ LAYERS = "alrl_jax/models/stylegan2/layers.py"
 ADA = "alrl_jax/models/stylegan2/ada.py"
 OPTIM = "alrl_jax/training/optim.py"
 STATE = "alrl_jax/training/state.py"
+GENERATOR_LOSSES = "alrl_jax/training/losses/generator.py"
+SWAP_LOSSES = "alrl_jax/training/losses/swap.py"
+LOSS_TABLE = "alrl_jax/training/losses/table.py"
+SWAP_TASK = "alrl_jax/training/tasks/swap.py"
 GAN = "alrl_jax/training/losses/gan.py"
 PARTS = "alrl_jax/training/losses/parts.py"
 IMAGE_METRICS = "alrl_jax/evaluation/image_metrics.py"
+
+LOSS_TESTS = ("tests/training/losses",)
 
 MUTANTS = (
     Mutant(
@@ -73,14 +79,14 @@ MUTANTS = (
     Mutant(
         SELECTION,
         "temperature upside down",
-        "jnp.log1p(-uniform)) / temperature",
-        "jnp.log1p(-uniform)) * temperature",
+        "jnp.log1p(-uniform)) / noise.temperature",
+        "jnp.log1p(-uniform)) * noise.temperature",
     ),
     Mutant(
         SELECTION,
         "pose code moves although the target's identity is asked for",
-        "overrides[who] != FROM_TARGET, moved, 0.0",
-        "overrides[who] == FROM_TARGET, moved, 0.0",
+        "overrides[identity] != FROM_TARGET, moved, 0.0",
+        "overrides[identity] == FROM_TARGET, moved, 0.0",
     ),
     Mutant(
         SELECTION,
@@ -109,8 +115,8 @@ MUTANTS = (
     Mutant(
         SWAPPER,
         "pose from the source by default",
-        'chosen = {"pose": 0, **groups}',
-        'chosen = {"pose": 1, **groups}',
+        'chosen = {"pose": FROM_TARGET, **groups}',
+        'chosen = {"pose": FROM_SOURCE, **groups}',
     ),
     Mutant(
         LAYERS,
@@ -147,7 +153,12 @@ MUTANTS = (
     Mutant(OPTIM, "no clipping", "if clip_norm else rule", "if not clip_norm else rule"),
     Mutant(OPTIM, "no warm-up", "start = 0.0 if warmup else peak", "start = peak"),
     Mutant(STATE, "average forgets too slowly at the start", "seen * 0.05", "seen * 0.5"),
-    Mutant(STATE, "average moves away", "new + (old - new) * decay", "old + (old - new) * decay"),
+    Mutant(
+        STATE,
+        "average moves away",
+        "lambda old, new: new + (old - new) * decay",
+        "lambda old, new: old + (old - new) * decay",
+    ),
     Mutant(
         GAN,
         "R1 twice as strong",
@@ -161,23 +172,99 @@ MUTANTS = (
         "jax.nn.softplus(real_logits) + jax.nn.softplus(-fake_logits)",
     ),
     Mutant(
-        GAN,
+        GENERATOR_LOSSES,
         "path lengths summed over layers",
         "jnp.mean(jnp.sum(jnp.square(gradient), axis=2), axis=1)",
         "jnp.sum(jnp.sum(jnp.square(gradient), axis=2), axis=1)",
     ),
-    Mutant(PARTS, "sign of Dice", "dice = 1.0 - overlap", "dice = 1.0 + overlap"),
+    Mutant(
+        GAN,
+        "sign of the loss of what draws",
+        "return jnp.mean(jax.nn.softplus(-fake_logits))",
+        "return jnp.mean(jax.nn.softplus(fake_logits))",
+    ),
+    Mutant(
+        SWAP_LOSSES,
+        "background inside out",
+        "outside = jax.lax.stop_gradient(1.0 - mask)",
+        "outside = jax.lax.stop_gradient(mask)",
+        LOSS_TESTS,
+    ),
+    Mutant(
+        SWAP_LOSSES,
+        "sign of the gate budget",
+        "jnp.square(jnp.mean(probabilities) - budget)",
+        "jnp.square(jnp.mean(probabilities) + budget)",
+        LOSS_TESTS,
+    ),
+    Mutant(
+        SWAP_LOSSES,
+        "gates reward forgetting the pair",
+        "jnp.mean(entropy(probabilities)) - jnp.mean(marginal)",
+        "jnp.mean(marginal) - jnp.mean(entropy(probabilities))",
+        LOSS_TESTS,
+    ),
+    Mutant(
+        SWAP_LOSSES,
+        "codes move to where they are easy to read",
+        "encoded - jax.lax.stop_gradient(drew)",
+        "jax.lax.stop_gradient(encoded) - drew",
+        LOSS_TESTS,
+    ),
+    Mutant(
+        SWAP_LOSSES,
+        "identity asks for the opposite",
+        "1.0 - jnp.sum(embedding * wanted, axis=-1)",
+        "1.0 + jnp.sum(embedding * wanted, axis=-1)",
+        LOSS_TESTS,
+    ),
+    Mutant(
+        SWAP_LOSSES,
+        "reconstruction of all pairs",
+        "mean_where(face_l1(generated, truth, mask), same_identity)",
+        "jnp.mean(face_l1(generated, truth, mask))",
+        LOSS_TESTS,
+    ),
+    Mutant(
+        LOSS_TABLE,
+        "attribute consistency of the target's codes",
+        '("encoded.generated.codes.attributes", "drawn.codes.attributes")',
+        '("encoded.target.codes.attributes", "drawn.codes.attributes")',
+        LOSS_TESTS,
+    ),
+    Mutant(
+        LOSS_TABLE,
+        "weights left out of the sum",
+        "sum((weights[name] * value for",
+        "sum((value for",
+        LOSS_TESTS,
+    ),
+    Mutant(
+        SWAP_TASK,
+        "the discriminator learns from targets alone",
+        "                generated,\n                mutable,",
+        "                batch.target.image,\n                mutable,",
+    ),
+    Mutant(
+        PARTS,
+        "sign of Dice",
+        "dice = 1.0 - overlap",
+        "dice = 1.0 + overlap",
+        LOSS_TESTS,
+    ),
     Mutant(
         PARTS,
         "weight outside and inside exchanged",
         "OUTSIDE_WEIGHT + (1.0 - OUTSIDE_WEIGHT) * jax.lax.stop_gradient(mask)",
         "1.0 - (1.0 - OUTSIDE_WEIGHT) * jax.lax.stop_gradient(mask)",
+        LOSS_TESTS,
     ),
     Mutant(
         PARTS,
         "mean over all places",
         "jnp.sum(values * counts) / jnp.maximum(jnp.sum(counts), 1.0)",
         "jnp.sum(values * counts) / counts.size",
+        LOSS_TESTS,
     ),
     Mutant(IMAGE_METRICS, "range of one", "DATA_RANGE = 2.0", "DATA_RANGE = 1.0"),
     Mutant(

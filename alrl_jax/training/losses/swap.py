@@ -119,7 +119,7 @@ def background(generated: Images, target: Images, mask: Mask) -> Scalar:
 
 def code_consistency(encoded: Float[Array, "b *n"], drew: Float[Array, "b *n"]) -> Scalar:
     """The generated face should be encoded to the codes that drew it; squared error."""
-    # The encoder alone learns from it: codes are not moved to where they are easy to read.
+    # Without a gradient of the codes: they are not moved to where they are easy to read.
     return jnp.mean(jnp.square(encoded - jax.lax.stop_gradient(drew)))
 
 
