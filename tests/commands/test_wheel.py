@@ -132,7 +132,7 @@ def test_training_starts_from_a_config_by_name(alrl: Alrl, tmp_path: Path) -> No
     done = alrl(tmp_path, "train", *given, "--config.pretrained.swapper=no_such_model")
     assert done.returncode == 2
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("error: got ") and "no_such_model" in last
+    assert last.startswith("error: pretrained.swapper: got no_such_model, which holds no model")
     assert "Traceback" not in done.stderr
     done = alrl(tmp_path, "train", "--config=no_such_config", "--workdir=run")
     assert done.returncode == 2 and done.stderr.count("\n") == 1
