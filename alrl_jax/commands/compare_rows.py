@@ -126,8 +126,8 @@ def write_table(output: Path, found: Sequence[Evaluated], shared: dict[str, Any]
         write_text(output / "trade.svg", drawn + "\n")
     page = report(table, comparisons, own, drawn)
     write_text(output / "index.html", page)
-    told = {"protocol": shared, "against": own, "rows": table, "comparisons": comparisons}
-    write_json(output / "table.json", told)
+    result = {"protocol": shared, "against": own, "rows": table, "comparisons": comparisons}
+    write_json(output / "table.json", result)
     return text
 
 

@@ -222,8 +222,8 @@ def cache_lines() -> list[str]:
     for name, folders in rows.items():
         size = sum(folder_size(folder) for folder in folders) / 2**20
         place = places[name]
-        told = "none are kept (JAX_COMPILATION_CACHE_DIR is empty)" if place is None else place
-        lines.append(f"{name:<18}{size:>9.1f} MiB   {told}")
+        text = "none are kept (JAX_COMPILATION_CACHE_DIR is empty)" if place is None else place
+        lines.append(f"{name:<18}{size:>9.1f} MiB   {text}")
     return lines
 
 
@@ -245,10 +245,10 @@ def part_lines() -> list[str]:
     for name, part in PARTS.items():
         missing = [module for module in part.modules if importlib.util.find_spec(module) is None]
         if missing:
-            told = f"missing ({', '.join(missing)}): pip install 'alrl_jax[{name}]'"
+            text = f"missing ({', '.join(missing)}): pip install 'alrl_jax[{name}]'"
         else:
-            told = _load_fault(part) or "present"
-        lines.append(f"{name:<11}{part.purpose:<40}{told}")
+            text = _load_fault(part) or "present"
+        lines.append(f"{name:<11}{part.purpose:<40}{text}")
     several = [name for name in OPENCV if installed(name)]
     if len(several) > 1:
         lines.append(f"cv2 was installed several times: keep one of {', '.join(several)}")

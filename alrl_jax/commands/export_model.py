@@ -125,9 +125,9 @@ def export_model(directory: str, output: Path, half: bool = False) -> dict[str, 
         write_card(fresh)
         (fresh / PROGRAM_FILE).write_bytes(program.serialize())
         shutil.copy(exported_swap.__file__, fresh / EXAMPLE_FILE)
-        told = description(model, program, fresh)
-        write_json(fresh / EXPORT_FILE, told)
-    return told
+        facts = description(model, program, fresh)
+        write_json(fresh / EXPORT_FILE, facts)
+    return facts
 
 
 def description(
@@ -168,8 +168,8 @@ def main(_: list[str]) -> int:
     """Exports what the flags name and says what was written."""
     values = flags.FLAGS
     output = Path(values.output)
-    told = export_model(values.model, output, values.half)
-    print(json.dumps({"output": str(output)} | told, indent=2))
+    facts = export_model(values.model, output, values.half)
+    print(json.dumps({"output": str(output)} | facts, indent=2))
     return 0
 
 

@@ -27,7 +27,7 @@ UNKNOWN_LICENCE = "not stated; whoever made the weights says what they may be us
 
 
 def export_file(model: str, layout: str, output: Path, permissions: Permissions) -> dict[str, Any]:
-    """Writes a checkpoint and the file that tells about it.
+    """Writes a checkpoint and the file that describes it.
 
     Args:
         model: model directory.
@@ -57,12 +57,12 @@ def export_file(model: str, layout: str, output: Path, permissions: Permissions)
 
 
 def record_path(output: Path) -> Path:
-    """The file that tells about an export."""
+    """The file that describes an export."""
     return output.with_name(f"{output.name}.json")
 
 
 def is_export(output: Path) -> bool:
-    """Whether a file is an export that is told about by the file beside it."""
+    """Whether a file is an export that is described by the file beside it."""
     try:
         record = json.loads(record_path(output).read_text(encoding="utf-8"))
         return record["sha256"] == hashing.file_sha256(output)

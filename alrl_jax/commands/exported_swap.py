@@ -39,13 +39,13 @@ def load(directory: Path) -> Callable[..., dict[str, Any]]:
         ``(source, target, **groups) -> image, generated, mask and gates by name``; groups say whose
         an attribute group shall be, such as ``expression="source"``.
     """
-    told = json.loads((directory / "export.json").read_text(encoding="utf-8"))
-    program = jax.export.deserialize(bytearray((directory / told["program"]).read_bytes()))
-    call, weights = jax.jit(program.call), read_weights(directory / told["weights"])
+    facts = json.loads((directory / "export.json").read_text(encoding="utf-8"))
+    program = jax.export.deserialize(bytearray((directory / facts["program"]).read_bytes()))
+    call, weights = jax.jit(program.call), read_weights(directory / facts["weights"])
 
     def swap(source: np.ndarray, target: np.ndarray, **groups: str) -> dict[str, Any]:
         chosen = {"pose": "target", **groups}
-        owners = [told["origins"][chosen.get(n, "module")] for n in told["attribute_groups"]]
+        owners = [facts["origins"][chosen.get(n, "module")] for n in facts["attribute_groups"]]
         return call(weights, source, target, np.array(owners, np.int32))
 
     return swap

@@ -160,8 +160,8 @@ def main(_: list[str]) -> int:
         shown += [image] if len(shown) < GRID_LIMIT else []
     if values.grid:
         image_metadata.write_png(output / "grid.png", make_grid(shown), fields)
-    told = f", {len(shown)} of them on grid.png" if values.grid else ""
-    print(f"{len(seeds)} images{told}: {output}")
+    on_grid = f", {len(shown)} of them on grid.png" if values.grid else ""
+    print(f"{len(seeds)} images{on_grid}: {output}")
     return 0
 
 

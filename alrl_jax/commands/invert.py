@@ -5,7 +5,7 @@
 Photographs are face crops, aligned as the generator's training images were; the centre square of
 each is taken.  Every one gives NAME.npz (``ws``, ``loss``, ``psnr``; ``pose`` where the generator
 has pose codes), NAME.png (what is drawn from them) and NAME.json (settings, hashes);
-``results.jsonl`` tells how each went.  A run that was stopped goes on where it was; what an earlier
+``results.jsonl`` says how each went.  A run that was stopped goes on where it was; what an earlier
 run with the same photographs, model and settings finished is skipped.  Exit status: 0 all done; 2
 bad usage; 3 finished, some photographs failed.
 """
@@ -327,9 +327,9 @@ def main(_: list[str]) -> int:
     results = Inverting(model, measure, settings, output).run(photos, values.batch_size)
     counts = collections.Counter(result["status"] for result in results)
     known = [result["psnr"] for result in results if result["psnr"] is not None]
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items())
     quality = f"; PSNR {np.mean(known):.2f} dB on average" if known else ""
-    print(f"{told}{quality}: {output / RESULTS_FILE}")
+    print(f"{summary}{quality}: {output / RESULTS_FILE}")
     for result in results:
         if result["status"] == "failed":
             print(f"  {result['image']}: {result['reason']}")

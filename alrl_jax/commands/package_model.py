@@ -4,7 +4,7 @@
 
 The record goes into ``source`` of ``model.json``: configuration, command, seed, steps, hardware,
 the last training figures, and the data and weights it was made from with their licences.
-``MODEL_CARD.md`` tells it to people, with the figures of ``metrics.json`` where the run has one.
+``MODEL_CARD.md`` says it in words, with the figures of ``metrics.json`` where the run has one.
 """
 
 from collections.abc import Sequence

@@ -107,10 +107,10 @@ def _roof(axes: Axes, ridge: float, peak: float, copy: float) -> list[str]:
 
 def _point(axes: Axes, name: str, intensity: float, rate: float, roof: float) -> list[str]:
     x, y = axes.place(intensity, rate)
-    told = f"{name}: {_short(rate)}FLOP/s, {intensity:.3g} FLOP a byte, {rate / roof:.0%} of roof"
+    label = f"{name}: {_short(rate)}FLOP/s, {intensity:.3g} FLOP a byte, {rate / roof:.0%} of roof"
     return [
         f"<circle cx='{x:.1f}' cy='{y:.1f}' r='4' fill='{ACCENT}'>"
-        f"<title>{html.escape(told)}</title></circle>",
+        f"<title>{html.escape(label)}</title></circle>",
         text(x + 7, y + 4, f"{name} {rate / roof:.0%}", 10, fill=INK),
     ]
 

@@ -59,10 +59,10 @@ def main(argv: list[str]) -> int:
     status = 0
     for name in argv[1:]:
         try:
-            told = verify(Path(local_path(name)))
+            found = verify(Path(local_path(name)))
         except UserError as error:
-            told, status = {"file": name, "error": str(error)}, 2
-        print(json.dumps(told))
+            found, status = {"file": name, "error": str(error)}, 2
+        print(json.dumps(found))
     return status
 
 

@@ -80,7 +80,7 @@ class Job:
 
 
 def write_shard(job: Job, advance: Callable[[int], Any]) -> None:
-    """Writes a shard and tells ``advance`` how many records have been dealt with.
+    """Writes a shard and reports to ``advance`` how many records are done.
 
     Raises:
         OSError: the file cannot be written.

@@ -25,7 +25,7 @@ def write_in_processes(jobs: Sequence[Job], workers: int, advance: Callable[[int
         jobs: what to write; ``make`` has a method ``part(start, stop)`` that returns what is
             needed for these records alone and can be sent to another process.
         workers: number of processes.
-        advance: is told how many records have been dealt with.
+        advance: called with how many records are done.
 
     Raises:
         OSError: a file cannot be written.

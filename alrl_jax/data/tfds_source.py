@@ -89,7 +89,7 @@ def _builder(path: str) -> Any:
         if Path(path).is_dir():
             return tfds.builder_from_directory(path)
         return tfds.builder(path, file_format="array_record")
-    # TFDS tells what is missing by any of these.
+    # TFDS reports what is missing by any of these.
     except (OSError, AssertionError, ValueError) as error:
         first = str(error).strip().split("\n")[0]
         raise UserError(
@@ -119,7 +119,7 @@ def _layout(features: dict[str, Any], resolution: int, labelled: bool, path: str
     if side != resolution:
         raise UserError(
             f"got resolution {resolution} for TFDS data set {path}; expected {side}, the size of "
-            "its parsing; set resolution to it, or build the data set anew"
+            "its parsing; set resolution to it, or build the data set again"
         )
     known = [name for name in COLUMNS if name in features]
     columns = {name: tuple(features[name].doc.desc.split(", ")) for name in known}

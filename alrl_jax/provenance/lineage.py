@@ -1,6 +1,6 @@
 """Which weights and data a model was made from, and under which terms they stand.
 
-A model directory tells it in ``source`` of ``model.json``; a work directory in ``origin.json``,
+A model directory has it in ``source`` of ``model.json``; a work directory in ``origin.json``,
 which training writes before its first step. Entries of weights hold those that they were made from
 in turn, so that terms are carried on however many trainings lie between.
 """
@@ -51,7 +51,7 @@ def entry(directory: str | Path) -> Entry:
         ``name``, ``kind``, ``sha256`` (of the file of weights; None of a work directory),
         ``licence``, ``terms`` (see ``terms``; None of what others made), ``project``, ``file`` and
         ``file_sha256`` (of what was converted), and ``started_from``: the same of what these
-        weights were made from, None where nobody noted it.
+        weights were made from, None where it was not recorded.
 
     Raises:
         UserError: no model there.
@@ -93,7 +93,7 @@ def entries(pretrained: Mapping[str, str]) -> list[Entry]:
 
 
 def ancestors(source: Mapping[str, Any]) -> list[Entry] | None:
-    """The weights that a model was made from; None where nobody noted it.
+    """The weights that a model was made from; None where it was not recorded.
 
     Args:
         source: ``source`` of ``model.json``, or the contents of ``origin.json``.
@@ -148,8 +148,8 @@ def licence(held: Mapping[str, str]) -> str:
     """One text of all ``terms`` that hold."""
     if not held:
         return OWN_TERMS
-    told = "; ".join(f"{name}: {text}" for name, text in held.items())
-    return f"what all of these allow, and no more: {told}"
+    texts = "; ".join(f"{name}: {text}" for name, text in held.items())
+    return f"what all of these allow, and no more: {texts}"
 
 
 def read_origin(workdir: Path) -> dict[str, Any] | None:

@@ -69,11 +69,11 @@ def _origin_by_config(config: Mapping[str, Any]) -> Record:
 
 
 def read_record(directory: str | Path) -> Record:
-    """All that a card tells of a model, from its model or work directory.
+    """All that a card says of a model, from its model or work directory.
 
     Returns:
         ``name``, ``kind``, ``sha256`` (None of a run), ``source`` and ``figures`` (None where
-        nobody measured).
+        nothing was measured).
 
     Raises:
         UserError: neither a model nor a run with a checkpoint.
@@ -179,7 +179,7 @@ def _data(source: Record) -> str:
     data = source.get("data")
     if data is None:
         known = "What it was trained on is for its makers to say." if "project" in source else ""
-        return (known or "Nobody noted what it was trained on.") + "\n"
+        return (known or "What it was trained on was not recorded.") + "\n"
     named = {"images": "images", "people": "people", "split": "part", "kind": "kind"}
     rows = [("name", data["name"])]
     rows += [(title, str(data[key])) for key, title in named.items() if data.get(key) is not None]
@@ -189,7 +189,7 @@ def _data(source: Record) -> str:
 def _weights(source: Record) -> str:
     found = lineage.ancestors(source)
     if found is None:
-        return "Nobody noted which.\n"
+        return "They were not recorded.\n"
     if not found:
         return "None: it was trained from random weights, or converted as it is.\n"
     rows = list(_weights_rows(found, 0))

@@ -150,7 +150,7 @@ def read_model(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
         if found != meta["sha256"]:
             raise UserError(
                 f"got {weights} of another content than {MODEL_FILE} says; expected its sha256; "
-                "copy the directory anew"
+                "copy the directory again"
             )
         # From the file, not from its bytes: the weights may be most of what fits into memory.
         flat = safetensors.numpy.load_file(weights)
@@ -181,7 +181,9 @@ def read_meta(directory: str | Path) -> dict[str, Any]:
             "name one that training or alrl convert-weights wrote"
         ) from error
     except (OSError, ValueError) as error:
-        raise UserError(f"got an unreadable {path / MODEL_FILE} ({error}); copy it anew") from error
+        raise UserError(
+            f"got an unreadable {path / MODEL_FILE} ({error}); copy it again"
+        ) from error
     for name, kind in _META_TYPES.items():
         if not isinstance(meta, dict) or not isinstance(meta.get(name), kind):
             raise UserError(
@@ -192,7 +194,7 @@ def read_meta(directory: str | Path) -> dict[str, Any]:
     if base is not None and not (isinstance(base, dict) and base.keys() >= _BASE_FIELDS):
         raise UserError(
             f"got {path / MODEL_FILE} with base {base!r}; expected "
-            f"{', '.join(sorted(_BASE_FIELDS))} of a model directory; copy it anew"
+            f"{', '.join(sorted(_BASE_FIELDS))} of a model directory; copy it again"
         )
     return meta | {"config": _with_present_names(meta["config"])}
 
@@ -223,7 +225,7 @@ def read_shapes(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
     with _told(weights), weights.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if length > weights.stat().st_size:
-            raise UserError(f"got {weights}, no safetensors file; copy the directory anew")
+            raise UserError(f"got {weights}, no safetensors file; copy the directory again")
         header = json.loads(stream.read(length))
     header.pop("__metadata__", None)
     flat = {
@@ -266,7 +268,7 @@ def _with_base(
     if theirs["sha256"] != base["sha256"]:
         raise UserError(
             f"got {base['directory']} with other weights than those that this model shares; "
-            f"expected sha256 {base['sha256']}; put that model back, or package this one anew"
+            f"expected sha256 {base['sha256']}; put that model back, or package this one again"
         )
     shared = traverse_util.flatten_dict(variables, sep="/")
     return {**{name: shared[name] for name in base["arrays"]}, **flat}

@@ -1,4 +1,4 @@
-"""What training tells: log lines, ``metrics.jsonl``, TensorBoard, pictures. The only place that
+"""What training reports: log lines, ``metrics.jsonl``, TensorBoard, pictures. The only place that
 knows clu."""
 
 import contextlib

@@ -4,7 +4,7 @@ A command module has ``define_flags()``, ``main(argv) -> int`` and ``cli()``, wh
 and hands the second to ``run``. Nothing is defined when it is imported, so that a process may
 import several.
 
-Exit status: 0 done; 1 a fault of the program; 2 a mistake of the user's, told in one line; 130
+Exit status: 0 done; 1 a fault of the program; 2 a mistake of the user's, printed in one line; 130
 interrupted. A program's own ``main`` may return others.
 """
 
@@ -188,7 +188,7 @@ def _parse(argv: Sequence[str], positional: bool) -> list[str]:
     except flags.Error as error:
         if isinstance(error.__context__, UserError):  # of a parser of ours
             raise error.__context__ from None
-        # A config file's ValueError arrives as the text of a traceback; its last line tells it.
+        # A config file's ValueError arrives as the text of a traceback, the message last.
         text = str(error).strip().splitlines()
         text = text[-1:] if "Traceback" in str(error) else [*text, "see --help"]
         raise UserError("\n".join(text)) from error
@@ -240,7 +240,7 @@ def _is_ours_or_urgent(record: logging.LogRecord) -> bool:
     """Keeps what JAX and Orbax tell about every small thing out of the log; warnings stay.
 
     Each thread of Orbax logs an error with its traceback before it is raised: a failed save would
-    hide the one line that tells of it under a thousand.
+    hide the one line about it under a thousand.
     """
     orbax = "/orbax/" in record.pathname
     chatty = orbax or "/jax/" in record.pathname

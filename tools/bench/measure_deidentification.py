@@ -1,4 +1,4 @@
-"""How often people are recognised once a face of nobody has taken the place of theirs.
+"""How often people are recognised after their faces were replaced by invented ones.
 
     python -m tools.bench.measure_deidentification [--model=DIR] [--people=200] [--seed=0]
 
@@ -54,8 +54,8 @@ def measure(
             ).image
             for nth in (0, 1)
         )
-        nobody = np.stack([np.asarray(model.sample_face(int(number))) for number in numbers])
-        swapped = model.swap(nobody, shown).image
+        invented = np.stack([np.asarray(model.sample_face(int(number))) for number in numbers])
+        swapped = model.swap(invented, shown).image
         for name, images in {"before": shown, "after": swapped, "gallery": other}.items():
             collector.add("people", name, examiner.embed(images), valid)
     found = collector.get("people")
@@ -77,9 +77,9 @@ def main(_: list[str]) -> int:
     values = flags.FLAGS
     model = load_swapper(values.model)
     judge = load_analyser(values.judge, "judge")
-    told = {name: values[name].value for name in ("model", "judge", "split", "seed", "people")}
+    chosen = {name: values[name].value for name in ("model", "judge", "split", "seed", "people")}
     measured = measure(model, judge, values.split, values.seed, values.people)
-    print(json.dumps(told | measured))
+    print(json.dumps(chosen | measured))
     return 0
 
 

@@ -3,7 +3,7 @@
     python -m tools.bench.measure_jitter [--output=FILE]
 
 A head of the procedural world turns; its true landmarks are known. Noise is added to them in every
-frame, as a detector would, and the face is followed with and without smoothing. What is told, each
+frame, as a detector would, and the face is followed with and without smoothing. It reports, each
 as root mean square over the frames after the first half second:
 
 - ``crop_error``: of the crop's centre to that from the true landmarks, percent of the crop's side;
@@ -196,7 +196,7 @@ def read_noises(words: list[str]) -> list[float]:
     except ValueError:
         pass
     raise UserError(
-        f"got --noise={','.join(words)}; expected numbers from 0 on, with commas; mend it"
+        f"got --noise={','.join(words)}; expected numbers from 0 on, with commas between them"
     )
 
 

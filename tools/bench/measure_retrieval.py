@@ -1,4 +1,4 @@
-"""How well an analyser tells people apart: finds unseen people again from another picture.
+"""How well an analyser distinguishes people: finds unseen people again from another picture.
 
     python -m tools.bench.measure_retrieval --model=embedded/identity_64 [--people=200] [--seed=0]
 

@@ -208,7 +208,7 @@ def _table(tree: Tree, name: str, pattern: str) -> _Table | None:
 def _people(
     tree: Tree, wish: Wish, origin: Mapping[int, str], numbers: Mapping[int, str]
 ) -> dict[int, int] | None:
-    """Person in every image, None where no file tells.
+    """Person in every image, None where no file says.
 
     Raises:
         UserError: the file lacks an image, or there is no way from the images to it.

@@ -147,7 +147,7 @@ def ffhq_album(tree: Tree, wish: Wish) -> Album:
 def is_ffhq(tree: Tree, source: Path) -> bool:
     """Whether all images have the names of FFHQ, and some of them are aligned.
 
-    Loose numbers (``00000.jpg``) without a folder that tells more are FFHQ's only as PNG: copies of
+    Loose numbers (``00000.jpg``) without a folder that says more are FFHQ's only as PNG: copies of
     other data sets are named so, too.
     """
     names = images_of(tree)

@@ -1,8 +1,8 @@
 """A few bits and their protection: a 48-bit payload, a checksum, a convolutional code.
 
 The payload says what drew an image, never who: a format number, the first bits of the model's hash
-and the week. A 16-bit CRC tells a wrong payload from a right one. The code has rate 1/6, constraint
-length 7 and generators from Forney's family of good codes; decoding is Viterbi's, on soft values.
+and the week. A 16-bit CRC separates wrong payloads from right ones. The code has rate 1/6,
+constraint length 7 and generators from Forney's family of good codes; decoding is Viterbi's, on soft values.
 """
 
 import dataclasses

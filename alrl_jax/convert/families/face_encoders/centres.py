@@ -16,7 +16,7 @@ DECODER = "decoder."
 DECODER_MAPPING = tuple(
     f"{DECODER}style.{i}.{leaf}" for i in range(1, 17) for leaf in ("weight", "bias")
 )
-"""The mapping network beside an encoder, which tells the centre of W where nothing else does."""
+"""The mapping network beside an encoder, which gives the centre of W where nothing else does."""
 
 
 def encoder_centre(network: Network) -> dict[str, str]:
