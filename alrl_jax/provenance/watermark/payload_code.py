@@ -2,7 +2,8 @@
 
 The payload says what drew an image, never who: a format number, the first bits of the model's hash
 and the week. A 16-bit CRC separates wrong payloads from right ones. The code has rate 1/6,
-constraint length 7 and generators from Forney's family of good codes; decoding is Viterbi's, on soft values.
+constraint length 7 and generators from Forney's family of good codes; decoding is Viterbi's, on
+soft values.
 """
 
 import dataclasses
