@@ -88,7 +88,7 @@ def test_packet_is_xml_with_the_vocabulary_of_iptc() -> None:
 
 
 def test_packets_of_others_are_read(tmp_path: Path) -> None:
-    packet = f"<Iptc4xmpExt:DigitalSourceType>{provenance.GENERATED_SOURCE_TYPE}</x>"
+    packet = f"<Iptc4xmpExt:DigitalSourceType>{image_metadata.GENERATED_SOURCE_TYPE}</x>"
     Image.fromarray(scene(40, 40)).save(tmp_path / "a.jpg", xmp=packet.encode())
     expected = {"digitalSourceType": image_metadata.GENERATED_SOURCE_TYPE}
     assert verify(tmp_path / "a.jpg")["metadata"] == expected
