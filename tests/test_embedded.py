@@ -10,7 +10,7 @@ import pytest
 import alrl_jax
 from alrl_jax.evaluation.benchmark import Counterfactuals, plan_pairs, render_pairs
 from alrl_jax.evaluation.image_metrics import psnr
-from alrl_jax.loading.loader import AnalyserModel, SwapperModel
+from alrl_jax.loading import SwapperModel, load_analyser
 from alrl_jax.utils.hashing import variables_sha256
 
 COUNT = 12
@@ -26,9 +26,7 @@ def pairs() -> Counterfactuals:
 
 @pytest.fixture(scope="module")
 def model() -> SwapperModel:
-    model = alrl_jax.load("embedded/swapper_64")
-    assert isinstance(model, SwapperModel)
-    return model
+    return alrl_jax.load_swapper("embedded/swapper_64")
 
 
 def test_gates_are_binary_and_differ_between_pairs(
@@ -55,8 +53,7 @@ def test_swaps_come_nearer_to_the_truth_than_their_targets(
 def test_the_pose_follows_the_face_that_is_asked_for(
     model: SwapperModel, pairs: Counterfactuals
 ) -> None:
-    judge = alrl_jax.load("embedded/judge_64")
-    assert isinstance(judge, AnalyserModel)
+    judge = load_analyser("embedded/judge_64", "judge")
 
     def distance(asked: str, face: str) -> float:
         swapped = model.swap(pairs.source, pairs.target, pose_from=asked).image
@@ -72,7 +69,7 @@ def test_the_pose_follows_the_face_that_is_asked_for(
 def test_rows_of_the_table_differ_in_heads_and_selection_alone(
     name: str, model: SwapperModel
 ) -> None:
-    row = alrl_jax.load(RESULTS / "models" / f"{name}_64")
+    row = alrl_jax.load_swapper(RESULTS / "models" / f"{name}_64")
     assert row.selectors[0] == name
     shared = [
         (networks["generator"], networks["identity"], networks["encoder"]["params"]["backbone"])

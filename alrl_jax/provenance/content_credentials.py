@@ -1,7 +1,7 @@
 """Content Credentials (C2PA): signing with a certificate of the user's, and reading.
 
 Needs the extra ``c2pa``. The package brings no certificate and no key: a signature means what the
-user's certificate is trusted to mean. Credentials of the target stay in the signed picture, as
+user's certificate is trusted to mean. Credentials of the target stay in the signed image, as
 those of its parent ingredient.
 """
 
@@ -23,18 +23,18 @@ ALGORITHMS = ("es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519")
 def sign(
     picture: Path, target: Path, output: Path, certificates: Path, key: Path, algorithm: str
 ) -> None:
-    """Writes a signed copy of a picture, all at once or not at all.
+    """Writes a signed copy of an image file, all at once or not at all.
 
     Args:
-        picture: what was made; PNG, JPEG or WebP.
-        target: the picture it was made from, recorded as its parent.
+        picture: the image file to sign; PNG, JPEG or WebP.
+        target: the photo it was made from, recorded as its parent.
         output: the signed file, of the same format.
         certificates: PEM, the signer's certificate first, then those that lead to the root.
         key: PEM, PKCS #8, the private key of the first certificate.
         algorithm: one of ``ALGORITHMS``.
 
     Raises:
-        UserError: the extra is not installed; certificate, key or a picture cannot be used.
+        UserError: the extra is not installed; certificate, key or a file cannot be used.
     """
     c2pa = _library()
     manifest = {
@@ -63,7 +63,7 @@ def sign(
 
 
 def read(picture: Path) -> dict[str, Any] | None:
-    """What the Content Credentials of a picture say, and how the library's own reader judges them.
+    """The Content Credentials of an image file, and what the library's own reader finds.
 
     None where it has none, or where the extra ``c2pa`` is not installed. ``state`` is "Trusted",
     "Valid" (whole, but the signer is on no trust list) or "Invalid".
@@ -121,7 +121,7 @@ def _actions(manifest: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _mime_type(path: Path) -> str:
-    """By the file's content; by its name where Pillow does not know such pictures."""
+    """By the file's content; by its name where Pillow cannot read such images."""
     try:
         with Image.open(path) as image:
             name = "JPEG" if image.format == "MPO" else image.format  # several JPEGs in one file
@@ -129,5 +129,5 @@ def _mime_type(path: Path) -> str:
     except Exception:  # broken files make decoders raise nearly anything
         kind = mimetypes.guess_type(path.name)[0] or ""
     if not kind.startswith("image/"):
-        raise UserError(f"got {path}; expected a picture; take a PNG, JPEG or WebP file")
+        raise UserError(f"got {path}; expected an image; take a PNG, JPEG or WebP file")
     return kind

@@ -29,7 +29,7 @@ DATA_LICENCES: Mapping[str, str] = {
     "non-commercial",
     "celebamask": "CelebA and CelebAMask-HQ: non-commercial research and education alone",
 }
-"""What is known of the terms of data, by what they are."""
+"""The terms of data, by name."""
 UNKNOWN_DATA = "not stated; whoever made the pictures says what they may be used for"
 
 Entry = dict[str, Any]
@@ -42,7 +42,7 @@ def name_of(directory: str | Path) -> str:
 
 
 def entry(directory: str | Path) -> Entry:
-    """What is known of the weights in a model or work directory.
+    """The record of the weights in a model or work directory.
 
     Args:
         directory: a path, or ``embedded/NAME``.
@@ -51,7 +51,7 @@ def entry(directory: str | Path) -> Entry:
         ``name``, ``kind``, ``sha256`` (of the file of weights; None of a work directory),
         ``licence``, ``terms`` (see ``terms``; None of what others made), ``project``, ``file`` and
         ``file_sha256`` (of what was converted), and ``started_from``: the same of what these
-        weights were made from, None where it was not recorded.
+        weights were made from, None where there is no record.
 
     Raises:
         UserError: no model there.
@@ -80,7 +80,7 @@ def _description(path: Path) -> dict[str, Any]:
 
 
 def entries(pretrained: Mapping[str, str]) -> list[Entry]:
-    """What a configuration starts from: an entry for every network that it names.
+    """An entry for every pretrained network that a configuration names.
 
     Raises:
         UserError: one of them is no model.
@@ -93,7 +93,7 @@ def entries(pretrained: Mapping[str, str]) -> list[Entry]:
 
 
 def ancestors(source: Mapping[str, Any]) -> list[Entry] | None:
-    """The weights that a model was made from; None where it was not recorded.
+    """The weights that a model was made from; None where there is no record.
 
     Args:
         source: ``source`` of ``model.json``, or the contents of ``origin.json``.
@@ -112,7 +112,7 @@ def known_ancestors(directory: str | Path) -> list[Entry] | None:
 
 
 def every(found: Iterable[Entry]) -> Iterator[Entry]:
-    """All entries, with those that they were made from."""
+    """All entries, each followed by those that it was made from."""
     for each in found:
         yield each
         yield from every(each["started_from"] or [])
@@ -148,15 +148,15 @@ def licence(held: Mapping[str, str]) -> str:
     """One text of all ``terms`` that hold."""
     if not held:
         return OWN_TERMS
-    texts = "; ".join(f"{name}: {text}" for name, text in held.items())
-    return f"what all of these allow, and no more: {texts}"
+    listed = "; ".join(f"{name}: {text}" for name, text in held.items())
+    return f"what all of these allow, and no more: {listed}"
 
 
 def read_origin(workdir: Path) -> dict[str, Any] | None:
-    """What training noted of where a run comes from; None where it noted nothing.
+    """The origin of a run as training recorded it; None where there is no record.
 
     Raises:
-        UserError: the note cannot be read.
+        UserError: the record cannot be read.
     """
     path = workdir / ORIGIN_FILE
     try:
@@ -173,7 +173,7 @@ def read_origin(workdir: Path) -> dict[str, Any] | None:
 
 
 def write_origin(workdir: Path, origin: Mapping[str, Any]) -> None:
-    """Notes where a run comes from; what an earlier part of the run started from is kept."""
+    """Records the origin of a run, and keeps what an earlier part of the run started from."""
     known = read_origin(workdir) or {}
     pretrained = list(known.get("pretrained", []))
     pretrained += [each for each in origin["pretrained"] if each not in pretrained]
@@ -199,7 +199,7 @@ def used_by(
         networks: the model's own networks, by name; the identity net is among them.
 
     Returns:
-        None where it is not among what is known, and not all is known.
+        None where no record names it, and records are missing.
     """
     if any(_same_weights(weights, network) for network in networks.values()):
         return True

@@ -1,8 +1,8 @@
-"""Model cards: what a model is, what it was made from, under which terms, how good, and what for.
+"""Model cards: kind, data, weights, terms, figures and intended use of a model.
 
-``MODEL_CARD.md`` stands beside every trained model. It is made of what lies in the directory alone
-(``model.json``, or the notes of a run, and ``metrics.json`` where somebody measured), so that it
-can be made again and reads the same.
+``MODEL_CARD.md`` stands beside every trained model. It depends on the files of the directory alone
+(``model.json``, or the records of a run, and ``metrics.json`` where there is one): written again,
+it is the same.
 """
 
 import json
@@ -26,14 +26,12 @@ Record = dict[str, Any]
 
 
 def training_record(workdir: Path, step: int, command: str = "") -> Record:
-    """How a run was made: what someone needs who wants to make it again.
-
-    Folders of the machine are left out of what it says.
+    """How a run was made: all that is needed to repeat it, without the folders of the machine.
 
     Args:
         workdir: directory of the run.
-        step: of the checkpoint in question.
-        command: line that started the training; by default what training noted.
+        step: of the checkpoint.
+        command: line that started the training; by default the one that training recorded.
     """
     lines = [line for line in read_metrics(workdir) if line["step"] <= step]
     config = read_config(workdir) or {}
@@ -50,7 +48,7 @@ def training_record(workdir: Path, step: int, command: str = "") -> Record:
 
 
 def _origin_by_config(config: Mapping[str, Any]) -> Record:
-    """What can be said of a run that noted nothing, as older ones: no more than is sure."""
+    """The origin of a run without a record, as far as its configuration says it for certain."""
     data = config.get("data", {})
     known = None
     if data.get("source") == "synthetic":
@@ -69,11 +67,11 @@ def _origin_by_config(config: Mapping[str, Any]) -> Record:
 
 
 def read_record(directory: str | Path) -> Record:
-    """All that a card says of a model, from its model or work directory.
+    """The fields of a card, from a model or work directory.
 
     Returns:
         ``name``, ``kind``, ``sha256`` (None of a run), ``source`` and ``figures`` (None where
-        nothing was measured).
+        there are none).
 
     Raises:
         UserError: neither a model nor a run with a checkpoint.
@@ -178,8 +176,8 @@ def _facts(record: Record) -> Iterator[tuple[str, str]]:
 def _data(source: Record) -> str:
     data = source.get("data")
     if data is None:
-        known = "What it was trained on is for its makers to say." if "project" in source else ""
-        return (known or "What it was trained on was not recorded.") + "\n"
+        known = "Its makers say what it was trained on." if "project" in source else ""
+        return (known or "There is no record of the data.") + "\n"
     named = {"images": "images", "people": "people", "split": "part", "kind": "kind"}
     rows = [("name", data["name"])]
     rows += [(title, str(data[key])) for key, title in named.items() if data.get(key) is not None]
@@ -189,7 +187,7 @@ def _data(source: Record) -> str:
 def _weights(source: Record) -> str:
     found = lineage.ancestors(source)
     if found is None:
-        return "They were not recorded.\n"
+        return "There is no record of them.\n"
     if not found:
         return "None: it was trained from random weights, or converted as it is.\n"
     rows = list(_weights_rows(found, 0))
@@ -233,7 +231,7 @@ def _figures(figures: Record | None) -> list[str]:
     own = (protocol.get("selectors") or ["adaptive"])[0]
     tones = rows.get(own, {}).get("by_skin_tone")
     if not tones:
-        return [*parts, "By skin tone: not measured, as the pictures have no such labels.\n"]
+        return [*parts, "By skin tone: not measured, as the images have no such labels.\n"]
     shown = [m for m in columns if any(tone.get(m) is not None for tone in tones.values())]
     heads = ["pairs", *(_head(name, units) for name in shown)]
     lines = [(n, str(t["count"]), *(_number(t.get(m)) for m in shown)) for n, t in tones.items()]

@@ -1,4 +1,4 @@
-"""What model cards say of every model of a kind."""
+"""The texts of model cards that are the same for every model of a kind."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,9 +10,9 @@ KINDS: Mapping[str, str] = {
     "generator": "A StyleGAN2 generator: latents to images.\n",
     "discriminator": "A StyleGAN2 discriminator: how real images look.\n",
     "identity": "An identity net: reads a face's identity, and the factors that made a rendered "
-    "one. It guides swaps and teaches in losses.\n",
-    "judge": "A judge: reads a face's identity, pose and other factors. It measures swaps and "
-    "never teaches.\n",
+    "one. It guides swaps, and losses use it.\n",
+    "judge": "A judge: reads a face's identity, pose and other factors. It measures swaps, and "
+    "no loss uses it.\n",
 }
 """What a model is, by its kind."""
 
@@ -30,10 +30,10 @@ METRICS = (
     "background_psnr",
     "mask_iou",
 )
-"""Figures that a card shows, where one row has them."""
+"""Metrics that a card shows, where one row has them."""
 
 SEEN_IN_TRAINING = (
-    "**A judge was used in the training of this model; what it says measures nothing.**\n"
+    "**A judge was used in the training of this model; its figures measure nothing.**\n"
 )
 NO_FIGURES = (
     "It has not been measured yet. `alrl evaluate` measures a swapper, and `alrl model-card "
@@ -43,22 +43,22 @@ USE = """
 ## Intended use
 
 Research on face synthesis and its detection; replacing or de-identifying faces of people who
-agreed; making training data for detectors of manipulated pictures.
+agreed; making training data for detectors of manipulated images.
 
 - **Consent.** Swap, train on and publish faces only of people who agreed to it: the person in the
   source, and the person in the target.
 - **Not for** deceiving or harassing anybody, for sexual images of anybody, for getting past an
   identity check, or for judging people by their faces.
-- Say in words that a picture is synthetic where it is shown, and keep the metadata in its file.
+- Say in words that an image is synthetic where it is shown, and keep the metadata in its file.
 
 ## Limits
 
 - Figures hold for the data, the judges and the protocol that stand beside them, no further.
 - A swap is not anonymisation by itself: pose, hair, clothes and the scene remain.
-- Quality may differ between groups of people; where no figures by skin tone stand above, nobody has
-  measured that.
-- Metadata are lost when a picture is encoded again; that they are missing proves nothing.
-- No compliance with any law, standard or policy is claimed. Whoever deploys it has to see to that.
+- Quality may differ between groups of people; where no figures by skin tone stand above, this was
+  not measured.
+- Metadata are lost when an image is encoded again; that they are missing proves nothing.
+- No compliance with any law, standard or policy is claimed; that is up to those who deploy it.
 """
 
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import alrl_jax
+from alrl_jax import loading
 from alrl_jax.errors import UserError
-from alrl_jax.loading.loader import SwapperModel
+from alrl_jax.loading import Model, SwapperModel, protocols
+from alrl_jax.loading.loader import KINDS, load_as
 from alrl_jax.models.swapper.selection import SELECTORS
 from alrl_jax.storage.model_directory import save_model
 from alrl_jax.training.tasks import make_task
@@ -35,9 +37,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def swapper(models: Path) -> SwapperModel:
-    model = alrl_jax.load(models / "swapper")
-    assert isinstance(model, SwapperModel)
-    return model
+    return alrl_jax.load_swapper(models / "swapper")
 
 
 SOURCE, TARGET = tiny.random_faces(3, seed=1).image, tiny.random_faces(3, seed=2).image
@@ -70,7 +70,7 @@ def test_every_selector_swaps(swapper: SwapperModel, selector: str) -> None:
     assert np.isfinite(np.asarray(output.image)).all()
 
 
-def test_unknown_wishes_are_refused(swapper: SwapperModel) -> None:
+def test_unknown_arguments_are_refused(swapper: SwapperModel) -> None:
     with pytest.raises(UserError, match="attribute group is 'hat'"):
         swapper.swap(SOURCE, TARGET, groups={"hat": "source"})
     with pytest.raises(UserError, match="pose from 'both'"):
@@ -80,12 +80,12 @@ def test_unknown_wishes_are_refused(swapper: SwapperModel) -> None:
 
 
 def test_identity_net_gives_unit_embeddings(models: Path) -> None:
-    embeddings = alrl_jax.load(models / "identity")(SOURCE)
+    embeddings = loading.load_analyser(models / "identity", "identity")(SOURCE)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=-1), 1.0, rtol=1e-4)
 
 
 def test_a_generator_draws_from_latents(tmp_path: Path) -> None:
-    model = alrl_jax.load(save_untrained("generator_64", tmp_path / "generator"))
+    model = alrl_jax.load_generator(save_untrained("generator_64", tmp_path / "generator"))
     z = np.random.default_rng(0).normal(size=(2, model.config["z_dim"])).astype(np.float32)
     ws = model.map(z, truncation_psi=0.7)
     image = model.synthesize(ws)
@@ -99,7 +99,56 @@ def test_a_directory_without_a_model_is_refused(tmp_path: Path) -> None:
         alrl_jax.load(tmp_path)
 
 
-def test_a_kind_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
     save_model(tmp_path / "m", "oracle", {}, {"w": np.zeros(2, np.float32)})
     with pytest.raises(UserError, match="kind 'oracle'"):
         alrl_jax.load(tmp_path / "m")
+
+
+TYPED = {name: getattr(loading, name) for name in loading.__all__ if name.startswith("load_")}
+
+
+def save_stored(directory: Path, kind: str) -> Path:
+    """A directory of a kind; its networks could not be built of it."""
+    save_model(directory, kind, {}, {"w": np.zeros(2, np.float32)})
+    return directory
+
+
+def test_every_class_has_a_typed_loader() -> None:
+    """One for every class of the table, named in its annotation."""
+    given = {loader.__annotations__["return"] for loader in TYPED.values()}
+    assert given == set(KINDS.values()) and len(TYPED) == len(given)
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_a_typed_loader_refuses_other_kinds_before_it_builds_them(
+    name: str, tmp_path: Path
+) -> None:
+    model_class = TYPED[name].__annotations__["return"]
+    own = [kind for kind, each in KINDS.items() if each is model_class]
+    for other in (kind for kind in KINDS if kind not in own):
+        with pytest.raises(UserError) as refused:
+            TYPED[name](save_stored(tmp_path / other, other))
+        (line,) = str(refused.value).splitlines()
+        assert line.startswith(f"got a model of kind {other!r} in {tmp_path / other}; expected ")
+        assert f"expected {' or '.join(map(repr, own))}; take " in line
+
+
+def test_load_gives_the_class_of_the_table(models: Path) -> None:
+    for name, kind in (("swapper", "swapper"), ("identity", "identity")):
+        model = alrl_jax.load(models / name)
+        assert type(model) is KINDS[kind] and isinstance(model, Model) and model.kind == kind
+
+
+def test_one_kind_of_a_class_can_be_asked_for(models: Path) -> None:
+    with pytest.raises(UserError, match="kind 'identity' in .*; expected 'judge'; take embedded"):
+        loading.load_analyser(models / "identity", "judge")
+    with pytest.raises(UserError, match="expected 'judge'; pick another$"):
+        load_as(loading.AnalyserModel, models / "identity", "pick another", "judge")
+
+
+def test_models_have_what_an_evaluation_needs(models: Path, swapper: SwapperModel) -> None:
+    analyser = loading.load_analyser(models / "identity")
+    assert isinstance(swapper, protocols.Swapper) and not isinstance(swapper, protocols.Judge)
+    assert isinstance(analyser, protocols.Judge) and isinstance(analyser, protocols.Described)
+    assert isinstance(analyser, protocols.MeasuringNetwork)

@@ -83,9 +83,9 @@ def test_signed_output_names_its_parent(files: tuple[Path, Path], tmp_path: Path
     chain, key = make_chain(tmp_path)
     target, made = files
     content_credentials.sign(made, target, tmp_path / "signed.png", chain, key, "es256")
-    told = verify(tmp_path / "signed.png")
-    assert told["metadata"]["modelSHA256"] == "0123abcd" * 8
-    found = told["c2pa"]
+    read = verify(tmp_path / "signed.png")
+    assert read["metadata"]["modelSHA256"] == "0123abcd" * 8
+    found = read["c2pa"]
     assert found["state"] == "Valid" and found["signer"]["common_name"] == "signer"
     assert found["parents"] == ["target.jpg"] and found["manifests"] == 1
     edited = {"action": "c2pa.edited", "digitalSourceType": image_metadata.DIGITAL_SOURCE_TYPE}
@@ -176,15 +176,15 @@ def test_the_command_signs(
     found = content_credentials.read(given["output"])
     assert found is not None and found["state"] == "Valid" and found["parents"] == ["target.jpg"]
 
-    told: list[dict[str, Any]] = []
-    monkeypatch.setattr(content_credentials, "sign", lambda **values: told.append(values))
+    passed: list[dict[str, Any]] = []
+    monkeypatch.setattr(content_credentials, "sign", lambda **values: passed.append(values))
     assert run_command(monkeypatch, sign_image, *lines, "--algorithm=ed25519")[0] == 0
-    assert told == [given | {"algorithm": "ed25519"}]
+    assert passed == [given | {"algorithm": "ed25519"}]
     own = {flag.name for flag in known.get_key_flags_for_module("alrl_jax.commands.sign_image")}
-    assert own == set(told[0]), "each flag is told"
+    assert own == set(passed[0]), "each flag is passed on"
 
 
-def test_mistakes_of_signing_are_told(
+def test_mistakes_of_signing_are_refused(
     files: tuple[Path, Path],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -39,17 +39,17 @@ def swapped(folder: Path, target: np.ndarray, **settings: Any) -> tuple[Path, di
 
 def test_outputs_are_marked_unless_the_user_says_no(tmp_path: Path) -> None:
     path, sidecar = swapped(tmp_path, scene(256, 320))
-    told = verify(path)
-    assert told["marked"] and told["payload"] == sidecar["watermark"]["payload"]
-    assert told["payload"]["model"] == sidecar["model"]["sha256"][:8]
-    assert told["metadata"]["time"] == sidecar["time"]
+    found = verify(path)
+    assert found["marked"] and found["payload"] == sidecar["watermark"]["payload"]
+    assert found["payload"]["model"] == sidecar["model"]["sha256"][:8]
+    assert found["metadata"]["time"] == sidecar["time"]
     assert sidecar["watermark"]["readable"] and sidecar["watermark"]["psnr"] >= 42
     assert sidecar["settings"]["mark"] is True
 
     path, sidecar = swapped(tmp_path, scene(256, 320), mark=False)
-    told = verify(path)
-    assert told["marked"] is False and told["payload"] is None
-    assert told["metadata"]["modelSHA256"] == sidecar["model"]["sha256"]
+    found = verify(path)
+    assert found["marked"] is False and found["payload"] is None
+    assert found["metadata"]["modelSHA256"] == sidecar["model"]["sha256"]
     assert sidecar["settings"]["mark"] is False and "--nomark" in sidecar["watermark"]["reason"]
 
 
@@ -63,8 +63,8 @@ def test_mark_outlives_the_metadata(tmp_path: Path) -> None:
     path, sidecar = swapped(tmp_path, scene(300, 256))
     with Image.open(path) as image:
         image.convert("RGB").save(tmp_path / "shared.jpg", quality=70)
-    told = verify(tmp_path / "shared.jpg")
-    assert told["metadata"] == {} and told["payload"] == sidecar["watermark"]["payload"]
+    found = verify(tmp_path / "shared.jpg")
+    assert found["metadata"] == {} and found["payload"] == sidecar["watermark"]["payload"]
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])

@@ -91,7 +91,7 @@ def test_a_judge_that_taught_is_known(tmp_path: Path) -> None:
     stranger = lineage.entry(converted(tmp_path / "stranger", "arcface", 3.0))
     assert lineage.used_by(stranger, WEIGHTS, [], {"identity": half}) is True
     assert lineage.used_by(stranger, WEIGHTS, found, {"identity": other}) is False
-    assert lineage.used_by(stranger, WEIGHTS, None, {}) is None, "nobody noted it"
+    assert lineage.used_by(stranger, WEIGHTS, None, {}) is None, "there is no record"
     below = [{**found[0], "sha256": "x", "file_sha256": None, "started_from": None}]
     assert lineage.used_by(stranger, WEIGHTS, below, {}) is None, "nor what that was made from"
     nested = [{**below[0], "started_from": found}]

@@ -115,7 +115,7 @@ def test_a_run_that_noted_nothing_says_no_more_than_is_sure(tmp_path: Path) -> N
     record = training_record(tmp_path, 5)
     assert lineage.ancestors(record) is None and record["licence"] == lineage.NOT_STATED
     record = {"name": "run", "kind": "swapper", "sha256": None, "source": record, "figures": None}
-    assert "They were not recorded" in card(record) and lineage.NOT_STATED in card(record)
+    assert "There is no record of them" in card(record) and lineage.NOT_STATED in card(record)
 
 
 def test_command_line_keeps_the_figures(model: Path, tmp_path: Path, run_cli: RunCli) -> None:
@@ -133,4 +133,4 @@ def test_command_line_keeps_the_figures(model: Path, tmp_path: Path, run_cli: Ru
 def test_shipped_models_have_their_cards(name: str) -> None:
     shipped = (EMBEDDED / name / CARD_FILE).read_text(encoding="utf-8")
     assert shipped == card(read_record(f"embedded/{name}"))
-    assert "Apache-2.0" in shipped and "not recorded" not in shipped
+    assert "Apache-2.0" in shipped and "no record" not in shipped

@@ -1,4 +1,4 @@
-"""The mark: what it survives, what it costs, and that pictures without it are not called marked."""
+"""The mark: what it survives, what it costs, and that images without it are not called marked."""
 
 import datetime
 import json
@@ -63,14 +63,14 @@ def test_bad_payloads_are_refused(sha256: str, year: int) -> None:
 
 @pytest.mark.parametrize("size", [(256, 256), (300, 480), (700, 512)])
 def test_mark_is_faint_and_read_back(size: tuple[int, int]) -> None:
-    picture = scene(*size)
-    marked = codec.embed(picture, PAYLOAD)
-    assert marked.shape == picture.shape and marked.dtype == np.uint8
-    error = np.mean((marked.astype(float) - picture) ** 2)
+    image = scene(*size)
+    marked = codec.embed(image, PAYLOAD)
+    assert marked.shape == image.shape and marked.dtype == np.uint8
+    error = np.mean((marked.astype(float) - image) ** 2)
     assert 10 * math.log10(255**2 / error) >= 42
     found = codec.detect(marked)
     assert found.marked and found.payload == PAYLOAD and found.z > 1.5 * codec.THRESHOLD
-    before = codec.detect(picture)
+    before = codec.detect(image)
     assert not before.marked and before.payload is None and before.z < codec.THRESHOLD - 3
 
 
@@ -94,11 +94,11 @@ def test_mark_is_heard_in_dense_texture() -> None:
     image = Image.fromarray((grain + 128).clip(0, 255).astype(np.uint8))
     soft = np.asarray(image.filter(ImageFilter.GaussianBlur(0.7))).astype(float)
     soft = (soft - soft.mean()) / soft.std() * 25 + 128
-    picture = np.repeat(soft.clip(0, 255).astype(np.uint8)[..., None], 3, axis=-1)
-    marked = codec.embed(picture, PAYLOAD)
-    assert codec.psnr(picture, marked) >= 42
+    image = np.repeat(soft.clip(0, 255).astype(np.uint8)[..., None], 3, axis=-1)
+    marked = codec.embed(image, PAYLOAD)
+    assert codec.psnr(image, marked) >= 42
     assert codec.detect(marked).payload == PAYLOAD
-    assert not codec.detect(picture).marked
+    assert not codec.detect(image).marked
 
 
 def test_gradient_of_the_fit_is_that_of_the_statistic() -> None:
@@ -121,7 +121,7 @@ def test_a_payload_of_another_format_is_no_mark() -> None:
 
 
 def test_sixteen_bits() -> None:
-    """Deep pictures keep their depth, and the mark survives the way down to 8 bits."""
+    """Deep images keep their depth, and the mark survives the way down to 8 bits."""
     rng = np.random.default_rng(3)
     deep = scene(256, 300).astype(np.uint16) * 257 + rng.integers(0, 100, (256, 300, 3), np.uint16)
     marked = codec.embed(deep, PAYLOAD)
@@ -133,22 +133,22 @@ def test_sixteen_bits() -> None:
 
 def test_record_says_what_was_done_and_why_not() -> None:
     day = datetime.date(2026, 11, 25)
-    picture = scene(256, 256)
-    marked, record = codec.mark(picture, "0123abcd", day, wanted=True)
+    image = scene(256, 256)
+    marked, record = codec.mark(image, "0123abcd", day, wanted=True)
     assert record["marked"] and record["readable"] and record["psnr"] >= 42
     assert record["payload"] == {"format": 1, "model": "0123abcd", "week": "2026-11-23"}
-    assert (marked != picture).any()
-    for image, wanted, word in ((picture, False, "--nomark"), (picture[:200], True, "256 px")):
-        same, record = codec.mark(image, "0123abcd", day, wanted=wanted)
-        assert same is image and not record["marked"] and word in record["reason"]
+    assert (marked != image).any()
+    for given, wanted, word in ((image, False, "--nomark"), (image[:200], True, "256 px")):
+        same, record = codec.mark(given, "0123abcd", day, wanted=wanted)
+        assert same is given and not record["marked"] and word in record["reason"]
 
 
 def test_a_wrong_clock_matters_to_marks_alone() -> None:
-    day, picture = datetime.date(2020, 1, 1), scene(256, 256)
+    day, image = datetime.date(2020, 1, 1), scene(256, 256)
     with pytest.raises(UserError, match="set the clock"):
-        codec.mark(picture, "0123abcd" * 8, day, wanted=True)
-    assert not codec.mark(picture, "0123abcd" * 8, day, wanted=False)[1]["marked"]
-    assert not codec.mark(picture[:99], "0123abcd" * 8, day, wanted=True)[1]["marked"]
+        codec.mark(image, "0123abcd" * 8, day, wanted=True)
+    assert not codec.mark(image, "0123abcd" * 8, day, wanted=False)[1]["marked"]
+    assert not codec.mark(image[:99], "0123abcd" * 8, day, wanted=True)[1]["marked"]
 
 
 def test_another_payload_is_another_mark() -> None:
@@ -157,7 +157,7 @@ def test_another_payload_is_another_mark() -> None:
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
-def test_flat_pictures(value: int) -> None:
+def test_flat_images(value: int) -> None:
     flat = np.full((256, 256, 3), value, np.uint8)
     assert not codec.detect(flat).marked
     marked = codec.embed(flat, PAYLOAD)
@@ -165,7 +165,7 @@ def test_flat_pictures(value: int) -> None:
     assert codec.detect(marked).payload == PAYLOAD
 
 
-def test_noise_and_small_pictures_are_not_marked() -> None:
+def test_noise_and_small_images_are_not_marked() -> None:
     rng = np.random.default_rng(0)
     for size in ((8, 8), (40, 60), (256, 300)):
         noise = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -191,15 +191,15 @@ def test_attack_matrix_and_null() -> None:
     """Everything on scenes: all decode, nothing without a mark comes near the threshold."""
     scenes = {f"scene {i}": scene(256 + 32 * i, 256 + 64 * i, i) for i in range(6)}
     records = [
-        measure_watermark.attacked(n, picture, trial)
-        for n, picture in enumerate(scenes.values())
+        measure_watermark.attacked(n, image, trial)
+        for n, image in enumerate(scenes.values())
         for trial in range(2)
     ]
     table = measure_watermark.attack_table(records)
     assert all(row["decoded"] == row["pictures"] for row in table["attacks"].values())
     assert table["psnr"]["min"] >= 42
     null = measure_watermark.null_table(
-        [measure_watermark.unmarked(n, picture, 20) for n, picture in enumerate(scenes.values())]
+        [measure_watermark.unmarked(n, image, 20) for n, image in enumerate(scenes.values())]
     )
     assert null["marked"] == 0 and null["pictures"] == 120
     assert null["largest_z"] < codec.THRESHOLD
@@ -210,7 +210,7 @@ def test_measuring_goes_on_where_it_was_stopped(
 ) -> None:
     photos = {"a": scene(256, 256), "b": scene(256, 256, 1)}
     monkeypatch.setattr(measure_watermark, "photographs", lambda: photos)
-    monkeypatch.setattr(measure_watermark, "ATTACKS", {"none": lambda picture, rng: picture})
+    monkeypatch.setattr(measure_watermark, "ATTACKS", {"none": lambda image, rng: image})
     given = {"renders": 0, "null_renders": 0, "trials": 1, "crops": 1, "render_crops": 1}
     values = types.SimpleNamespace(output=str(tmp_path), seconds=1e-9, **given)
     monkeypatch.setattr(flags, "FLAGS", values)
@@ -221,9 +221,9 @@ def test_measuring_goes_on_where_it_was_stopped(
     lines = (tmp_path / "trials.jsonl").read_text().splitlines()
     (tmp_path / "trials.jsonl").write_text("\n".join(lines[:1] + lines[2:]) + "\n")
     assert measure_watermark.main([]) == 0
-    told = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "trials.jsonl").read_text().splitlines()]
     wanted = [(part, name) for part in ("photographs", "null_photographs") for name in "ab"]
-    assert sorted((r["part"], r["picture"]) for r in told) == sorted(wanted)
+    assert sorted((r["part"], r["picture"]) for r in lines) == sorted(wanted)
     table = json.loads((tmp_path / "watermark.json").read_text())
     assert table["photographs"]["attacks"]["none"] == table["photographs"]["attacks"]["none"] | {
         "pictures": 2,
