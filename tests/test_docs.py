@@ -189,7 +189,7 @@ def _command_in(words: list[str]) -> tuple[str, list[str]] | None:
     """Module and arguments of the command that a text names; words in capitals stand for any."""
     if "alrl" in words[:-1]:
         name = words[words.index("alrl") + 1]
-        return None if name.isupper() else split_command(words)
+        return None if name.isupper() or name.startswith("-") else split_command(words)
     if "python" in words[:-2]:
         module = words[words.index("python") + 2]
         path = ROOT / (module.replace(".", "/") + ".py")
