@@ -49,6 +49,9 @@ FACTOR_GROUPS = {
 TARGET_WARP_STREAM, CYCLE_TARGET_STREAM, ATTRIBUTE_CONTROL_STREAM = 1, 2, 3
 """Folded into a step's key for the draws of target warps, cycle targets and attribute control."""
 
+RECONSTRUCTED = {"drawn.reconstructed", "read.self_distance"}
+"""Parts of a forward pass for which the sources are drawn from their own codes."""
+
 Images = Float[Array, "b h w 3"]
 
 
@@ -324,7 +327,7 @@ class SwapTask:
         self, networks: Networks, codes: LatentCodes, source: LatentCodes
     ) -> tuple[Images, Images | None]:
         """Swaps, and, where a loss reads them, the sources drawn from their own codes."""
-        if "drawn.reconstructed" not in self._readers:
+        if not self._readers.keys() & RECONSTRUCTED:
             return self._swapper.generate(networks, codes), None
         return separate(self._swapper.generate(networks, interleave(codes, source)))
 

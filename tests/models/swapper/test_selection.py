@@ -111,6 +111,19 @@ def test_gradients_reach_the_votes(module: tuple[AdaptiveSwap, dict]) -> None:
     assert reached == (swap.gate_mode != "pair_independent")
 
 
+@pytest.mark.parametrize("temperature", [0.5, 2.0])
+def test_relaxed_gates_are_draws_at_their_temperature(temperature: float) -> None:
+    """Logits and logistic noise, divided by the temperature (Maddison et al. 2017)."""
+    swap = AdaptiveSwap(GROUPS, channel_groups=4, width=16, gate_mode="soft")
+    variables, key = swap.init(jax.random.key(0), FACES, overrides()), jax.random.key(3)
+    noise = GateNoise(jnp.asarray(temperature), key)
+    _, gates = swap.apply(variables, FACES, overrides(), noise)
+    uniform = jax.random.uniform(key, (BATCH, 4 * (LAYERS + 1)), minval=1e-4, maxval=1.0 - 1e-4)
+    logit = lambda p: np.log(p) - np.log1p(-np.asarray(p, np.float64))  # noqa: E731
+    drawn = logit(uniform)[:, 4:].reshape(BATCH, LAYERS, 4) + logit(gates.probabilities)
+    np.testing.assert_allclose(gates.attributes, 1 / (1 + np.exp(-drawn / temperature)), rtol=1e-4)
+
+
 FIXED = {name: rule for name, rule in SELECTORS.items() if rule is not None}
 
 

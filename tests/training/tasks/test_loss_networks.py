@@ -19,6 +19,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.models.build import build_swapper
 from alrl_jax.storage.model_directory import MODEL_FILE, save_model
 from alrl_jax.training import sharding
+from alrl_jax.training.losses.table import LOSSES, total_loss
 from alrl_jax.training.state import TrainState
 from alrl_jax.training.step import lower_step
 from alrl_jax.training.tasks import make_task, pooling
@@ -103,6 +104,28 @@ def step(task: SwapTask, batch: PairBatch, devices: int = 1) -> tuple[Any, dict[
     return jax.tree.unflatten(structure, leaves), values, program.as_text()
 
 
+def traced_forward(task: SwapTask, batch: PairBatch) -> SwapForward:
+    """A forward pass that is traced alone; what it left out is None already."""
+    traced: list[SwapForward] = []
+    frozen, key = task.load_frozen(), jax.random.key(0)
+
+    def forward(state: TrainState) -> jax.Array:
+        pairs = task._pairs(state, frozen, batch, key)
+        traced.append(task._forward(state.params, state, frozen, pairs, key)[0])
+        return total_loss("swap", traced[0], task._weights)[0]
+
+    jax.eval_shape(forward, jax.eval_shape(task.init, key, {}))
+    return traced[0]
+
+
+@pytest.mark.parametrize("name", LOSSES["swap"])
+def test_a_loss_finds_what_it_reads_where_it_is_the_only_one(make: Make, name: str) -> None:
+    alone = {f"losses__{other}": float(other == name) for other in (*LOSSES["swap"], "r1")}
+    batch = faces(labelled=True)
+    batch = batch.replace(truth=batch.target.image) if name == "supervised" else batch
+    traced_forward(make("own", **alone, data__true_swaps=name == "supervised"), batch)
+
+
 def test_all_published_loss_networks_serve_together(make: Make, tmp_path: Path) -> None:
     # Little else is learned, as every loss has to be compiled.
     others = dict.fromkeys(OTHERS, 0.0)
@@ -157,14 +180,8 @@ def test_what_no_loss_asks_is_neither_opened_nor_computed(make: Make) -> None:
     silent |= {"losses__attribute_groups": 0.0}
     task = make("own", named=nowhere, **FEW, **silent)
     assert set(task.load_frozen()) == {"identity"}
-    state, batch = jax.eval_shape(task.init, jax.random.key(0), {}), faces(labelled=False)
-    frozen, key = task.load_frozen(), jax.random.key(0)
-
-    def forward(state: TrainState) -> SwapForward:
-        pairs = task._pairs(state, frozen, batch, key)
-        return task._forward(state.params, state, frozen, pairs, key)[0]
-
-    made = jax.eval_shape(forward, state)
+    batch = faces(labelled=False)
+    made = traced_forward(task, batch)
     read = [getattr(made.read, field.name) for field in dataclasses.fields(made.read)]
     assert read == [None] * len(read)
     wanted = (made.wanted.person, made.wanted.attributes, made.wanted.target_labels)

@@ -1,13 +1,13 @@
 """What the losses compare with: from which picture each reading is, told by the picture's mean."""
 
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alrl_jax.models.face_analyser import FaceFactors
+from alrl_jax.models.face_analyser import FaceAnalyser, FaceFactors
 from alrl_jax.models.loss_networks import IdentityNetwork
 from alrl_jax.training.tasks import pooling
 from alrl_jax.training.tasks.attribute_control import CONTROLLED_GROUPS, AttributeControl
@@ -23,10 +23,8 @@ ASKS = jnp.asarray([True, False])
 WEIGHTS = {"identity": 1.0, "identity_factors": 1.0, "attributes": 1.0}
 
 
-class Mean:
+class Mean(IdentityNetwork):
     """Reads the mean of a picture as every factor of its face."""
-
-    knows_factors = True
 
     def read(self, variables: Any, images: jax.Array) -> tuple[jax.Array, FaceFactors]:
         mean = jnp.mean(images, axis=(1, 2, 3))
@@ -35,9 +33,12 @@ class Mean:
         return wide(4), FaceFactors(wide(4), wide(width), wide(3), wide(2)[:, None])
 
 
+MEAN = Mean(FaceAnalyser("plain", (4,), 4, 4, len(primitives.ATTRIBUTE_FACTORS), 1))
+
+
 @pytest.fixture(scope="module")
 def networks() -> LossNetworks:
-    return LossNetworks(cast(IdentityNetwork, Mean()), {}, WEIGHTS)
+    return LossNetworks(MEAN, {}, WEIGHTS)
 
 
 def plain(value: float) -> jax.Array:
@@ -101,7 +102,7 @@ def test_swaps_are_read_before_the_blend(networks: LossNetworks) -> None:
 
 
 def test_what_no_loss_reads_is_not_read() -> None:
-    silent = LossNetworks(cast(IdentityNetwork, Mean()), {}, dict.fromkeys(WEIGHTS, 0.0))
+    silent = LossNetworks(MEAN, {}, dict.fromkeys(WEIGHTS, 0.0))
     wanted = silent.wanted({}, pairs(witness=True), GIVEN)
     assert wanted.person is None and wanted.attributes is None and wanted.target_labels is None
 
