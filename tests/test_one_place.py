@@ -16,6 +16,7 @@ from alrl_jax.data.records import Layout, Source, to_dict
 from alrl_jax.data.request import DataRequest
 from alrl_jax.data.sources import SOURCES, SourceKind, world_source
 from alrl_jax.models.build import build_swapper
+from alrl_jax.models.stylegan2 import ops
 from alrl_jax.models.swapper.backbones import BACKBONES, Backbone
 from alrl_jax.models.swapper.encoder import HEADS, DualSpaceEncoder
 from alrl_jax.models.swapper.selection import SELECTORS, FixedSwap
@@ -81,7 +82,9 @@ class Pooled(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array) -> list[jax.Array]:
-        pools = [nn.avg_pool(images, (n, n), (n, n)) for n in (2, 4, 8)]
+        half = ops.mean_pool(images)
+        quarter = ops.mean_pool(half)
+        pools = (half, quarter, ops.mean_pool(quarter))
         return [nn.Conv(self.width, (1, 1), name=f"only{i}")(x) for i, x in enumerate(pools)]
 
 
@@ -111,9 +114,13 @@ def test_a_head(monkeypatch: pytest.MonkeyPatch, identity: Path) -> None:
     monkeypatch.setitem(HEADS, NAME, Mean)
     _, swapper = swap_task(identity)
     images = tiny.random_faces(2).image
-    init = functools.partial(swapper.encoder.init_with_output, jax.random.key(0))
-    encoding, variables = jax.eval_shape(init, images, jnp.zeros(16))
-    assert encoding.others[NAME].shape == (2, 1) and NAME in variables["params"]
+
+    def said(key: jax.Array) -> tuple[dict, dict]:
+        encoding, variables = swapper.encoder.init_with_output(key, images, jnp.zeros(16))
+        return encoding.others, variables["params"]
+
+    others, params = jax.eval_shape(said, jax.random.key(0))
+    assert others[NAME].shape == (2, 1) and NAME in params
 
 
 class GreyFaces:

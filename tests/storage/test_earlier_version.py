@@ -28,7 +28,7 @@ def workdir(tmp_path: Path) -> Path:
         values["swap"][earlier] = values["swap"].pop(present)
     state = {name: {"w": np.zeros(2, np.float32)} for name in ("params", "ema", "moving")}
     with Checkpointer(workdir, keep=1) as checkpointer:
-        checkpointer.save(2, {"step": np.int32(2), **state}, {})
+        checkpointer.save(2, {"step": np.array(2, np.int32), **state}, {})
     (workdir / "config.json").write_text(json.dumps(values))
     return workdir
 
