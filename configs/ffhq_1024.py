@@ -2,13 +2,13 @@
 
 python -m alrl_jax.train --config=configs/ffhq_1024.py --workdir=runs/ffhq_1024
 
-Needs FFHQ as ``tools.prepare_dataset --resolution=1024`` writes it in ``data/ffhq_1024``, and the
-converted networks that ``pretrained`` names (README.md, "From files to a run at 1024 px").
+Needs FFHQ as ``alrl prepare-dataset --resolution=1024`` writes it in ``data/ffhq_1024``, and the
+converted networks that ``pretrained`` names (docs/files.md, "From files to a run at 1024 px").
 
 Hardware: 8 accelerators with 24 GB or more, two images each.
 Memory a device at two images: 13.4 GiB (arguments 5.3, work 8.1), as XLA's compiler for CPUs counts
 it, where bfloat16 is computed in float32. Command:
-    python -m tools.memory_report --config=configs/ffhq_1024.py --batch=2 --fabricate
+    alrl memory-report --config=configs/ffhq_1024.py --batch=2 --fabricate
 Expected throughput, derived and not measured: the same command counts 4.93 TFLOP a step, 2.5 an
 image, so a device that sustains a fifth of an A100's 312 TFLOP/s takes 25 images/s, and eight of
 them do 200,000 steps in 4.5 hours. No step of it has run on an accelerator yet.

@@ -3,13 +3,13 @@
 python -m alrl_jax.train --config=configs/ffhq_1024_finetune.py --workdir=runs/ffhq_1024_finetune \\
     --config.pretrained.swapper=SWAPPER
 
-SWAPPER is what ``tools.package_model`` makes of a run of ``ffhq_1024.py``. Needs the data and
+SWAPPER is what ``alrl package-model`` makes of a run of ``ffhq_1024.py``. Needs the data and
 networks of that run, and the discriminator that was trained with the generator.
 
 Hardware: 8 accelerators with 24 GB or more, two images each.
 Memory a device at two images: 17.4 GiB in a step with R1 (arguments 5.6, work 11.8), as XLA's
 compiler for CPUs counts it, where bfloat16 is computed in float32. Command:
-    python -m tools.memory_report --config=configs/ffhq_1024_finetune.py --batch=2 --fabricate
+    alrl memory-report --config=configs/ffhq_1024_finetune.py --batch=2 --fabricate
 Expected throughput, derived and not measured: the same command counts 9.63 TFLOP in a step with R1,
 4.8 an image, so a device that sustains a fifth of an A100's 312 TFLOP/s takes 13 images/s or more.
 """

@@ -2,13 +2,13 @@
 
 python -m alrl_jax.train --config=configs/ffhq_256.py --workdir=runs/ffhq_256
 
-Needs FFHQ as ``tools.prepare_dataset --resolution=256`` writes it in ``data/ffhq_256``, and the
+Needs FFHQ as ``alrl prepare-dataset --resolution=256`` writes it in ``data/ffhq_256``, and the
 converted networks that ``pretrained`` names.
 
 Hardware: 8 accelerators with 24 GB or more, eight images each.
 Memory a device at eight images: 17.4 GiB (arguments 4.7, work 12.7), as XLA's compiler for CPUs
 counts it, where bfloat16 is computed in float32. Command:
-    python -m tools.memory_report --config=configs/ffhq_256.py --batch=8 --fabricate
+    alrl memory-report --config=configs/ffhq_256.py --batch=8 --fabricate
 Expected throughput, derived and not measured: the same command counts 12.7 TFLOP a step (14.2 with
 R1), 1.6 an image, so a device that sustains a fifth of an A100's 312 TFLOP/s takes 39 images/s, and
 eight of them do 200,000 steps in 11 hours. No step of it has run on an accelerator yet.

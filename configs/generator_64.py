@@ -1,7 +1,7 @@
 """StyleGAN2 at 64 px on the synthetic faces, with sampled pose codes.
 
 python -m alrl_jax.train --config=configs/generator_64.py --workdir=runs/generator_64
-python -m tools.measure_generator --model=runs/generator_64
+python -m tools.bench.measure_generator --model=runs/generator_64
 
 Two CPU cores, busy with other work as well, took 19 minutes. That is a beginning, 57,600 faces:
 heads in front of backgrounds, but hardly features. What the judge reads from them lies 17.4 from

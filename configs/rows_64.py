@@ -3,7 +3,7 @@
     python -m alrl_jax.train --config=configs/rows_64.py:ROW --workdir=runs/rows/ROW
     python -m alrl_jax.evaluate --workdir=runs/rows/adaptive --selectors= --output=runs/seed_0 \\
         --beside=ROW=runs/rows/ROW,...
-    python -m tools.compare_rows --output=runs/table --evaluations=runs/seed_0,runs/seed_1,...
+    alrl compare-rows --output=runs/table --evaluations=runs/seed_0,runs/seed_1,...
 
 ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. On two CPU cores a row takes 4
 minutes (fixed rules and learned transfers) or 7 (the others), the evaluation of 16 together 8; what
@@ -26,7 +26,7 @@ WITHOUT_TRANSFER = {"swap.pose_transfer": False, "swap.context": 0}
 """Of ``adaptive`` alone: what refines the codes that it takes."""
 
 BEST = (0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
-"""``python -m tools.search_selection --model=embedded/swapper_64``: of the pose code, then of every
+"""``alrl search-selection --model=embedded/swapper_64``: of the pose code, then of every
 layer of W+, whose it is (1: the source's); the best of all 2,048 on development pairs."""
 
 ROWS: dict[str, dict[str, Any]] = {

@@ -1,6 +1,6 @@
 """The swapper at 64 px, second part: who a face is has to come from the source.
 
-python -m tools.package_model --workdir=runs/synthetic_64 --output=runs/first_model
+alrl package-model --workdir=runs/synthetic_64 --output=runs/first_model
 python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/refined_64 \
     --config.pretrained.swapper=runs/first_model
 
@@ -14,7 +14,7 @@ with gates that forgot the pair:
        rates 0.012 and 0.006; begun for 3,300 steps and cut to 2,400 at step 1,483
     2. 700 steps, seed 2: fresh (), no bent targets, losses.attributes 2.0
 
-python -m tools.package_model --workdir=runs/refined_b --output=runs/refined_b_model \
+alrl package-model --workdir=runs/refined_b --output=runs/refined_b_model \
     --training_networks
 python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/refined_c \
     --config.pretrained.swapper=runs/refined_b_model --config.num_steps=3300 --config.seed=3 \

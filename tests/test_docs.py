@@ -14,7 +14,6 @@ import pytest
 from absl import flags
 
 import alrl_jax
-from alrl_jax import infer
 from alrl_jax.config import Config
 from alrl_jax.config.schema import default_config
 from alrl_jax.errors import UserError
@@ -64,19 +63,6 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 def _names(values: list[Block]) -> list[str]:
     return [str(value) for value in values]
-
-
-@pytest.fixture(autouse=True)
-def _names_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package's face as the documentation has it."""
-    given = {
-        "load_swapper": infer.load_swapper,
-        "swap_stream": infer.swap_stream,
-        "SwapSettings": infer.Settings,
-    }
-    for name, value in given.items():
-        if not hasattr(alrl_jax, name):
-            monkeypatch.setattr(alrl_jax, name, value, raising=False)
 
 
 @pytest.fixture(scope="module")

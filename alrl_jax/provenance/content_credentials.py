@@ -58,7 +58,7 @@ def sign(
     except c2pa.C2paError as error:
         raise UserError(
             f"got {picture} with certificate {certificates}, which C2PA refuses ({error}); "
-            "expected a chain for signing documents and its key; see the README"
+            "expected a chain for signing documents and its key; see docs/provenance.md"
         ) from error
 
 

@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import functools
-import importlib
 import importlib.util
 import inspect
 import re
@@ -15,16 +14,15 @@ from types import ModuleType
 from typing import Any
 from unittest import mock
 
-from absl import app, flags
+from absl import flags
 from ml_collections import config_flags
 
+from alrl_jax.commands.main import COMMANDS
 from alrl_jax.config import Config
 from alrl_jax.utils import command_line
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "alrl"
-TABLE = "alrl_jax.commands.main"
-"""Lists the sub-commands."""
 PYTHON = ("python", "-m")
 """What runs a module that is no sub-command: one of ``tools/bench``."""
 
@@ -140,15 +138,8 @@ def split_command(words: list[str]) -> tuple[str, list[str]] | None:
 
 def _module_of(name: str) -> str:
     """The module of a sub-command."""
-    if _file(TABLE).is_file():
-        table = importlib.import_module(TABLE).COMMANDS
-        assert name in table, f"{COMMAND} {name}: no such command"
-        return table[name][0]
-    plain = name.replace("-", "_")
-    for module in (f"alrl_jax.{plain}", f"alrl_jax.commands.{plain}"):
-        if "_" not in name and _file(module).is_file():
-            return module
-    raise AssertionError(f"{COMMAND} {name}: no such command")
+    assert name in COMMANDS, f"{COMMAND} {name}: no such command"
+    return COMMANDS[name][0]
 
 
 def _file(module: str) -> Path:
@@ -198,7 +189,6 @@ def parse(module: str, arguments: list[str]) -> flags.FlagValues:
         AssertionError: arguments that are no flags, for a command that takes none.
         UserError: a config that there is not, or whose values are out of range.
     """
-    arguments = [_with_config(argument) for argument in arguments]
     with own_flags(module, arguments) as (copy, values):
         positional = _define(copy)
         rest = values([module, *arguments])
@@ -216,13 +206,7 @@ def _define(copy: ModuleType) -> bool:
         taken["positional"] = positional
         raise _Defined
 
-    if hasattr(copy, "run"):  # imported by that name
-        vars(copy)["run"] = instead
-    with (
-        mock.patch.object(command_line, "run", instead),
-        mock.patch.object(app, "run", instead),
-        contextlib.suppress(_Defined),
-    ):
+    with mock.patch.object(command_line, "run", instead), contextlib.suppress(_Defined):
         copy.cli()
     return taken["positional"]
 
@@ -236,7 +220,6 @@ def flag_names(module: str) -> set[str]:
 
 def run_here(module: str, arguments: list[str]) -> int:
     """Runs a command within this process; gives its exit status."""
-    arguments = [_with_config(argument) for argument in arguments]
     with own_flags(module, arguments) as (copy, _):
         try:
             copy.cli()
@@ -249,14 +232,4 @@ def run_here(module: str, arguments: list[str]) -> int:
 def program(module: str, arguments: list[str]) -> list[str]:
     """The words that run a command in a process of its own."""
     start = f"import sys; sys.argv[0] = {module!r}; from {module} import cli; cli()"
-    return [sys.executable, "-c", start, *(_with_config(argument) for argument in arguments)]
-
-
-def _with_config(argument: str) -> str:
-    name, is_config, given = argument.partition("--config=")
-    if name or not is_config:
-        return argument
-    file, colon, rest = given.partition(":")
-    # Configs are called by name as well as by path.
-    path = file if "/" in file or file.endswith(".py") else f"configs/{file}.py"
-    return f"--config={command_line.find_config(path)}{colon}{rest}"
+    return [sys.executable, "-c", start, *arguments]
