@@ -179,7 +179,7 @@ def find_config(named: str) -> str:
 
 
 def _parse(argv: Sequence[str], positional: bool) -> list[str]:
-    arguments = _with_config_found(argv)
+    arguments = with_config_found(argv)
     given = next((a.partition("=")[2] for a in arguments if a.startswith("--config=")), "")
     config = given.partition(":")[0]
     try:
@@ -201,7 +201,7 @@ def _parse(argv: Sequence[str], positional: bool) -> list[str]:
     return rest
 
 
-def _with_config_found(argv: Sequence[str]) -> list[str]:
+def with_config_found(argv: Sequence[str]) -> list[str]:
     """``argv`` with the file of every ``--config=FILE[:ARGUMENT]`` found."""
     arguments = [*argv[:1]]
     for argument in argv[1:]:

@@ -191,7 +191,7 @@ def parse(module: str, arguments: list[str]) -> flags.FlagValues:
     """
     with own_flags(module, arguments) as (copy, values):
         positional = _define(copy)
-        rest = values([module, *arguments])
+        rest = values(command_line.with_config_found([module, *arguments]))
         assert positional or not rest[1:], f"{module} takes no {rest[1:]}"
         if "config" in values and values["config"].value is not None:
             Config.from_dict(values["config"].value.to_dict())
