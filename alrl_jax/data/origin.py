@@ -1,5 +1,6 @@
 """What is known of data before they are read: their name, size and terms."""
 
+import os
 from typing import Any
 
 from alrl_jax.data.request import DataRequest
@@ -22,7 +23,7 @@ def data_entry(request: DataRequest) -> dict[str, Any]:
     """
     source = request.source
     found: dict[str, Any] = {
-        "name": source if request.path is None else name_of(request.path),
+        "name": source if request.path is None else name_of(os.fspath(request.path)),
         "source": source,
         "kind": source,
         "split": request.split,

@@ -1,6 +1,7 @@
 """What is asked of a source of faces: one struct from the config to whoever opens the data."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 from alrl_jax.utils.paths import local_path
@@ -27,7 +28,7 @@ class DataRequest:
     """
 
     source: str
-    path: str | Path | None
+    path: str | os.PathLike[str] | None
     resolution: int
     num_identities: int = 0
     images_per_identity: int = 0
