@@ -335,18 +335,3 @@ def test_no_face_is_reported() -> None:
     y, x = np.mgrid[:200, :300]
     smooth = [127 + 100 * np.sin(x / 9 + k) * np.cos(y / 11 - k) for k in range(3)]
     assert find_face(np.stack(smooth, -1).astype(np.uint8), 64) is None
-
-
-def test_a_library_that_lacks_something_itself_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As OpenCV does where a system's library is missing: it is there, so nobody installs it."""
-    (tmp_path / "cv2.py").write_text("raise ImportError('libxcb.so.1: cannot open')\n")
-    monkeypatch.delitem(sys.modules, "cv2", raising=False)
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "model.onnx").write_bytes(b"x")
-    with pytest.raises(UserError, match="OpenCV that does not load .libxcb.so.1: cannot open"):
-        open_landmarks("yunet", tmp_path / "model.onnx")
-    (tmp_path / "cv2.py").write_text("import no_such_module_of_opencv\n")
-    with pytest.raises(UserError, match="does not load .No module named 'no_such_module"):
-        open_landmarks("yunet", tmp_path / "model.onnx")
