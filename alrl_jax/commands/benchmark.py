@@ -287,7 +287,7 @@ def _row(name: str, work: Work, seconds: float, ceilings: dict[str, float]) -> d
     }
 
 
-def _share(part: float | None, whole: float) -> float | None:
+def _share(part: float | None, whole: float | int) -> float | None:
     return None if part is None else part / whole
 
 

@@ -115,7 +115,7 @@ def _point(axes: Axes, name: str, intensity: float, rate: float, roof: float) ->
     ]
 
 
-def _line(a: tuple[float, float], b: tuple[float, float], colour: str, width: float = 1) -> str:
+def _line(a: tuple[float, float], b: tuple[float, float], colour: str, width: int = 1) -> str:
     return (
         f"<line x1='{a[0]:.1f}' y1='{a[1]:.1f}' x2='{b[0]:.1f}' y2='{b[1]:.1f}' "
         f"stroke='{colour}' stroke-width='{width:g}'/>"

@@ -22,7 +22,7 @@ def count_flops(program: core.ClosedJaxpr | core.Jaxpr) -> float | None:
     jaxpr = program.jaxpr if isinstance(program, core.ClosedJaxpr) else program
     counts = [_count(equation) for equation in jaxpr.eqns]
     known = [count for count in counts if count is not None]
-    return sum(known) if len(known) == len(counts) else None
+    return sum(known, 0.0) if len(known) == len(counts) else None
 
 
 def _count(equation: Any) -> float | None:
@@ -37,7 +37,7 @@ def _count(equation: Any) -> float | None:
         return None
     if name == "cond":
         return max(known, default=0.0)
-    return sum(known) * (values["length"] if name == "scan" else 1)
+    return sum(known, 0.0) * (values["length"] if name == "scan" else 1)
 
 
 def _programs(value: Any) -> list[Any]:

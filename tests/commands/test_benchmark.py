@@ -100,7 +100,7 @@ def result() -> dict[str, Any]:
     only_moves = benchmark.Work(lambda: None, 4, moved_bytes=4e8)
     rows = [
         benchmark._row("a<b", work, 0.5, ceilings),
-        benchmark._row("in", only_moves, 1, ceilings),
+        benchmark._row("in", only_moves, 1.0, ceilings),
     ]
     machine = {"device": "cpu", "processor": "x", "jax": "0"}
     return {"machine": machine, "ceilings": ceilings, "rows": rows}

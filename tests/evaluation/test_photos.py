@@ -295,7 +295,7 @@ def test_pairs_of_a_folder(tmp_path: Path) -> None:
     assert all(pair.source != pair.target for pair in pairs)
     every = draw_pairs(tmp_path, 6, seed=1)
     assert every[:3] == pairs and len({(p.source, p.target) for p in every}) == 6
-    with pytest.raises(UserError, match="--num_pairs=7 of 3 pictures; expected at most 6"):
+    with pytest.raises(UserError, match="--num_pairs=7 of 3 photos; expected at most 6"):
         draw_pairs(tmp_path, 7, seed=1)
     with pytest.raises(UserError, match="at least two"):
         draw_pairs(tmp_path / "none", None, seed=1)

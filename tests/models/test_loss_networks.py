@@ -65,9 +65,9 @@ def embedder() -> CroppedEmbedder:
 
 
 def test_a_published_embedder_finds_its_crop(embedder: CroppedEmbedder) -> None:
-    seen, faces = IdentityNetwork(embedder), images(3, 64)
-    variables = jax.jit(seen.init)(jax.random.key(0), faces)
-    embed = jax.jit(seen.embed)
+    wrapped, faces = IdentityNetwork(embedder), images(3, 64)
+    variables = jax.jit(wrapped.init)(jax.random.key(0), faces)
+    embed = jax.jit(wrapped.embed)
     embedding = embed(variables, faces)
     np.testing.assert_allclose(jnp.linalg.norm(embedding, axis=-1), 1.0, rtol=1e-5)
     cropped = jax.jit(embedder.apply)(variables, crop_face(faces, 32))
@@ -81,21 +81,21 @@ def test_a_published_embedder_finds_its_crop(embedder: CroppedEmbedder) -> None:
 
 def test_our_analyser_reads_and_embeds_in_one_pass() -> None:
     network = FaceAnalyser("residual", (4, 4), 8, 5, 6, 2)
-    seen, faces = IdentityNetwork(network), images(2, 32)
-    variables = jax.jit(seen.init)(jax.random.key(0), faces)
+    wrapped, faces = IdentityNetwork(network), images(2, 32)
+    variables = jax.jit(wrapped.init)(jax.random.key(0), faces)
     plain = jax.jit(network.init)(jax.random.key(0), faces)
     jax.tree.map(np.testing.assert_array_equal, variables, plain)
-    embedding, factors = jax.jit(seen.read)(variables, faces)
+    embedding, factors = jax.jit(wrapped.read)(variables, faces)
     assert factors is not None
     np.testing.assert_allclose(embedding, unit_length(factors.identity_vector), rtol=1e-5)
-    np.testing.assert_allclose(embedding, jax.jit(seen.embed)(variables, faces), rtol=1e-5)
+    np.testing.assert_allclose(embedding, jax.jit(wrapped.embed)(variables, faces), rtol=1e-5)
 
 
 def test_perceptual_distances_are_those_of_the_network() -> None:
     network, reference, other = LPIPS("alex"), images(2, 32), images(2, 32, 1)
     variables = jax.jit(network.init)(jax.random.key(0), reference, reference)
-    seen, measure = PerceptualNetwork(network), jax.jit(network.apply)
-    got = jax.jit(seen.distance)(variables, other, reference)
+    wrapped, measure = PerceptualNetwork(network), jax.jit(network.apply)
+    got = jax.jit(wrapped.distance)(variables, other, reference)
     np.testing.assert_allclose(got, measure(variables, other, reference), rtol=1e-5)
 
 
@@ -103,11 +103,11 @@ def test_labels_of_the_parser_are_ours() -> None:
     """Resized for the network, decided, renumbered, brought to the size of the image."""
     network, faces = FaceParser(), images(2, 48)
     variables = jax.jit(network.init)(jax.random.key(0), faces)
-    seen = ParserNetwork(network, 64, IDS)
+    parser = ParserNetwork(network, 64, IDS)
     seen = resize_bilinear(faces, 64, 64, align_corners=False)
     logits = jax.jit(lambda v, x: apply(network, v, x)[0])(variables, seen)
     small = np.asarray(resize_bilinear(logits, 48, 48, align_corners=False)).argmax(-1)
-    labels = np.asarray(jax.jit(seen.labels, static_argnums=2)(variables, faces, 48))
+    labels = np.asarray(jax.jit(parser.labels, static_argnums=2)(variables, faces, 48))
     assert labels.shape == (2, 48, 48) and len(np.unique(labels)) > 1
     assert np.mean(labels == np.vectorize(BISENET_TO_CELEBAMASK.__getitem__)(small)) > 0.999
     # Decisions are repeated in an image that is larger than what the network sees.

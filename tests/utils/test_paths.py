@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from alrl_jax.convert.joining import split_sources
+from alrl_jax.data.request import DataRequest
 from alrl_jax.data.sources import open_source
 from alrl_jax.errors import UserError
 from alrl_jax.loading import load
@@ -77,8 +78,8 @@ def test_models_and_data_of_a_config(home: Path) -> None:
     with pytest.raises(UserError, match=str(home / "model")):
         load("~/model")
     with pytest.raises(UserError, match=str(home / "photos")):
-        open_source("folder", "~/photos", 16)
+        open_source(DataRequest("folder", "~/photos", 16))
     with pytest.raises(UserError, match="address of a bucket"):
         load("gs://bucket/model")
     with pytest.raises(UserError, match="address of a bucket"):
-        open_source("folder", "gs://bucket/photos", 16)
+        open_source(DataRequest("folder", "gs://bucket/photos", 16))
