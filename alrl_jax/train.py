@@ -7,8 +7,6 @@ Several processes train as one where a cluster (``--distributed``) or the flags
 ``--coordinator_address``, ``--num_processes`` and ``--process_id`` bring them together.
 """
 
-import os
-import platform
 import shlex
 import sys
 from collections.abc import Sequence
@@ -16,16 +14,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
-import numpy as np
 from absl import flags, logging
 
 from alrl_jax.config import Config
-from alrl_jax.data.origin import data_entry
-from alrl_jax.data.pipeline import batch_shapes, make_iterator
+from alrl_jax.data.opening import BatchRequest, known_shapes, open_batches
+from alrl_jax.data.origin import record_origin
 from alrl_jax.data.request import DataRequest
-from alrl_jax.data.sources import known_layout, open_source, open_true_swaps
-from alrl_jax.errors import UserError
-from alrl_jax.provenance import lineage
 from alrl_jax.provenance.model_card import CARD_FILE, write_card
 from alrl_jax.storage import checkpoint
 from alrl_jax.storage.workdir import open_workdir
@@ -34,8 +28,7 @@ from alrl_jax.training.loop import Batches, Schedule, fit
 from alrl_jax.training.metrics import TrainingDiverged
 from alrl_jax.training.sharding import make_mesh
 from alrl_jax.training.tasks import make_task
-from alrl_jax.types import FaceBatch, PairBatch
-from alrl_jax.utils import command_line, version
+from alrl_jax.utils import command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 from alrl_jax.utils.paths import local_path
 
@@ -56,7 +49,7 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
         UserError: if the directory, the data or the devices do not fit the configuration.
         TrainingDiverged: if a metric or a parameter is no longer finite.
     """
-    plan, usual = schedule(config), defaults(config)
+    plan, data, usual = schedule(config), data_request(config), defaults(config)
     finished = checkpoint.newest_step(workdir)
     with open_workdir(workdir, config.to_dict(), finished is not None, usual):
         if finished is not None and finished >= config.num_steps:
@@ -66,15 +59,15 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
                 write_card(workdir)
             return finished
         task = make_task(config)
+        wanted = batch_request(config, task.batch_kind)
+        shapes = known_shapes(data, wanted)
 
         def opened() -> Batches:
-            batches = open_batches(config, task.batch_kind)
+            batches = open_batches(data, wanted)
             if jax.process_index() == 0:
-                run_origin = origin(config, command)
-                lineage.write_origin(workdir, run_origin)
+                record_origin(workdir, data, config.pretrained, command)
             return batches
 
-        shapes = known_shapes(config, task.batch_kind)
         # Of photographs, files are looked at before minutes of compiling.
         batches = opened() if shapes is None else opened
         mesh = make_mesh(parameter_shards=config.parameter_shards)
@@ -89,20 +82,6 @@ def defaults(config: Config) -> dict[str, Any]:
     return Config().to_dict() | {
         "losses": dict.fromkeys(config.losses, 0.0),
         "pretrained": dict.fromkeys(config.pretrained, ""),
-    }
-
-
-def origin(config: Config, command: str) -> dict[str, Any]:
-    """Where a run comes from: code, machine, data, and the weights that it takes from others."""
-    device = jax.devices()[0]
-    return {
-        "command": command,
-        "git_revision": version.git_revision(),
-        "hardware": f"{jax.device_count()} x {device.device_kind} ({device.platform}), "
-        f"{os.cpu_count()} CPU cores, {platform.machine()}",
-        "jax": jax.__version__,
-        "data": data_entry(data_request(config)),
-        "pretrained": lineage.entries(config.pretrained),
     }
 
 
@@ -133,60 +112,18 @@ def data_request(config: Config) -> DataRequest:
     )
 
 
-def known_shapes(config: Config, kind: str) -> FaceBatch | PairBatch | None:
-    """What a global batch will look like, where that is known before the data are opened."""
+def batch_request(config: Config, kind: str) -> BatchRequest:
+    """How the configuration draws batches of a kind, ``"faces"`` or ``"pairs"``."""
     data = config.data
-    layout = known_layout(data_request(config))
-    if layout is None or layout.resolution != config.resolution:
-        return None
-    return batch_shapes(layout, kind, config.batch_size, data.true_swaps, data.witnesses)
-
-
-def open_batches(config: Config, kind: str) -> Batches:
-    """This process's batches of the configured data.
-
-    Args:
-        config: see ``config.data``.
-        kind: ``"faces"`` or ``"pairs"``.
-
-    Raises:
-        UserError: if the data cannot be read.
-    """
-    request = data_request(config)
-    source = open_source(request)
-    for name, reason in source.report:
-        logging.warning("skipped %s: %s", name, reason)
-    if not source.layout.attribute_factors:
-        few = np.linspace(0, len(source) - 1, 16).astype(np.int64)
-        masked = source.read(few)["labelled"].any()
-        known = (
-            "masks alone: losses that need more" if masked else "no labels: losses that need any"
-        )
-        if config.pretrained.get("parser"):
-            known = "no labels but masks, their own or the parser's: losses that need more"
-        logging.warning("the data have %s are off", known)
-    people = int(source.identities.max()) + 1
-    if config.losses.get("arcface") and people > config.data.num_identities:
-        raise UserError(
-            f"got people up to number {people - 1} in the data; expected at most "
-            f"{config.data.num_identities} of them (data.num_identities), as ArcFace has a class "
-            f"for each; set it to {people}"
-        )
-    data, truths = config.data, None
-    if data.true_swaps:
-        logging.warning("training sees true swaps: a ceiling, to be called by that name")
-        truths = open_true_swaps(request)
-    return make_iterator(
-        source,
-        kind=kind,
-        batch_size=config.batch_size,
-        seed=config.seed,
-        same_identity_share=config.data.same_identity_share,
-        flip=config.data.flip,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        truths=truths,
-        witnesses=data.witnesses,
+    return BatchRequest(
+        kind,
+        config.batch_size,
+        config.seed,
+        data.same_identity_share,
+        data.flip,
+        data.witnesses,
+        classes=data.num_identities if config.losses.get("arcface") else None,
+        parser=bool(config.pretrained.get("parser")),
     )
 
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from alrl_jax import train
+from alrl_jax.data.opening import known_shapes, open_batches
+from alrl_jax.data.origin import run_origin
 from alrl_jax.data.records import Layout, Source, to_dict
 from alrl_jax.data.request import DataRequest
 from alrl_jax.data.sources import SOURCES, SourceKind, world_source
@@ -23,12 +25,18 @@ from alrl_jax.models.swapper.selection import SELECTORS, FixedSwap
 from alrl_jax.models.swapper.swapper import POSE_SPACES, PoseSpace, Swapper
 from alrl_jax.training.losses.table import LOSSES
 from alrl_jax.training.tasks import Task, make_task
-from alrl_jax.worlds import OFFERS, WORLDS, primitives
+from alrl_jax.worlds import WORLDS, World, primitives
 from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 NAME = "contributed"
+OFFERED = [
+    name
+    for name in {*World.__annotations__, *vars(World)} & set(vars(primitives))
+    if not name.startswith("_")
+]
+"""What the protocol of a world asks for, beside the place of its module."""
 
 
 @pytest.fixture(scope="module")
@@ -148,9 +156,10 @@ def batch_of(source: str, tmp_path: Path) -> Any:
     changes = {f"data__{name}": value for name, value in data.items()}
     config = tiny.tiny_config("identity_64", batch_size=4, data__num_identities=2, **changes)
     task = make_task(config)
-    assert train.origin(config, "")["data"]["source"] == source
-    batch = next(train.open_batches(config, task.batch_kind))
-    known = train.known_shapes(config, task.batch_kind)
+    data, batches = train.data_request(config), train.batch_request(config, task.batch_kind)
+    assert run_origin(data, {}, "")["data"]["source"] == source
+    batch = next(open_batches(data, batches))
+    known = known_shapes(data, batches)
     if known is not None:
         shapes = [[np.shape(x) for x in jax.tree.leaves(tree)] for tree in (known, batch)]
         assert shapes[0] == shapes[1]
@@ -168,7 +177,7 @@ def test_a_data_source(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def flat_world() -> ModuleType:
     """The people of the procedural world, drawn as grey squares."""
     world = ModuleType(NAME)
-    vars(world).update({name: getattr(primitives, name) for name in OFFERS})
+    vars(world).update({name: getattr(primitives, name) for name in OFFERED})
     world.__file__ = primitives.__file__
 
     def render(identities: Any, attributes: Any, resolution: int) -> SimpleNamespace:
@@ -190,8 +199,3 @@ def test_a_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     batch = batch_of(NAME, tmp_path)
     assert batch.labelled.all() and (batch.parsing == 1).all()
     np.testing.assert_allclose(batch.image, 1 / 255, atol=1e-6)  # 0, in 8 bits
-
-
-@pytest.mark.parametrize("world", WORLDS)
-def test_worlds_offer_what_is_asked_of_them(world: str) -> None:
-    assert not [name for name in OFFERS if not hasattr(WORLDS[world], name)]

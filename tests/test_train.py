@@ -27,8 +27,8 @@ def fake_task(monkeypatch: pytest.MonkeyPatch) -> FakeTask:
     """The real command around a small task."""
     task = FakeTask()
     monkeypatch.setattr(train_module, "make_task", lambda config: task)
-    monkeypatch.setattr(train_module, "open_batches", lambda config, kind: FakeBatches())
-    monkeypatch.setattr(train_module, "known_shapes", lambda config, kind: None)
+    monkeypatch.setattr(train_module, "open_batches", lambda data, batches: FakeBatches())
+    monkeypatch.setattr(train_module, "known_shapes", lambda data, batches: None)
     return task
 
 

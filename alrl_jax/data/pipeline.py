@@ -195,6 +195,13 @@ def _check(
     for fault, present in faults.items():
         if present:
             raise UserError(f"got {fault}; change the configuration")
+    few = np.unique(np.linspace(0, len(source) - 1, 16).astype(np.int64))
+    if not np.array_equal(source.read(few)["identity"], source.identities[few]):
+        raise UserError(
+            "got records whose identity is not that of source.identities; expected one number a "
+            "person in both, as partners are drawn by one and compared by the other; correct the "
+            "source"
+        )
     if kind == "pairs" and share < 1 and len(np.unique(source.identities)) == 1:
         raise UserError(
             f"got {len(source)} images of one person; expected at least two people for swaps; "

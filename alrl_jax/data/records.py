@@ -83,7 +83,8 @@ class Source(Protocol):
 
     Attributes:
         layout: fields of the records.
-        identities: number of the person in every image; equal numbers are the same person.
+        identities: number of the person in every image, from 0, as the ``identity`` of its record;
+            equal numbers are the same person.
         report: file name and reason of everything that was left out.
     """
 

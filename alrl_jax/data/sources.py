@@ -12,7 +12,7 @@ from alrl_jax.data import folder, shards, tfds_source, world_faces
 from alrl_jax.data.records import Layout, Source
 from alrl_jax.data.request import DataRequest
 from alrl_jax.data.true_swaps import TrueSwaps, true_swaps
-from alrl_jax.errors import UserError
+from alrl_jax.errors import UserError, did_you_mean
 from alrl_jax.photos.file_trees import list_images
 from alrl_jax.utils.user_cache import keyed_directory
 from alrl_jax.worlds import WORLDS
@@ -159,7 +159,8 @@ def _kind(request: DataRequest) -> SourceKind:
     """The entry of the table that a request names, if it can give what is asked."""
     if request.source not in SOURCES:
         raise UserError(
-            f"config: data.source is {request.source!r}; expected one of {tuple(SOURCES)}"
+            f"config: data.source is {request.source!r}; "
+            f"{did_you_mean(request.source, SOURCES)}expected one of {tuple(SOURCES)}"
         )
     kind = SOURCES[request.source]
     if request.true_swaps and kind.world is None:

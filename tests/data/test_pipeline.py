@@ -252,7 +252,10 @@ from alrl_jax.data.records import Layout
 class Black:
     layout, identities, report = Layout(16), np.arange(5), []
     def __len__(self): return 5
-    def read(self, indices): return self.layout.empty(len(indices))
+    def read(self, indices):
+        records = self.layout.empty(len(indices))
+        records["identity"] = indices
+        return records
 print(next(make_iterator(Black(), "pairs", 4, 0)).target.image.shape)
 """
     done = subprocess.run(

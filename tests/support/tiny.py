@@ -90,9 +90,9 @@ def tiny_config(name: str, identity: Path | None = None, **changes: Any) -> Conf
     }
     if identity is not None:
         named = {f"pretrained.{key}": "" for key in config.pretrained}
-        small = {**named, **small}
-        if config.task == "swap":  # the other tasks take no networks
-            small = {"pretrained.identity": str(identity)} | small
+        # The other tasks take no networks.
+        given = {"pretrained.identity": str(identity)} if config.task == "swap" else {}
+        small = {**named, **given, **small}
     config.update_from_flattened_dict(small)
     return Config.from_dict(config.to_dict())
 

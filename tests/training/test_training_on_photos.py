@@ -13,6 +13,7 @@ from PIL import Image
 import alrl_jax
 from alrl_jax.commands.package_model import package
 from alrl_jax.config import Config
+from alrl_jax.data.opening import open_batches
 from alrl_jax.data.prepare.layouts import Wish
 from alrl_jax.data.prepare.photo_records import LAYOUTS, photo_plan
 from alrl_jax.data.shards import prepare
@@ -21,7 +22,7 @@ from alrl_jax.photos.file_trees import open_tree
 from alrl_jax.provenance.model_card import CARD_FILE
 from alrl_jax.storage.checkpoint import read_fields
 from alrl_jax.storage.model_directory import read_model
-from alrl_jax.train import open_batches, train
+from alrl_jax.train import batch_request, data_request, train
 from tests.support import fabricated, tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -159,4 +160,4 @@ def test_arcface_has_a_class_for_everybody(photos: Path) -> None:
     config = arcface(photos, 1)
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, num_identities=11))
     with pytest.raises(UserError, match="up to number 11 .*set it to 12"):
-        open_batches(config, "faces")
+        open_batches(data_request(config), batch_request(config, "faces"))

@@ -6,7 +6,6 @@ loss of weight 0 is never called, and what only it reads is never computed: task
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -145,11 +144,20 @@ def total_loss(
 
 
 def evaluate(loss: Loss, forward: Any) -> Scalar:
-    """A loss of a forward pass."""
+    """A loss of a forward pass.
+
+    Raises:
+        AttributeError: the loss reads a part that there is not.
+    """
     return loss.function(*(_part(forward, name) for name in loss.reads))
 
 
 def _part(forward: Any, name: str) -> Any:
-    value = functools.reduce(getattr, name.split("."), forward)
+    value = forward
+    for field in name.split("."):
+        if not hasattr(value, field):
+            known = ", ".join(sorted(vars(value)))
+            raise AttributeError(f"a loss reads {name}; {type(value).__name__} has {known}")
+        value = getattr(value, field)
     assert value is not None, f"the forward pass left out {name}, which a loss with a weight reads"
     return value

@@ -79,7 +79,7 @@ def _value(config: Config, name: str) -> Any:
 
 def _wrong(field: str, value: str, known: Collection[str]) -> Iterator[str]:
     if value not in known:
-        yield f"{field} is {value!r}; expected one of {tuple(known)}"
+        yield f"{field} is {value!r}; {did_you_mean(value, known)}expected one of {tuple(known)}"
 
 
 def _unknown(field: str, names: Collection[str], known: Collection[str]) -> Iterator[str]:

@@ -99,5 +99,5 @@ def check_losses(task: str, names: Collection[str]) -> None:
     if unknown:
         raise UserError(
             f"losses.{unknown[0]} is not a loss of task {task}; "
-            f"{did_you_mean(unknown[0], known)}expected one of {known}; remove it"
+            f"{did_you_mean(unknown[0], known)}expected one of {known}; correct it"
         )

@@ -28,9 +28,8 @@ def test_all_wrong_names_are_in_one_error() -> None:
     with pytest.raises(UserError) as error:
         make_task(Config.from_dict(values))
     text = str(error.value)
-    assert text.startswith("config: task is 'swop'; expected one of ('generator', ") and (
-        "\n" not in text
-    )
+    start = "config: task is 'swop'; did you mean swap; expected one of ('generator', "
+    assert text.startswith(start) and "\n" not in text
     choices = re.escape(str((*SELECTORS, *TRANSFERS, "best_fixed")))
     assert re.search(f"swap.selector is 'luck'; expected one of {choices}", text)
     assert "remat is 'all'; expected one of ('none', " in text
