@@ -64,11 +64,13 @@ def _conv_same(
 def _is_wide(x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]) -> bool:
     """Whether fewer products pay for more passes over memory, on a CPU."""
     sides_are_even = x.shape[1] % winograd.TILE == 0 == x.shape[2] % winograd.TILE
+    # Transforming the tiles costs the same for few channels, whose products it hardly saves.
     channels = min(weight.shape[2:])
     return (
         weight.shape[0] == 3
         and sides_are_even
         and channels >= _WIDE
+        # The transforms add before they multiply: digits are lost that half precision lacks.
         and x.dtype == weight.dtype == jnp.float32
     )
 
@@ -92,6 +94,7 @@ def _correlate_same(
 
 def _turned(weight: Float[Array, "k k i o"]) -> Float[Array, "k k o i"]:
     """The kernel of the transposed correlation."""
+    # What a pixel gave to its neighbour above comes back from below: both axes turn round.
     return jnp.flip(weight, (0, 1)).swapaxes(2, 3)
 
 
@@ -173,7 +176,9 @@ def _grow_smooth(
 def _grow_and_filter(
     x: Float[Array, "b h w i"], weight: Float[Array, "3 3 i o"]
 ) -> Float[Array, "b h2 w2 o"]:
+    # ``_grow`` wants the kernel of the correlation that it transposes, which maps o to i.
     spread = _grow(x, weight.swapaxes(2, 3))
+    # Three of four pixels were zeros: without the gain, the mean would fall to a quarter.
     return upfirdn2d(spread, FIR_FILTER, padding=(1, 1, 1, 1), gain=4.0)
 
 
@@ -217,7 +222,7 @@ def _filter_parity(
     """
     size = even.shape[axis] - 1
     pixels = (odd, 0), (even, 0), (odd, 1), (even, 1), (odd, 2)
-    taps = [2.0 * float(tap) for tap in FIR_FILTER]
+    taps = [2.0 * float(tap) for tap in FIR_FILTER]  # the gain of 4, half of it along each axis
     views = (
         lax.slice_in_dim(image, at, at + size, 1, axis)
         for image, at in pixels[parity : parity + len(taps)]
@@ -229,6 +234,7 @@ def _grow_smooth_backward(
     kept: tuple[Array, Array], y: Float[Array, "b h2 w2 o"]
 ) -> tuple[Float[Array, "b h w i"], Float[Array, "3 3 i o"]]:
     x, weight = kept
+    # The filter is symmetric, so its transpose is itself, padded to the size before filtering.
     spread = upfirdn2d(y, FIR_FILTER, padding=(2, 2, 2, 2), gain=4.0)
     swapped = weight.swapaxes(2, 3)
     return _shrink(spread, swapped), _correlate(spread, x).swapaxes(2, 3)
@@ -241,6 +247,7 @@ def upsample_conv2d(
     x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]
 ) -> Float[Array, "b h2 w2 o"]:
     """Doubles the resolution and convolves; 1x1 or 3x3, held as transposed convolutions do."""
+    # A kernel of one pixel and a resampling commute: the product is cheaper on the small image.
     return upsample2d(conv2d(x, weight)) if weight.shape[0] == 1 else _grow_smooth(x, weight)
 
 
@@ -249,7 +256,7 @@ def downsample_conv2d(
 ) -> Float[Array, "b h2 w2 o"]:
     """Convolves and halves the resolution, low-pass filtered first; 1x1 or 3x3."""
     if weight.shape[0] == 1:
-        return conv2d(downsample2d(x), weight)
+        return conv2d(downsample2d(x), weight)  # they commute: the product on the small image
     return _shrink(upfirdn2d(x, FIR_FILTER, padding=(2, 2, 2, 2)), weight)
 
 
@@ -257,6 +264,7 @@ def leaky_relu(
     x: Float[Array, "*shape"], gain: Number = 1.0, clamp: Number | None = None
 ) -> Float[Array, "*shape"]:
     """Leaky ReLU of slope 0.2 times sqrt(2), times ``gain``, clamped to +-``clamp * gain``."""
+    # The clamp is meant for what the layer gives at gain 1, so it grows with the gain.
     return clip(jax.nn.leaky_relu(x, LEAKY_SLOPE) * (LEAKY_GAIN * gain), clamp, gain)
 
 
@@ -311,9 +319,12 @@ def minibatch_stddev(
             f"got {block} samples a block; expected a multiple of mbstd_group_size={group}; "
             "change the batch size, mbstd_blocks or mbstd_group_size"
         )
+    # Members of a group lie block // group samples apart, as in the reference.
     shape = (num_blocks, group, block // group, height, width, num_channels, -1)
+    # In float32: a variance is a small difference of large squares.
     grouped = x.astype(jnp.float32).reshape(shape)
     variance = jnp.mean(jnp.square(grouped - grouped.mean(axis=1, keepdims=True)), axis=1)
+    # The root has no finite slope at 0, where all samples of a group are equal.
     stddev = jnp.sqrt(variance + 1e-8).mean(axis=(2, 3, 5))
     maps = jnp.tile(stddev[:, None], (1, group, 1, 1)).reshape(batch, 1, 1, num_channels)
     return jnp.broadcast_to(maps, (batch, height, width, num_channels))
