@@ -74,6 +74,9 @@ def copy_tree(target: Path) -> None:
         if (ROOT / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
+    # What is compiled for unchanged code is found again, and kept for the next fault.
+    (ROOT / ".pytest_cache").mkdir(exist_ok=True)
+    (target / ".pytest_cache").symlink_to(ROOT / ".pytest_cache")
 
 
 def mutate(tree: Path, mutant: Mutant) -> str:
