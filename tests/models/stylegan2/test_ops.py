@@ -303,3 +303,9 @@ def test_setup_filter_refuses_what_is_no_filter() -> None:
         upfirdn.setup_filter([1.0, -1.0])
     with pytest.raises(UserError):
         upfirdn.setup_filter([])
+
+
+def test_a_bias_starts_at_its_value_whatever_the_learning_speed() -> None:
+    layer = layers.EqualizedDense(3, bias_init=2.0, lr_multiplier=0.01)
+    variables = layer.init(jax.random.key(0), jnp.zeros((1, 4)))
+    np.testing.assert_allclose(layer.apply(variables, jnp.zeros((1, 4))), 2.0, rtol=1e-6)

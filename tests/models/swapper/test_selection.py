@@ -147,3 +147,13 @@ def test_rules_of_earlier_work_at_18_layers() -> None:
     assert taken["lcr4"] == set(range(4, 18))
     assert taken["fslsd7"] == set(range(7))
     assert taken["psp_middle"] == {3, 4, 5, 6}
+
+
+def test_the_targets_pose_code_moves_only_for_another_identity() -> None:
+    swap = AdaptiveSwap(GROUPS, channel_groups=4, width=16, pose_transfer=True)
+    variables = swap.init(jax.random.key(0), FACES, overrides(pose=FROM_TARGET))
+    trained = jax.tree.map(lambda x: x + 0.1, variables)  # from scratch, the refinement is 0
+    kept, _ = swap.apply(trained, FACES, overrides(pose=FROM_TARGET, identity=FROM_TARGET))
+    np.testing.assert_allclose(kept.pose, TARGET.pose, atol=1e-6)
+    moved, _ = swap.apply(trained, FACES, overrides(pose=FROM_TARGET))
+    assert float(jnp.abs(moved.pose - TARGET.pose).max()) > 0.01

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from alrl_jax.models.build import build_swapper
+from alrl_jax.models.swapper.blend import blend_mask
 from alrl_jax.models.swapper.encoder import NUM_PARSING_CLASSES, FaceEncoding
 from alrl_jax.models.swapper.selection import FROM_SOURCE
 from alrl_jax.models.swapper.swapper import Swapper
@@ -44,3 +45,13 @@ def test_a_head_turns_as_a_whole() -> None:
 def test_nothing_but_the_face_is_replaced_otherwise() -> None:
     np.testing.assert_array_equal(_replaced(primitives.HEAD_LABELS), REGION)
     np.testing.assert_array_equal(_replaced((), pose=FROM_SOURCE), REGION)
+
+
+def test_the_mask_is_the_union_of_both_regions() -> None:
+    swapper = _swapper(())
+    generated, target = jnp.ones((1, SIDE, SIDE, 3)), -jnp.ones((1, SIDE, SIDE, 3))
+    wider = np.roll(REGION, 3, axis=2)
+    image, mask = swapper.finish({}, generated, target, jnp.asarray(REGION), jnp.asarray(wider))
+    regions = (jax.nn.sigmoid(jnp.asarray(x)) for x in (REGION, wider))
+    np.testing.assert_allclose(mask, blend_mask(*regions, swapper.feather), atol=1e-6)
+    np.testing.assert_allclose(image, 2.0 * mask * jnp.ones(3) - 1.0, atol=1e-6)

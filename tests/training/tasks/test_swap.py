@@ -1,11 +1,19 @@
 """What the swap task computes beside its networks and losses."""
 
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from alrl_jax.training.tasks import make_task
+from alrl_jax.training.tasks.discriminator import DiscriminatorTraining
 from alrl_jax.training.tasks.swap import FACTOR_GROUPS, gate_picture, gate_temperature
 from alrl_jax.training.tasks.values import ATTRIBUTE_GROUPS
+from tests.support import tiny
 
 
 @pytest.mark.parametrize(("step", "expected"), [(0, 1.0), (50, 0.5), (100, 0.25), (300, 0.25)])
@@ -23,3 +31,32 @@ def test_gates_from_the_source_are_white() -> None:
 
 def test_every_factor_belongs_to_an_attribute_group() -> None:
     assert set(FACTOR_GROUPS.values()) == set(ATTRIBUTE_GROUPS)
+
+
+def test_the_discriminator_sees_targets_and_generated_faces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced, not run: what it is handed is told apart by which array it is."""
+    identity = tiny.save_tiny_identity(tmp_path / "identity")
+    task = make_task(tiny.tiny_config("synthetic_64", identity))
+    seen: list[tuple[Any, Any]] = []
+    gradient = DiscriminatorTraining.gradient
+
+    def noting(self: Any, params: Any, real: Any, fake: Any, *others: Any) -> Any:
+        seen.append((real, fake))
+        return gradient(self, params, real, fake, *others)
+
+    monkeypatch.setattr(DiscriminatorTraining, "gradient", noting)
+    state = jax.eval_shape(task.init, jax.random.key(0), {})
+    batch = tiny.random_batch("pairs")
+
+    def step(state: Any, frozen: Any, images: Any) -> Any:
+        target = dataclasses.replace(batch.target, image=images)
+        pairs = dataclasses.replace(batch, target=target)
+        result = task.step(state, frozen, pairs, task.phase(0))
+        ((real, fake),) = seen
+        assert real is images and fake is not images
+        return result
+
+    jax.eval_shape(step, state, task.load_frozen(), batch.target.image)
+    assert len(seen) == 1
