@@ -66,9 +66,9 @@ def _names(values: list[Block]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def user_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the files that the documentation names."""
-    folder = tmp_path_factory.mktemp("workplace")
+    folder = tmp_path_factory.mktemp("user")
     for number, name in enumerate(("me.jpg", "picture.jpg")):
         fabricated.save(folder / name, fabricated.pixels(number, 64))
     for number in range(6):
@@ -248,8 +248,8 @@ QUICK_PYTHON = [b for b in PYTHON if not b.needs]
 
 
 @pytest.mark.parametrize("block", QUICK_PYTHON, ids=_names(QUICK_PYTHON))
-def test_python_runs(block: Block, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(workplace)
+def test_python_runs(block: Block, user_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(user_folder)
     exec(compile(block.text, str(block), "exec"), {})
 
 
@@ -257,14 +257,16 @@ QUICK_SHELL = [b for b in SHELL if not b.needs and not b.slow]
 
 
 @pytest.mark.parametrize("block", QUICK_SHELL, ids=_names(QUICK_SHELL))
-def test_quick_commands_run(block: Block, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(workplace)
+def test_quick_commands_run(
+    block: Block, user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(user_folder)
     for module, arguments in _of_this_project(block):
         assert doc_commands.run_here(module, arguments) == 0, arguments
 
 
 @pytest.mark.slow
-def test_slow_commands_run(workplace: Path) -> None:
+def test_slow_commands_run(user_folder: Path) -> None:
     """In the order of the pages, as later ones read what earlier ones made."""
     early = sorted(SHELL, key=lambda b: b.page.name not in RUN_FIRST)
     for block in (block for block in early if block.slow):
@@ -278,11 +280,11 @@ def test_slow_commands_run(workplace: Path) -> None:
                 line = doc_commands.program(module, [*arguments, *LESS.get(module, [])])
             environment = os.environ | {
                 "PYTHONPATH": str(ROOT),
-                "XDG_CACHE_HOME": str(workplace / "cache"),
+                "XDG_CACHE_HOME": str(user_folder / "cache"),
                 "JAX_COMPILATION_CACHE_DIR": str(COMPILATION_CACHE),
             }
             done = subprocess.run(
-                line, cwd=workplace, env=environment, capture_output=True, text=True, timeout=900
+                line, cwd=user_folder, env=environment, capture_output=True, text=True, timeout=900
             )
             assert done.returncode == 0, f"{block}: {words}\n{done.stderr[-3000:]}"
 
