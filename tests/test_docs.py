@@ -50,7 +50,7 @@ LESS: dict[str, list[str]] = {
     "alrl_jax.evaluate": ["--num_pairs=4", "--num_pictures=1", "--batch_size=4"],
     "alrl_jax.commands.invert": ["--steps=2"],
     "alrl_jax.commands.contact_sheet": ["--count=2", "--nosweeps"],
-    "alrl_jax.commands.prepare_dataset": ["--workers=1", "--resolution=64"],
+    "alrl_jax.commands.prepare_dataset": ["--resolution=64"],
     "alrl_jax.commands.benchmark": ["--seconds=0"],
 }
 """What tests add to a command that is run: as little as it can do."""
