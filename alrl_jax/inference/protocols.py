@@ -65,11 +65,6 @@ class FaceSampler(HasWeights, Protocol):
         ...
 
 
-@runtime_checkable
-class LoadedSwapper(Swapper, FaceSampler, Protocol):
-    """What a directory of a swapper gives."""
-
-
 def resolution_of(model: Swapper) -> int:
     """Side of a swapper's crops in px."""
     return int(model.config["resolution"])

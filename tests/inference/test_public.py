@@ -3,7 +3,7 @@
 import numpy as np
 
 import alrl_jax
-from alrl_jax.inference.protocols import FaceSampler, LoadedSwapper, Swapper
+from alrl_jax.inference.protocols import FaceSampler, Swapper
 from tests.support.fakes import FakeJudge, FakeSwapper
 from tests.support.photo_files import noise
 
@@ -20,5 +20,4 @@ def test_swaps_need_the_package_alone() -> None:
 def test_protocols_tell_models_apart() -> None:
     assert isinstance(FakeSwapper(), Swapper)
     assert not isinstance(FakeSwapper(), FaceSampler)
-    assert not isinstance(FakeSwapper(), LoadedSwapper)
     assert not isinstance(FakeJudge(1, 2), Swapper)
