@@ -23,9 +23,16 @@ from alrl_jax.errors import UserError
 from alrl_jax.evaluation import benchmark, opening, photos, protocol
 from alrl_jax.evaluation.control import measure_control
 from alrl_jax.evaluation.earlier import check_comparable, read_before
+from alrl_jax.evaluation.frozen import decides, freeze, frozen_rows
 from alrl_jax.evaluation.judges import Judges
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
-from alrl_jax.evaluation.metric_table import by_skin_tone, compare, means_of, summarise
+from alrl_jax.evaluation.metric_table import (
+    attainable_share,
+    by_skin_tone,
+    compare,
+    means_of,
+    summarise,
+)
 from alrl_jax.evaluation.presets import PROTOCOLS, ROLES, flag, rows_of_protocol
 from alrl_jax.evaluation.report.report import BEFORE, Extras, file_name, write_report
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row, rows_of, rows_of_models
@@ -104,7 +111,10 @@ def evaluate_counterfactual(
         share, and the measurement that they were made from.
     """
     resolution = int(model.config["resolution"])
-    rows = rows_of(model.selectors, with_truth=True) | rows_of_models(beside or {})
+    rows = rows_of(model.selectors, True, model.takes_features)
+    if decides(model):
+        rows |= frozen_rows(freeze(model, batch_size))
+    rows |= rows_of_models(beside or {})
     plan = benchmark.plan_pairs(split, seed, num_pairs)
     found = measure_counterfactual(
         model, judge, plan, num_pairs, rows, resolution, batch_size, num_shown
@@ -155,6 +165,9 @@ def _blocks(
     rows = {}
     for name, values in found.values.items():
         rows[name] = summarise(values, found.of_sets.get(name))
+        if "reconstruction" in found.values:
+            ends = found.values["target_image"], found.values["reconstruction"]
+            rows[name]["attainable_share"] = attainable_share(values, *ends)
         if names:
             rows[name]["by_skin_tone"] = by_skin_tone(values, bins, names)
         if found.hard:

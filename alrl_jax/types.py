@@ -102,12 +102,15 @@ class SwapGates:
         probabilities: of taking a group from the source, before the decision.
         owners: share of every attribute group in the decision over a code; a single column where
             nothing is decided by group.
+        space: by resolution, how much of the target's features every pixel keeps (1: all); empty
+            where the generator takes none.
     """
 
     pose: Float[Array, "b g"]
     attributes: Float[Array, "b l g"]
     probabilities: Float[Array, "b l g"]
     owners: Float[Array, "l g k"]
+    space: dict[int, Float[Array, "b r r n"]] = flax.struct.field(default_factory=dict)
 
 
 @flax.struct.dataclass

@@ -1,19 +1,24 @@
-"""The table of selections at 64 px: rows trained alike on one generator and its features.
+"""The table of selections at 64 px: rows trained alike from one neutral encoder and generator.
 
+    python -m alrl_jax.train --config=configs/autoencoder_64.py --workdir=runs/autoencoder_64
+    alrl package-model --workdir=runs/autoencoder_64 --output=runs/autoencoder_64_model
     python -m alrl_jax.train --config=configs/rows_64.py:ROW --workdir=runs/rows/ROW
     python -m alrl_jax.evaluate --workdir=runs/rows/adaptive --selectors= --output=runs/seed_0 \\
         --beside=ROW=runs/rows/ROW,...
     alrl compare-rows --output=runs/table --evaluations=runs/seed_0,runs/seed_1,...
 
-ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. On two CPU cores a row takes 4
-minutes (fixed rules and learned transfers) or 7 (the others), the evaluation of 16 together 8; what
-they reach is in ``results/rows_64/seed_*/metrics.json`` (two after 1,200 steps: ``long_0``).
+ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. The neutral start has drawn faces from
+their own codes and nothing else (``autoencoder_64.py``): no selection is at home on it. Its
+generator and features are held still; ``trained_generator`` and ``trained_constant`` alone train the
+generator as well.
 
-Generator and features come from ``pretrained.swapper`` and are held still; ``trained_generator``
-and ``trained_constant`` alone train the generator as well. Each row trains heads (which start as
-that swapper's) and a swap module of its own (from scratch) with the same data, losses, rates
-and steps. A loss about something that a row does not have, such as gates that decide, does nothing
-there. ``supervised`` is a stated ceiling: it alone sees true swaps.
+A row is fair where what differs is the selection alone. All of ``FAIR`` have, within a tenth, as
+many parameters that can act (``tests/training/tasks/test_rows.py`` counts them); optimisers that go
+by the shape of a weight; the same data, losses, rates and steps; and the same inputs: the source's
+identity, the codes of both faces as a whole, the refinement of the pose code, and the target's
+features, through gates that look at the pair in ``adaptive`` and through constants inside the mask
+in all others. ``best_fixed`` and the rules of earlier work have no parameters: they stand outside
+that claim. ``supervised`` is a stated ceiling: it alone sees true swaps.
 """
 
 from typing import Any
@@ -22,32 +27,55 @@ import ml_collections
 
 from alrl_jax.config import recipes
 
-WITHOUT_TRANSFER = {"swap.pose_transfer": False, "swap.context": 0}
-"""Of ``adaptive`` alone: what refines the codes that it takes."""
-
 BEST = (0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
 """``alrl search-selection --model=embedded/swapper_64``: of the pose code, then of every
 layer of W+, whose it is (1: the source's); the best of all 2,048 on development pairs."""
+ALL_SOURCE = (0.0, *[1.0] * 10)
 
-ROWS: dict[str, dict[str, Any]] = {
+PLAIN = {
+    "swap.pose_transfer": False,
+    "swap.context": 0,
+    "swap.target_features": "mask",
+    "optimizer.gate_learning_rate": 0.0,
+}
+"""Of what has nothing to learn but the target's features."""
+UNDECIDED = {"swap.target_features": "mask", "swap.context": 320}
+"""Of refinement without a selection: its context is wider by what the votes would take."""
+TRANSFER = {"swap.target_features": "mask", "optimizer.gate_learning_rate": 0.0}
+
+FAIR: dict[str, dict[str, Any]] = {
     "adaptive": {},
-    "mean": {"swap.selector": "mean", **WITHOUT_TRANSFER},
-    "lcr4": {"swap.selector": "lcr4", **WITHOUT_TRANSFER},
-    "fslsd7": {"swap.selector": "fslsd7", **WITHOUT_TRANSFER},
-    "psp_middle": {"swap.selector": "psp_middle", **WITHOUT_TRANSFER},
-    "best_fixed": {"swap.selector": "best_fixed", "swap.source_weights": BEST, **WITHOUT_TRANSFER},
-    "ftm4": {"swap.selector": "ftm4", **WITHOUT_TRANSFER},
-    "mixer": {"swap.selector": "mixer", **WITHOUT_TRANSFER},
+    "constant_gates": {"swap.gate_mode": "pair_independent", **UNDECIDED},
+    "all_source_refined": {
+        "swap.gate_mode": "fixed",
+        "swap.source_weights": ALL_SOURCE,
+        **UNDECIDED,
+    },
+    "best_fixed_refined": {"swap.gate_mode": "fixed", "swap.source_weights": BEST, **UNDECIDED},
+    "ftm4": {"swap.selector": "ftm4", "swap.width": 192, **TRANSFER},
+    "mixer": {"swap.selector": "mixer", "swap.width": 200, **TRANSFER},
+}
+"""Fields by which the rows of the comparison differ from the recipe."""
+
+ROWS: dict[str, dict[str, Any]] = FAIR | {
+    "mean": {"swap.selector": "mean", **PLAIN},
+    "lcr4": {"swap.selector": "lcr4", **PLAIN},
+    "fslsd7": {"swap.selector": "fslsd7", **PLAIN},
+    "psp_middle": {"swap.selector": "psp_middle", **PLAIN},
+    "best_fixed": {"swap.selector": "best_fixed", "swap.source_weights": BEST, **PLAIN},
     "supervised": {"losses.supervised": 4.0, "data.true_swaps": True},
+    "no_features": {"swap.target_features": "none"},
+    "mask_features": {"swap.target_features": "mask"},
+    "detached_blend": {"swap.detach_blend": True},
+    "soft_gates": {"swap.gate_mode": "soft"},
+    "late_gates": {"optimizer.gate_start": 100},
+    "steady_gates": {"optimizer.gate_decay": False},
     "no_pose_space": {"encoder.pose_space": "none"},
     "coarse_codes": {"encoder.pose_space": "coarse_codes"},
     "trained_generator": {"generator.train": True},
     "trained_constant": {"generator.train": True, "encoder.pose_space": "none"},
     "ellipse": {"swap.mask": "ellipse"},
     "no_blending": {"swap.mask": "none"},
-    "soft_gates": {"swap.gate_mode": "soft"},
-    "pair_independent": {"swap.gate_mode": "pair_independent"},
-    "no_code_consistency": {"losses.pose_consistency": 0.0, "losses.attribute_consistency": 0.0},
 }
 """Fields by which every row differs from the recipe: selections, the ceiling, ablations."""
 
@@ -60,24 +88,18 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
     """
     if row not in ROWS:
         raise ValueError(f"got the row {row!r}; expected one of {', '.join(ROWS)}; name one")
-    losses = recipes.REFINED_LOSSES_64 | {
-        "self_reconstruction": 0.0,
-        "self_perceptual": 0.0,
-        "pose_consistency": 0.1,
-        "attribute_consistency": 0.1,
-        "gate_information": 0.1,
-        "attribute_groups": 0.1,
-    }
-    config = recipes.swap_64(losses)
-    recipes.like_shipped_swapper(config)
+    config = recipes.swap_64(
+        recipes.BLENDED_LOSSES_64 | {"gate_information": 0.1, "attribute_groups": 0.1}
+    )
+    recipes.selection_64(config)
     config.num_steps = 300
     config.checkpoint_every = 150
     config.sample_every = 300
     config.generator.train = False
     config.encoder.train_backbone = False
+    config.pretrained.swapper = "runs/autoencoder_64_model"
     config.swap.cycle_targets = 1.0
     config.optimizer.learning_rate = 0.01
     config.optimizer.warmup_steps = 50
-    config.fresh = ("swap",)
     config.update_from_flattened_dict(ROWS[row])
     return config

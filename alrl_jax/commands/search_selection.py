@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,9 +31,7 @@ from alrl_jax.evaluation.measuring import batches
 from alrl_jax.loading import SwapperModel, load_swapper
 from alrl_jax.models.build import build_swapper
 from alrl_jax.models.stylegan2.generator import num_latents
-from alrl_jax.models.swapper.encoder import FaceEncoding
-from alrl_jax.models.swapper.selection import PairCodes
-from alrl_jax.models.swapper.swapper import Networks
+from alrl_jax.models.swapper.swapper import Networks, PairEncoding
 from alrl_jax.storage.model_directory import MODEL_FILE, resolve_directory
 from alrl_jax.utils import command_line
 from alrl_jax.utils.files import write_json
@@ -59,15 +56,6 @@ class Found:
     shares: tuple[float, ...]
     face_psnr: float
     tried: int
-
-
-@flax.struct.dataclass
-class Encoded:
-    """What every selection on a batch of pairs starts from."""
-
-    source: FaceEncoding
-    target: FaceEncoding
-    identity: Float[Array, "b e"]
 
 
 def search(model: SwapperModel, seed: int, pairs: int, finalists: int, final_pairs: int) -> Found:
@@ -99,8 +87,8 @@ def _score(
     resolution, plan = int(model.config["resolution"]), plan_pairs(SPLIT, seed, count)
 
     @jax.jit
-    def encode(networks: Networks, pair: Counterfactuals) -> Encoded:
-        return Encoded(
+    def encode(networks: Networks, pair: Counterfactuals) -> PairEncoding:
+        return PairEncoding(
             source=swapper.encode(networks, pair.source),
             target=swapper.encode(networks, pair.target),
             identity=swapper.embed(networks, pair.source),
@@ -110,17 +98,13 @@ def _score(
     def score(
         networks: Networks,
         pair: Counterfactuals,
-        encoded: Encoded,
+        encoded: PairEncoding,
         shares: Float[Array, " s"],
     ) -> Float[Array, " b"]:
-        source, target = encoded.source, encoded.target
-        faces = PairCodes(source.codes, target.codes, encoded.identity)
-        codes, _ = swapper.select(networks, faces, swapper.overrides({}), None, shares)
-        generated = swapper.generate(networks, codes)
-        drawn = swapper.encode(networks, generated)
-        image, _ = swapper.finish(
-            networks, generated, pair.target, target.region_logits, drawn.region_logits
-        )
+        taken = swapper.select(networks, encoded, swapper.overrides({}), None, shares)
+        generated = swapper.generate(networks, taken.codes, taken.injected)
+        regions = encoded.target.region_logits, swapper.encode(networks, generated).region_logits
+        image, _ = swapper.finish(networks, generated, pair.target, *regions)
         return psnr(image, pair.truth, pair.face_region)
 
     totals = np.zeros(len(selections))

@@ -27,6 +27,23 @@ REFINED_LOSSES_64 = SWAP_LOSSES_64 | {
 }
 """Beside that, identity comes from the source and everything else from the target."""
 
+BLENDED_LOSSES_64 = {
+    "reconstruction": 2.0,
+    "perceptual": 0.25,
+    "blended_reconstruction": 2.0,
+    "blended_perceptual": 0.25,
+    "identity": 0.3,
+    "blended_identity": 0.3,
+    "identity_factors": 4.0,
+    "attributes": 2.0,
+    "region": 0.5,
+    "parsing": 0.1,
+    "latent": 0.001,
+    "background": 0.5,
+    "gate_budget": 0.1,
+}
+"""For a swap whose generator is held still: half by the generated face, half by the blended one."""
+
 PHOTO_LOSSES = {
     "identity": 0.5,
     "reconstruction": 1.0,
@@ -86,6 +103,14 @@ def like_shipped_swapper(config: Any) -> None:
     config.swap.turn_head = True
     config.pretrained.identity = "embedded/identity_64"
     config.pretrained.swapper = "embedded/swapper_64"
+
+
+def selection_64(config: Any) -> None:
+    """Selection, refinement and target features at 64 px, with gates that can move."""
+    config.swap.pose_transfer = True
+    config.swap.context = 256
+    config.swap.target_features = "pair"
+    config.optimizer.gate_learning_rate = 0.03
 
 
 def swap_photos(losses: Mapping[str, float]) -> ml_collections.ConfigDict:

@@ -98,6 +98,8 @@ class EncoderConfig:
     """Side of the images that it sees, to which larger ones are pooled; 0: that of the images."""
     widths: tuple[int, ...] = checked((32, 64, 96), WIDTHS)
     """Channels of the backbone's stages, as many as the backbone has."""
+    depths: tuple[int, ...] = checked((1, 1, 1), WIDTHS)
+    """Residual units of the three stages of ``residual``."""
     units: tuple[int, ...] = checked((3, 4, 14, 3), FOUR_COUNTS)
     """Units of the four stages of ``ir_se``."""
     squeeze: int = checked(16, POSITIVE)
@@ -113,15 +115,15 @@ class EncoderConfig:
 class SwapConfig:
     """Selection of latent codes, and what blends the face that they draw.
 
-    ``gate_mode``, ``pose_transfer``, ``context``, ``attribute_control`` and temperatures are those
-    of the selection ``adaptive``.
+    ``gate_mode``, ``attribute_control`` and temperatures are those of the selection ``adaptive``;
+    ``pose_transfer`` and ``context`` of all selections that learn.
     """
 
     selector: str = "adaptive"
     """Entry of ``SELECTORS`` or ``TRANSFERS`` (``models/swapper/``), or ``best_fixed``."""
     source_weights: tuple[float, ...] = checked((), SHARES)
-    """Of ``best_fixed``, which ``alrl search-selection`` finds: weight of the source in the pose
-    code and in every layer."""
+    """Of ``best_fixed``, which ``alrl search-selection`` finds, and of the gate mode ``fixed``:
+    weight of the source in the pose code and in every layer."""
     mask: str = "learned"
     """The encoder's ``learned`` region, the same ``ellipse`` in every picture, or ``none``."""
     channel_groups: int = checked(8, POSITIVE)
@@ -134,6 +136,11 @@ class SwapConfig:
     """Whether the target's pose code is refined for the source."""
     context: int = checked(0, at_least(0, "each layer alone"))
     """Width of what the refinement sees of all codes of both faces."""
+    target_features: str = "none"
+    """Entry of ``SPACE_GATES`` (``models/swapper/target_features.py``): how the generator takes
+    over features of the target."""
+    detach_blend: bool = False
+    """Whether the mask learns from labels alone, and not from the blended image."""
     temperature_start: float = checked(1.0, POSITIVE)
     temperature_end: float = checked(0.3, POSITIVE)
     """Temperature of the relaxed gates at the end of the run, to which it falls geometrically."""
@@ -189,6 +196,13 @@ class OptimizerConfig:
     """Largest norm of all gradients of a network together."""
     ema_kimg: float = checked(5.0, POSITIVE)
     """Half-life of the averaged networks, in thousands of images."""
+    gate_learning_rate: float = checked(0.0, at_least(0, "that of all that is no matrix"))
+    """Adam's rate for what decides over codes (``GATE_TABLES`` of ``models/swapper/selection.py``).
+    """
+    gate_start: int = checked(0, at_least(0))
+    """Steps before these begin to move."""
+    gate_decay: bool = True
+    """Whether their rate falls as ``decay`` says; False holds it."""
     r1_interval: int = checked(16, POSITIVE)
     """Steps from one R1 penalty to the next."""
     path_interval: int = checked(4, POSITIVE)

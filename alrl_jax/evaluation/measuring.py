@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -14,7 +15,7 @@ from alrl_jax.evaluation.metric_table import Values
 from alrl_jax.evaluation.rows import Question, Row, RowImages, own_row
 from alrl_jax.loading.protocols import Judge, Swapper
 from alrl_jax.models.face_analyser import FaceFactors, feature_distance, unit_length
-from alrl_jax.types import AnyArray
+from alrl_jax.types import AnyArray, SwapGates
 from alrl_jax.worlds import primitives
 
 SHOWN_BY_PAIR = ("target_image", "source_image", "truth", "truth_blended")
@@ -96,6 +97,7 @@ def measure_row(
     row: RowImages,
     pair: Counterfactuals,
     source_embedding: Float[AnyArray, "b k"],
+    target_embedding: Float[AnyArray, "b k"],
     examiner: Examiner,
 ) -> tuple[Values, Float[np.ndarray, "b k"]]:
     """All figures of one batch except retrieval, and the embeddings that retrieval needs."""
@@ -109,6 +111,7 @@ def measure_row(
         "face_ssim": image_metrics.ssim(image, pair.truth, pair.face_region),
         "lpips_like": examiner.distance(image, pair.truth),
         "identity_similarity": judging.cosine(embedding, source_embedding),
+        "target_similarity": judging.cosine(embedding, target_embedding),
         "pose_error_degrees": judging.pose_errors(factors.pose_degrees, pair.pose_degrees),
         "landmark_error": judging.landmark_errors(
             np.asarray(factors.landmarks) * size, pair.landmarks, pair.visible
@@ -155,7 +158,7 @@ def measure_counterfactual(
         pair = render(take(plan, numbers), resolution)
         shown = max(0, min(valid, num_shown - int(numbers[0])))
         _show_pair(collector, pair, shown)
-        source_embedding = examiner.embed(pair.source)
+        people = examiner.embed(pair.source), examiner.embed(pair.target)
         collector.add("people", "gallery", examiner.embed(pair.gallery), valid)
         collector.add("people", "tone", pair.skin_tone, valid)
         for reason, hard in pair.hard.items():
@@ -163,7 +166,7 @@ def measure_counterfactual(
         question = Question(pair.source, pair.target, pair.truth, pair.face_region)
         for name, row in rows.items():
             answer = row(model, question)
-            values, embedding = measure_row(answer, pair, source_embedding, examiner)
+            values, embedding = measure_row(answer, pair, *people, examiner)
             for metric, numbers_of in values.items():
                 collector.add(name, metric, numbers_of, valid)
             collector.add("embedding", name, embedding, valid)
@@ -183,12 +186,26 @@ def keep_row(
     if own:
         for part in ("generated", "mask"):
             collector.add("images", part, getattr(row, part), shown)
+        if row.gates is not None and row.gates.space:
+            collector.add("images", "space", kept_in_space(row.gates, row.image.shape[1]), shown)
         if row.gates is not None:
             collector.add("gates", "pose", row.gates.pose, valid)
             collector.add("gates", "attributes", row.gates.attributes, valid)
             collector.add("owners", "owners", jnp.asarray(row.gates.owners)[None], 1)
     if name not in SHOWN_BY_PAIR:
         collector.add("images", name, row.image, shown)
+
+
+def kept_in_space(gates: SwapGates, side: int) -> Float[Array, "b h h 1"]:
+    """How much of the target's features every pixel keeps, at the finest resolution that has gates.
+
+    Args:
+        gates: with gates in space.
+        side: of the result.
+    """
+    finest = gates.space[max(gates.space)]
+    mean = jnp.mean(finest, axis=-1, keepdims=True)
+    return jax.image.resize(mean, (mean.shape[0], side, side, 1), "nearest")
 
 
 def _finish(collector: Collector, rows: tuple[str, ...]) -> Measurement:

@@ -31,6 +31,9 @@ METRICS: dict[str, Metric] = {
     "identity_similarity": Metric("", True, "cosine of the judge's identities, row and source"),
     "identity_top1": Metric("share", True, "source found first among all source people"),
     "identity_top5": Metric("share", True, "source found among the first five source people"),
+    "target_similarity": Metric(
+        "", False, "cosine of the judge's identities, row and target: what leaks into the swap"
+    ),
     "pose_error_degrees": Metric(
         "degrees", False, "L2 over yaw, pitch, roll: judge's pose of the row, pose of the target"
     ),
@@ -71,6 +74,25 @@ Values = dict[str, Float[np.ndarray, " n"]]
 
 
 Figure = float | int | None
+
+
+def attainable_share(values: Values, target: Values, reconstruction: Values) -> float | None:
+    """How far a row has come on the way from the untouched target to what codes can carry.
+
+    The way is that of the mean squared error to the true swap inside the face: 0 is the target's, 1
+    the reconstruction's.
+
+    Args:
+        values: of the row.
+        target: of ``target_image``.
+        reconstruction: of ``reconstruction``.
+    """
+    rows = (values, target, reconstruction)
+    if any("face_psnr" not in row for row in rows):
+        return None
+    # Data range 2, so that the error is 4 at 0 dB.
+    own, start, end = (float(np.mean(4.0 * 10.0 ** (-row["face_psnr"] / 10.0))) for row in rows)
+    return (start - own) / (start - end) if start != end else None
 
 
 def summarise(

@@ -63,6 +63,11 @@ def reconstruction(model: Swapper, question: Question) -> RowImages:
     return RowImages(model.reconstruct(_known(question.truth)))
 
 
+def reconstruction_with_features(model: Swapper, question: Question) -> RowImages:
+    """The same, drawn with the features that the swap of a face with itself takes over."""
+    return RowImages(model.reconstruct(_known(question.truth), with_features=True))
+
+
 def swap(model: Swapper, question: Question, selector: str | None = None) -> RowImages:
     """A swap by the model, its codes selected as it was trained or by a rule of earlier work."""
     output = model.swap(question.source, question.target, selector=selector)
@@ -80,18 +85,29 @@ REFERENCE_ROWS: dict[str, Row] = {
     "truth": truth,
     "truth_blended": truth_blended,
     "reconstruction": reconstruction,
+    "reconstruction_with_features": reconstruction_with_features,
     "self_swap": self_swap,
 }
 """Rows that are no swaps of two people."""
 
-NEEDS_TRUTH = ("truth", "truth_blended", "reconstruction")
+WITH_FEATURES = "reconstruction_with_features"
+NEEDS_TRUTH = ("truth", "truth_blended", "reconstruction", WITH_FEATURES)
 IN_PLACE_OF_TRUTH = ("self_swap",)
 """The only swap of photos whose true result is known."""
 
 
-def rows_of(selectors: tuple[str, ...], with_truth: bool) -> dict[str, Row]:
-    """All rows to measure: the references, then every selector, the model's own first."""
+def rows_of(
+    selectors: tuple[str, ...], with_truth: bool, with_features: bool = False
+) -> dict[str, Row]:
+    """All rows to measure: the references, then every selector, the model's own first.
+
+    Args:
+        selectors: of the model.
+        with_truth: whether true swaps are known.
+        with_features: whether the model's generator takes features of the target.
+    """
     left_out = IN_PLACE_OF_TRUTH if with_truth else NEEDS_TRUTH
+    left_out = left_out if with_features else (*left_out, WITH_FEATURES)
     rows = {name: row for name, row in REFERENCE_ROWS.items() if name not in left_out}
     return rows | {name: _selector_row(name) for name in selectors}
 

@@ -7,10 +7,11 @@ The classes of ``alrl_jax.loading`` have it; so may stand-ins and models of othe
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from alrl_jax.loading.base import Images
 from alrl_jax.models.face_analyser import FaceFactors
+from alrl_jax.models.swapper.pair_codes import FrozenGates
 from alrl_jax.types import SwapOutput
 
 
@@ -36,10 +37,14 @@ class Swapper(Described, Protocol):
     Attributes:
         selectors: rules that can select codes, first the model's own.
         attribute_groups: groups that a caller can take from either face.
+        takes_features: whether the generator takes features of the target.
     """
 
     selectors: tuple[str, ...]
     attribute_groups: tuple[str, ...]
+
+    @property
+    def takes_features(self) -> bool: ...
 
     def swap(
         self,
@@ -49,12 +54,17 @@ class Swapper(Described, Protocol):
         identity_from: str = "source",
         groups: Mapping[str, str] | None = None,
         selector: str | None = None,
+        frozen: FrozenGates | None = None,
     ) -> SwapOutput:
         """Swaps faces; see ``SwapperModel.swap``."""
         ...
 
-    def reconstruct(self, images: Images) -> Float[Array, "b h w 3"]:
-        """Faces that the generator draws from their own codes."""
+    def reconstruct(self, images: Images, with_features: bool = False) -> Float[Array, "b h w 3"]:
+        """Faces that the generator draws from their own codes, and features."""
+        ...
+
+    def silhouettes(self, images: Images, resolution: int) -> Int[Array, "b r r"]:
+        """Parsing class and distance to the face's edge; see ``SwapperModel.silhouettes``."""
         ...
 
 

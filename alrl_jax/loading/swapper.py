@@ -7,14 +7,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from alrl_jax.errors import UserError
 from alrl_jax.loading.base import Images, Model, PyTree
 from alrl_jax.loading.generator import GeneratorModel
 from alrl_jax.models.build import build_swapper
 from alrl_jax.models.stylegan2.generator import num_latents
-from alrl_jax.models.swapper.selection import FROM_SOURCE, FROM_TARGET, SELECTORS
+from alrl_jax.models.swapper.pair_codes import FROM_SOURCE, FROM_TARGET, FrozenGates
+from alrl_jax.models.swapper.selection import SELECTORS
+from alrl_jax.models.swapper.target_features import silhouette_cells
 from alrl_jax.types import SwapOutput
 from alrl_jax.worlds import primitives
 
@@ -44,7 +46,8 @@ class SwapperModel(Model):
     attribute_groups: tuple[str, ...]
 
     def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
-        super().__init__(kind, config, {"swap": {}, **variables})  # a fixed rule has no weights
+        # A fixed rule has no weights, and a swapper may take no features of the target.
+        super().__init__(kind, config, {"swap": {}, "target_features": {}, **variables})
         self._selections = config.get("selections", {})
         self._own = config["swap"].get("selector", "adaptive")
         fixed = (*(name for name, rule in SELECTORS.items() if rule is not None), *self._selections)
@@ -53,12 +56,14 @@ class SwapperModel(Model):
         self._swapper = build_swapper(config)
         self._swap = jax.jit(self._swapper.swap)
         self._embed = jax.jit(self._swapper.embed)
-        self._reconstruct = jax.jit(
-            lambda networks, images: self._swapper.generate(
-                networks, self._swapper.encode(networks, images).codes
-            )
+        self._reconstruct = jax.jit(self._swapper.reconstruct, static_argnames="with_features")
+        self._silhouettes = jax.jit(
+            lambda networks, images, side: silhouette_cells(
+                self._swapper.encode(networks, images), side
+            ),
+            static_argnums=2,
         )
-        names = ("encoder", "swap", "generator", "identity")
+        names = ("encoder", "swap", "target_features", "generator", "identity")
         self._networks = {name: self.variables[name] for name in names}
 
     def swap(
@@ -69,6 +74,7 @@ class SwapperModel(Model):
         identity_from: Face = "source",
         groups: Mapping[str, Face] | None = None,
         selector: str | None = None,
+        frozen: FrozenGates | None = None,
     ) -> SwapOutput:
         """Swaps faces.
 
@@ -82,6 +88,8 @@ class SwapperModel(Model):
                 would decide; the adaptive selection alone knows which codes make them.
             selector: the model's own selection (the default) or a fixed rule, see ``selectors``.
                 A rule that takes the pose code from the source does so whatever ``pose_from`` says.
+            frozen: decisions that are the same for all pairs, in place of the model's own; see
+                ``alrl_jax.evaluation.frozen``.
 
         Raises:
             UserError: on an unknown face or selector, and on a group that is unknown or that the
@@ -94,9 +102,8 @@ class SwapperModel(Model):
         overrides = {name: self._face_code(name, face) for name, face in wanted.items()}
         if self._face_code("identity", identity_from) == FROM_TARGET:
             overrides = {**dict.fromkeys(self.attribute_groups, FROM_TARGET), **overrides}
-        return self._swap(
-            self._networks, source, target, self._swapper.overrides(overrides), source_weights
-        )
+        asked = self._swapper.overrides(overrides)
+        return self._swap(self._networks, source, target, asked, source_weights, frozen)
 
     def embed(self, images: Images) -> Float[Array, "b e"]:
         """Unit embeddings of the identities of faces, by the identity net that guides the swap."""
@@ -128,9 +135,19 @@ class SwapperModel(Model):
         z = np.random.RandomState(seed).randn(1, generator.network.z_dim).astype(np.float32)
         return jnp.clip(generator.synthesize(generator.map(z, truncation_psi=0.7))[0], -1.0, 1.0)
 
-    def reconstruct(self, images: Images) -> Float[Array, "b h w 3"]:
-        """Faces that the generator draws from their own codes."""
-        return self._reconstruct(self._networks, images)
+    @property
+    def takes_features(self) -> bool:
+        """Whether the generator takes features of the target."""
+        return self._swapper.target_features is not None
+
+    def reconstruct(self, images: Images, with_features: bool = False) -> Float[Array, "b h w 3"]:
+        """Faces that the generator draws from their own codes, and features if that is wanted."""
+        return self._reconstruct(self._networks, images, with_features=with_features)
+
+    def silhouettes(self, images: Images, resolution: int) -> Int[Array, "b r r"]:
+        """Parsing class and distance to the face's edge as the encoder sees them, as one number a
+        pixel; see ``silhouette_cells``."""
+        return self._silhouettes(self._networks, images, resolution)
 
     def _source_weights(self, selector: str) -> Float[Array, " n"] | None:
         """The fixed source weights of a selector; None for the model's own."""

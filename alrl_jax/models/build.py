@@ -23,6 +23,7 @@ from alrl_jax.models.stylegan2.generator import Generator, channel_table, num_la
 from alrl_jax.models.swapper.backbones import BACKBONES, CodeShapes, Encoder
 from alrl_jax.models.swapper.selection import SELECTORS, AdaptiveSwap, FixedSwap
 from alrl_jax.models.swapper.swapper import Swapper
+from alrl_jax.models.swapper.target_features import TargetFeatures, injected_channels
 from alrl_jax.models.swapper.transfers import TRANSFERS, LearnedTransfer
 
 Values = Mapping[str, Any]
@@ -87,7 +88,31 @@ def build_swapper(values: Values, remat: str = "none") -> Swapper:
         encoder_resolution=encoder.get("resolution", 0),
         mask=swap.get("mask", "learned"),
         head_labels=tuple(swap.get("head_labels", ())),
+        target_features=build_target_features(swap, groups, generator, encoder),
     )
+
+
+def build_target_features(
+    values: Values, attribute_groups: tuple[str, ...], generator: Generator, encoder: Values
+) -> TargetFeatures | None:
+    """What lets the target's features into the generator; None where a swapper has nothing of it.
+
+    Args:
+        values: ``target_features``, an entry of ``SPACE_GATES``; ``none`` where it is absent.
+        attribute_groups: what a caller can take from either face.
+        generator: whose features are added to.
+        encoder: plain values of the encoder, whose ``resolution`` says where features enter.
+    """
+    gates = values.get("target_features", "none")
+    if gates == "none":
+        return None
+    side = encoder.get("resolution", 0) or generator.resolution
+    table = channel_table(
+        generator.resolution, generator.channel_base, generator.channel_max, generator.channels
+    )
+    # The last block has no next one to read what it is given.
+    blocks = [(side_, n) for side_, n in table.items() if side_ < generator.resolution]
+    return TargetFeatures(attribute_groups, injected_channels(blocks, side), gates)
 
 
 def build_selector(
@@ -110,9 +135,18 @@ def build_selector(
             gate_mode=values["gate_mode"],
             pose_transfer=values.get("pose_transfer", False),
             context=values.get("context", 0),
+            normalised=values.get("normalised", False),
+            owner_deviation=values.get("owner_deviation", 1.0),
+            source_weights=tuple(values.get("source_weights", ())),
         )
     if name in TRANSFERS:
-        return TRANSFERS[name](attribute_groups, values["channel_groups"], values["width"])
+        return TRANSFERS[name](
+            attribute_groups,
+            values["channel_groups"],
+            values["width"],
+            values.get("pose_transfer", False),
+            values.get("context", 0),
+        )
     rule = SELECTORS.get(name)
     source_weights = rule(num_layers) if rule is not None else values["source_weights"]
     return FixedSwap(attribute_groups, tuple(float(share) for share in source_weights))

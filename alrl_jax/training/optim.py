@@ -1,6 +1,7 @@
 """Optimisers: Adam or Muon, with warm-up, clipping and the correction for lazy regularisation."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -28,12 +29,13 @@ def make_optimizer(
     lazy_interval: int = 0,
     algorithm: str = "adam",
     equalized: bool = False,
+    apart: Mapping[str, optax.GradientTransformation] | None = None,
 ) -> optax.GradientTransformation:
     """Adam, or Muon (Jordan et al. 2024), as all tasks use them.
 
-    Muon makes the update of a kernel orthogonal, so that weak directions of the gradient are
-    learned as fast as strong ones. Biases, gains and the layers that are named
-    ``..._head`` or ``torgb`` stay with Adam.
+    Muon makes the update of a matrix orthogonal, so that weak directions of the gradient are
+    learned as fast as strong ones. What is a matrix follows from a weight's shape and role, see
+    ``_matrix``; all else stays with Adam.
 
     Args:
         learning_rate: peak rate.
@@ -49,6 +51,7 @@ def make_optimizer(
             axis, as flax lays them out.
         equalized: whether the weights are StyleGAN2's, kept at a deviation of one and scaled at
             run time; Muon then makes their updates of size ``learning_rate`` each.
+        apart: rules of parameters that have one of their own, by name.
 
     Returns:
         The gradient transformation.
@@ -59,12 +62,7 @@ def make_optimizer(
     betas = (beta1**ratio if beta1 else 0.0, beta2**ratio)
 
     def schedule(peak: float) -> optax.Schedule:
-        # A decay needs a step of its own after the warm-up.
-        warmup = min(warmup_steps, num_steps - 1)
-        start = 0.0 if warmup else peak
-        if decay:
-            return optax.warmup_cosine_decay_schedule(start, peak, warmup, max(num_steps, 1))
-        return optax.linear_schedule(start, peak, max(warmup, 1))
+        return rate_schedule(peak, num_steps, warmup_steps, decay)
 
     peak = learning_rate * ratio
     if algorithm == "muon":
@@ -80,23 +78,95 @@ def make_optimizer(
         )
     else:
         rule = optax.adam(schedule(peak), b1=betas[0], b2=betas[1], eps=1e-8)
+    if apart:
+        rule = optax.partition({"usual": rule, **apart}, functools.partial(_names, set(apart)))
     chain = optax.chain(optax.clip_by_global_norm(clip_norm), rule) if clip_norm else rule
     return optax.GradientTransformation(chain.init, _promote_freely(chain.update))
 
 
+def rate_schedule(
+    peak: float, num_steps: int, warmup_steps: int, decay: bool, start: int = 0
+) -> optax.Schedule:
+    """A rate by step: 0 until ``start``, linear to ``peak``, then level or along a cosine to 0.
+
+    Args:
+        peak: largest rate.
+        num_steps: length of the run.
+        warmup_steps: steps of linear warm-up; a shorter run is all warm-up.
+        decay: whether the rate falls to 0 by the end of the run.
+        start: steps before the warm-up.
+    """
+    # A decay needs a step of its own after the warm-up.
+    warmup = max(min(warmup_steps, num_steps - start - 1), 0)
+    first = 0.0 if warmup else peak
+    if decay:
+        rest = max(num_steps - start, 1)
+        usual = optax.warmup_cosine_decay_schedule(first, peak, warmup, rest)
+    else:
+        usual = optax.linear_schedule(first, peak, max(warmup, 1))
+    return optax.join_schedules([optax.constant_schedule(0.0), usual], [start]) if start else usual
+
+
+def make_gate_rule(
+    learning_rate: float, num_steps: int, warmup_steps: int, decay: bool, start: int
+) -> optax.GradientTransformation:
+    """Adam for what decides over codes, at a rate and by a schedule of its own.
+
+    A logit has to travel several units to change its mind: at the rate of other biases it gets a
+    few tenths in a run, and the gates stay as they were drawn.
+
+    Args:
+        learning_rate: peak rate.
+        num_steps: length of the run.
+        warmup_steps: steps of linear warm-up.
+        decay: whether the rate falls to 0 by the end of the run.
+        start: steps before anything moves.
+    """
+    return optax.adam(rate_schedule(learning_rate, num_steps, warmup_steps, decay, start), b1=0.9)
+
+
+def _names(wanted: Collection[str], params: PyTree) -> PyTree:
+    """Label of every parameter: its name where that is wanted, else ``usual``."""
+
+    def label(path: tuple[Any, ...], value: jax.Array) -> str:
+        name = _path(path)[-1]
+        return name if name in wanted else "usual"
+
+    return jax.tree_util.tree_map_with_path(label, params)
+
+
 def _matrices(params: PyTree) -> PyTree:
-    """How Muon reads each kernel as a matrix; None for what Adam keeps."""
+    """How Muon reads each parameter as a matrix; None for what Adam keeps."""
+    return jax.tree_util.tree_map_with_path(lambda path, x: _matrix(_path(path), x.shape), params)
 
-    def read(path: tuple[Any, ...], value: jax.Array) -> contrib.MuonDimensionNumbers | None:
-        *modules, name = [str(getattr(entry, "key", entry)) for entry in path]
-        is_output = any(module.endswith("head") or module == "torgb" for module in modules)
-        if name not in ("kernel", "weight") or value.ndim < 2 or is_output:
-            return None
-        # A convolution is a matrix from all that it sees to its output channels.
-        axes = tuple(range(value.ndim - 1))
-        return contrib.MuonDimensionNumbers(reduction_axis=axes, output_axis=value.ndim - 1)
 
-    return jax.tree_util.tree_map_with_path(read, params)
+def _matrix(path: list[str], shape: tuple[int, ...]) -> contrib.MuonDimensionNumbers | None:
+    """How Muon reads a parameter.
+
+    A convolution is a matrix from all that it sees to its output channels; three axes are a matrix
+    for every entry of the first. Two axes are a matrix where they are the kernel of a layer, and
+    else a table with an entry for every row, such as positions. Output layers, ``..._head`` and
+    ``torgb``, have few rows, each with a meaning and a scale of its own.
+
+    Args:
+        path: names of modules, then of the parameter.
+        shape: of the parameter.
+    """
+    *modules, name = path
+    is_output = any(module.endswith("head") or module == "torgb" for module in modules)
+    is_kernel = name in ("kernel", "weight")
+    if is_output or len(shape) < 2 or (len(shape) == 2 and not is_kernel):
+        return None
+    if len(shape) == 3:
+        return contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=2)
+    if not is_kernel:
+        return None
+    axes = tuple(range(len(shape) - 1))
+    return contrib.MuonDimensionNumbers(reduction_axis=axes, output_axis=len(shape) - 1)
+
+
+def _path(path: tuple[Any, ...]) -> list[str]:
+    return [str(getattr(entry, "key", entry)) for entry in path]
 
 
 def _promote_freely(update: Update) -> Update:

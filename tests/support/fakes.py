@@ -7,6 +7,7 @@ import numpy as np
 from jax import Array
 
 from alrl_jax.models.face_analyser import FaceFactors
+from alrl_jax.models.swapper.pair_codes import FrozenGates
 from alrl_jax.types import LatentCodes, SwapGates, SwapOutput
 
 RESOLUTION = 16
@@ -38,6 +39,7 @@ class FakeSwapper:
     kind = "swapper"
     selectors = ("adaptive", "mean")
     attribute_groups = ("identity", "pose", "expression")
+    takes_features = False
 
     def __init__(self, resolution: int = RESOLUTION) -> None:
         self.config: dict[str, Any] = {"resolution": resolution}
@@ -58,6 +60,7 @@ class FakeSwapper:
         identity_from: str = "source",
         groups: dict[str, str] | None = None,
         selector: str | None = None,
+        frozen: FrozenGates | None = None,
     ) -> SwapOutput:
         batch = source.shape[0]
         self.calls.append({"shape": source.shape, "pose_from": pose_from, "array": source})
@@ -80,8 +83,11 @@ class FakeSwapper:
         coarse = jnp.asarray(images)[:, ::4, ::4].reshape(images.shape[0], -1)
         return coarse / jnp.linalg.norm(coarse, axis=-1, keepdims=True)
 
-    def reconstruct(self, images: Array) -> Array:
+    def reconstruct(self, images: Array, with_features: bool = False) -> Array:
         return 0.9 * jnp.asarray(images)
+
+    def silhouettes(self, images: Array, resolution: int) -> Array:
+        return jnp.zeros((images.shape[0], resolution, resolution), jnp.int32)
 
 
 class FakeJudge:

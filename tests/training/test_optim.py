@@ -6,7 +6,12 @@ import numpy as np
 import optax
 import pytest
 
-from alrl_jax.training.optim import MUON_ADAM_SHARE, make_optimizer
+from alrl_jax.training.optim import (
+    MUON_ADAM_SHARE,
+    make_gate_rule,
+    make_optimizer,
+    rate_schedule,
+)
 
 
 def _first_update(params: dict, **choices: bool) -> dict:
@@ -37,6 +42,38 @@ def test_muon_leaves_biases_and_output_layers_to_adam(path: tuple[str, str]) -> 
     # The first step of Adam with Nesterov's momentum, betas 0.9 and 0.999.
     nesterov = 1.0 + 0.9 * 0.1 / (1.0 - 0.9**2)
     np.testing.assert_allclose(jnp.abs(update), nesterov * MUON_ADAM_SHARE * 0.01, rtol=1e-3)
+
+
+def test_what_is_a_matrix_follows_from_shape_and_role() -> None:
+    """Every layer of W+ has a matrix of its own, whatever it is called; tables have none."""
+    update = _first_update({"transfer_in": jnp.zeros((3, 16, 8)), "places": jnp.zeros((16, 8))})
+    for matrix in np.asarray(update["transfer_in"]):
+        stretch = np.linalg.svd(matrix, compute_uv=False)
+        assert stretch.min() > 0.6 * 0.01 and stretch.max() < 1.3 * 0.01
+    sizes = np.abs(np.asarray(update["places"]))
+    np.testing.assert_allclose(sizes, sizes[0, 0], rtol=1e-3)  # as Adam moves them at first
+
+
+def test_gates_have_a_rate_and_a_start_of_their_own() -> None:
+    rule = make_gate_rule(0.5, num_steps=10, warmup_steps=0, decay=False, start=2)
+    optimizer = make_optimizer(
+        0.01, 0.9, 0.999, num_steps=10, algorithm="muon", apart={"bias": rule}
+    )
+    params = {"bias": jnp.zeros((4,)), "other_bias": jnp.zeros((4,))}
+    state, moves = optimizer.init(params), []
+    for _ in range(4):
+        updates, state = optimizer.update(jax.tree.map(jnp.ones_like, params), state, params)
+        moves.append({name: float(x[0]) for name, x in updates.items()})
+    assert [abs(move["bias"]) for move in moves] == pytest.approx([0.0, 0.0, 0.5, 0.5], rel=1e-4)
+    assert all(0.0 < abs(move["other_bias"]) < 0.01 for move in moves)
+
+
+@pytest.mark.parametrize(
+    ("step", "rate"), [(0, 0.0), (9, 0.0), (10, 0.0), (15, 0.5), (20, 1.0), (60, 0.5), (100, 0.0)]
+)
+def test_a_rate_can_start_late(step: int, rate: float) -> None:
+    schedule = rate_schedule(1.0, num_steps=100, warmup_steps=10, decay=True, start=10)
+    assert float(schedule(step)) == pytest.approx(rate, abs=1e-6)
 
 
 def test_the_rate_warms_up_and_falls_to_zero() -> None:

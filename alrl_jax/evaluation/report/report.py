@@ -22,6 +22,7 @@ COLUMNS = {
     "target": "target",
     "generated": "generated",
     "mask": "mask",
+    "space": "target's features kept",
     OWN: "swap",
     "truth": "true swap",
     "reconstruction": "truth, re-drawn",

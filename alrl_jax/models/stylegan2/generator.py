@@ -6,6 +6,7 @@ and the fixed noise maps ``noise_const``) in collection ``constants``.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Literal, cast
 
 import flax.linen as nn
@@ -259,9 +260,16 @@ class SynthesisNetwork(nn.Module):
         pose_code: Float[Array, "b 4 4 c"] | None = None,
         noise_mode: NoiseMode = "const",
         noise_key: Key[Array, ""] | None = None,
+        injected: Mapping[int, Array] | None = None,
     ) -> Float32[Array, "b h w 3"]:
-        """Returns images, nominally in [-1, 1] but never clipped."""
+        """Returns images, nominally in [-1, 1] but never clipped; see ``Generator.synthesize``."""
         num_layers = 2 * len(self.channels)
+        injected = injected or {}
+        if unknown := injected.keys() - dict(self.channels[:-1]).keys():
+            raise UserError(
+                f"got features to inject at {sorted(unknown)} px; expected some of "
+                f"{[resolution for resolution, _ in self.channels[:-1]]}; leave the others out"
+            )
         if ws.shape[1] != num_layers:
             raise UserError(f"got {ws.shape[1]} W+ codes; expected {num_layers}; see num_latents")
         if noise_mode not in ("const", "none", "random") or (noise_mode == "random") != (
@@ -291,6 +299,9 @@ class SynthesisNetwork(nn.Module):
                 noise_mode,
                 None if keys is None else keys[first:last],
             )
+            if resolution in injected:
+                # Behind the block's own colours: only finer blocks see what is injected.
+                x = x + injected[resolution].astype(x.dtype)
         return cast(Array, image)
 
 
@@ -375,6 +386,7 @@ class Generator(nn.Module):
         pose_code: Float[Array, "b 4 4 c"] | None = None,
         noise_mode: NoiseMode = "const",
         noise_key: Key[Array, ""] | None = None,
+        injected: Mapping[int, Array] | None = None,
     ) -> Float32[Array, "b h w 3"]:
         """Draws images.
 
@@ -383,11 +395,13 @@ class Generator(nn.Module):
             pose_code: what is added to the learned 4x4 constant.
             noise_mode: fixed maps, no noise, or new noise.
             noise_key: key for new noise; every layer draws with a key of its own.
+            injected: by resolution, maps ``b r r c`` that are added to the features of the block
+                of that resolution, on their way to the next one; the last block has no next.
 
         Returns:
             Images, nominally in [-1, 1] but never clipped.
 
         Raises:
-            UserError: if the number of codes or the noise arguments do not fit.
+            UserError: if the number of codes, the noise arguments or the resolutions do not fit.
         """
-        return self.synthesis(ws, pose_code, noise_mode, noise_key)
+        return self.synthesis(ws, pose_code, noise_mode, noise_key, injected)

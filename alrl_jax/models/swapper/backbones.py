@@ -33,19 +33,26 @@ class ResidualUnit(nn.Module):
 
 
 class ResidualPyramid(nn.Module):
-    """A small feature extractor; ``widths`` are the channels at 1/2, 1/4 and 1/8."""
+    """A small feature extractor.
+
+    Attributes:
+        widths: channels at 1/2, 1/4 and 1/8.
+        depths: residual units there.
+    """
 
     widths: tuple[int, ...]
+    depths: tuple[int, ...] = (1, 1, 1)
 
     @nn.compact
     def __call__(self, images: Float[Array, "b h w 3"]) -> list[Array]:
         """Feature maps, fine to coarse."""
         maps = []
         x = images
-        for i, width in enumerate(self.widths):
+        for i, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
             x = ops.mean_pool(x) if i else ops.space_to_depth(images)
             x = nn.Conv(width, (3, 3), padding=1, name=f"down{i}")(x)
-            x = ResidualUnit(width, name=f"unit{i}")(x)
+            for j in range(depth):
+                x = ResidualUnit(width, name=f"unit{i}_{j}" if j else f"unit{i}")(x)
             maps.append(x)
         return maps
 
@@ -85,7 +92,9 @@ class Backbone:
 
 
 def _on_residual(values: Mapping[str, Any], shapes: CodeShapes, remat: str) -> DualSpaceEncoder:
-    body = ResidualPyramid(tuple(values["widths"]))
+    widths = tuple(values["widths"])
+    # Models of before 0.3.0 had one unit a stage and say nothing of it.
+    body = ResidualPyramid(widths, tuple(values.get("depths", (1,) * len(widths))))
     return DualSpaceEncoder(body, shapes.pose_channels, shapes.num_layers, shapes.code_width)
 
 
@@ -109,7 +118,7 @@ def _on_style_trunk(
 
 
 BACKBONES: dict[str, Backbone] = {
-    "residual": Backbone(_on_residual, stages=3, fields=("widths",)),
+    "residual": Backbone(_on_residual, stages=3, fields=("widths", "depths")),
     "ir_se": Backbone(
         _on_style_trunk, stages=4, fields=("widths", "units", "squeeze"), published=True
     ),

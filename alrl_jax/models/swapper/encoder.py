@@ -29,12 +29,14 @@ class FaceEncoding:
         codes: pose code and W+ codes.
         region_logits: logits of the swapped face region.
         parsing_logits: logits of the CelebAMask-HQ classes.
+        features: the backbone's maps at 1/2 and 1/4, which the generator may take over.
         others: what all other heads of ``HEADS`` say, by name.
     """
 
     codes: LatentCodes
     region_logits: Float[Array, "b h w 1"]
     parsing_logits: Float[Array, "b h w 19"]
+    features: tuple[Array, ...] = ()
     others: dict[str, Array] = flax.struct.field(default_factory=dict)
 
 
@@ -187,13 +189,14 @@ def _encoding(
     codes: LatentCodes,
     dtype: DTypeLike = jnp.float32,
 ) -> FaceEncoding:
-    """What the heads say that are the same on every backbone, beside the codes."""
+    """What an encoder says beside the codes, the same on every backbone."""
     region = HEADS["region"](dtype=dtype, name="region")(images, features)
     further = HEADS.keys() - {"pose", "attributes", "region"}
     return FaceEncoding(
         codes=codes,
         region_logits=region[..., :1],
         parsing_logits=region[..., 1:],
+        features=tuple(features[:2]),
         others={name: HEADS[name](name=name)(images, features) for name in sorted(further)},
     )
 

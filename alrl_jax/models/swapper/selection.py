@@ -10,47 +10,28 @@ codes instead.
 from collections.abc import Callable
 
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Int
 
+from alrl_jax.models.activity import silu
+from alrl_jax.models.swapper.pair_codes import (
+    FROM_SOURCE,
+    FROM_TARGET,
+    LEARNED,
+    FrozenGates,
+    GateNoise,
+    PairCodes,
+)
+from alrl_jax.models.swapper.refinement import pair_context, refine_pose, refine_source
 from alrl_jax.types import LatentCodes, SwapGates
 
-LEARNED, FROM_TARGET, FROM_SOURCE = -1, 0, 1
-"""The module decides over an attribute group, or the caller does."""
-
-GATE_MODES = ("hard", "soft", "pair_independent")
+GATE_MODES = ("hard", "soft", "pair_independent", "fixed")
 """How ``AdaptiveSwap`` decides."""
 
-
-@flax.struct.dataclass
-class PairCodes:
-    """What a selection sees of pairs of faces.
-
-    Attributes:
-        source: codes of the faces that give the identity.
-        target: codes of the faces that give everything else.
-        identity: unit identity embeddings of the sources.
-    """
-
-    source: LatentCodes
-    target: LatentCodes
-    identity: Float[Array, "b e"]
-
-
-@flax.struct.dataclass
-class GateNoise:
-    """Noise of the relaxed gates in training.
-
-    Attributes:
-        temperature: of the gates; they approach hard decisions as it falls to 0.
-        key: draws the logistic noise.
-    """
-
-    temperature: Float[Array, ""]
-    key: Key[Array, ""]
+GATE_TABLES = ("owners", "bias", "queries", "places")
+"""Parameters of ``AdaptiveSwap`` that are no matrices, and move the gates."""
 
 
 class Selector(nn.Module):
@@ -64,15 +45,20 @@ class Selector(nn.Module):
     attribute_groups: tuple[str, ...]
 
     def __call__(
-        self, faces: PairCodes, overrides: Int[Array, " k"], noise: GateNoise | None = None
+        self,
+        faces: PairCodes,
+        overrides: Int[Array, " k"],
+        noise: GateNoise | None = None,
+        frozen: FrozenGates | None = None,
     ) -> tuple[LatentCodes, SwapGates]:
         """Swaps the codes of pairs of faces.
 
         Args:
             faces: codes and identities.
             overrides: for every attribute group ``LEARNED``, ``FROM_TARGET`` or ``FROM_SOURCE``.
-            noise: of training; None decides without noise. Only the adaptive module has gates
-                that noise can move.
+            noise: of training; None decides without noise.
+            frozen: decisions that are the same for all pairs. Only the adaptive module has gates
+                that noise can move, and that can be frozen.
 
         Returns:
             The swapped codes, and the gates that made them.
@@ -87,10 +73,13 @@ class AdaptiveSwap(Selector):
         attribute_groups: see ``Selector``; each has a query of its own.
         channel_groups: groups that the channels of a code are split into.
         width: width of tokens and queries.
-        gate_mode: ``hard`` (discrete), ``soft`` (sigmoid) or ``pair_independent`` (discrete, but
-            the same for every pair).
+        gate_mode: ``hard`` (discrete), ``soft`` (sigmoid), ``pair_independent`` (discrete, learned,
+            but the same for every pair) or ``fixed`` (``source_weights``).
         pose_transfer: whether the target's pose code is refined for the source as well.
         context: width of what the transfers see of all codes of both faces; 0: nothing.
+        normalised: whether inputs of wide layers are normalised.
+        owner_deviation: of the logits of a fresh ownership. The smaller, the less of it is chance.
+        source_weights: of ``fixed``: of the source in the pose code and in every layer.
     """
 
     channel_groups: int
@@ -98,17 +87,29 @@ class AdaptiveSwap(Selector):
     gate_mode: str = "hard"
     pose_transfer: bool = False
     context: int = 0
+    normalised: bool = False
+    owner_deviation: float = 1.0
+    source_weights: tuple[float, ...] = ()
 
     @nn.compact
     def __call__(
-        self, faces: PairCodes, overrides: Int[Array, " k"], noise: GateNoise | None = None
+        self,
+        faces: PairCodes,
+        overrides: Int[Array, " k"],
+        noise: GateNoise | None = None,
+        frozen: FrozenGates | None = None,
     ) -> tuple[LatentCodes, SwapGates]:
         """Swaps the codes of pairs of faces; see ``Selector``."""
         source, target = faces.source, faces.target
         batch, layers, _ = target.attributes.shape
         shape = (layers + 1, self.channel_groups)
-        logits, owners = self._votes(self._tokens(source, target), faces.identity)
+        logits, owners = self._logits(faces)
         gates = self._gates(logits, noise)
+        if self.gate_mode == "fixed":
+            weights = jnp.repeat(jnp.asarray(self.source_weights), self.channel_groups)
+            gates = jnp.broadcast_to(weights, gates.shape)
+        if frozen is not None and frozen.codes is not None:
+            gates = jnp.broadcast_to(frozen.codes.reshape(-1), gates.shape)
         # The query with the largest share owns a code outright where a caller overrides: a gate
         # that obeyed each group by its share would be neither face's.
         owner = jnp.argmax(owners, axis=-1)
@@ -120,19 +121,11 @@ class AdaptiveSwap(Selector):
         pose_gates = jnp.where(
             overrides[pose] == LEARNED, gates[:, 0], overrides[pose].astype(gates.dtype)
         )
-        known = faces.identity
-        if self.context:
-            known = jnp.concatenate([known, self._context(faces, overrides)], axis=-1)
-        refined = self._transfer(source.attributes, target.attributes, known)
+        refined, posed = self._refined(faces, overrides)
         # What a caller wants of the source beside the identity must not be made the target's.
         as_it_is = ((forced == FROM_SOURCE) & (owner != identity)).reshape(shape)[None, 1:]
         as_it_is = jnp.repeat(as_it_is, refined.shape[-1] // self.channel_groups, axis=-1)
         refined = jnp.where(as_it_is, source.attributes, refined)
-        posed = target.pose
-        if self.pose_transfer:
-            moved = self._transfer_pose(source.pose, target.pose, known)
-            # A caller who keeps the target's identity keeps the outline of its head as well.
-            posed += jnp.where(overrides[identity] != FROM_TARGET, moved, 0.0)
         codes = LatentCodes(
             pose=_select(pose_gates[:, None, None], source.pose, posed),
             attributes=_select(gates[:, 1:], refined, target.attributes),
@@ -144,6 +137,25 @@ class AdaptiveSwap(Selector):
             probabilities=jax.nn.sigmoid(logits).reshape(batch, *shape)[:, 1:],
             owners=owners.reshape(*shape, -1)[1:],
         )
+
+    def _refined(
+        self, faces: PairCodes, overrides: Int[Array, " k"]
+    ) -> tuple[Float[Array, "b l d"], Float[Array, "b 4 4 c"]]:
+        """W+ codes of the source and the pose code of the target, refined for the other face."""
+        source, target, known = faces.source, faces.target, faces.identity
+        if self.context:
+            context = pair_context(self, faces, overrides, self.context, self.normalised)
+            known = jnp.concatenate([known, context], axis=-1)
+        width = max(self.width, self.context)
+        refined = refine_source(
+            self, source.attributes, target.attributes, known, width, self.normalised
+        )
+        if not self.pose_transfer:
+            return refined, target.pose
+        moved = refine_pose(self, faces, known, width, self.normalised)
+        # A caller who keeps the target's identity keeps the outline of its head as well.
+        keeps = overrides[self.attribute_groups.index("identity")] == FROM_TARGET
+        return refined, target.pose + jnp.where(keeps, 0.0, moved)
 
     def _tokens(self, source: LatentCodes, target: LatentCodes) -> Float[Array, "b t {self.width}"]:
         """One token for every channel group of the pose code and of every layer."""
@@ -165,13 +177,30 @@ class AdaptiveSwap(Selector):
         )
         return nn.LayerNorm(name="token_norm")(tokens + places[None])
 
+    def _logits(self, faces: PairCodes) -> tuple[Float[Array, "b t"], Float[Array, "t k"]]:
+        """Logits of the gates, and every query's share in each token."""
+        batch, layers, _ = faces.target.attributes.shape
+        num_tokens = (layers + 1) * self.channel_groups
+        # What a query owns is learned and the same for all pairs; only votes depend on the pair.
+        start = nn.initializers.normal(self.owner_deviation)
+        shape = (num_tokens, len(self.attribute_groups))
+        owners = jax.nn.softmax(self.param("owners", start, shape, jnp.float32))
+        bias = self.param("bias", _initial_bias(self.channel_groups), (num_tokens,), jnp.float32)
+        logits = jnp.broadcast_to(bias[None], (batch, num_tokens))
+        if self.gate_mode in ("hard", "soft"):
+            votes = self._votes(self._tokens(faces.source, faces.target), faces.identity)
+            logits += jnp.sum(votes * owners[None], axis=-1)
+        return logits, owners
+
     def _votes(
         self, tokens: Float[Array, "b t w"], identity: Float[Array, "b e"]
-    ) -> tuple[Float[Array, "b t"], Float[Array, "t k"]]:
-        """Gate logits, and every query's share in each token."""
-        num_tokens, num_queries = tokens.shape[1], len(self.attribute_groups)
+    ) -> Float[Array, "b t k"]:
+        """What every query thinks of each token."""
         queries = self.param(
-            "queries", nn.initializers.normal(0.5), (num_queries, self.width), jnp.float32
+            "queries",
+            nn.initializers.normal(0.5),
+            (len(self.attribute_groups), self.width),
+            jnp.float32,
         )
         asked = queries[None] + nn.Dense(self.width, name="identity_query")(identity)[:, None]
         scores = jnp.einsum("bkw,btw->bkt", asked, nn.Dense(self.width, name="keys")(tokens))
@@ -179,19 +208,8 @@ class AdaptiveSwap(Selector):
         # saturate the softmax.
         attention = jax.nn.softmax(scores / jnp.sqrt(float(self.width)), axis=-1)
         seen = jnp.einsum("bkt,btw->bkw", attention, nn.Dense(self.width, name="values")(tokens))
-        opinion = nn.Dense(self.width, name="opinion")(nn.silu(seen + asked))
-        votes = jnp.einsum("bkw,btw->btk", opinion, tokens) / jnp.sqrt(float(self.width))
-        # What a query owns is learned and the same for all pairs; only votes depend on the pair.
-        owners = jax.nn.softmax(
-            self.param(
-                "owners", nn.initializers.normal(1.0), (num_tokens, num_queries), jnp.float32
-            )
-        )
-        bias = self.param("bias", _initial_bias(self.channel_groups), (num_tokens,), jnp.float32)
-        if self.gate_mode == "pair_independent":
-            # The bias alone decides; queries and tokens stay, so that the weights are the same.
-            votes = jnp.zeros_like(votes)
-        return bias[None] + jnp.sum(votes * owners[None], axis=-1), owners
+        opinion = nn.Dense(self.width, name="opinion")(silu(self, seen + asked, "opinion"))
+        return jnp.einsum("bkw,btw->btk", opinion, tokens) / jnp.sqrt(float(self.width))
 
     def _gates(self, logits: Float[Array, "b t"], noise: GateNoise | None) -> Float[Array, "b t"]:
         """Binary concrete gates (Maddison et al. 2017), straight through; without noise, the sign
@@ -208,67 +226,6 @@ class AdaptiveSwap(Selector):
         hard = (logits > 0).astype(soft.dtype)
         # Straight through: the value is the hard gate's, the gradient the soft one's.
         return soft + jax.lax.stop_gradient(hard - soft)
-
-    def _context(
-        self, faces: PairCodes, overrides: Int[Array, " k"]
-    ) -> Float[Array, "b {self.context}"]:
-        """What all codes of both faces say together, and what is asked of the source.
-
-        A layer's code says both which person a face is and how it looks; how the target looks, so
-        that it can take the place of how the source does, stands in the other codes as well.
-        """
-        source, target, identity = faces.source, faces.target, faces.identity
-        asked = (overrides == FROM_SOURCE).astype(identity.dtype)
-        asked = jnp.broadcast_to(asked, (identity.shape[0], overrides.shape[0]))
-        parts = [source.pose, target.pose, source.attributes, target.attributes, identity, asked]
-        x = jnp.concatenate([part.reshape(identity.shape[0], -1) for part in parts], axis=-1)
-        x = nn.silu(nn.Dense(self.context, name="context_in")(x))
-        return nn.silu(nn.Dense(self.context, name="context_out")(x))
-
-    def _transfer(
-        self,
-        source: Float[Array, "b l d"],
-        target: Float[Array, "b l d"],
-        known: Float[Array, "b e"],
-    ) -> Float[Array, "b l d"]:
-        """Source codes, refined layer by layer for the target; starts as the identity function."""
-        layers, width = source.shape[1:]
-        # Layers share nothing: codes of different resolutions mean different things.
-        hidden_width = max(self.width, self.context)
-        repeated = jnp.broadcast_to(known[:, None], (*source.shape[:2], known.shape[-1]))
-        inputs = jnp.concatenate([source, target, repeated], axis=-1)
-        first = self.param(
-            "transfer_in",
-            nn.initializers.lecun_normal(batch_axis=(0,)),
-            (layers, inputs.shape[-1], hidden_width),
-            jnp.float32,
-        )
-        # Zero: a fresh transfer gives the source's codes as they are.
-        last = self.param(
-            "transfer_out", nn.initializers.zeros, (layers, hidden_width, width), jnp.float32
-        )
-        hidden = nn.silu(jnp.einsum("bli,lih->blh", inputs, first))
-        return source + jnp.einsum("blh,lhd->bld", hidden, last)
-
-    def _transfer_pose(
-        self,
-        source: Float[Array, "b 4 4 c"],
-        target: Float[Array, "b 4 4 c"],
-        known: Float[Array, "b e"],
-    ) -> Float[Array, "b 4 4 c"]:
-        """What the target's pose code lacks to lay out the source's head; starts at 0.
-
-        The code says where the outline of the head is, and with it how wide the face.
-        """
-        seen = jnp.concatenate([source, target], axis=-1).reshape(source.shape[0], -1)
-        seen = jnp.concatenate([seen, known], axis=-1)
-        hidden_width = max(self.width, self.context)
-        hidden = nn.silu(nn.Dense(hidden_width, name="pose_transfer_in")(seen))
-        # Starts at zero, so that a trained generator first sees poses that it knows.
-        moved = nn.Dense(
-            target[0].size, kernel_init=nn.initializers.zeros, name="pose_transfer_out"
-        )(hidden)
-        return moved.reshape(target.shape)
 
 
 def _initial_bias(channel_groups: int) -> Callable[..., Array]:
@@ -334,7 +291,11 @@ class FixedSwap(Selector):
     source_weights: tuple[float, ...]
 
     def __call__(
-        self, faces: PairCodes, overrides: Int[Array, " k"], noise: GateNoise | None = None
+        self,
+        faces: PairCodes,
+        overrides: Int[Array, " k"],
+        noise: GateNoise | None = None,
+        frozen: FrozenGates | None = None,
     ) -> tuple[LatentCodes, SwapGates]:
         """Swaps codes of pairs of faces; see ``Selector``. Only codes and overrides count."""
         weights = effective_weights(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
+import flax.struct
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
@@ -17,20 +18,56 @@ from alrl_jax.models.stylegan2.generator import Generator
 from alrl_jax.models.swapper.backbones import Encoder
 from alrl_jax.models.swapper.blend import blend, blend_mask, face_ellipse
 from alrl_jax.models.swapper.encoder import NUM_PARSING_CLASSES, FaceEncoding
-from alrl_jax.models.swapper.selection import (
+from alrl_jax.models.swapper.pair_codes import (
     FROM_SOURCE,
     FROM_TARGET,
     LEARNED,
+    FrozenGates,
     GateNoise,
     PairCodes,
-    Selector,
-    effective_weights,
-    fixed_swap,
 )
+from alrl_jax.models.swapper.selection import Selector, effective_weights, fixed_swap
+from alrl_jax.models.swapper.target_features import TargetFeatures
 from alrl_jax.types import LatentCodes, SwapGates, SwapOutput
 
 Networks = Mapping[str, Any]
-"""Variables by network: ``encoder``, ``swap``, ``generator``, ``identity``."""
+"""Variables by network: ``encoder``, ``swap``, ``target_features``, ``generator``, ``identity``."""
+
+
+@flax.struct.dataclass
+class PairEncoding:
+    """What is known of pairs of faces before anything is selected.
+
+    Attributes:
+        source: what the encoder says of the faces that give the identity.
+        target: likewise of the faces that give everything else.
+        identity: unit identity embeddings of the sources.
+    """
+
+    source: FaceEncoding
+    target: FaceEncoding
+    identity: Float[Array, "b e"]
+
+    @property
+    def codes(self) -> PairCodes:
+        """What a selection of codes sees."""
+        return PairCodes(self.source.codes, self.target.codes, self.identity)
+
+
+@flax.struct.dataclass
+class Selected:
+    """What a swap is drawn from.
+
+    Attributes:
+        codes: the swapped codes.
+        injected: by resolution, what the target gives to the generator's features; empty where it
+            takes none.
+        gates: which code, and which of the target's features, was taken.
+    """
+
+    codes: LatentCodes
+    injected: dict[int, Float[Array, "b r r c"]]
+    gates: SwapGates
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +112,7 @@ class Swapper:
             every picture; ``none``, nothing, so that the swap is the generated face.
         head_labels: parsing classes of a head, which is replaced as a whole where the pose is the
             source's; none where the encoder has not learned to parse: then the face alone is.
+        target_features: what lets the target's features into the generator; None for nothing.
     """
 
     encoder: Encoder
@@ -86,9 +124,10 @@ class Swapper:
     encoder_resolution: int = 0
     mask: str = "learned"
     head_labels: tuple[int, ...] = ()
+    target_features: TargetFeatures | None = None
 
     def init(self, key: Key[Array, ""], images: Float[Array, "b h w 3"]) -> dict[str, Any]:
-        """Fresh variables of all four networks.
+        """Fresh variables of all networks.
 
         Args:
             key: seeds the weights.
@@ -100,10 +139,14 @@ class Swapper:
         encoder = self.encoder.init(keys[1], self._pool(images), _w_avg(generator))
         identity = self.identity.init(keys[2], images)
         networks = {"encoder": encoder, "generator": generator, "identity": identity}
-        codes = self.encode(networks, images).codes
-        faces = PairCodes(codes, codes, self.embed(networks, images))
-        swap = self.selector.init(keys[3], faces, self.overrides({}))
-        return {**networks, "swap": swap}
+        face = self.encode(networks, images)
+        faces = PairCodes(face.codes, face.codes, self.embed(networks, images))
+        networks["swap"] = self.selector.init(keys[3], faces, self.overrides({}))
+        if self.target_features is not None:
+            networks["target_features"] = self.target_features.init(
+                jax.random.fold_in(keys[3], 1), faces, face, self.overrides({})
+            )
+        return networks
 
     def encode(self, networks: Networks, images: Float[Array, "b h w 3"]) -> FaceEncoding:
         """Codes, region and parsing of faces; the latter two as large as the encoder sees them."""
@@ -118,42 +161,86 @@ class Swapper:
         """Unit identity embeddings."""
         return self.identity.embed(networks["identity"], images)
 
-    def generate(self, networks: Networks, codes: LatentCodes) -> Float[Array, "b h w 3"]:
-        """Draws faces from codes."""
+    def generate(
+        self,
+        networks: Networks,
+        codes: LatentCodes,
+        injected: Mapping[int, Array] | None = None,
+    ) -> Float[Array, "b h w 3"]:
+        """Draws faces from codes, and from what is injected into the generator's features."""
         return apply(
-            self.generator, networks["generator"], codes.attributes, codes.pose, method="synthesize"
+            self.generator,
+            networks["generator"],
+            codes.attributes,
+            codes.pose,
+            "const",
+            None,
+            injected,
+            method="synthesize",
         )
 
     def select(
         self,
         networks: Networks,
-        faces: PairCodes,
+        pair: PairEncoding,
         overrides: Int[Array, " k"],
         noise: GateNoise | None = None,
         source_weights: Float[Array, " n"] | None = None,
-    ) -> tuple[LatentCodes, SwapGates]:
-        """Swapped codes and their gates: as trained, or by fixed ``source_weights``."""
-        source, target = faces.source, faces.target
+        frozen: FrozenGates | None = None,
+    ) -> Selected:
+        """Swapped codes, the target's features, and their gates.
+
+        Args:
+            networks: variables by network.
+            pair: both faces.
+            overrides: see ``overrides``.
+            noise: of the gates, in training.
+            source_weights: fixed weights of the source, see ``SELECTORS``; None is as trained.
+            frozen: decisions that are the same for all pairs.
+        """
+        faces = pair.codes
         if source_weights is None:
-            codes, gates = apply(self.selector, networks["swap"], faces, overrides, noise)
+            codes, gates = apply(self.selector, networks["swap"], faces, overrides, noise, frozen)
         else:
             asked = effective_weights(source_weights, overrides, self.selector.attribute_groups)
-            codes, gates = fixed_swap(source, target, asked)
+            codes, gates = fixed_swap(faces.source, faces.target, asked)
+        codes, gates = self._in_pose_space(faces, codes, gates, overrides)
+        if self.target_features is None:
+            return Selected(codes, {}, gates)
+        injection = apply(
+            self.target_features,
+            networks["target_features"],
+            faces,
+            pair.target,
+            overrides,
+            frozen,
+        )
+        gates = dataclasses.replace(gates, space=injection.gates)
+        return Selected(codes, injection.maps, gates)
+
+    def _in_pose_space(
+        self,
+        faces: PairCodes,
+        codes: LatentCodes,
+        gates: SwapGates,
+        overrides: Int[Array, " k"],
+    ) -> tuple[LatentCodes, SwapGates]:
+        """Codes and gates as the pose space has them, whatever was selected."""
         if not POSE_SPACES[self.pose_space].uses_const:
             # What refines the target's code could make one out of nothing.
             codes = dataclasses.replace(codes, pose=jnp.zeros_like(codes.pose))
         coarse = POSE_SPACES[self.pose_space].coarse_layers
-        if coarse:
-            # Pose lives in these codes: they go as a whole, whatever the selection decided.
-            pose_from_source = (
-                overrides[self.selector.attribute_groups.index("pose")] == FROM_SOURCE
-            )
-            pose_face = jnp.where(pose_from_source, source.attributes, target.attributes)
-            merged = jnp.concatenate([pose_face[:, :coarse], codes.attributes[:, coarse:]], axis=1)
-            codes = dataclasses.replace(codes, attributes=merged)
-            decided = gates.attributes.at[:, :coarse].set(pose_from_source.astype(merged.dtype))
-            gates = dataclasses.replace(gates, attributes=decided)
-        return codes, gates
+        if not coarse:
+            return codes, gates
+        # Pose lives in these codes: they go as a whole, whatever the selection decided.
+        pose_from_source = overrides[self.selector.attribute_groups.index("pose")] == FROM_SOURCE
+        pose_face = jnp.where(pose_from_source, faces.source.attributes, faces.target.attributes)
+        merged = jnp.concatenate([pose_face[:, :coarse], codes.attributes[:, coarse:]], axis=1)
+        decided = gates.attributes.at[:, :coarse].set(pose_from_source.astype(merged.dtype))
+        return (
+            dataclasses.replace(codes, attributes=merged),
+            dataclasses.replace(gates, attributes=decided),
+        )
 
     def replaced(
         self, encoding: FaceEncoding, overrides: Int[Array, " k"]
@@ -215,6 +302,7 @@ class Swapper:
         target: Float[Array, "b h w 3"],
         overrides: Int[Array, " k"],
         source_weights: Float[Array, " n"] | None = None,
+        frozen: FrozenGates | None = None,
     ) -> SwapOutput:
         """Swaps faces as at test time: no labels, discrete gates.
 
@@ -224,18 +312,38 @@ class Swapper:
             target: faces that give everything else.
             overrides: see ``overrides``.
             source_weights: fixed weights of the source, see ``SELECTORS``; None is as trained.
+            frozen: decisions that are the same for all pairs.
         """
-        face = self.encode(networks, target)
-        faces = PairCodes(
-            self.encode(networks, source).codes, face.codes, self.embed(networks, source)
+        pair = PairEncoding(
+            self.encode(networks, source),
+            self.encode(networks, target),
+            self.embed(networks, source),
         )
-        codes, gates = self.select(networks, faces, overrides, None, source_weights)
-        generated = self.generate(networks, codes)
+        taken = self.select(networks, pair, overrides, None, source_weights, frozen)
+        generated = self.generate(networks, taken.codes, taken.injected)
         # The generated face is encoded for its outline, which may be wider than the target's.
         drawn = self.encode(networks, generated)
-        regions = (self.replaced(encoding, overrides) for encoding in (face, drawn))
+        regions = (self.replaced(encoding, overrides) for encoding in (pair.target, drawn))
         image, mask = self.finish(networks, generated, target, *regions)
-        return SwapOutput(image=image, generated=generated, mask=mask, gates=gates, codes=codes)
+        return SwapOutput(image, generated, mask, taken.gates, taken.codes)
+
+    def reconstruct(
+        self, networks: Networks, images: Float[Array, "b h w 3"], with_features: bool = False
+    ) -> Float[Array, "b h w 3"]:
+        """Faces drawn from their own codes, not blended.
+
+        Args:
+            networks: variables by network.
+            images: faces.
+            with_features: whether the generator takes over the faces' own features as well, through
+                the gates that a swap of the face with itself would have.
+        """
+        face = self.encode(networks, images)
+        if not with_features:
+            return self.generate(networks, face.codes)
+        pair = PairEncoding(face, face, self.embed(networks, images))
+        taken = self.select(networks, pair, self.overrides({}))
+        return self.generate(networks, face.codes, taken.injected)
 
     def _pool(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b r r 3"]:
         """Images as the encoder sees them, by means of whole squares of pixels."""

@@ -1,8 +1,10 @@
 """Learned transfers of earlier work: they move the target's codes instead of selecting.
 
-Both see the codes of both faces and nothing else, and start from the target's pose code. Neither
-decides by attribute: a caller can ask for the pose of either face and for the whole target, and
-for no attribute group. What they report as gates is how far a code has moved, see ``moved_share``.
+Both see the codes of both faces and start from the target's pose code. In a comparison they see
+what ``adaptive`` sees as well: the source's identity, the context of all codes, and its refinement
+of the pose code (``context``, ``pose_transfer``). Neither decides by attribute: a caller can ask
+for the pose of either face and for the whole target, and for no attribute group. What they report
+as gates is how far a code has moved, see ``moved_share``.
 """
 
 import flax.linen as nn
@@ -10,13 +12,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from alrl_jax.models.swapper.selection import (
+from alrl_jax.models.activity import silu
+from alrl_jax.models.swapper.pair_codes import (
     FROM_SOURCE,
     FROM_TARGET,
+    FrozenGates,
     GateNoise,
     PairCodes,
-    Selector,
 )
+from alrl_jax.models.swapper.refinement import normalise, pair_context, refine_pose
+from alrl_jax.models.swapper.selection import Selector
 from alrl_jax.types import LatentCodes, SwapGates
 
 COARSE_LAYERS = 4
@@ -36,27 +41,44 @@ class LearnedTransfer(Selector):
         attribute_groups: see ``Selector``; ``identity`` and ``pose`` alone.
         channel_groups: groups of channels whose movement is reported.
         width: of hidden layers.
+        pose_transfer: see ``AdaptiveSwap``; needs ``context``.
+        context: see ``AdaptiveSwap``; with 0 a transfer sees a layer's two codes alone.
     """
 
     channel_groups: int
     width: int
+    pose_transfer: bool = False
+    context: int = 0
 
-    def move(self, source: Codes, target: Codes) -> Codes:
-        """The target's codes, moved towards the source."""
+    def move(self, source: Codes, target: Codes, known: Float[Array, "b l e"]) -> Codes:
+        """The target's codes, moved towards the source; ``known`` is of the pair as a whole."""
         raise NotImplementedError
 
+    @nn.compact
     def __call__(
-        self, faces: PairCodes, overrides: Int[Array, " k"], noise: GateNoise | None = None
+        self,
+        faces: PairCodes,
+        overrides: Int[Array, " k"],
+        noise: GateNoise | None = None,
+        frozen: FrozenGates | None = None,
     ) -> tuple[LatentCodes, SwapGates]:
-        """Swaps the codes of pairs of faces; see ``Selector``. Only codes and overrides count."""
+        """Swaps the codes of pairs of faces; see ``Selector``; nothing here is noisy or frozen."""
         source, target = faces.source, faces.target
-        moved = self.move(source.attributes, target.attributes)
+        known, posed = faces.identity[:, :0], target.pose
+        if self.context:
+            context = pair_context(self, faces, overrides, self.context, normalised=True)
+            known = normalise(jnp.concatenate([faces.identity, context], axis=-1))
+        if self.pose_transfer:
+            posed += refine_pose(self, faces, known, max(self.width, self.context), normalised=True)
+        repeated = jnp.broadcast_to(known[:, None], (*target.attributes.shape[:2], known.shape[-1]))
+        moved = self.move(source.attributes, target.attributes, repeated)
         # A transfer decides nothing by group: the whole target, or the source's pose, is all that a
         # caller can have.
         untouched = overrides[self.attribute_groups.index("identity")] == FROM_TARGET
         moved = jnp.where(untouched, target.attributes, moved)
         turned = overrides[self.attribute_groups.index("pose")] == FROM_SOURCE
-        codes = LatentCodes(pose=jnp.where(turned, source.pose, target.pose), attributes=moved)
+        posed = jnp.where(untouched, target.pose, posed)
+        codes = LatentCodes(pose=jnp.where(turned, source.pose, posed), attributes=moved)
         shares = moved_share(source.attributes, target.attributes, moved, self.channel_groups)
         gates = SwapGates(
             pose=jnp.broadcast_to(turned.astype(moved.dtype), shares[:, 0].shape),
@@ -76,14 +98,14 @@ class FaceTransfer(LearnedTransfer):
     a layer and channel mixes the two that come out. A fresh one shifts nothing and mixes by halves.
     """
 
-    @nn.compact
-    def move(self, source: Codes, target: Codes) -> Codes:
+    def move(self, source: Codes, target: Codes, known: Float[Array, "b l e"]) -> Codes:
         """See the class."""
         first, second = source[:, COARSE_LAYERS:], target[:, COARSE_LAYERS:]
         for cell in range(NUM_CELLS):
-            both = jnp.concatenate([first, second], axis=-1)
+            both = jnp.concatenate([first, second, known[:, COARSE_LAYERS:]], axis=-1)
             width = first.shape[-1]
-            hidden = nn.silu(layerwise_dense(self, f"cell{cell}_in", both, self.width))
+            name = f"cell{cell}_in"
+            hidden = silu(self, layerwise_dense(self, name, both, self.width), name)
             selected = layerwise_dense(self, f"cell{cell}_select", hidden, 2 * width, True)
             # Three fresh cells in a row have to pass codes on, or no gradient reaches the first.
             keep = jax.nn.sigmoid(selected + KEEP_BIAS)
@@ -103,12 +125,12 @@ class LatentMixer(LearnedTransfer):
     one starts at zero, so that a fresh one gives the target.
     """
 
-    @nn.compact
-    def move(self, source: Codes, target: Codes) -> Codes:
+    def move(self, source: Codes, target: Codes, known: Float[Array, "b l e"]) -> Codes:
         """See the class."""
-        hidden = jnp.concatenate([source, target], axis=-1)
+        hidden = jnp.concatenate([source, target, known], axis=-1)
         for number in range(HIDDEN_LAYERS):
-            hidden = nn.silu(layerwise_dense(self, f"layer{number}", hidden, self.width))
+            name = f"layer{number}"
+            hidden = silu(self, layerwise_dense(self, name, hidden, self.width), name)
         return target + layerwise_dense(self, "out", hidden, target.shape[-1], True)
 
 

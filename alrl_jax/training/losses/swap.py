@@ -1,5 +1,8 @@
 """Losses of the task ``swap``: each a function of what it reads, and a mean over the batch.
 
+The ``blended_`` losses read what a caller gets, the generated face blended into the target: through
+them the mask learns what it is for. The others read the generated face itself, which no mask cuts.
+
 None of them sees the true swap of two different people: reconstruction looks at pairs of one person
 only. ``supervised`` alone does, and only where a config asks the data for true swaps
 (``data.true_swaps``): what is trained with it is a stated ceiling, not a method.
@@ -79,6 +82,19 @@ def perceptual(distance: Float[Array, " b"], same_identity: Bool[Array, " b"]) -
     return mean_where(distance, same_identity)
 
 
+def blended_reconstruction(
+    image: Images, truth: Images, same_identity: Bool[Array, " b"]
+) -> Scalar:
+    """Where both faces are one person's, the swap should be the target, everywhere alike (L1).
+
+    Args:
+        image: the generated faces, blended into the targets as the networks see them.
+        truth: the targets as they are.
+        same_identity: pairs of one person.
+    """
+    return mean_where(jnp.mean(jnp.abs(image - truth), axis=(1, 2, 3)), same_identity)
+
+
 def self_reconstruction(reconstructed: Images, source: Images, region_logits: Mask) -> Scalar:
     """A face's own codes should draw it again (L1); the source's, as that is never altered."""
     return jnp.mean(face_l1(reconstructed, source, jax.nn.sigmoid(region_logits)))
@@ -110,11 +126,21 @@ def parsing(logits: Float[Array, "b h w k"], labels: ParsingLabels) -> Scalar:
     return mean_where(cross_entropy, known)
 
 
-def background(generated: Images, target: Images, mask: Mask) -> Scalar:
-    """L1 between the generated face and the target outside the blend's mask."""
+def background(
+    generated: Images, target: Images, mask: Mask, keeps_background: Bool[Array, " b"]
+) -> Scalar:
+    """L1 between the generated face and the target outside the blend's mask.
+
+    Args:
+        generated: the generated faces.
+        target: as the networks see them.
+        mask: of the blend.
+        keeps_background: pairs that want the target's background and hair; a head that turns with
+            the source's pose has hair where the target has none.
+    """
     # Without a gradient of the mask: else it would grow over what does not fit.
     outside = jax.lax.stop_gradient(1.0 - mask)
-    return jnp.mean(jnp.abs(generated - target) * outside)
+    return mean_where(jnp.abs(generated - target) * outside, keeps_background[:, None, None, None])
 
 
 def code_consistency(encoded: Float[Array, "b *n"], drew: Float[Array, "b *n"]) -> Scalar:

@@ -39,6 +39,13 @@ LOSSES: dict[str, dict[str, Loss]] = {
             ("drawn.generated", "pairs.truth", "drawn.mask", "pairs.same_identity"),
         ),
         "perceptual": Loss(swap.perceptual, ("read.distance", "pairs.same_identity")),
+        "blended_reconstruction": Loss(
+            swap.blended_reconstruction, ("drawn.image", "pairs.truth", "pairs.same_identity")
+        ),
+        "blended_perceptual": Loss(
+            swap.perceptual, ("read.blended_distance", "pairs.same_identity")
+        ),
+        "blended_identity": Loss(swap.identity, ("read.blended_embedding", "wanted.embedding")),
         "self_reconstruction": Loss(
             swap.self_reconstruction,
             ("drawn.reconstructed", "pairs.source.image", "encoded.source.region_logits"),
@@ -56,7 +63,8 @@ LOSSES: dict[str, dict[str, Loss]] = {
         ),
         "parsing": Loss(swap.parsing, ("encoded.target.parsing_logits", "wanted.target_labels")),
         "background": Loss(
-            swap.background, ("drawn.generated", "pairs.target.image", "drawn.mask")
+            swap.background,
+            ("drawn.generated", "pairs.target.image", "drawn.mask", "pairs.keeps_background"),
         ),
         "pose_consistency": Loss(
             swap.code_consistency, ("encoded.generated.codes.pose", "drawn.codes.pose")

@@ -15,8 +15,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from alrl_jax.models.face_analyser import FaceFactors
-from alrl_jax.models.swapper.selection import FROM_SOURCE
-from alrl_jax.types import LatentCodes, SwapGates
+from alrl_jax.models.swapper.pair_codes import FROM_SOURCE
+from alrl_jax.models.swapper.swapper import Selected
+from alrl_jax.training.state import PyTree
 from alrl_jax.worlds import primitives
 
 CONTROLLED_GROUPS = ("pose", "expression", "gaze", "light", "skin")
@@ -29,9 +30,6 @@ MEMBERS = np.array(
     ]
 )
 """Which factors belong to which of these groups."""
-
-
-Swapped = tuple[LatentCodes, SwapGates]
 
 
 @flax.struct.dataclass
@@ -65,15 +63,15 @@ def draw_attribute_control(
 
 
 def select(
-    choose: Callable[[Int[Array, " k"]], Swapped],
+    choose: Callable[[Int[Array, " k"]], Selected],
     overrides: Int[Array, " k"],
     attribute_groups: tuple[str, ...],
     control: AttributeControl | None,
-) -> Swapped:
-    """Codes and gates of every pair, whether it asks or not.
+) -> Selected:
+    """What is selected for every pair, whether it asks or not.
 
     Args:
-        choose: swaps codes, given the overrides of every attribute group.
+        choose: selects, given the overrides of every attribute group.
         overrides: of pairs that do not ask.
         attribute_groups: names of the groups.
         control: None where no pair asks.
@@ -81,15 +79,37 @@ def select(
     if control is None:
         return choose(overrides)
     places = jnp.asarray([attribute_groups.index(name) for name in CONTROLLED_GROUPS])
-    asks = control.asks
-    given, gates_given = choose(overrides.at[places[control.group]].set(FROM_SOURCE))
-    codes, gates = choose(overrides)
+    asked = choose(overrides.at[places[control.group]].set(FROM_SOURCE))
+    usual = choose(overrides)
+
+    def merge(given: PyTree, otherwise: PyTree) -> PyTree:
+        return jax.tree.map(lambda a, b: _rows(control.asks, a, b), given, otherwise)
+
+    # Votes and ownership stay: the losses of gates see no control.
     gates = dataclasses.replace(
-        gates,
-        pose=_rows(asks, gates_given.pose, gates.pose),
-        attributes=_rows(asks, gates_given.attributes, gates.attributes),
+        usual.gates,
+        pose=merge(asked.gates.pose, usual.gates.pose),
+        attributes=merge(asked.gates.attributes, usual.gates.attributes),
+        space=merge(asked.gates.space, usual.gates.space),
     )
-    return jax.tree.map(lambda a, b: _rows(asks, a, b), given, codes), gates
+    injected = merge(asked.injected, usual.injected)
+    return Selected(merge(asked.codes, usual.codes), injected, gates)
+
+
+def keeps_background(
+    control: AttributeControl | None, same_identity: Bool[Array, " b"]
+) -> Bool[Array, " b"]:
+    """Pairs that want what lies outside the face as the target has it.
+
+    Who asks for the source's pose turns the head, and asks nothing of the target's hair.
+
+    Args:
+        control: None where no pair asks.
+        same_identity: pairs of one person.
+    """
+    if control is None:
+        return jnp.ones_like(same_identity)
+    return ~(control.asks & (control.group == CONTROLLED_GROUPS.index("pose")))
 
 
 def controlled_factors(

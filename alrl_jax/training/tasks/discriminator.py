@@ -120,3 +120,12 @@ class DiscriminatorTraining:
 
     def _classify(self, params: PyTree, images: Images) -> Float[Array, "b 1"]:
         return apply(self._network, {"params": params}, images)
+
+
+def alternate(generated: Images, blended: Images) -> Images:
+    """The generated face of every other pair, the blended one of the rest.
+
+    A face can so grow beyond its mask, and the mask learns where a face fits in.
+    """
+    first = jnp.arange(generated.shape[0]) % 2 == 0
+    return jnp.where(first[:, None, None, None], generated, blended)

@@ -28,7 +28,12 @@ EMBEDDERS = ("arcface", "iresnet")
 
 IDENTITY_KINDS = ("identity", *EMBEDDERS)
 
-DISTANCES = ("read.distance", "read.self_distance", "read.true_distance")
+DISTANCES = (
+    "read.distance",
+    "read.self_distance",
+    "read.true_distance",
+    "read.blended_distance",
+)
 LABELS = ("wanted.source_labels", "wanted.target_labels")
 FACTORS = ("read.factors", "wanted.person", "wanted.attributes", "probe_factors")
 """Parts of a forward pass that need a perceptual network, parsing labels, known factors."""
@@ -131,19 +136,23 @@ class LossNetworks:
     def read(self, frozen: dict[str, PyTree], pairs: SwapPairs, drawn: Drawn) -> Read:
         """What is read from the drawn faces, where a loss reads it.
 
-        It is read from the generated face before the blend: outside of the blend's mask no gradient
-        would ever make a face wider. Nor does a face alone hold all of an identity: swaps that have
-        to show all of it inside the mask become caricatures.
+        Factors are read from the generated face before the blend: outside of the blend's mask no
+        gradient would ever make a face wider. Nor does a face alone hold all of an identity: swaps
+        that have to show all of it inside the mask become caricatures.
         """
-        embedding = factors = None
+        embedding = factors = blended = None
         if self._reader(("read.embedding", "read.factors")):
             embedding, factors = self.identity.read(frozen["identity"], drawn.generated)
+        if self._reader(("read.blended_embedding",)):
+            blended, _ = self.identity.read(frozen["identity"], drawn.image)
         return Read(
             embedding,
             factors,
             self._distance(frozen, "read.distance", drawn.generated, pairs.truth),
             self._distance(frozen, "read.self_distance", drawn.reconstructed, pairs.source.image),
             self._distance(frozen, "read.true_distance", drawn.generated, pairs.true_swap),
+            blended,
+            self._distance(frozen, "read.blended_distance", drawn.image, pairs.truth),
         )
 
     def labels(

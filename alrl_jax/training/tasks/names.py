@@ -17,6 +17,7 @@ from alrl_jax.models.stylegan2.generator import num_latents
 from alrl_jax.models.swapper.backbones import BACKBONES
 from alrl_jax.models.swapper.selection import BEST_FIXED, GATE_MODES, SELECTORS
 from alrl_jax.models.swapper.swapper import MASKS, POSE_SPACES
+from alrl_jax.models.swapper.target_features import SPACE_GATES
 from alrl_jax.models.swapper.transfers import TRANSFERS
 from alrl_jax.training.optim import ALGORITHMS
 from alrl_jax.training.tasks import identity, pretrained, warm_start
@@ -30,19 +31,18 @@ TABLES: dict[str, tuple[Collection[str], ...]] = {
     "swap.selector": (SELECTORS, TRANSFERS, (BEST_FIXED,)),
     "swap.mask": (MASKS,),
     "swap.gate_mode": (GATE_MODES,),
+    "swap.target_features": (SPACE_GATES,),
     "identity.kind": (identity.KINDS,),
     "identity.block": (STAGES,),
     "optimizer.algorithm": (ALGORITHMS,),
 }
 """Where the values of a field come from."""
 
-_ADAPTIVE_ALONE = {
-    "gate_mode": "hard",
-    "pose_transfer": False,
-    "context": 0,
-    "attribute_control": 0,
-}
+_ADAPTIVE_ALONE = {"gate_mode": "hard", "attribute_control": 0}
 """Fields of the selection ``adaptive``, and their values elsewhere."""
+
+_LEARNED_ALONE = {"pose_transfer": False, "context": 0}
+"""Fields of all selections that learn, and their values elsewhere."""
 
 
 def check_names(config: Config, tasks: Collection[str]) -> None:
@@ -102,17 +102,21 @@ def _selection_faults(config: Config) -> Iterator[str]:
     if swap.selector not in _choices("swap.selector"):
         return  # which rules hold for it is not known
     if swap.selector != "adaptive":
-        for name, usual in _ADAPTIVE_ALONE.items():
+        learns = swap.selector in TRANSFERS
+        for name, usual in (_ADAPTIVE_ALONE | ({} if learns else _LEARNED_ALONE)).items():
             value = getattr(swap, name)
             if value != usual:
                 yield (
                     f"swap.{name} is {value!r} with swap.selector {swap.selector}; expected "
-                    f"{usual!r}, as only adaptive has it"
+                    f"{usual!r}, as {'only adaptive has it' if learns else 'it learns nothing'}"
                 )
-    wanted = num_latents(config.resolution) + 1 if swap.selector == BEST_FIXED else 0
+    if swap.pose_transfer and swap.selector in TRANSFERS and not swap.context:
+        yield "swap.context is 0 with swap.pose_transfer of a transfer; expected 1 or more"
+    is_fixed = swap.selector == BEST_FIXED or swap.gate_mode == "fixed"
+    wanted = num_latents(config.resolution) + 1 if is_fixed else 0
     if len(swap.source_weights) != wanted:
         yield (
             f"swap.source_weights has {len(swap.source_weights)} numbers with swap.selector "
-            f"{swap.selector}; expected {wanted}"
+            f"{swap.selector} and swap.gate_mode {swap.gate_mode}; expected {wanted}"
             + (": of the pose code and every layer" if wanted else "")
         )

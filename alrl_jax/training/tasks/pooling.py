@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 from alrl_jax.models.resize import resize_bilinear
 from alrl_jax.models.stylegan2 import ops
 from alrl_jax.models.swapper.encoder import FaceEncoding
-from alrl_jax.training.tasks.attribute_control import AttributeControl
+from alrl_jax.training.tasks.attribute_control import AttributeControl, keeps_background
 from alrl_jax.training.tasks.swap_forward import Drawn, Encoded, SwapPairs
 from alrl_jax.types import FaceBatch, PairBatch
 
@@ -62,6 +62,7 @@ def pool_pairs(
         whole_target=target.image,
         witness=witness,
         true_swap=true_swap,
+        keeps_background=keeps_background(control, batch.same_identity),
         control=control,
     )
 

@@ -10,21 +10,28 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from alrl_jax.config import Config
 from alrl_jax.models.build import build_swapper
 from alrl_jax.models.functional import apply
 from alrl_jax.models.stylegan2.ada import DiscriminatorAugmentation
+from alrl_jax.models.swapper.pair_codes import GateNoise
 from alrl_jax.models.swapper.probe import FactorProbe
-from alrl_jax.models.swapper.selection import FixedSwap, GateNoise, PairCodes
-from alrl_jax.models.swapper.swapper import Networks
+from alrl_jax.models.swapper.swapper import Networks, PairEncoding, Selected
 from alrl_jax.storage.model_directory import read_model
 from alrl_jax.training.losses.table import readers, total_loss
-from alrl_jax.training.optim import make_optimizer
 from alrl_jax.training.state import PyTree, TrainState, new_state, update_networks
-from alrl_jax.training.tasks import attribute_control, cycle_targets, pooling, values, warm_start
-from alrl_jax.training.tasks.discriminator import DiscriminatorTraining
+from alrl_jax.training.tasks import (
+    attribute_control,
+    cycle_targets,
+    diagnostics,
+    pooling,
+    swap_schedules,
+    values,
+    warm_start,
+)
+from alrl_jax.training.tasks.discriminator import DiscriminatorTraining, alternate
 from alrl_jax.training.tasks.loss_networks import LossNetworks, identity_values
 from alrl_jax.training.tasks.pairs import interleave, separate
 from alrl_jax.training.tasks.pretrained import Reader, like
@@ -58,10 +65,11 @@ Images = Float[Array, "b h w 3"]
 class SwapTask:
     """End-to-end face swapping.
 
-    Trained: ``encoder``, ``swap`` and, where the config says so, ``generator``; for training only,
-    a ``discriminator`` and the ``probe`` of the attribute groups. Frozen: ``identity`` and, where
-    the losses read with them, ``lpips`` and ``parser``, else the ``generator``, where the config
-    says so the encoder's ``backbone``, and the statistics of an encoder's batch normalisation.
+    Trained: ``encoder``, ``swap``, ``target_features`` where the swapper has them and, where the
+    config says so, ``generator``; for training only, a ``discriminator`` and the ``probe`` of the
+    attribute groups. Frozen: ``identity`` and, where the losses read with them, ``lpips`` and
+    ``parser``, else the ``generator``, where the config says so the encoder's ``backbone``, and the
+    statistics of an encoder's batch normalisation.
     """
 
     name = "swap"
@@ -71,11 +79,16 @@ class SwapTask:
         # The config is read here and nowhere else: all below take plain values.
         own = values.swap_values(config)
         check_losses(self.name, config.losses)
-        self._seed, self._num_steps = config.seed, config.num_steps
+        self._seed = config.seed
         self._weights, self._ema_kimg = config.losses, config.optimizer.ema_kimg
         self._resolution = config.resolution
         self._loss_side = config.loss_resolution or config.resolution
-        self._temperatures = (config.swap.temperature_start, config.swap.temperature_end)
+        self._temperature = functools.partial(
+            swap_schedules.gate_temperature,
+            num_steps=config.num_steps,
+            start=config.swap.temperature_start,
+            end=config.swap.temperature_end,
+        )
         self._gate_budget, self._channel_groups = (
             config.swap.gate_budget,
             config.swap.channel_groups,
@@ -101,26 +114,20 @@ class SwapTask:
             factor_groups=tuple(FACTOR_GROUPS.values()),
             channel_groups=config.swap.channel_groups,
         )
-        rates, ada = config.optimizer, config.discriminator
+        ada = config.discriminator
         self._discriminator = DiscriminatorTraining(
             self._start.discriminator_values(own["discriminator"]),
             DiscriminatorAugmentation(ada.ada, ada.ada_p, ada.ada_target, ada.ada_kimg),
             self._weights.get("r1", 0.0),
-            rates.r1_interval,
+            config.optimizer.r1_interval,
         )
-        optimizer = functools.partial(make_optimizer, **own["optimizer"])
-        usual = optimizer(rates.learning_rate, algorithm=rates.algorithm)
-        self._optimizers = {"encoder": usual, "probe": usual}
-        if not isinstance(self._swapper.selector, FixedSwap):  # which has nothing to learn
-            self._optimizers["swap"] = usual
-        if config.generator.train:
-            self._optimizers["generator"] = optimizer(
-                rates.generator_learning_rate, algorithm=rates.algorithm, equalized=True
-            )
-        if "fake_logits" in self._readers:
-            self._optimizers["discriminator"] = optimizer(
-                rates.discriminator_learning_rate, lazy_interval=self._discriminator.lazy_interval
-            )
+        self._detach_blend = config.swap.detach_blend
+        trained = swap_schedules.trained_networks(
+            self._swapper, config.generator.train, "fake_logits" in self._readers
+        )
+        self._optimizers, self._rates = swap_schedules.make_optimizers(
+            config.optimizer, own["optimizer"], trained, self._discriminator.lazy_interval
+        )
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
         """The loss networks, and generator and features that are held still."""
@@ -142,8 +149,8 @@ class SwapTask:
         fresh["probe"] = self._probe.init(keys[1], codes, jnp.ones(owners))
         fresh["discriminator"] = self._discriminator.init(keys[2])
         encoder = warm_start.start_encoder(fresh["encoder"], pretrained)
-        names = ("swap", "probe", "generator", "discriminator")
-        networks = {name: like(name, fresh[name], pretrained) for name in names}
+        names = ("swap", "target_features", "probe", "generator", "discriminator")
+        networks = {name: like(name, fresh[name], pretrained) for name in names if name in fresh}
         generator = networks.pop("generator")
         held = () if self._start.train_backbone else (warm_start.BACKBONE,)
         params = {name: x for name, x in networks.items() if name != "swap" or self._trains(name)}
@@ -155,7 +162,7 @@ class SwapTask:
         if self._trains("generator"):
             params["generator"], mutable["constants"] = generator["params"], generator["constants"]
         mutable |= self._discriminator.augmentation.start()
-        averaged = {"encoder", "swap", "generator"} & params.keys()
+        averaged = {"encoder", "swap", "target_features", "generator"} & params.keys()
         return new_state(params, self._optimizers, averaged, mutable)
 
     def phase(self, step: int) -> Phase:
@@ -173,28 +180,26 @@ class SwapTask:
         trained = {name: state.params[name] for name in self._optimizers if name != "discriminator"}
 
         def loss(params: PyTree) -> tuple[Array, tuple[SwapForward, Images, Metrics]]:
-            forward, generated = self._forward(
-                {**state.params, **params}, state, frozen, pairs, key
-            )
+            forward, fakes = self._forward({**state.params, **params}, state, frozen, pairs, key)
             total, losses = total_loss(self.name, forward, self._weights)
-            return total, (forward, generated, losses)
+            return total, (forward, fakes, losses)
 
-        (total, (forward, generated, losses)), gradients = jax.value_and_grad(loss, has_aux=True)(
+        (total, (forward, fakes, losses)), gradients = jax.value_and_grad(loss, has_aux=True)(
             trained
         )
         metrics = {"loss/total": total, **loss_metrics(losses)}
-        metrics["gates/mean"] = jnp.mean(forward.drawn.gates.attributes)
+        metrics |= self._diagnose(state, frozen, forward, gradients)
         if self._loss_networks.parser is not None:
             unknown = ~jnp.stack([batch.source.labelled, batch.target.labelled])
             metrics["labels/from_parser"] = jnp.mean(unknown.astype(jnp.float32))
 
-        # The discriminator sees the targets as they are, and the generated faces before the blend.
+        # The discriminator sees the targets as they are, and swaps before and after the blend.
         mutable = state.mutable
         if self._trains("discriminator"):
             gradients["discriminator"], mutable, d_metrics = self._discriminator.gradient(
                 state.params["discriminator"],
                 batch.target.image,
-                generated,
+                fakes,
                 mutable,
                 key,
                 state.step,
@@ -213,15 +218,14 @@ class SwapTask:
         """Source, target and all that the averaged networks make of them."""
         networks = self._networks(state.ema, state, frozen)
         swapped = self._swap(networks, batch.source.image, batch.target.image)
-        codes = self._swapper.encode(networks, batch.target.image).codes
         return {
             "source": batch.source.image,
             "target": batch.target.image,
-            "reconstructed": self._swapper.generate(networks, codes),
+            "reconstructed": self._swapper.reconstruct(networks, batch.target.image),
             "generated": swapped.generated,
             "mask": jnp.repeat(2.0 * swapped.mask - 1.0, 3, axis=-1),
             "swap": swapped.image,
-            "gates": gate_picture(swapped.gates.attributes, self._resolution),
+            "gates": diagnostics.gate_image(swapped.gates.attributes, self._resolution),
         }
 
     def export(self, state: TrainState, frozen: dict[str, PyTree]) -> ExportedModel:
@@ -276,60 +280,82 @@ class SwapTask:
         pairs: SwapPairs,
         key: Key[Array, ""],
     ) -> tuple[SwapForward, Images]:
-        """All that the losses read, and the generated faces as large as they were drawn."""
+        """All that the losses read, and the swaps that the discriminator sees, whole."""
         swapper, networks = self._swapper, self._networks(params, state, frozen)
         # Encode both faces, in one batch: the encoder is compiled once.
         images = interleave(pairs.whole_source, pairs.whole_target)
         source, target = separate(swapper.encode(networks, images))
         embedding = swapper.embed(networks, pairs.whole_source)
-        # Select codes: which come from the source, which from the target.
-        noise = GateNoise(gate_temperature(state.step, self._num_steps, *self._temperatures), key)
-        faces = PairCodes(source.codes, target.codes, embedding)
-        codes, gates = attribute_control.select(
-            lambda overrides: swapper.select(networks, faces, overrides, noise),
+        # Select codes and features: which come from the source, which from the target.
+        noise = GateNoise(self._temperature(state.step), key)
+        pair = PairEncoding(source, target, embedding)
+        taken = attribute_control.select(
+            lambda overrides: swapper.select(networks, pair, overrides, noise),
             swapper.overrides({}),
             swapper.selector.attribute_groups,
             pairs.control,
         )
         # Generate the swap, and the source from its own codes.
-        generated, reconstructed = self._generate(networks, codes, source.codes)
+        generated, reconstructed = self._generate(networks, taken, source.codes)
         # Blend the swap into the target.
         encoded = swapper.encode(networks, generated)
+        region = target.region_logits
         image, mask = swapper.finish(
             networks,
             generated,
             pairs.whole_target,
-            target.region_logits,
+            jax.lax.stop_gradient(region) if self._detach_blend else region,
             # The blend may not be gamed: no face is drawn wider to win a larger mask.
             jax.lax.stop_gradient(encoded.region_logits),
         )
         # What the losses read, as large as they see it.
-        drawn = pooling.pool_drawn(
-            Drawn(image, generated, mask, codes, gates, reconstructed), self._loss_side
-        )
+        whole = Drawn(image, generated, mask, taken.codes, taken.gates, reconstructed)
+        drawn = pooling.pool_drawn(whole, self._loss_side)
+        fakes = alternate(generated, image)
         forward = SwapForward(
             pairs=pairs,
             encoded=pooling.resize_encoded(Encoded(source, target, encoded), self._loss_side),
             drawn=drawn,
             wanted=self._loss_networks.wanted(frozen, pairs, embedding),
             read=self._loss_networks.read(frozen, pairs, drawn),
-            probe_factors=self._probed(params["probe"], target.codes, gates),
-            fake_logits=self._fake_logits(params["discriminator"], generated, state, key),
+            probe_factors=self._probed(params["probe"], target.codes, taken.gates),
+            fake_logits=self._fake_logits(params["discriminator"], fakes, state, key),
             constants=Constants(
                 face_classes=jnp.asarray(primitives.FACE_LABELS),
                 w_avg=networks["generator"]["constants"]["mapping"]["w_avg"],
                 budget=jnp.asarray(self._gate_budget, jnp.float32),
             ),
         )
-        return forward, generated
+        return forward, fakes
+
+    def _diagnose(
+        self,
+        state: TrainState,
+        frozen: dict[str, PyTree],
+        forward: SwapForward,
+        gradients: dict[str, PyTree],
+    ) -> Metrics:
+        """What says whether all parts are at work; see ``diagnostics``."""
+        networks, encoded = self._networks(state.params, state, frozen), forward.encoded
+        pair = PairEncoding(encoded.source, encoded.target, forward.wanted.embedding)
+        return {
+            "gates/temperature": self._temperature(state.step),
+            "mask/area": jnp.mean(forward.drawn.mask),
+            **diagnostics.gate_metrics(forward.drawn.gates),
+            **diagnostics.gradient_metrics(gradients),
+            **diagnostics.rate_metrics(self._rates, state.step),
+            **diagnostics.dead_metrics(self._swapper, networks, pair),
+        }
 
     def _generate(
-        self, networks: Networks, codes: LatentCodes, source: LatentCodes
+        self, networks: Networks, taken: Selected, source: LatentCodes
     ) -> tuple[Images, Images | None]:
-        """Swaps, and, where a loss reads them, the sources drawn from their own codes."""
+        """Swaps, and, where a loss reads them, the sources drawn from their own codes alone."""
         if not self._readers.keys() & RECONSTRUCTED:
-            return self._swapper.generate(networks, codes), None
-        return separate(self._swapper.generate(networks, interleave(codes, source)))
+            return self._swapper.generate(networks, taken.codes, taken.injected), None
+        injected = jax.tree.map(lambda x: interleave(x, jnp.zeros_like(x)), taken.injected)
+        both = interleave(taken.codes, source)
+        return separate(self._swapper.generate(networks, both, injected))
 
     def _probed(
         self, probe: PyTree, target: LatentCodes, gates: SwapGates
@@ -340,12 +366,12 @@ class SwapTask:
         return apply(self._probe, probe, target, gates.owners)
 
     def _fake_logits(
-        self, discriminator: PyTree, generated: Images, state: TrainState, key: Key[Array, ""]
+        self, discriminator: PyTree, fakes: Images, state: TrainState, key: Key[Array, ""]
     ) -> Float[Array, "b 1"] | None:
-        """The discriminator's logits of generated faces, where a loss reads them."""
+        """The discriminator's logits of swaps, where a loss reads them."""
         if "fake_logits" not in self._readers:
             return None
-        return self._discriminator.logits(discriminator, generated, state.mutable, key, "generator")
+        return self._discriminator.logits(discriminator, fakes, state.mutable, key, "generator")
 
     def _swap(self, networks: Networks, source: Images, target: Images) -> SwapOutput:
         return self._swapper.swap(networks, source, target, self._swapper.overrides({}))
@@ -363,25 +389,10 @@ class SwapTask:
         return {
             "encoder": encoder,
             "swap": params.get("swap", {}),
+            "target_features": params.get("target_features", {}),
             "generator": generator,
             "identity": frozen["identity"],
         }
 
     def _trains(self, name: str) -> bool:
         return name in self._optimizers
-
-
-def gate_temperature(
-    step: Int[Array, ""], num_steps: int, start: float, end: float
-) -> Float[Array, ""]:
-    """Temperature of the relaxed gates: falls geometrically over a run, from start to end."""
-    # A run that goes on after its last step stays at the last value.
-    share = jnp.clip(step.astype(jnp.float32) / num_steps, 0.0, 1.0)
-    first, last = jnp.log(start), jnp.log(end)
-    return jnp.exp(first + share * (last - first))
-
-
-def gate_picture(gates: Float[Array, "b l g"], resolution: int) -> Float[Array, "b h w 3"]:
-    """Gates as pictures: a row a layer, a column a channel group, white from the source."""
-    picture = jnp.repeat(2.0 * gates[..., None] - 1.0, 3, axis=-1)
-    return jax.image.resize(picture, (gates.shape[0], resolution, resolution, 3), "nearest")

@@ -27,6 +27,7 @@ class SwapPairs:
         whole_target: the targets as large as the networks draw, as the networks see them.
         witness: another picture of the source's person, where the data have one.
         true_swap: the true swaps, which only ``supervised`` may read.
+        keeps_background: pairs that want what lies outside the face as the target has it.
         control: what pairs ask of their sources; None where the run lets none ask.
     """
 
@@ -38,6 +39,7 @@ class SwapPairs:
     whole_target: Float[Array, "b h h 3"]
     witness: Float[Array, "b r r 3"] | None
     true_swap: Float[Array, "b r r 3"] | None
+    keeps_background: Bool[Array, " b"]
     control: AttributeControl | None
 
 
@@ -100,6 +102,8 @@ class Read:
         distance: perceptual distance of generated face and target.
         self_distance: perceptual distance of reconstruction and source.
         true_distance: perceptual distance of generated face and true swap.
+        blended_embedding: unit identity embedding of the swap.
+        blended_distance: perceptual distance of swap and target.
     """
 
     embedding: Float[Array, "b e"] | None
@@ -107,6 +111,8 @@ class Read:
     distance: Float[Array, " b"] | None
     self_distance: Float[Array, " b"] | None
     true_distance: Float[Array, " b"] | None
+    blended_embedding: Float[Array, "b e"] | None
+    blended_distance: Float[Array, " b"] | None
 
 
 @flax.struct.dataclass

@@ -13,6 +13,9 @@ ATTRIBUTE_GROUPS = ("identity", *primitives.ATTRIBUTE_GROUPS)
 WITHOUT_QUERIES = ("identity", "pose")
 """What a caller can ask of a selection that does not decide by attribute."""
 
+OWNER_DEVIATION = 0.1
+"""Of the logits of a fresh ownership: near to none, so that what owns a code is learned."""
+
 
 def swap_values(config: Config) -> Values:
     """What rebuilds the networks of task ``swap`` where no model directory says otherwise."""
@@ -93,6 +96,9 @@ def selection_values(config: Config) -> Values:
         "gate_mode": values.gate_mode,
         "pose_transfer": values.pose_transfer,
         "context": values.context,
+        "normalised": True,
+        "owner_deviation": OWNER_DEVIATION,
+        "target_features": values.target_features,
         "feather": values.feather,
         "head_labels": list(primitives.HEAD_LABELS) if values.turn_head else [],
     }

@@ -18,8 +18,8 @@ Values = dict[str, Any]
 ENCODERS = ("psp", "e4e", "arcface")
 BODY = ("input_layer", "body")
 """What an ArcFace network and an encoder into W+ have in common."""
-FROM_SWAPPER = ("encoder", "swap", "generator", "probe", "discriminator")
-FRESH = ("heads", "swap", "probe", "discriminator")
+FROM_SWAPPER = ("encoder", "swap", "target_features", "generator", "probe", "discriminator")
+FRESH = ("heads", "swap", "target_features", "probe", "discriminator")
 """Parts that can start from scratch whatever ``pretrained.swapper`` holds."""
 BACKBONE = "backbone"
 """The part of an encoder's parameters that its heads read."""
@@ -79,9 +79,17 @@ class WarmStart:
             "generator": generator,
             "identity": identity,
             "encoder": self.encoder_values(own["encoder"], generator["w_dim"]),
-            "swap": own["swap"],
+            "swap": self.selection_values(own["swap"]),
             "attribute_groups": own["attribute_groups"],
         }
+
+    def selection_values(self, own: Values) -> Values:
+        """Plain values that rebuild the selection: the run's, in the form that is taken over."""
+        if not self._names("swapper") or "swap" not in self._taken_over():
+            return own
+        found = self._meta("swapper")["swap"]
+        # Models of before 0.3.0 have no norms, and do not say so.
+        return {**own, "normalised": found.get("normalised", False)}
 
     def generator_values(self, own: Values, channel_groups: int) -> Values:
         """Plain values that rebuild the generator: the pretrained one's, else the run's.

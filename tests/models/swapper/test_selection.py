@@ -5,16 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from alrl_jax.models.swapper.selection import (
+from alrl_jax.models.swapper.pair_codes import (
     FROM_SOURCE,
     FROM_TARGET,
     LEARNED,
-    SELECTORS,
-    AdaptiveSwap,
+    FrozenGates,
     GateNoise,
     PairCodes,
-    fixed_swap,
 )
+from alrl_jax.models.swapper.selection import SELECTORS, AdaptiveSwap, fixed_swap
 from alrl_jax.types import LatentCodes
 
 GROUPS = ("identity", "pose", "expression")
@@ -107,8 +106,57 @@ def test_gradients_reach_the_votes(module: tuple[AdaptiveSwap, dict]) -> None:
 
     gradient = jax.grad(loss)(variables)["params"]
     assert float(jnp.abs(gradient["bias"]).max()) > 0
-    reached = float(jnp.abs(gradient["queries"]).max()) > 0
-    assert reached == (swap.gate_mode != "pair_independent")
+    if swap.gate_mode == "pair_independent":  # which has no weights that could not act
+        assert not {"queries", "code_tokens", "pose_tokens"} & gradient.keys()
+    else:
+        assert float(jnp.abs(gradient["queries"]).max()) > 0
+
+
+def test_fixed_gates_are_their_weights_beside_the_same_refinement() -> None:
+    weights = (0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0)
+    swap = AdaptiveSwap(
+        GROUPS, channel_groups=4, width=16, gate_mode="fixed", context=8, source_weights=weights
+    )
+    variables = swap.init(jax.random.key(0), FACES, overrides())
+    variables["params"]["transfer_out"] = jnp.ones_like(variables["params"]["transfer_out"])
+    swapped, gates = swap.apply(variables, FACES, overrides())
+    expected = np.broadcast_to(np.asarray(weights[1:])[:, None], (BATCH, LAYERS, 4))
+    np.testing.assert_array_equal(gates.attributes, expected)
+    taken = np.asarray(weights[1:]) == 1.0
+    np.testing.assert_allclose(
+        swapped.attributes[:, ~taken], TARGET.attributes[:, ~taken], atol=1e-6
+    )
+    # What is taken is refined: it is not the source's code as it was.
+    assert (jnp.abs(swapped.attributes - SOURCE.attributes)[:, taken].max(axis=-1) > 1e-4).all()
+
+
+def test_frozen_codes_stand_in_for_what_the_module_decides() -> None:
+    swap = AdaptiveSwap(GROUPS, channel_groups=4, width=16)
+    variables = swap.init(jax.random.key(0), FACES, overrides())
+    gates = (np.arange((LAYERS + 1) * 4) % 3 == 0).astype(np.float32).reshape(LAYERS + 1, 4)
+    frozen = FrozenGates(codes=gates)
+    _, found = swap.apply(variables, FACES, overrides(), None, frozen)
+    np.testing.assert_array_equal(found.attributes, np.broadcast_to(gates[1:], (BATCH, LAYERS, 4)))
+    np.testing.assert_array_equal(found.pose, np.broadcast_to(gates[0], (BATCH, 4)))
+    # A caller is obeyed all the same.
+    _, asked = swap.apply(variables, FACES, overrides(identity=FROM_TARGET), None, frozen)
+    mine = np.argmax(asked.owners, axis=-1) == GROUPS.index("identity")
+    assert not np.asarray(asked.attributes)[:, mine].any()
+
+
+def test_inputs_of_another_level_move_normalised_layers_little() -> None:
+    """A shift of all codes, which no pair differs by, is nothing to see."""
+    swap = AdaptiveSwap(GROUPS, channel_groups=4, width=16, context=8, normalised=True)
+    asked = overrides(identity=FROM_SOURCE, expression=FROM_SOURCE, pose=FROM_TARGET)
+    variables = swap.init(jax.random.key(0), FACES, asked)
+    variables["params"]["transfer_out"] = jnp.ones_like(variables["params"]["transfer_out"])
+
+    def added(shift: float) -> jax.Array:
+        moved = [LatentCodes(x.pose + shift, x.attributes + shift) for x in (SOURCE, TARGET)]
+        swapped, _ = swap.apply(variables, PairCodes(*moved, EMBEDDING), asked)
+        return swapped.attributes - shift
+
+    np.testing.assert_allclose(added(30.0), added(0.0), atol=1e-3)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])

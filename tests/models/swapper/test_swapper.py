@@ -7,7 +7,7 @@ import numpy as np
 from alrl_jax.models.build import build_swapper
 from alrl_jax.models.swapper.blend import blend_mask
 from alrl_jax.models.swapper.encoder import NUM_PARSING_CLASSES, FaceEncoding
-from alrl_jax.models.swapper.selection import FROM_SOURCE
+from alrl_jax.models.swapper.pair_codes import FROM_SOURCE
 from alrl_jax.models.swapper.swapper import Swapper
 from alrl_jax.storage.model_directory import read_meta
 from alrl_jax.types import LatentCodes

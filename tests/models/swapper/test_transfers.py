@@ -8,14 +8,8 @@ import numpy as np
 import pytest
 
 from alrl_jax.models.build import build_selector
-from alrl_jax.models.swapper.selection import (
-    FROM_SOURCE,
-    FROM_TARGET,
-    LEARNED,
-    SELECTORS,
-    FixedSwap,
-    PairCodes,
-)
+from alrl_jax.models.swapper.pair_codes import FROM_SOURCE, FROM_TARGET, LEARNED, PairCodes
+from alrl_jax.models.swapper.selection import SELECTORS, FixedSwap
 from alrl_jax.models.swapper.transfers import COARSE_LAYERS, TRANSFERS, LearnedTransfer, moved_share
 from alrl_jax.types import LatentCodes, SwapGates
 

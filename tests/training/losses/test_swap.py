@@ -91,6 +91,7 @@ FORWARD = SwapForward(
         whole_target=picture(),
         witness=picture(),
         true_swap=picture(),
+        keeps_background=jnp.asarray([True, True, False]),
         control=None,
     ),
     encoded=Encoded(encoding(), encoding(), encoding()),
@@ -105,7 +106,13 @@ FORWARD = SwapForward(
     wanted=Wanted(
         normal(BATCH, 4), factors(), factors(), labels(True, False, True), labels(False, True, True)
     ),
-    read=Read(normal(BATCH, 4), factors(), uniform(BATCH), uniform(BATCH), uniform(BATCH)),
+    read=Read(
+        normal(BATCH, 4),
+        factors(),
+        *(uniform(BATCH) for _ in range(3)),
+        normal(BATCH, 4),
+        uniform(BATCH),
+    ),
     probe_factors=normal(BATCH, 5),
     fake_logits=normal(BATCH, 1),
     constants=Constants(jnp.asarray(FACE_CLASSES), normal(WIDTH), jnp.asarray(0.7)),
@@ -173,7 +180,8 @@ def attribute_groups(f: SwapForward) -> float:
 
 def background(f: SwapForward) -> float:
     outside = 1 - np.repeat(np.asarray(f.drawn.mask), 3, axis=-1)
-    return np.mean(np.abs(np.asarray(f.drawn.generated) - f.pairs.target.image) * outside)
+    error = np.abs(np.asarray(f.drawn.generated) - f.pairs.target.image) * outside
+    return np.mean(error[np.asarray(f.pairs.keeps_background)])
 
 
 def information(f: SwapForward) -> float:
@@ -186,6 +194,13 @@ ORACLES: dict[str, Callable[[SwapForward], Any]] = {
     "identity": lambda f: np.mean(
         [1 - a @ b for a, b in zip(f.read.embedding, f.wanted.embedding, strict=True)]
     ),
+    "blended_identity": lambda f: np.mean(
+        [1 - a @ b for a, b in zip(f.read.blended_embedding, f.wanted.embedding, strict=True)]
+    ),
+    "blended_reconstruction": lambda f: np.mean(
+        np.abs(np.asarray(f.drawn.image) - f.pairs.truth)[SAME]
+    ),
+    "blended_perceptual": lambda f: np.asarray(f.read.blended_distance)[SAME].mean(),
     "identity_factors": lambda f: np.mean(
         (f.read.factors.identity_vector - f.wanted.person.identity_vector) ** 2
     ),
@@ -255,9 +270,10 @@ def test_reconstruction_looks_at_the_face_first() -> None:
 
 def test_the_background_is_outside_of_the_mask() -> None:
     black = jnp.zeros((1, 4, 4, 3))
-    beside = jnp.broadcast_to(half(0.0, 1.0), black.shape)
-    assert float(swap.background(beside, black, half(1.0, 0.0))) == pytest.approx(0.5)
-    assert float(swap.background(beside, black, half(0.0, 1.0))) == 0.0
+    beside, yes = jnp.broadcast_to(half(0.0, 1.0), black.shape), jnp.ones((1,), bool)
+    assert float(swap.background(beside, black, half(1.0, 0.0), yes)) == pytest.approx(0.5)
+    assert float(swap.background(beside, black, half(0.0, 1.0), yes)) == 0.0
+    assert float(swap.background(beside, black, half(1.0, 0.0), ~yes)) == 0.0
 
 
 @pytest.mark.parametrize("name", ["reconstruction", "background", "supervised"])

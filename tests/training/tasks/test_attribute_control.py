@@ -7,6 +7,7 @@ import pytest
 
 from alrl_jax.config import Config
 from alrl_jax.models.face_analyser import FaceFactors
+from alrl_jax.models.swapper.swapper import Selected
 from alrl_jax.training.tasks import attribute_control
 from alrl_jax.training.tasks.values import ATTRIBUTE_GROUPS
 from alrl_jax.types import LatentCodes, SwapGates
@@ -53,24 +54,36 @@ def test_what_is_asked_for_is_wanted_as_in_the_source(group: str) -> None:
 
 
 def test_only_pairs_that_ask_get_other_codes() -> None:
-    def choose(overrides: jax.Array) -> tuple[LatentCodes, SwapGates]:
+    def choose(overrides: jax.Array) -> Selected:
         place = 1.0 + jnp.argmax(overrides).astype(jnp.float32)
         taken = jnp.where(jnp.any(overrides == 1), place, 0.0)
         full = lambda *shape: jnp.full(shape, taken)  # noqa: E731
         gates = SwapGates(full(3, 2), full(3, 4, 2), full(3, 4, 2), jnp.ones((4, 2, 1)))
-        return LatentCodes(full(3, 4, 4, 2), full(3, 4, 8)), gates
+        codes = LatentCodes(full(3, 4, 4, 2), full(3, 4, 8))
+        return Selected(codes, {8: full(3, 8, 8, 2)}, gates)
 
     overrides = jnp.full((len(ATTRIBUTE_GROUPS),), -1)
     asked = attribute_control.AttributeControl(
         ASKS, jnp.asarray(attribute_control.CONTROLLED_GROUPS.index("gaze"))
     )
-    codes, gates = attribute_control.select(choose, overrides, ATTRIBUTE_GROUPS, asked)
+    taken = attribute_control.select(choose, overrides, ATTRIBUTE_GROUPS, asked)
+    codes, gates = taken.codes, taken.gates
     place = 1.0 + ATTRIBUTE_GROUPS.index("gaze")
-    for rows in (codes.pose, codes.attributes, gates.pose, gates.attributes):
+    for rows in (codes.pose, codes.attributes, gates.pose, gates.attributes, taken.injected[8]):
         np.testing.assert_array_equal(rows.reshape(3, -1)[:, 0], np.where(ASKS, place, 0.0))
     np.testing.assert_array_equal(gates.probabilities, 0.0)  # the losses of gates see no control
-    alone, _ = attribute_control.select(choose, overrides, ATTRIBUTE_GROUPS, None)
-    np.testing.assert_array_equal(alone.pose, 0.0)
+    alone = attribute_control.select(choose, overrides, ATTRIBUTE_GROUPS, None)
+    np.testing.assert_array_equal(alone.codes.pose, 0.0)
+
+
+def test_a_head_that_turns_asks_nothing_of_the_background() -> None:
+    same = jnp.zeros((3,), bool)
+    for group in attribute_control.CONTROLLED_GROUPS:
+        number = jnp.asarray(attribute_control.CONTROLLED_GROUPS.index(group))
+        control = attribute_control.AttributeControl(ASKS, number)
+        kept = attribute_control.keeps_background(control, same)
+        np.testing.assert_array_equal(kept, ~ASKS if group == "pose" else ~same)
+    assert attribute_control.keeps_background(None, same).all()
 
 
 @pytest.mark.parametrize(

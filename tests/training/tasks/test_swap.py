@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from alrl_jax.training.tasks import make_task
+from alrl_jax.training.tasks.diagnostics import gate_image
 from alrl_jax.training.tasks.discriminator import DiscriminatorTraining
-from alrl_jax.training.tasks.swap import FACTOR_GROUPS, gate_picture, gate_temperature
+from alrl_jax.training.tasks.swap import FACTOR_GROUPS
+from alrl_jax.training.tasks.swap_schedules import gate_temperature
 from alrl_jax.training.tasks.values import ATTRIBUTE_GROUPS
 from tests.support import tiny
 
@@ -24,7 +26,7 @@ def test_the_temperature_falls_geometrically(step: int, expected: float) -> None
 
 def test_gates_from_the_source_are_white() -> None:
     gates = jnp.asarray([[[1.0, 0.0], [0.0, 0.5]]])
-    picture = np.asarray(gate_picture(gates, 4))
+    picture = np.asarray(gate_image(gates, 4))
     assert picture.shape == (1, 4, 4, 3)
     np.testing.assert_allclose(picture[0, ::2, ::2, 0], [[1.0, -1.0], [-1.0, 0.0]])
 

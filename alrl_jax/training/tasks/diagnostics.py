@@ -1,0 +1,82 @@
+"""What a run of the task ``swap`` logs beside its losses: whether all of its parts are at work."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+from alrl_jax.models.activity import ACTIVITY, dead_shares
+from alrl_jax.models.swapper.swapper import Networks, PairEncoding, Swapper
+from alrl_jax.training.losses.parts import entropy
+from alrl_jax.training.tasks.task import Metrics
+from alrl_jax.types import SwapGates
+
+
+def gate_metrics(gates: SwapGates) -> Metrics:
+    """Mean, entropy in nats and spread of the gates.
+
+    ``gates/varying`` is the share of gates over codes that are not the same for all pairs of the
+    batch; ``gates/layer_NN`` the mean of each layer. Of gates in space, ``space/mean_N`` is how
+    much of the target's features is kept at N px, and ``space/deviation_N`` how far a pixel's gate
+    strays from its mean over the pairs.
+    """
+    decided = gates.attributes > 0.5
+    differs = jnp.any(decided != decided[:1], axis=0)
+    found = {
+        "gates/mean": jnp.mean(gates.attributes),
+        "gates/entropy": jnp.mean(entropy(gates.probabilities)),
+        "gates/varying": jnp.mean(differs.astype(jnp.float32)),
+    }
+    for layer, mean in enumerate(jnp.mean(gates.attributes, axis=(0, 2))):
+        found[f"gates/layer_{layer:02d}"] = mean
+    for resolution, kept in gates.space.items():
+        found[f"space/mean_{resolution}"] = jnp.mean(kept)
+        found[f"space/deviation_{resolution}"] = jnp.mean(jnp.std(kept, axis=0))
+    return found
+
+
+def gradient_metrics(gradients: Mapping[str, Any]) -> Metrics:
+    """Norm of every network's gradient, before it is clipped."""
+    return {f"gradient/{name}": optax.global_norm(tree) for name, tree in gradients.items()}
+
+
+def rate_metrics(rates: Mapping[str, optax.Schedule], step: Int[Array, ""]) -> Metrics:
+    """Learning rates of the update that follows ``step`` finished ones."""
+    with jax.numpy_dtype_promotion("standard"):
+        return {
+            f"rate/{name}": jnp.asarray(rate(step), jnp.float32) for name, rate in rates.items()
+        }
+
+
+def dead_metrics(swapper: Swapper, networks: Networks, pair: PairEncoding) -> Metrics:
+    """Share of units of the swap module that fire for no pair of the batch, the worst layer's.
+
+    Args:
+        swapper: the networks.
+        networks: variables by network.
+        pair: both faces of every pair.
+    """
+    overrides, found = swapper.overrides({}), {}
+    faces = pair.codes
+    _, noted = swapper.selector.apply(networks["swap"], faces, overrides, mutable=[ACTIVITY])
+    found["dead/swap"] = _worst(noted)
+    if swapper.target_features is not None:
+        _, noted = swapper.target_features.apply(
+            networks["target_features"], faces, pair.target, overrides, mutable=[ACTIVITY]
+        )
+        found["dead/target_features"] = _worst(noted)
+    return found
+
+
+def _worst(noted: Any) -> Float[Array, ""]:
+    shares = dead_shares(noted)
+    return jnp.max(jnp.stack([*shares.values(), jnp.zeros(())]))
+
+
+def gate_image(gates: Float[Array, "b l g"], resolution: int) -> Float[Array, "b h w 3"]:
+    """Gates as images: a row a layer, a column a channel group, white from the source."""
+    image = jnp.repeat(2.0 * gates[..., None] - 1.0, 3, axis=-1)
+    return jax.image.resize(image, (gates.shape[0], resolution, resolution, 3), "nearest")
