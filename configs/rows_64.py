@@ -7,10 +7,10 @@
         --beside=ROW=runs/rows/ROW,...
     alrl compare-rows --output=runs/table --evaluations=runs/seed_0,runs/seed_1,...
 
-ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. The neutral start has drawn faces from
-their own codes and nothing else (``autoencoder_64.py``): no selection is at home on it. Its
-generator and features are held still; ``trained_generator`` and ``trained_constant`` alone train the
-generator as well.
+ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. The neutral start has drawn faces
+from their own codes and nothing else (``autoencoder_64.py``): no selection is at home on it. Its
+generator and features are held still; ``trained_generator`` and ``trained_constant`` alone train
+the generator as well.
 
 A row is fair where what differs is the selection alone. All of ``FAIR`` have, within a tenth, as
 many parameters that can act (``tests/training/tasks/test_rows.py`` counts them); optimisers that go

@@ -26,6 +26,9 @@ Face = str
 FACES: dict[Face, int] = {"source": FROM_SOURCE, "target": FROM_TARGET}
 """The two faces that an attribute group can come from, as the networks encode them."""
 
+WITHOUT_OWNERS = ("identity", "pose")
+"""What a caller can ask of a model that does not know which codes make an attribute group."""
+
 SAMPLE_SEED = 20230304
 """Seeds the sampled people of the procedural world; none of them is in a split of it."""
 NEUTRAL = ("yaw", "pitch", "roll", "smile", "mouth_open", "blink", "brow_raise", "hair_fringe")
@@ -39,7 +42,8 @@ class SwapperModel(Model):
         selectors: rules that can select codes, first the one that the model was trained with; the
             last are those that were found for this very model (``selections`` of its config).
         attribute_groups: groups that a caller can take from either face: of a model whose selection
-            is not ``adaptive``, identity and pose alone.
+            is not ``adaptive``, or whose ownership of codes was never trained, identity and pose
+            alone.
     """
 
     selectors: tuple[str, ...]
@@ -52,7 +56,9 @@ class SwapperModel(Model):
         self._own = config["swap"].get("selector", "adaptive")
         fixed = (*(name for name, rule in SELECTORS.items() if rule is not None), *self._selections)
         self.selectors = (self._own, *(name for name in fixed if name != self._own))
-        self.attribute_groups = tuple(config["attribute_groups"])
+        self._owners_trained = bool(config["swap"].get("owners_trained"))
+        known = tuple(config["attribute_groups"])
+        self.attribute_groups = known if self._owners_trained else WITHOUT_OWNERS
         self._swapper = build_swapper(config)
         self._swap = jax.jit(self._swapper.swap)
         self._embed = jax.jit(self._swapper.embed)
@@ -101,7 +107,8 @@ class SwapperModel(Model):
         wanted = {"pose": pose_from, **(groups or {})}
         overrides = {name: self._face_code(name, face) for name, face in wanted.items()}
         if self._face_code("identity", identity_from) == FROM_TARGET:
-            overrides = {**dict.fromkeys(self.attribute_groups, FROM_TARGET), **overrides}
+            every = self._swapper.selector.attribute_groups
+            overrides = {**dict.fromkeys(every, FROM_TARGET), **overrides}
         asked = self._swapper.overrides(overrides)
         return self._swap(self._networks, source, target, asked, source_weights, frozen)
 
@@ -164,12 +171,18 @@ class SwapperModel(Model):
 
     def _check_groups(self, selector: str, groups: Mapping[str, Face]) -> None:
         """Refuses attribute groups where the selector does not decide by attribute."""
-        apart = sorted(groups.keys() - {"identity", "pose"})
+        apart = sorted(groups.keys() - set(WITHOUT_OWNERS))
         if apart and selector != "adaptive":
             raise UserError(
                 f"got the attribute group {apart[0]!r} with selector {selector}; expected identity "
                 "and pose alone, as it has no attribute queries; take a model trained with "
                 "swap.selector adaptive"
+            )
+        if apart and not self._owners_trained:
+            raise UserError(
+                f"got the attribute group {apart[0]!r} of a model whose ownership of codes was "
+                "never trained; expected identity and pose alone, as its groups own codes by "
+                "chance; take a model trained with losses.attribute_groups above 0"
             )
 
     def _face_code(self, group: str, face: str) -> int:

@@ -50,7 +50,10 @@ def section(found: Measurement, group_names: tuple[str, ...]) -> str:
         return ""
     if shares.shape[2] == 1:  # nothing is decided by group
         shares = shares[:, :, :0]
-    groups = (group_names or tuple(f"group {k}" for k in range(99)))[: shares.shape[2]]
+    count = shares.shape[2]
+    # A model that takes no requests by group has more owners than names.
+    named = len(group_names) >= count
+    groups = group_names[:count] if named else tuple(f"group {k}" for k in range(count))
     whole = found.gates["attributes"].mean(axis=2, keepdims=True)
     table = np.concatenate([shares, whole], axis=2)
     pose = found.gates["pose"].mean(axis=1)[:, None, None]

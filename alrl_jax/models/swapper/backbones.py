@@ -93,7 +93,7 @@ class Backbone:
 
 def _on_residual(values: Mapping[str, Any], shapes: CodeShapes, remat: str) -> DualSpaceEncoder:
     widths = tuple(values["widths"])
-    # Models of before 0.3.0 had one unit a stage and say nothing of it.
+    # Models of 0.1.0 have one unit a stage and say nothing of it.
     body = ResidualPyramid(widths, tuple(values.get("depths", (1,) * len(widths))))
     return DualSpaceEncoder(body, shapes.pose_channels, shapes.num_layers, shapes.code_width)
 

@@ -98,6 +98,7 @@ def selection_values(config: Config) -> Values:
         "context": values.context,
         "normalised": True,
         "owner_deviation": OWNER_DEVIATION,
+        "owners_trained": bool(config.losses.get("attribute_groups")),
         "target_features": values.target_features,
         "feather": values.feather,
         "head_labels": list(primitives.HEAD_LABELS) if values.turn_head else [],

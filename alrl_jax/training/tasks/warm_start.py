@@ -88,8 +88,9 @@ class WarmStart:
         if not self._names("swapper") or "swap" not in self._taken_over():
             return own
         found = self._meta("swapper")["swap"]
-        # Models of before 0.3.0 have no norms, and do not say so.
-        return {**own, "normalised": found.get("normalised", False)}
+        trained = own["owners_trained"] or found.get("owners_trained", False)
+        # Models of 0.1.0 have no norms, and do not say so.
+        return {**own, "normalised": found.get("normalised", False), "owners_trained": trained}
 
     def generator_values(self, own: Values, channel_groups: int) -> Values:
         """Plain values that rebuild the generator: the pretrained one's, else the run's.
