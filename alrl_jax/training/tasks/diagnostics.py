@@ -40,7 +40,7 @@ def gate_metrics(gates: SwapGates) -> Metrics:
 
 def gradient_metrics(gradients: Mapping[str, Any]) -> Metrics:
     """Norm of every network's gradient, before it is clipped."""
-    return {f"gradient/{name}": optax.global_norm(tree) for name, tree in gradients.items()}
+    return {f"gradient/{name}": optax.tree.norm(tree) for name, tree in gradients.items()}
 
 
 def rate_metrics(rates: Mapping[str, optax.Schedule], step: Int[Array, ""]) -> Metrics:

@@ -152,13 +152,13 @@ def test_what_starts_fresh_is_what_the_config_says(
         return jax.jit(task.init)(jax.random.key(0), task.load_pretrained()).params
 
     _, shared = read_model(paths["swapper"])
-    params = start("adaptive")
+    params = start("adaptive", fresh=("swap",))
     assert moved(shared["swap"], params["swap"]) > 0
     heads = {n: x for n, x in shared["encoder"]["params"].items() if n != "backbone"}
     assert moved(heads, params["encoder"]["params"]) == 0
-    params = start("adaptive", fresh=())
+    params = start("adaptive")
     assert moved(shared["swap"], params["swap"]) == 0
-    start("mixer", fresh=())  # another selection starts fresh by itself
+    start("mixer")  # another selection starts fresh by itself
     params = start("adaptive", fresh=("heads", "swap"), encoder__train_backbone=True)
     assert (
         moved(shared["encoder"]["params"]["backbone"], params["encoder"]["params"]["backbone"]) == 0
