@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 from absl import flags
 
-from alrl_jax.data.folder import IDENTITIES
+from alrl_jax.data.folder import PERSON_PER
 from alrl_jax.data.prepare import photo_records
 from alrl_jax.data.prepare.layouts import Album, Wish
 from alrl_jax.data.request import DataRequest
@@ -275,7 +275,10 @@ def define_flags() -> None:
         "Refuses any other number of photographs, unreadable ones not counted.",
     )
     flags.DEFINE_enum(
-        "identities", "image", IDENTITIES, "Who is a person: every photograph, or every sub-folder."
+        "identities",
+        "image",
+        PERSON_PER,
+        "What shows a person of its own: every photo, or every sub-folder.",
     )
     command_line.DEFINE_path(
         "identity_file",

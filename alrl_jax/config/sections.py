@@ -31,7 +31,7 @@ class DataConfig:
     split: str = "train"
     """Part of a world's people, or of a TFDS data set."""
     identities: str = "image"
-    """Whether every ``image`` or every sub-``folder`` of a folder is a person."""
+    """What shows a person of its own in a folder: every ``image`` or every sub-``folder``."""
     num_identities: int = checked(4000, at_least(2))
     """Number of people, where a world makes them."""
     images_per_identity: int = checked(6, POSITIVE)

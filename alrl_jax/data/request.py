@@ -22,7 +22,8 @@ class DataRequest:
         images_per_identity: pictures of each of them.
         split: part of a world's people, or of a TFDS data set.
         seed: number of the world.
-        identities: in a folder, whether every ``image`` or every sub-``folder`` is a person.
+        person_per: what shows a person of its own in a folder: every ``"image"`` or every
+            ``"folder"`` in it; see ``folder.PERSON_PER``.
         true_swaps: whether pairs come with their true swap, which only worlds know.
         progress: whether to draw progress bars.
     """
@@ -35,7 +36,7 @@ class DataRequest:
     _: dataclasses.KW_ONLY
     split: str = "train"
     seed: int = 0
-    identities: str = "image"
+    person_per: str = "image"
     true_swaps: bool = False
     progress: bool = True
 

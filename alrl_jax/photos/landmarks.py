@@ -152,16 +152,6 @@ def check_choice(flag: str, choice: str, *, several: bool) -> str:
     )
 
 
-def find_face(image: Pixels, resolution: int) -> Alignment | None:
-    """The coarse crop round the largest face that the cascade finds; None where there is none.
-
-    Raises:
-        UserError: scikit-image is not installed.
-    """
-    found = _open_cascade(Path())(Path(), image)
-    return choose_faces(found, "largest")[0].alignment(resolution) if found else None
-
-
 def _left_to_right(found: list[FoundFace]) -> list[FoundFace]:
     """The order in which a detector's faces are counted."""
     return sorted(found, key=lambda face: face.box)

@@ -138,8 +138,3 @@ def abstract_state(mesh: Mesh, state: PyTree) -> PyTree:
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=state_sharding(mesh, x.shape)),
         state,
     )
-
-
-def place_state(mesh: Mesh, state: PyTree) -> PyTree:
-    """Puts host arrays where a state lies; every process must hold the same values."""
-    return jax.tree.map(lambda x: jax.device_put(x, state_sharding(mesh, x.shape)), state)

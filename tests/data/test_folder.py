@@ -23,8 +23,8 @@ def photo(path: Path, shade: int = 100) -> None:
     Image.new("RGB", (20, 20), (shade, shade, shade)).save(path)
 
 
-def open_folder(path: Path, identities: str = "image") -> FolderSource:
-    return FolderSource(path, 16, identities, progress=False)
+def open_folder(path: Path, person_per: str = "image") -> FolderSource:
+    return FolderSource(path, 16, person_per, progress=False)
 
 
 def test_a_zoo_of_files(tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_any_folder(tmp_path: Path) -> None:
     assert names(album) == ["a/x.webp", "b/1.png", "b/2.jpg", "loose.JPEG"]
     assert len(set(album.people)) == 4
     assert album.notes == ["1 files named *.mov are no images that are read here"]
-    people = found(tmp_path, identities="folder")[1].people
+    people = found(tmp_path, person_per="folder")[1].people
     assert people[1] == people[2] and len(set(people)) == 3
     with pytest.raises(UserError, match="got --split=train of a folder"):
         found(tmp_path, split="train")

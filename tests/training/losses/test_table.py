@@ -8,7 +8,16 @@ from typing import Any, get_args
 import jax.numpy as jnp
 import pytest
 
-from alrl_jax.training.losses.table import LOSSES, REGULARISERS, Loss, evaluate, readers, total_loss
+from alrl_jax.training.losses.table import (
+    LABELS,
+    LOSSES,
+    REGULARISERS,
+    Loss,
+    evaluate,
+    needed_labels,
+    readers,
+    total_loss,
+)
 from alrl_jax.training.tasks.generator import GeneratorForward
 from alrl_jax.training.tasks.identity import AnalyserForward
 from alrl_jax.training.tasks.swap_forward import SwapForward
@@ -84,3 +93,11 @@ def test_what_was_left_out_is_named() -> None:
 def test_configs_weigh_losses_of_their_task_alone(name: str) -> None:
     config = tiny.tiny_config(name)
     assert set(config.losses) <= {*LOSSES[config.task], *REGULARISERS[config.task]}
+
+
+def test_labels_are_needed_where_every_loss_with_a_weight_reads_some() -> None:
+    regressions = {"pose_regression": 1.0, "landmark_regression": 0.1, "arcface": 0.0}
+    assert needed_labels("identity", regressions) == ("pose_degrees", "landmarks")
+    assert needed_labels("identity", regressions | {"arcface": 1.0}) == ()
+    assert needed_labels("swap", {"r1": 1.0, "attribute_groups": 0.1}) == LABELS[:2]
+    assert needed_labels("generator", {"adversarial": 1.0}) == ()
