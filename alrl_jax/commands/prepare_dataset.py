@@ -172,7 +172,7 @@ def _left_out(source: ShardSource, album: Album, found: int) -> set[str]:
 
 
 def _verify(source: ShardSource) -> np.ndarray:
-    """Reads every record, compares the persons with the table; returns who is labelled, ``[n]``.
+    """Reads every record, compares the people with the table; returns which are labelled, ``[n]``.
 
     Raises:
         UserError: a record is damaged.

@@ -26,7 +26,7 @@ class TfdsSource:
     """Reads a TFDS data set; see ``records.Source``."""
 
     def __init__(self, path: str, split: str, resolution: int, progress: bool = True) -> None:
-        """Opens a split and reads who is in its pictures.
+        """Opens a split and reads the person numbers of its images.
 
         Args:
             path: directory of a prepared data set (it holds ``dataset_info.json``), or ``NAME`` or

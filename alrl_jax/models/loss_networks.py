@@ -64,7 +64,7 @@ class CroppedEmbedder(FaceEmbedder):
 
 @dataclasses.dataclass(frozen=True)
 class IdentityNetwork:
-    """Who a face is, in a loss and as an input of the selection.
+    """The identity of a face, in a loss and as an input of the selection.
 
     Attributes:
         network: our analyser, which also reads factors and has features to compare, or a published

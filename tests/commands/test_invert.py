@@ -140,7 +140,7 @@ def test_a_damaged_or_foreign_state_is_not_used(tmp_path: Path) -> None:
     assert int(run._restore([photo], start).step) == 0
 
 
-def test_failures_are_told_and_the_others_done(tmp_path: Path) -> None:
+def test_failures_are_reported_and_the_others_done(tmp_path: Path) -> None:
     model = _model(SMALL)
     _photos(model, tmp_path / "photos", 1)
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"no picture")

@@ -140,9 +140,9 @@ def test_mistakes_of_many_kinds(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    told = [line for line in done.stdout.splitlines() if line.startswith("got ")]
-    assert len(told) == len(cases), done.stdout + done.stderr
-    for message, expected in zip(told, cases.values(), strict=True):
+    messages = [line for line in done.stdout.splitlines() if line.startswith("got ")]
+    assert len(messages) == len(cases), done.stdout + done.stderr
+    for message, expected in zip(messages, cases.values(), strict=True):
         assert expected in message and message.count(";") >= 2, message
     assert not (tmp_path / "out").exists()
 

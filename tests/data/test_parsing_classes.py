@@ -13,7 +13,6 @@ from alrl_jax.data.parsing_classes import (
 )
 from alrl_jax.data.records import Layout
 
-
 IN_CELEBAMASK = np.array([BISENET_TO_CELEBAMASK[number] for number in range(19)])
 """CelebAMask-HQ id by BiSeNet id."""
 

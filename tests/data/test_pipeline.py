@@ -102,8 +102,8 @@ def test_resume_with_other_data_is_refused(make_source: MakeSource) -> None:
     assert state == {"next_index": 1, "records": 7, "people": 4}
     for identities in (np.arange(8) // 2, np.arange(7) // 3):
         other = make_iterator(make_source(identities), "faces", 4, 1)
-        told = f"got {len(identities)} faces of .* expected the 7 of 4 .*another --workdir"
-        with pytest.raises(UserError, match=told):
+        message = f"got {len(identities)} faces of .* expected the 7 of 4 .*another --workdir"
+        with pytest.raises(UserError, match=message):
             other.set_state(state)
 
 

@@ -53,7 +53,7 @@ def test_every_process_draws_its_own_rows() -> None:
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1.01 * 2 / 255)
 
 
-def test_nobody_sees_the_truth_who_did_not_ask() -> None:
+def test_the_truth_is_seen_only_where_it_was_asked_for() -> None:
     source = open_source(DataRequest("synthetic", None, SIDE, PEOPLE, EACH, progress=False))
     assert next(make_iterator(source, "pairs", 4, 1, prefetch=0)).truth is None
     with pytest.raises(UserError, match="data.true_swaps is True with data.source prepared"):

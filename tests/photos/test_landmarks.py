@@ -223,7 +223,7 @@ def test_unknown_source() -> None:
 
 
 class FakeYuNet:
-    """Looks like OpenCV's detector: 15 numbers a face, in px of the photo it was told of."""
+    """Looks like OpenCV's detector: 15 numbers a face, in px of the photo it was opened for."""
 
     def __init__(self) -> None:
         self.size = (0, 0)

@@ -22,8 +22,8 @@ def faults(page: str) -> list[str]:
         there = {*LOSSES[task], *REGULARISERS[task]}
         said = set(listed(page, task))
         found += [
-            f"docs/losses.md has no line for the loss {name} of task {task}, which {TABLE} has; run "
-            f"`{COMMAND}` and say there what it is"
+            f"docs/losses.md has no line for the loss {name} of task {task}, which {TABLE} has; "
+            f"run `{COMMAND}` and say there what it is"
             for name in sorted(there - said)
         ]
         found += [

@@ -307,7 +307,7 @@ def test_killed_program_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("begun", "kept"), [(0, "there is none yet"), (4, "checkpoint 4 is good")])
-def test_disk_without_room_is_told(tmp_path: Path, begun: int, kept: str) -> None:
+def test_disk_without_room_is_reported(tmp_path: Path, begun: int, kept: str) -> None:
     """A limit on the size of files stands in for a full disk: writing fails in the same places."""
     if begun:
         train(tmp_path / "run", begun)

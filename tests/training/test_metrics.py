@@ -56,7 +56,7 @@ def test_line_that_a_killed_run_left_is_dropped(tmp_path: Path) -> None:
     assert [line["step"] for line in read_metrics(tmp_path)] == [2, 6]
 
 
-def test_a_disk_without_room_is_told(tmp_path: Path) -> None:
+def test_a_disk_without_room_is_reported(tmp_path: Path) -> None:
     """A limit on the size of files stands in for a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with MetricLog(tmp_path, 0) as log:

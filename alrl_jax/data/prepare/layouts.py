@@ -241,7 +241,7 @@ def numbered_album(
         photos: photographs in the order of their numbers.
         expected: numbers of the part.
         size: how many the whole part has.
-        people: who is on which; everybody is another person where None.
+        people: person number of each photo; None gives every photo a person of its own.
         faults: see ``Album``.
         notes: see ``Album``.
         columns: see ``Album``.

@@ -1,4 +1,4 @@
-"""What the losses compare with: from which picture each reading is, told by the picture's mean."""
+"""What the losses compare with: from which image each reading is, known by the mean of the image."""
 
 from typing import Any
 
