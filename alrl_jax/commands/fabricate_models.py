@@ -77,7 +77,7 @@ def generator(resolution: int, sizes: Sizes) -> Fabricated:
         "z_dim": sizes.w_dim,
         "w_dim": sizes.w_dim,
         "label_dim": 0,
-        "channels": [list(row) for row in channels.items()],
+        "channels": [list(pair) for pair in channels.items()],
         "num_mapping_layers": sizes.mapping_layers,
         "conv_clamp": None,
         "demod_convention": "scaled",

@@ -1,4 +1,4 @@
-"""A directory tree of photographs as a source: nothing but the pictures is known."""
+"""A directory tree of photographs as a source: nothing but the photos is known."""
 
 import hashlib
 import json
@@ -175,6 +175,6 @@ def _read_index(path: Path) -> dict[str, Any]:
 
 
 def person(name: str) -> str:
-    """What names the person of a picture: its folder, or the picture itself at the root."""
+    """What names the person of a photo: its folder, or the photo itself at the root."""
     folder = name.rpartition("/")[0]
     return folder or name

@@ -20,11 +20,11 @@ class BatchRequest:
 
     Attributes:
         kind: ``"faces"`` or ``"pairs"``.
-        batch_size: rows of the global batch.
+        batch_size: faces or pairs in the global batch.
         seed: of the order, the partners and the flips.
         same_identity_share: share of pairs that show one person.
         flip: mirror every second face.
-        witnesses: whether pairs bring a second picture of the source's person.
+        witnesses: whether pairs bring a second image of the source's person.
         classes: of people that the losses tell apart; None where they do not.
         parser: whether a face parser gives the masks that the data lack.
         labels: fields of a record of which the losses need at least one; none where some loss needs

@@ -16,10 +16,10 @@ class DataRequest:
     Attributes:
         source: entry of ``SOURCES``.
         path: where the data lie. None lets a world use a folder in the user's cache that is keyed
-            by all that defines the pictures.
+            by all that defines the images.
         resolution: side of the square images, in pixels.
         num_identities: number of people that a world makes.
-        images_per_identity: pictures of each of them.
+        images_per_identity: images of each of them.
         split: part of a world's people, or of a TFDS data set.
         seed: number of the world.
         person_per: what shows a person of its own in a folder: every ``"image"`` or every

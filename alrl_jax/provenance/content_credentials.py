@@ -21,12 +21,12 @@ ALGORITHMS = ("es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519")
 
 
 def sign(
-    picture: Path, target: Path, output: Path, certificates: Path, key: Path, algorithm: str
+    photo: Path, target: Path, output: Path, certificates: Path, key: Path, algorithm: str
 ) -> None:
     """Writes a signed copy of an image file, all at once or not at all.
 
     Args:
-        picture: the image file to sign; PNG, JPEG or WebP.
+        photo: the image file to sign; PNG, JPEG or WebP.
         target: the photo it was made from, recorded as its parent.
         output: the signed file, of the same format.
         certificates: PEM, the signer's certificate first, then those that lead to the root.
@@ -51,18 +51,18 @@ def sign(
                 builder.add_ingredient(json.dumps(parent), _mime_type(target), file)
             with (
                 atomic_write(output) as temporary,
-                picture.open("rb") as source,
+                photo.open("rb") as source,
                 temporary.open("w+b") as signed,
             ):
-                builder.sign(signer, _mime_type(picture), source, signed)
+                builder.sign(signer, _mime_type(photo), source, signed)
     except c2pa.C2paError as error:
         raise UserError(
-            f"got {picture} with certificate {certificates}, which C2PA refuses ({error}); "
+            f"got {photo} with certificate {certificates}, which C2PA refuses ({error}); "
             "expected a chain for signing documents and its key; see docs/provenance.md"
         ) from error
 
 
-def read(picture: Path) -> dict[str, Any] | None:
+def read(photo: Path) -> dict[str, Any] | None:
     """The Content Credentials of an image file, and what the library's own reader finds.
 
     None where it has none, or where the extra ``c2pa`` is not installed. ``state`` is "Trusted",
@@ -73,8 +73,8 @@ def read(picture: Path) -> dict[str, Any] | None:
     except ImportError:
         return None
     try:
-        with picture.open("rb") as file:
-            reader = c2pa.Reader.try_create(_mime_type(picture), file)
+        with photo.open("rb") as file:
+            reader = c2pa.Reader.try_create(_mime_type(photo), file)
             if reader is None:
                 return None
             with reader:

@@ -272,8 +272,8 @@ def read_shapes(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
         header = json.loads(stream.read(length))
     header.pop("__metadata__", None)
     flat = {
-        name: jax.ShapeDtypeStruct(tuple(row["shape"]), _DTYPES.get(row["dtype"], jnp.float32))
-        for name, row in header.items()
+        name: jax.ShapeDtypeStruct(tuple(entry["shape"]), _DTYPES.get(entry["dtype"], jnp.float32))
+        for name, entry in header.items()
         if not name.endswith(_SCALE)
     }
     return meta, traverse_util.unflatten_dict(_with_base(meta, flat, read_shapes), sep="/")

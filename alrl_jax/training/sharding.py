@@ -29,8 +29,8 @@ def make_mesh(devices: Sequence[Any] | None = None, parameter_shards: int = 1) -
 
     ``jax.make_mesh`` orders the chips of a TPU slice along its wires, which scatters the devices of
     a host over the mesh; then the slices of a batch that hosts read would be shuffled, and with
-    them which rows meet in a block of the discriminator's statistics. Sums over all devices do not
-    depend on their order.
+    them which images meet in a block of the discriminator's statistics. Sums over all devices do
+    not depend on their order.
 
     Args:
         devices: the ``jax.Device`` objects to use; None means all, those of other processes

@@ -65,7 +65,9 @@ def test_seeds_are_averaged_and_pairs_compared(tmp_path: Path) -> None:
     assert adaptive["face_psnr"] == pytest.approx(21.0)
     assert adaptive["face_psnr_sd"] == pytest.approx(np.sqrt(2.0))
     assert rows["ftm4"]["face_psnr_sd"] is None and adaptive["ssim"] is None
-    assert list(written["comparisons"]) == ["ftm4", "plain"], "without pairs there is nothing to draw"
+    assert list(written["comparisons"]) == ["ftm4", "plain"], (
+        "without pairs there is nothing to draw"
+    )
     apart = written["comparisons"]["ftm4"]["face_psnr"]
     # Noise is common to both rows, so that every pair differs by the same.
     assert apart["difference"] == pytest.approx(0.5)

@@ -250,7 +250,7 @@ def test_files_of_the_home_directory_are_verified(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "a.png").write_bytes(b"no picture")
+    (tmp_path / "a.png").write_bytes(b"no photo")
     verify = module_of("verify-image")
     assert run_command(monkeypatch, verify)[0] == 2
     assert "alrl verify-image FILE" in capsys.readouterr().err

@@ -156,7 +156,7 @@ def test_partner_of_the_same_person_is_another_image_if_there_is_one(
             assert (target == partner) == (target == 3)
 
 
-def test_a_witness_is_another_picture_of_the_source(make_source: MakeSource) -> None:
+def test_a_witness_is_another_image_of_the_source(make_source: MakeSource) -> None:
     source = make_source([0, 0, 0, 1, 2, 2])
     options = {"same_identity_share": 0.5, "flip": False}
     plain = take(make_iterator(source, "pairs", 6, 0, **options), 10)

@@ -209,13 +209,13 @@ def test_damage_is_reported_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_large_pictures_make_small_chunks() -> None:
+def test_large_images_make_small_chunks() -> None:
     large = dataclasses.replace(plan(Maker()), layout=Layout(1024), max_chunk_size=64)
     assert large.chunk_size * 1024**2 * 4 * 3 <= 2**27
     assert large.shard_size % large.chunk_size == 0
 
 
-def test_many_pictures_make_no_more_files() -> None:
+def test_many_images_make_no_more_files() -> None:
     many = dataclasses.replace(plan(Maker()), identities=np.arange(1_000_003))
     assert many.num_shards <= MAX_SHARDS and many.shard_size % many.chunk_size == 0
     assert many.num_shards * many.shard_size >= 1_000_003

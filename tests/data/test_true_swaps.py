@@ -35,7 +35,7 @@ def test_the_truth_of_one_persons_pair_is_the_target() -> None:
     batches = make_iterator(source, "pairs", 6, 0, truths=truths, prefetch=0)
     pairs = next(batches)
     assert pairs.same_identity.any() and not pairs.same_identity.all()
-    # Pictures are drawn in batches of other sizes, which may round one of 255 steps otherwise.
+    # Images are drawn in batches of other sizes, which may round one of 255 steps otherwise.
     same, other = pairs.same_identity, ~pairs.same_identity
     apart = np.abs(pairs.truth - pairs.target.image)
     assert apart[same].max() < 1.01 * 2 / 255

@@ -59,7 +59,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[dict[s
     return status, [json.loads(line) for line in lines]
 
 
-def test_a_detector_that_breaks_fails_its_picture_alone(
+def test_a_detector_that_breaks_fails_its_photo_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(landmarks.LANDMARK_SOURCES, "cascade", breaking(2))
@@ -71,7 +71,7 @@ def test_a_detector_that_breaks_fails_its_picture_alone(
 
 
 @pytest.mark.parametrize("error", [MemoryError(), BrokenLibraryError("odd")])
-def test_what_breaks_later_fails_its_picture_alone(
+def test_what_breaks_later_fails_its_photo_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     monkeypatch.setitem(landmarks.LANDMARK_SOURCES, "cascade", breaking(9))

@@ -116,12 +116,14 @@ def test_every_flag_of_frames_counts(
     assert batch_size == 5 and (tmp_path / "out").is_dir()
     next(runs)
     assert given_to["FrameSwapping"][1:] == (DEFAULTS, Path("s.png"), None, SMOOTHING)
-    assert given_to["VideoSwapping"][1:] == (Path("out"), Path("s.png")) and given_to["run"] == (16,)
+    assert given_to["VideoSwapping"][1:] == (Path("out"), Path("s.png")) and given_to["run"] == (
+        16,
+    )
     next(runs)
     assert given_to["FrameSwapping"][1] == dataclasses.replace(DEFAULTS, aligned=True)
 
 
-def test_every_flag_of_pictures_counts(
+def test_every_flag_of_photos_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given_to: dict[str, Any]
 ) -> None:
     more = {"source": "frames", "target": "frames/*.png", "pairing": "zip"}

@@ -76,7 +76,9 @@ def test_odd_names_are_printed_as_ascii(capsys: pytest.CaptureFixture[str]) -> N
     counts, failures = {"failed": 3, "done": 2}, ["  pair 0: \udcff \x9b"]
     command.print_summary(counts, failures, Path("a\nb/results.jsonl"))
     printed = capsys.readouterr().out
-    assert printed == "2 done, 3 failed: a\\nb/results.jsonl\n  pair 0: \\udcff \\x9b\n  and 2 more\n"
+    assert (
+        printed == "2 done, 3 failed: a\\nb/results.jsonl\n  pair 0: \\udcff \\x9b\n  and 2 more\n"
+    )
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
@@ -103,7 +105,7 @@ def mutants(count: int, seed: int) -> list[bytes]:
     return [mutated(sound[i % len(sound)], rng) for i in range(count)]
 
 
-def test_damaged_pictures_are_read_or_refused(tmp_path: Path) -> None:
+def test_damaged_photos_are_read_or_refused(tmp_path: Path) -> None:
     read = 0
     for data in mutants(150, seed=0):
         (tmp_path / "a.png").write_bytes(data)
@@ -118,7 +120,7 @@ def test_damaged_pictures_are_read_or_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.endurance
-def test_5000_damaged_pictures_go_through_a_run(tmp_path: Path) -> None:
+def test_5000_damaged_photos_go_through_a_run(tmp_path: Path) -> None:
     targets = [tmp_path / "in" / f"{i}.jpg" for i in range(5000)]
     (tmp_path / "in").mkdir()
     for path, data in zip(targets, mutants(len(targets), seed=1), strict=True):

@@ -134,8 +134,8 @@ def test_samples_are_pngs_named_by_step(tmp_path: Path) -> None:
     with MetricLog(tmp_path, 0) as log:
         log.write_samples(12, {"a": np.zeros((2, 16, 16, 3), np.float32)})
     assert [p.name for p in (tmp_path / "samples").iterdir()] == ["00000012.png"]
-    with Image.open(tmp_path / "samples" / "00000012.png") as picture:
-        assert picture.format == "PNG" and picture.size == (98, 14 + 2 * 98)
+    with Image.open(tmp_path / "samples" / "00000012.png") as image:
+        assert image.format == "PNG" and image.size == (98, 14 + 2 * 98)
 
 
 def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:

@@ -29,11 +29,11 @@ def test_devices_of_a_process_stand_side_by_side() -> None:
 
 def test_batch_is_split_along_its_first_axis() -> None:
     mesh = sharding.make_mesh()
-    rows = 2 * mesh.size
+    count = 2 * mesh.size
     batch = {
-        "image": np.arange(rows * 3, dtype=np.float32).reshape(rows, 3),
-        "labelled": np.arange(rows) % 2 == 0,
-        "factors": np.zeros((rows, 0), np.float32),
+        "image": np.arange(count * 3, dtype=np.float32).reshape(count, 3),
+        "labelled": np.arange(count) % 2 == 0,
+        "factors": np.zeros((count, 0), np.float32),
     }
     placed = sharding.shard_batch(mesh, batch)
     for name, values in batch.items():

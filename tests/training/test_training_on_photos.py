@@ -1,4 +1,4 @@
-"""Real tasks on a real source: a directory of pictures without any label."""
+"""Real tasks on a real source: a directory of photos without any label."""
 
 import dataclasses
 import json

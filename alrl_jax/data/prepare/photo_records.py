@@ -26,7 +26,7 @@ LAYOUTS: dict[str, Callable[[Tree, Wish], Album]] = {
 
 
 def recognise(tree: Tree, wish: Wish) -> str:
-    """The layout that the names in a tree have: a row of ``LAYOUTS``."""
+    """The layout that the names in a tree have: an entry of ``LAYOUTS``."""
     if is_celebamask(tree, wish.source):
         return "celebamask"
     return "ffhq" if is_ffhq(tree, wish.source) else "folder"

@@ -118,7 +118,7 @@ class FolderFaces(tfds.core.GeneratorBasedBuilder):
         return _dataset_info(self, "Photographs of faces.", features)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        """All pictures are for training."""
+        """All photos are for training."""
         return {"train": self._generate_examples()}
 
     def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:

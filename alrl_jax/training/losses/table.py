@@ -1,7 +1,7 @@
-"""The table of losses: a function and the parts of a forward pass that it reads, a row each.
+"""The table of losses: a function and the parts of a forward pass that it reads, by task and name.
 
-A new loss is a function in this folder and a row here. Its weight is 0 unless a config sets it; a
-loss of weight 0 is never called, and what only it reads is never computed: tasks ask
+A new loss is a function in this folder and an entry here. Its weight is 0 unless a config sets it;
+a loss of weight 0 is never called, and what only it reads is never computed: tasks ask
 ``readers`` what is read at all.
 """
 
@@ -17,7 +17,7 @@ from alrl_jax.training.losses.parts import Scalar, factor_error
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """A row of ``LOSSES``.
+    """An entry of ``LOSSES``.
 
     Attributes:
         function: gives a mean over the global batch.

@@ -81,7 +81,11 @@ def test_frames_keep_their_names_and_say_what_they_are(
     (tmp_path / "frames" / "clip_101.png").unlink()
     assert run(tmp_path, monkeypatch) == 0
     again = [r["reason"] for r in results(tmp_path)]
-    assert again == ["done by an earlier run", records[1]["reason"], *["done by an earlier run"] * 2]
+    assert again == [
+        "done by an earlier run",
+        records[1]["reason"],
+        *["done by an earlier run"] * 2,
+    ]
     assert run(tmp_path, monkeypatch, smooth=False) == 0
     assert [r["status"] for r in results(tmp_path)] == ["done", "skipped", "done", "done"]
 

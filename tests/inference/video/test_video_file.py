@@ -132,7 +132,9 @@ def test_a_video_without_a_swap_is_not_written(
         assert run(tmp_path, monkeypatch, frames=str(clip), **GIVEN) == 3
         records = results(tmp_path)
         assert [r["status"] for r in records] == ["skipped", "skipped", "failed"]
-        assert records[-1]["reason"].startswith("no face in any frame") and not records[-1]["output"]
+        assert (
+            records[-1]["reason"].startswith("no face in any frame") and not records[-1]["output"]
+        )
         assert [p.name for p in (tmp_path / "out").iterdir()] == ["results.jsonl"]
 
 

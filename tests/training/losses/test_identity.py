@@ -1,4 +1,4 @@
-"""Losses of the face analyser against NumPy: every row of the table, then by hand."""
+"""Losses of the face analyser against NumPy: every entry of the table, then by hand."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The table: rows read parts that exist, weight 0 costs nothing, sums are weighted."""
+"""The table: losses read parts that exist, weight 0 costs nothing, sums are weighted."""
 
 import dataclasses
 import inspect
@@ -29,7 +29,7 @@ FORWARDS: dict[str, type] = {
     "generator": GeneratorForward,
     "identity": AnalyserForward,
 }
-ROWS = [(task, name) for task, rows in LOSSES.items() for name in rows]
+ENTRIES = [(task, name) for task, losses in LOSSES.items() for name in losses]
 
 
 def exists(kind: Any, part: str) -> bool:
@@ -42,8 +42,8 @@ def exists(kind: Any, part: str) -> bool:
     return exists(inner, rest)
 
 
-@pytest.mark.parametrize(("task", "name"), ROWS)
-def test_a_row_reads_parts_that_exist(task: str, name: str) -> None:
+@pytest.mark.parametrize(("task", "name"), ENTRIES)
+def test_a_loss_reads_parts_that_exist(task: str, name: str) -> None:
     loss = LOSSES[task][name]
     assert [part for part in loss.reads if not exists(FORWARDS[task], part)] == []
     assert len(loss.reads) == len(inspect.signature(loss.function).parameters)
@@ -64,9 +64,9 @@ def test_the_total_is_the_weighted_sum() -> None:
     assert float(total) == pytest.approx(3 * float(jnp.log(2.0)))
 
 
-def test_a_new_loss_is_a_function_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = Loss(lambda logits: jnp.mean(jnp.square(logits)), ("fake_logits",))
-    monkeypatch.setitem(LOSSES["generator"], "drift", row)
+def test_a_new_loss_is_a_function_and_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Loss(lambda logits: jnp.mean(jnp.square(logits)), ("fake_logits",))
+    monkeypatch.setitem(LOSSES["generator"], "drift", entry)
     check_losses("generator", ("adversarial", "drift"))
     assert readers("generator", {"drift": 2.0}) == {"fake_logits": "drift"}
     forward = GeneratorForward(jnp.asarray([[1.0], [3.0]]))
