@@ -5,8 +5,9 @@
 Every chip updates on ``--batch`` examples; the batch grows with the chips. What is counted:
 operations of a step (XLA, before optimisation), bytes of the gradients that are summed over all
 chips, of the records that a host reads, and of a checkpoint. What is assumed: the flags. Gradients
-are summed within a host, then between hosts, then spread within the host; ``efficiency`` hides none of that
-behind the backward pass, ``efficiency_hidden`` all that fits there (two thirds of the step).
+are summed within a host, then between hosts, then spread within the host; ``efficiency`` hides none
+of that behind the backward pass, ``efficiency_hidden`` all that fits there (two thirds of the
+step).
 ``--compiled_for=N`` also compiles the step for N devices of this machine (as many as
 JAX_NUM_CPU_DEVICES says) and reports the collectives that are really in it.
 """

@@ -1,8 +1,9 @@
 """Control: whether a swap takes from each face what the caller asks for.
 
 The same pairs are swapped once as trained and once for every attribute control, and the judge
-measures how far each swap is from the source and from the target. A control succeeds if the attribute that it
-names comes nearer to the face that it names, and the other attributes stay where they were.
+measures how far each swap is from the source and from the target. A control succeeds if the
+attribute that it names comes nearer to the face that it names, and the other attributes stay where
+they were.
 """
 
 from collections.abc import Callable

@@ -183,7 +183,8 @@ def control_table(control: dict[str, Any]) -> str:
     return page.section(
         "Control",
         "Swaps by attribute control, as the judge reads them: to the source / to the target. The "
-        "attribute of a control should come near to the face that it names; the others should stay.",
+        "attribute of a control should come near to the face that it names; the others should "
+        "stay.",
         page.table(["control"] + [page.escape(label(m)) for m in metrics], lines),
     )
 
