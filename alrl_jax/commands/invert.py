@@ -37,8 +37,8 @@ from alrl_jax.training.inversion import (
     Codes,
     Distance,
     InversionState,
+    Inverter,
     Prior,
-    Projector,
     measure_prior,
     pyramid_distance,
 )
@@ -182,7 +182,7 @@ class Inverting:
         def distance(networks: Any, images: Array, targets: Array) -> Float[Array, " b"]:
             return measure.distance(networks["lpips"], images, targets)
 
-        self.search = Projector(synthesize, distance, settings.steps, settings.learning_rate)
+        self.search = Inverter(synthesize, distance, settings.steps, settings.learning_rate)
         self._advance = jax.jit(self.search.advance)
         self._result = jax.jit(self.search.result)
 

@@ -57,6 +57,7 @@ def make_mesh(devices: Sequence[Any] | None = None, parameter_shards: int = 1) -
 
 def in_process_order(devices: Sequence[Any]) -> list[Any]:
     """Devices of the first process, of the second and so on; as they were within each."""
+    # A stable sort: devices of a process stay in the order of the runtime.
     return sorted(devices, key=lambda device: device.process_index)
 
 
@@ -67,6 +68,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The sharding of batches: the first axis is split over the devices."""
+    # Along both: devices that share a state have images of their own all the same.
     return NamedSharding(mesh, PartitionSpec(AXES))
 
 
@@ -78,6 +80,7 @@ def state_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
         shape: of the whole array.
     """
     shards = mesh.shape[AXES[1]]
+    # JAX refuses unequal parts.
     lengths = [length if length % shards == 0 else 0 for length in shape]
     if shards == 1 or np.prod(shape) < SMALLEST_SPLIT or not any(lengths):
         return replicated(mesh)
@@ -119,6 +122,7 @@ def shard_batch(mesh: Mesh, local_batch: PyTree) -> PyTree:
         The same tree of global arrays, split along the first axis. Leaves keep their types.
     """
     sharding = batch_sharding(mesh)
+    # No process ever holds the whole batch.
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), local_batch
     )
@@ -127,6 +131,7 @@ def shard_batch(mesh: Mesh, local_batch: PyTree) -> PyTree:
 def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
     """Puts a full copy of host arrays on every device; every process must hold the same values."""
     sharding = replicated(mesh)
+    # Of several processes none can reach all devices, as ``device_put`` would have to.
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
     )
