@@ -48,15 +48,15 @@ MOST_LAYERS = 12
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """The best selection: shares of the source, and what they reach.
+    """The best selection: weights of the source, and what they reach.
 
     Attributes:
-        shares: 0 or 1 for the pose code, then for every layer of W+.
+        source_weights: 0 or 1 for the pose code, then for every layer of W+.
         face_psnr: dB, mean over the pairs of the second round.
         tried: selections of the first round.
     """
 
-    shares: tuple[float, ...]
+    source_weights: tuple[float, ...]
     face_psnr: float
     tried: int
 
@@ -111,11 +111,11 @@ def _score(
         networks: Networks,
         pair: Counterfactuals,
         encoded: Encoded,
-        shares: Float[Array, " s"],
+        source_weights: Float[Array, " s"],
     ) -> Float[Array, " b"]:
         source, target = encoded.source, encoded.target
         faces = PairCodes(source.codes, target.codes, encoded.identity)
-        codes, _ = swapper.select(networks, faces, swapper.overrides({}), None, shares)
+        codes, _ = swapper.select(networks, faces, swapper.overrides({}), None, source_weights)
         generated = swapper.generate(networks, codes)
         drawn = swapper.encode(networks, generated)
         image, _ = swapper.finish(
@@ -128,8 +128,8 @@ def _score(
         for numbers, valid in batches(count, BATCH):
             pair = render_pairs(take(plan, numbers), resolution)
             encoded, found = encode(networks, pair), []
-            for shares in selections:
-                found.append(score(networks, pair, encoded, jnp.asarray(shares)))
+            for source_weights in selections:
+                found.append(score(networks, pair, encoded, jnp.asarray(source_weights)))
                 progress.update()
             totals += np.sum(np.stack(jax.device_get(found))[:, :valid], axis=1)
     return totals / count
@@ -139,7 +139,7 @@ def note(directory: Path, found: Found) -> None:
     """Writes the selection into a model directory."""
     path = directory / MODEL_FILE
     meta = json.loads(path.read_text(encoding="utf-8"))
-    meta["config"].setdefault("selections", {})[NAME] = list(found.shares)
+    meta["config"].setdefault("selections", {})[NAME] = list(found.source_weights)
     write_json(path, meta)
 
 

@@ -1,4 +1,4 @@
-"""Frozen networks that teach a swapper, our own and published ones, behind one interface a kind.
+"""Frozen networks of a swapper's losses, our own and published ones: one interface for each kind.
 
 Each says what it can tell of an image and takes its weights as an argument. Published networks see
 faces as their own projects show them: the identity net a crop, the parser 512 pixels.

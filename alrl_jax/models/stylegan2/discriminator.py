@@ -127,7 +127,7 @@ class Discriminator(nn.Module):
     def __call__(
         self, images: Float32[Array, "b h w 3"], label: Float32[Array, "b n"] | None = None
     ) -> Float32[Array, "b 1"]:
-        """Judges images.
+        """Says how real images look.
 
         Args:
             images: pixels in [-1, 1].
