@@ -42,7 +42,7 @@ def test_the_truth_of_one_persons_pair_is_the_target() -> None:
     assert apart[other].mean() > 5 * apart[same].mean()
 
 
-def test_every_process_draws_its_own_rows() -> None:
+def test_every_process_draws_its_own_share() -> None:
     source = open_source(DataRequest("synthetic", None, SIDE, PEOPLE, EACH, progress=False))
     truths = open_true_swaps(DataRequest("synthetic", None, SIDE, PEOPLE, EACH))
     whole = next(make_iterator(source, "pairs", 4, 1, truths=truths, prefetch=0)).truth

@@ -1,7 +1,7 @@
 """What lies where in the data sets of faces that people have: FFHQ, or any tree of photographs.
 
 A layout turns the names of a tree into an ``Album``: which photographs there are, in which order,
-who is in them, how many there should be, and which masks belong to them. It reads no pixels.
+whom they show, how many there should be, and which masks belong to them. It reads no pixels.
 ``celebamask`` adds CelebAMask-HQ.
 """
 
