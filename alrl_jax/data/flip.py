@@ -69,9 +69,8 @@ def flip_records(
     records["image"][flipped] = records["image"][flipped, :, ::-1]
     records["parsing"][flipped] = tables.parsing[records["parsing"][flipped, :, ::-1]]
     records["attribute_factors"][flipped] *= tables.attribute_signs
-    labelled = flipped[
-        records["labelled"][flipped]
-    ]  # elsewhere zeros stand for "unknown" and stay zeros
+    # Elsewhere zeros stand for "unknown" and stay zeros.
+    labelled = flipped[records["labelled"][flipped]]
     records["pose_degrees"][labelled] *= POSE_SIGNS
     landmarks = records["landmarks"][labelled][:, tables.landmarks]
     landmarks[..., 0] = records["image"].shape[2] - landmarks[..., 0]  # pixel 0 covers 0 to 1
