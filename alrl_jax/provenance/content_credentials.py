@@ -21,12 +21,12 @@ ALGORITHMS = ("es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519")
 
 
 def sign(
-    photo: Path, target: Path, output: Path, certificates: Path, key: Path, algorithm: str
+    picture: Path, target: Path, output: Path, certificates: Path, key: Path, algorithm: str
 ) -> None:
     """Writes a signed copy of an image file, all at once or not at all.
 
     Args:
-        photo: the image file to sign; PNG, JPEG or WebP.
+        picture: the image file to sign, called as the flag of the command; PNG, JPEG or WebP.
         target: the photo it was made from, recorded as its parent.
         output: the signed file, of the same format.
         certificates: PEM, the signer's certificate first, then those that lead to the root.
@@ -51,13 +51,13 @@ def sign(
                 builder.add_ingredient(json.dumps(parent), _mime_type(target), file)
             with (
                 atomic_write(output) as temporary,
-                photo.open("rb") as source,
+                picture.open("rb") as source,
                 temporary.open("w+b") as signed,
             ):
-                builder.sign(signer, _mime_type(photo), source, signed)
+                builder.sign(signer, _mime_type(picture), source, signed)
     except c2pa.C2paError as error:
         raise UserError(
-            f"got {photo} with certificate {certificates}, which C2PA refuses ({error}); "
+            f"got {picture} with certificate {certificates}, which C2PA refuses ({error}); "
             "expected a chain for signing documents and its key; see docs/provenance.md"
         ) from error
 
