@@ -361,7 +361,7 @@ def define_flags() -> None:
         "num_pairs",
         None,
         f"Rendered pairs, by default {DEFAULT_PAIRS}, or pairs drawn from --data, by default as "
-        "many as there are pictures.",
+        "many as there are photos.",
         lower_bound=1,
     )
     flags.DEFINE_list("selectors", None, "Rows beside the model's own selection; by default all.")
@@ -371,10 +371,12 @@ def define_flags() -> None:
     flags.DEFINE_integer("batch_size", 20, "Pairs at a time.", lower_bound=1)
     flags.DEFINE_integer("num_pictures", 8, "Pairs that the report shows.", lower_bound=0)
     command_line.DEFINE_path("pairs", None, "CSV file, header source,target, of benchmark pairs.")
-    command_line.DEFINE_path("data", None, "Or a directory tree of pictures to draw pairs from.")
-    flags.DEFINE_boolean("aligned", False, "Pictures of pairs are face crops already.")
-    rows = list(LANDMARK_SOURCES)
-    flags.DEFINE_enum("landmarks_from", None, rows, f"What finds faces; default {DEFAULT_DETECTOR}")
+    command_line.DEFINE_path("data", None, "Or a directory tree of photos to draw pairs from.")
+    flags.DEFINE_boolean("aligned", False, "Photos of pairs are face crops already.")
+    finders = list(LANDMARK_SOURCES)
+    flags.DEFINE_enum(
+        "landmarks_from", None, finders, f"What finds faces; default {DEFAULT_DETECTOR}"
+    )
     command_line.DEFINE_path("landmarks_path", None, "Landmark file, or the detector's model.")
     flags.DEFINE_enum("protocol", None, PROTOCOLS, f"How to measure; by default {DEFAULT_PROTOCOL}")
     for role, kinds in ROLES.items():

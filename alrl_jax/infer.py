@@ -1,13 +1,13 @@
-"""Swaps faces in pictures.
+"""Swaps faces in photos.
 
 alrl infer --model=DIR --pairs=pairs.csv|--source=PATH --target=PATH --output=DIR
 
-A PATH is a picture, a pattern in quotes ('people/*.jpg') or a directory; several on both sides are
+A PATH is a photo, a pattern in quotes ('people/*.jpg') or a directory; several on both sides are
 paired by --pairing. Every pair gives ``NUMBER_SOURCE_to_TARGET.png`` of the target's size, and the
 same name with ``.json``: settings, hashes, places of the faces. ``results.jsonl`` says how every
 pair went, a line as soon as it is done. Pairs that an earlier run with the same files, model and
 settings finished are skipped. ``--masks`` adds ``masks/`` (which pixels come from the generated
-face) and ``manifest.csv``. Use pictures of people who agreed. Outputs carry metadata and, from
+face) and ``manifest.csv``. Use photos of people who agreed. Outputs carry metadata and, from
 256 px on, an invisible mark; ``--nomark`` omits it, as the sidecar says. Exit status: 0 all done;
 2 bad usage; 3 finished, some pairs failed.
 """
@@ -68,10 +68,10 @@ def define_flags() -> None:
     command_line.DEFINE_path(
         "source",
         None,
-        "Picture, pattern or directory: the faces to put in; or sample:SEED, a face of a person "
+        "Photo, pattern or directory: the faces to put in; or sample:SEED, a face of a person "
         "who does not exist.",
     )
-    command_line.DEFINE_path("target", None, "Picture, pattern or directory to put them into.")
+    command_line.DEFINE_path("target", None, "Photo, pattern or directory to put them into.")
     flags.DEFINE_boolean("masks", False, "Write the masks and a manifest, to train detectors with.")
     flags.DEFINE_enum("pairing", "all", PAIRINGS, "Every source with every target, or in turn.")
 

@@ -95,7 +95,7 @@ def define_flags() -> None:
     """Defines the flags of this command; not at import, as other commands have the same names."""
     command.define_flags()
     flags.adopt_module_key_flags(command)
-    command_line.DEFINE_path("source", None, "Picture of the face to put in.", required=True)
+    command_line.DEFINE_path("source", None, "Photo of the face to put in.", required=True)
     command_line.DEFINE_path("frames", None, "Directory of frames, or a video.", required=True)
     flags.DEFINE_float("fps", 25.0, "Frames of a directory a second.", lower_bound=0.001)
     flags.DEFINE_boolean("smooth", True, "Smooth landmarks over time.")

@@ -25,6 +25,7 @@ from alrl_jax.storage import checkpoint
 from alrl_jax.storage.workdir import open_workdir
 from alrl_jax.training.distributed import CLUSTERS, connect, meeting
 from alrl_jax.training.loop import Batches, Schedule, fit
+from alrl_jax.training.losses.table import needed_labels
 from alrl_jax.training.metrics import TrainingDiverged
 from alrl_jax.training.sharding import make_mesh
 from alrl_jax.training.tasks import make_task
@@ -51,16 +52,18 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
     """
     plan, data, usual = schedule(config), data_request(config), defaults(config)
     finished = checkpoint.newest_step(workdir)
-    with open_workdir(workdir, config.to_dict(), finished is not None, usual):
-        if finished is not None and finished >= config.num_steps:
-            logging.info("%s has all %d steps: nothing to do", workdir, finished)
+    if finished is not None and finished >= config.num_steps:
+        logging.info("%s has all %d steps: nothing to do", workdir, finished)
+        with open_workdir(workdir, config.to_dict(), True, usual):
             # A run that is killed after its last save has not written it yet.
             if jax.process_index() == 0 and not (workdir / CARD_FILE).exists():
                 write_card(workdir)
-            return finished
-        task = make_task(config)
-        wanted = batch_request(config, task.batch_kind)
-        shapes = known_shapes(data, wanted)
+        return finished
+    # What the configuration alone shows to be wrong is refused before there is a directory.
+    task = make_task(config)
+    wanted = batch_request(config, task.batch_kind)
+    shapes = known_shapes(data, wanted)
+    with open_workdir(workdir, config.to_dict(), finished is not None, usual):
 
         def opened() -> Batches:
             batches = open_batches(data, wanted)
@@ -107,7 +110,7 @@ def data_request(config: Config) -> DataRequest:
         data.num_identities,
         data.images_per_identity,
         split=data.split,
-        identities=data.identities,
+        person_per=data.identities,
         true_swaps=data.true_swaps,
     )
 
@@ -124,6 +127,7 @@ def batch_request(config: Config, kind: str) -> BatchRequest:
         data.witnesses,
         classes=data.num_identities if config.losses.get("arcface") else None,
         parser=bool(config.pretrained.get("parser")),
+        labels=needed_labels(config.task, config.losses),
     )
 
 

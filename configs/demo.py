@@ -12,7 +12,7 @@ def get_config() -> ml_collections.ConfigDict:
     """The losses of ``synthetic_64_refine.py`` that need no network beyond the shipped swapper's.
 
     The discriminator and the probe of the attribute groups are not shipped: fresh ones would
-    mislead more than they teach in so short a run.
+    mislead more than they help in so short a run.
     """
     config = default_config("swap", recipes.REFINED_LOSSES_64)
     recipes.like_shipped_swapper(config)

@@ -22,7 +22,7 @@ from alrl_jax.config import recipes
 def get_config() -> ml_collections.ConfigDict:
     """Starts exactly at pSp's reconstruction; learns to select codes, to mask and to move pose.
 
-    The generator is frozen, so nothing is judged: identity, LPIPS and the masks teach.
+    The generator is frozen and meets no discriminator: losses are identity, LPIPS and the masks.
     """
     config = recipes.swap_photos_1024(recipes.PHOTO_LOSSES | {"pose_consistency": 0.01})
     config.num_steps = 200_000

@@ -1,4 +1,4 @@
-"""The swapper at 64 px, second part: who a face is has to come from the source.
+"""The swapper at 64 px, second part: identity has to come from the source.
 
 alrl package-model --workdir=runs/synthetic_64 --output=runs/first_model
 python -m alrl_jax.train --config=configs/synthetic_64_refine.py --workdir=runs/refined_64 \

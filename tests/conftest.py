@@ -31,7 +31,7 @@ jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_compilation_cache_dir", str(COMPILATION_CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
-# Grain reads an absl flag; outside of absl.app.run nobody has parsed them.
+# Grain reads an absl flag; outside of absl.app.run no one has parsed them.
 flags.FLAGS.mark_as_parsed()
 
 RunCli = Callable[..., subprocess.CompletedProcess[str]]

@@ -289,7 +289,7 @@ def test_slow_commands_run(user_folder: Path) -> None:
             assert done.returncode == 0, f"{block}: {words}\n{done.stderr[-3000:]}"
 
 
-def test_the_picture_of_the_swaps_is_the_shipped_models() -> None:
+def test_the_image_of_the_swaps_is_the_shipped_models() -> None:
     shown = (ROOT / "docs/images/swaps.png").read_bytes()
     assert shown == (ROOT / "alrl_jax/embedded/swapper_64/overview.png").read_bytes()
 

@@ -190,7 +190,7 @@ def test_flags_that_do_not_belong_together(
         evaluate.check_flags(flags.FLAGS)
 
 
-def test_a_model_of_another_kind_is_told(models: Path) -> None:
+def test_a_model_of_another_kind_is_refused(models: Path) -> None:
     with pytest.raises(UserError, match="'judge'.*expected 'swapper'"):
         evaluate.load_swapper(models / "judge")
     with pytest.raises(UserError, match="'judge'.*expected .swapper."):

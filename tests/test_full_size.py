@@ -67,8 +67,8 @@ def test_shapes_are_no_weights(tmp_path: Path) -> None:
 def test_a_report_of_memory_and_work() -> None:
     run = abstract_run(tiny.tiny_config("identity_64"))
     (phase,) = run.phases()
-    told = report(phase, run.lower(phase))
+    figures = report(phase, run.lower(phase))
     held = sum(leaf.size * 4 for leaf in jax.tree.leaves((run.state, run.batch)))
-    assert told["gib"]["arguments"] == pytest.approx(held / GIB, abs=0.01)
-    assert told["gib_in_all"] == pytest.approx(sum(told["gib"].values()), abs=0.02)
-    assert told["teraflops"] >= 0.0 and "cpu" in told["device"]
+    assert figures["gib"]["arguments"] == pytest.approx(held / GIB, abs=0.01)
+    assert figures["gib_in_all"] == pytest.approx(sum(figures["gib"].values()), abs=0.02)
+    assert figures["teraflops"] >= 0.0 and "cpu" in figures["device"]

@@ -112,7 +112,7 @@ def test_batches_lie_on_all_devices(tmp_path: Path) -> None:
     assert array.shape[0] == 8 and len(array.sharding.device_set) == jax.device_count() == 8
 
 
-def test_failures_are_told_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_failures_are_reported_and_the_run_goes_on(tmp_path: Path) -> None:
     pairs = pairs_in(tmp_path, 4)
     pairs[1].source.write_bytes(b"no photo")
     pairs[2].target.unlink()

@@ -132,7 +132,7 @@ def test_a_head(monkeypatch: pytest.MonkeyPatch, identity: Path) -> None:
 
 
 class GreyFaces:
-    """Four pictures of two people."""
+    """Four images of two people."""
 
     def __init__(self, resolution: int) -> None:
         self.layout, self.report = Layout(resolution), []

@@ -104,7 +104,22 @@ def test_directory_of_another_run(tmp_path: Path, changes: dict[str, Any], messa
 
 def test_batch_that_does_not_fit_the_devices(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="batch_size is 12; .* 8 devices; set --config.batch_size="):
-        train(config(batch_size=12), tmp_path)
+        train(config(batch_size=12), tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+
+
+def refused(*_: Any) -> None:
+    raise UserError("got models/none; expected a model directory")
+
+
+@pytest.mark.parametrize("where", ["make_task", "known_shapes", "open_batches", "load_frozen"])
+def test_a_refused_start_leaves_no_directory(
+    tmp_path: Path, fake_task: FakeTask, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    monkeypatch.setattr(fake_task if where == "load_frozen" else train_module, where, refused)
+    with pytest.raises(UserError, match="got models/none"):
+        train(config(), tmp_path / "runs" / "a")
+    assert not list(tmp_path.iterdir())
 
 
 def test_diverged_training_ends_with_status_1(

@@ -180,17 +180,17 @@ def swaps(model: str, batch: int) -> Work:
     return program(traced, batch, lambda _: swapper.swap(source, target).image)
 
 
-def inference(model: str, batch: int, pictures: int) -> Work:
-    """Swaps of every picture of a directory with one source, from files to files.
+def inference(model: str, batch: int, count: int) -> Work:
+    """Swaps of every image of a directory with one source, from files to files.
 
     Args:
         model: a shipped swapper.
         batch: faces at a time.
-        pictures: in the directory, of 64 px.
+        count: of images in the directory, of 64 px.
     """
     swapper = load_swapper(model)
     folder = tempfile.TemporaryDirectory(prefix="alrl_jax_benchmark")
-    faces = _batch("faces", pictures, 64)
+    faces = _batch("faces", count, 64)
     assert isinstance(faces, FaceBatch)
     targets = Path(folder.name, "targets")
     targets.mkdir()
@@ -210,10 +210,10 @@ def inference(model: str, batch: int, pictures: int) -> Work:
         shutil.rmtree(output)
 
     def device() -> Any:
-        return [alone.call() for _ in range(pictures // batch)]
+        return [alone.call() for _ in range(count // batch)]
 
-    flops = None if alone.flops is None else alone.flops * pictures / batch
-    return Work(call, pictures, flops, device=device)
+    flops = None if alone.flops is None else alone.flops * count / batch
+    return Work(call, count, flops, device=device)
 
 
 ROWS: dict[str, Callable[[], Work]] = {
@@ -226,7 +226,7 @@ ROWS: dict[str, Callable[[], Work]] = {
     "train_identity_64": lambda: training("identity_64.py"),
     "train_swap_64": lambda: training("synthetic_64.py"),
     "swap_64": lambda: swaps("embedded/swapper_64", batch=16),
-    "infer_64": lambda: inference("embedded/swapper_64", batch=16, pictures=128),
+    "infer_64": lambda: inference("embedded/swapper_64", batch=16, count=128),
 }
 """What can be measured."""
 

@@ -22,23 +22,23 @@ from alrl_jax.worlds.primitives import sampling
 _LABEL_WIDTH = 130
 
 
-def _pictures(
+def _images(
     identities: primitives.Identities,
     attributes: primitives.Attributes,
     resolution: int,
     parsing: bool,
 ) -> list[np.ndarray]:
-    """Rendered rows as bytes, with their parsing beside them on demand."""
+    """Rendered faces as bytes, with their parsing beside them on demand."""
     drawn = primitives.render(identities, attributes, resolution)
     images = np.asarray(jnp.round((drawn.image + 1.0) * 127.5)).astype(np.uint8)
     if not parsing:
         return list(images)
     palette = np.random.default_rng(4).integers(40, 255, (len(primitives.PARSING_LABELS), 3))
     maps = palette.astype(np.uint8)[np.asarray(drawn.parsing)]
-    for picture, points, seen in zip(maps, drawn.landmarks, drawn.visibility, strict=True):
+    for parsed, points, seen in zip(maps, drawn.landmarks, drawn.visibility, strict=True):
         for (x, y), visible in zip(np.asarray(points), np.asarray(seen), strict=True):
             column, row = (int(np.clip(c, 0, resolution - 1)) for c in (x, y))
-            picture[row, column] = 255 if visible else 0
+            parsed[row, column] = 255 if visible else 0
     return [np.concatenate(pair, axis=1) for pair in zip(images, maps, strict=True)]
 
 
@@ -65,12 +65,12 @@ def _sweep(name: str, count: int) -> tuple[primitives.Identities, primitives.Att
     return primitives.Identities(**who), primitives.Attributes(**how)
 
 
-def _labelled(name: str, pictures: list[np.ndarray]) -> np.ndarray:
-    """A row of pictures with its name in front."""
-    height = pictures[0].shape[0]
+def _labelled(name: str, images: list[np.ndarray]) -> np.ndarray:
+    """A row of images with its name in front."""
+    height = images[0].shape[0]
     label = Image.new("RGB", (_LABEL_WIDTH, height), "white")
     ImageDraw.Draw(label).text((4, height // 2 - 6), name, fill="black")
-    return np.concatenate([np.asarray(label), *pictures], axis=1)
+    return np.concatenate([np.asarray(label), *images], axis=1)
 
 
 def _sheet(count: int, resolution: int, seed: int, sweeps: bool, parsing: bool) -> np.ndarray:
@@ -83,9 +83,9 @@ def _sheet(count: int, resolution: int, seed: int, sweeps: bool, parsing: bool) 
     rows = []
     for i in range(count):
         one = jax.tree.map(lambda x, i=i: jnp.repeat(x[i : i + 1], count, axis=0), people)
-        rows.append(_labelled(f"person {i}", _pictures(one, moments, resolution, parsing)))
+        rows.append(_labelled(f"person {i}", _images(one, moments, resolution, parsing)))
     for name in (*sampling.ATTRIBUTE_TABLE, *sampling.IDENTITY_TABLE) if sweeps else ():
-        rows.append(_labelled(name, _pictures(*_sweep(name, count), resolution, parsing)))
+        rows.append(_labelled(name, _images(*_sweep(name, count), resolution, parsing)))
     return np.concatenate(rows, axis=0)
 
 
@@ -103,10 +103,10 @@ def define_flags() -> None:
     """Defines the flags of this command."""
     command_line.DEFINE_path("output", "contact_sheet.png", "PNG file to write.")
     flags.DEFINE_integer("count", 6, "People (rows) and circumstances (columns).", 2, 32)
-    flags.DEFINE_integer("resolution", 64, "Side of one picture in pixels.", lower_bound=16)
+    flags.DEFINE_integer("resolution", 64, "Side of one image in pixels.", lower_bound=16)
     flags.DEFINE_integer("seed", 0, "Number of the world.", lower_bound=0)
     flags.DEFINE_boolean("sweeps", True, "Whether to sweep every factor as well.")
-    flags.DEFINE_boolean("parsing", False, "Draw parsing classes and landmarks beside pictures.")
+    flags.DEFINE_boolean("parsing", False, "Draw parsing classes and landmarks beside images.")
 
 
 def cli() -> NoReturn:

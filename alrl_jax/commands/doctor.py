@@ -214,12 +214,12 @@ def cache_lines() -> list[str]:
     own = cache_directory()
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     compiled = own / "compiled" if chosen is None else Path(chosen) if chosen else None
-    rows: dict[str, list[Path]] = {"compiled programs": [] if compiled is None else [compiled]}
+    caches: dict[str, list[Path]] = {"compiled programs": [] if compiled is None else [compiled]}
     others = sorted(own.iterdir()) if own.is_dir() else []
-    rows["data"] = [path for path in others if path != own / "compiled"]
+    caches["data"] = [path for path in others if path != own / "compiled"]
     places = {"compiled programs": compiled, "data": own}
     lines = []
-    for name, folders in rows.items():
+    for name, folders in caches.items():
         size = sum(folder_size(folder) for folder in folders) / 2**20
         place = places[name]
         text = "none are kept (JAX_COMPILATION_CACHE_DIR is empty)" if place is None else place

@@ -25,10 +25,10 @@ def read_weights(path: Path) -> dict[str, np.ndarray]:
     start = 8 + int.from_bytes(content[:8], "little")
     header = json.loads(content[8:start])
     weights = {}
-    for name, row in header.items():
-        begin, end = (start + offset for offset in row["data_offsets"])
-        values = np.frombuffer(content[begin:end], TYPES[row["dtype"]]).reshape(row["shape"])
-        weights[name] = values.astype(np.float32) if row["dtype"] == "F16" else values
+    for name, entry in header.items():
+        begin, end = (start + offset for offset in entry["data_offsets"])
+        values = np.frombuffer(content[begin:end], TYPES[entry["dtype"]]).reshape(entry["shape"])
+        weights[name] = values.astype(np.float32) if entry["dtype"] == "F16" else values
     return weights
 
 

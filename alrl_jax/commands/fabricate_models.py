@@ -8,7 +8,6 @@ written for every ``pretrained.NAME`` of the config; the command prints the flag
 """
 
 import dataclasses
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -24,7 +23,7 @@ from alrl_jax.config import Config
 from alrl_jax.errors import UserError
 from alrl_jax.models import build
 from alrl_jax.models.stylegan2.generator import channel_table, num_latents
-from alrl_jax.storage.model_directory import MODEL_FILE, WEIGHTS_FILE, save_model
+from alrl_jax.storage.model_directory import save_model, save_shapes
 from alrl_jax.utils import command_line
 
 PyTree = Any
@@ -78,7 +77,7 @@ def generator(resolution: int, sizes: Sizes) -> Fabricated:
         "z_dim": sizes.w_dim,
         "w_dim": sizes.w_dim,
         "label_dim": 0,
-        "channels": [list(row) for row in channels.items()],
+        "channels": [list(pair) for pair in channels.items()],
         "num_mapping_layers": sizes.mapping_layers,
         "conv_clamp": None,
         "demod_convention": "scaled",
@@ -182,7 +181,7 @@ def fabricate(
         shapes = jax.eval_shape(network.module.init, jax.random.key(0), *network.inputs)
         flat: dict[tuple[str, ...], Any] = traverse_util.flatten_dict(shapes)
         if shapes_only:
-            _save_shapes(output / name, network, flat)
+            save_shapes(output / name, network.kind, network.config, shapes, source=SOURCE)
             continue
         rng = np.random.default_rng(list(NETWORKS).index(name))
         arrays = {path: _draw(path, leaf.shape, rng) for path, leaf in flat.items()}
@@ -230,28 +229,6 @@ def _draw(path: tuple[str, ...], shape: tuple[int, ...], rng: np.random.Generato
     if leaf in ("w_avg", "latent_avg"):
         return 0.1 * values
     return 100.0 * values if "mapping" in path else values  # its weights learn at a hundredth
-
-
-def _save_shapes(directory: Path, network: Fabricated, flat: dict[tuple[str, ...], Any]) -> None:
-    """A weights file whose numbers are a hole in the file."""
-    header, end = {}, 0
-    for path, leaf in sorted(flat.items()):
-        begin, end = end, end + 4 * int(np.prod(leaf.shape))
-        row = {"dtype": "F32", "shape": list(leaf.shape), "data_offsets": [begin, end]}
-        header["/".join(path)] = row
-    text = json.dumps(header).encode()
-    directory.mkdir(parents=True)
-    with (directory / WEIGHTS_FILE).open("wb") as stream:
-        stream.write(len(text).to_bytes(8, "little") + text)
-        stream.truncate(8 + len(text) + end)
-    meta = {
-        "kind": network.kind,
-        "config": network.config,
-        "conventions": {},
-        "source": SOURCE,
-        "sha256": "none: the file holds shapes and no weights",
-    }
-    (directory / MODEL_FILE).write_text(json.dumps(meta, indent=2) + "\n")
 
 
 def main(_: list[str]) -> int:

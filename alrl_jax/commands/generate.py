@@ -115,7 +115,7 @@ def make_drawer(
 def drawn_in_batches(
     draw: Callable[[list[int]], Images], seeds: list[int], batch_size: int
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
-    """Seeds and their pictures.
+    """Seeds and their images.
 
     Raises:
         UserError: if the generator gives something else than numbers.

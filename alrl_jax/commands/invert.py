@@ -37,8 +37,8 @@ from alrl_jax.training.inversion import (
     Codes,
     Distance,
     InversionState,
+    Inverter,
     Prior,
-    Projector,
     measure_prior,
     pyramid_distance,
 )
@@ -77,7 +77,7 @@ class Photo:
 
 
 def list_photos(path: Path) -> list[Photo]:
-    """A file, or all pictures in a tree; outputs are named by their stems where these differ.
+    """A file, or all photos in a tree; outputs are named by their stems where these differ.
 
     Raises:
         UserError: if there is none.
@@ -86,9 +86,7 @@ def list_photos(path: Path) -> list[Photo]:
         return [Photo(path, path.stem)]
     names = list_images(path) if path.is_dir() else []
     if not names:
-        raise UserError(
-            f"got --images={path}; expected a picture or a tree of some; check the path"
-        )
+        raise UserError(f"got --images={path}; expected a photo or a tree of some; check the path")
     flat = [name.replace("/", "_") for name in names]
     stems = [Path(name).stem for name in flat]
     count = collections.Counter(stems)
@@ -184,7 +182,7 @@ class Inverting:
         def distance(networks: Any, images: Array, targets: Array) -> Float[Array, " b"]:
             return measure.distance(networks["lpips"], images, targets)
 
-        self.search = Projector(synthesize, distance, settings.steps, settings.learning_rate)
+        self.search = Inverter(synthesize, distance, settings.steps, settings.learning_rate)
         self._advance = jax.jit(self.search.advance)
         self._result = jax.jit(self.search.result)
 
@@ -228,12 +226,12 @@ class Inverting:
         drawn = np.stack([to_bytes(image) for image in images])
         quality = np.asarray(psnr(drawn.astype(np.float32) / 127.5 - 1, targets))
         results = {}
-        for row, photo in enumerate(batch):
-            figures = {"loss": float(losses[row]), "psnr": float(quality[row])}
-            if np.isfinite(images[row]).all() and np.isfinite(losses[row]):
-                own = {"ws": codes.ws[row]}
-                own |= {} if codes.pose is None else {"pose": codes.pose[row]}
-                self._write(photo, own, drawn[row], figures)
+        for place, photo in enumerate(batch):
+            figures = {"loss": float(losses[place]), "psnr": float(quality[place])}
+            if np.isfinite(images[place]).all() and np.isfinite(losses[place]):
+                own = {"ws": codes.ws[place]}
+                own |= {} if codes.pose is None else {"pose": codes.pose[place]}
+                self._write(photo, own, drawn[place], figures)
             else:
                 figures = {"failure": "the search ran into numbers that are not finite"}
             results[photo.name] = figures
@@ -247,7 +245,7 @@ class Inverting:
         drawn: UInt8[np.ndarray, "r r 3"],
         figures: dict[str, float],
     ) -> None:
-        """Writes codes and picture, and last the sidecar that vouches for them."""
+        """Writes codes and image, and last the sidecar that vouches for them."""
         npz, png, sidecar = self._paths(photo)
         write_arrays(npz, {**codes, **figures})
         fields = image_metadata.metadata(self.model_sha256, image_metadata.GENERATED_SOURCE_TYPE)

@@ -11,7 +11,7 @@ from alrl_jax.utils import command_line, version
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("alrl_jax.train", "Train a task of a config, or go on training."),
     "evaluate": ("alrl_jax.evaluate", "Measure a swapper and write a report."),
-    "infer": ("alrl_jax.infer", "Swap faces in pictures."),
+    "infer": ("alrl_jax.infer", "Swap faces in photos."),
     "infer-frames": ("alrl_jax.infer_frames", "Swap a face into frames or a video file."),
     "convert-weights": (
         "alrl_jax.commands.convert_weights",
@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "generate": ("alrl_jax.commands.generate", "Draw faces with a generator, one a seed."),
     "invert": ("alrl_jax.commands.invert", "Find the codes of photographs (GAN inversion)."),
     "benchmark": ("alrl_jax.commands.benchmark", "Measure throughput on this machine."),
-    "verify-image": ("alrl_jax.commands.verify_image", "Tell where pictures come from."),
+    "verify-image": ("alrl_jax.commands.verify_image", "Say where images come from."),
     "sign-image": ("alrl_jax.commands.sign_image", "Sign an output with Content Credentials."),
     "export-model": (
         "alrl_jax.commands.export_model",
@@ -47,7 +47,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "alrl_jax.commands.search_selection",
         "Find the best fixed selection of latent codes.",
     ),
-    "measure-fid": ("alrl_jax.commands.measure_fid", "FID between two folders of pictures."),
+    "measure-fid": ("alrl_jax.commands.measure_fid", "FID between two folders of images."),
     "memory-report": (
         "alrl_jax.commands.memory_report",
         "Tell the memory and work of a config's training step.",

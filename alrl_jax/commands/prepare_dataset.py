@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import numpy as np
 from absl import flags
 
-from alrl_jax.data.folder import IDENTITIES
+from alrl_jax.data.folder import PERSON_PER
 from alrl_jax.data.prepare import photo_records
 from alrl_jax.data.prepare.layouts import Album, Wish
 from alrl_jax.data.request import DataRequest
@@ -39,7 +39,7 @@ OWN_FLAGS = {
 }
 """Flags that say something about the synthetic world alone, or about photographs alone."""
 VERIFY_BYTES = 2**24
-"""Read at once when all is read back: memory does not grow with the pictures."""
+"""Read at once when all is read back: memory does not grow with the photos."""
 PRINTED = 20
 """Faults that are printed; the report has them all."""
 
@@ -172,7 +172,7 @@ def _left_out(source: ShardSource, album: Album, found: int) -> set[str]:
 
 
 def _verify(source: ShardSource) -> np.ndarray:
-    """Reads every record, compares the persons with the table; returns who is labelled, ``[n]``.
+    """Reads every record, compares the people with the table; returns which are labelled, ``[n]``.
 
     Raises:
         UserError: a record is damaged.
@@ -181,15 +181,15 @@ def _verify(source: ShardSource) -> np.ndarray:
     many = max(1, VERIFY_BYTES // source.layout.dtype.itemsize)
     with progress_bar(len(source), "reading back") as bar:
         for start in range(0, len(source), many):
-            rows = np.arange(start, min(start + many, len(source)))
-            records = source.read(rows)
-            if not np.array_equal(records["identity"], source.identities[rows]):
+            numbers = np.arange(start, min(start + many, len(source)))
+            records = source.read(numbers)
+            if not np.array_equal(records["identity"], source.identities[numbers]):
                 raise UserError(
-                    f"got records {rows[0]} to {rows[-1]} of {flags.FLAGS.output} that do not fit "
-                    "its table of people; expected what was written; delete the directory"
+                    f"got records {numbers[0]} to {numbers[-1]} of {flags.FLAGS.output} that do "
+                    "not fit its table of people; expected what was written; delete the directory"
                 )
-            labelled[rows] = records["labelled"]
-            bar.update(len(rows))
+            labelled[numbers] = records["labelled"]
+            bar.update(len(numbers))
     return labelled
 
 
@@ -275,7 +275,10 @@ def define_flags() -> None:
         "Refuses any other number of photographs, unreadable ones not counted.",
     )
     flags.DEFINE_enum(
-        "identities", "image", IDENTITIES, "Who is a person: every photograph, or every sub-folder."
+        "identities",
+        "image",
+        PERSON_PER,
+        "What shows a person of its own: every photo, or every sub-folder.",
     )
     command_line.DEFINE_path(
         "identity_file",
@@ -284,7 +287,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_integer("workers", None, "Processes; by default one a core.")
     flags.DEFINE_integer("num_identities", 4000, "Synthetic people.")
-    flags.DEFINE_integer("images_per_identity", 6, "Pictures of each of them.")
+    flags.DEFINE_integer("images_per_identity", 6, "Photos of each of them.")
     flags.DEFINE_integer("seed", 0, "Number of the synthetic world.")
 
 

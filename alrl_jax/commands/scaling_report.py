@@ -2,11 +2,12 @@
 
     alrl scaling-report --config=ffhq_1024 --batch=2 --fabricate
 
-Every chip updates on ``--batch`` rows; the batch grows with the chips. What is counted: operations
-of a step (XLA, before optimisation), bytes of the gradients that are summed over all chips, of the
-records that a host reads, and of a checkpoint. What is assumed: the flags. Gradients are summed
-within a host, then between hosts, then spread within the host; ``efficiency`` hides none of that
-behind the backward pass, ``efficiency_hidden`` all that fits there (two thirds of the step).
+Every chip updates on ``--batch`` examples; the batch grows with the chips. What is counted:
+operations of a step (XLA, before optimisation), bytes of the gradients that are summed over all
+chips, of the records that a host reads, and of a checkpoint. What is assumed: the flags. Gradients
+are summed within a host, then between hosts, then spread within the host; ``efficiency`` hides none
+of that behind the backward pass, ``efficiency_hidden`` all that fits there (two thirds of the
+step).
 ``--compiled_for=N`` also compiles the step for N devices of this machine (as many as
 JAX_NUM_CPU_DEVICES says) and reports the collectives that are really in it.
 """
@@ -87,7 +88,7 @@ def seconds_to_sum(size: float, chips: int, cluster: Cluster) -> float:
 
 
 def predict(
-    flops: float, gradients: float, records: float, rows: int, chips: int, cluster: Cluster
+    flops: float, gradients: float, records: float, examples: int, chips: int, cluster: Cluster
 ) -> dict[str, Any]:
     """A step on so many chips.
 
@@ -95,7 +96,7 @@ def predict(
         flops: operations of a chip's share of a step.
         gradients: bytes that are summed over all chips.
         records: bytes that a chip's share of a batch takes up in the data set.
-        rows: of that share.
+        examples: in that share.
         chips: how many.
         cluster: what is assumed.
     """
@@ -105,12 +106,12 @@ def predict(
     step = compute + communicate
     return {
         "chips": chips,
-        "batch": rows * chips,
+        "batch": examples * chips,
         "compute_ms": round(1e3 * compute, 1),
         "sum_ms": round(1e3 * communicate, 1),
         "efficiency": round(compute / step, 3),
         "efficiency_hidden": round(compute / (compute + hidden), 3),
-        "rows_per_second": round(rows * chips / step, 1),
+        "rows_per_second": round(examples * chips / step, 1),
         "host_reads_mb_per_second": round(
             records * min(chips, cluster.chips_a_host) / step / 1e6, 1
         ),
@@ -189,7 +190,7 @@ def main(_: list[str]) -> int:
 def define_flags() -> None:
     """Defines the flags of this command."""
     command_line.DEFINE_config()
-    flags.DEFINE_integer("batch", 1, "Rows of one chip.", lower_bound=1)
+    flags.DEFINE_integer("batch", 1, "Examples of one chip.", lower_bound=1)
     flags.DEFINE_boolean("fabricate", False, "Take shapes of the published networks.")
     flags.DEFINE_list("chips", ["8", "64", "512"], "How many chips.")
     flags.DEFINE_float("peak_tflops", 312.0, "Of a chip, in the type of the config (A100).")

@@ -45,15 +45,15 @@ MOST_LAYERS = 12
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """The best selection: shares of the source, and what they reach.
+    """The best selection: weights of the source, and what they reach.
 
     Attributes:
-        shares: 0 or 1 for the pose code, then for every layer of W+.
+        source_weights: 0 or 1 for the pose code, then for every layer of W+.
         face_psnr: dB, mean over the pairs of the second round.
         tried: selections of the first round.
     """
 
-    shares: tuple[float, ...]
+    source_weights: tuple[float, ...]
     face_psnr: float
     tried: int
 
@@ -99,9 +99,9 @@ def _score(
         networks: Networks,
         pair: Counterfactuals,
         encoded: PairEncoding,
-        shares: Float[Array, " s"],
+        source_weights: Float[Array, " s"],
     ) -> Float[Array, " b"]:
-        taken = swapper.select(networks, encoded, swapper.overrides({}), None, shares)
+        taken = swapper.select(networks, encoded, swapper.overrides({}), None, source_weights)
         generated = swapper.generate(networks, taken.codes, taken.injected)
         regions = encoded.target.region_logits, swapper.encode(networks, generated).region_logits
         image, _ = swapper.finish(networks, generated, pair.target, *regions)
@@ -112,8 +112,8 @@ def _score(
         for numbers, valid in batches(count, BATCH):
             pair = render_pairs(take(plan, numbers), resolution)
             encoded, found = encode(networks, pair), []
-            for shares in selections:
-                found.append(score(networks, pair, encoded, jnp.asarray(shares)))
+            for source_weights in selections:
+                found.append(score(networks, pair, encoded, jnp.asarray(source_weights)))
                 progress.update()
             totals += np.sum(np.stack(jax.device_get(found))[:, :valid], axis=1)
     return totals / count
@@ -123,7 +123,7 @@ def note(directory: Path, found: Found) -> None:
     """Writes the selection into a model directory."""
     path = directory / MODEL_FILE
     meta = json.loads(path.read_text(encoding="utf-8"))
-    meta["config"].setdefault("selections", {})[NAME] = list(found.shares)
+    meta["config"].setdefault("selections", {})[NAME] = list(found.source_weights)
     write_json(path, meta)
 
 

@@ -18,29 +18,29 @@ from alrl_jax.provenance import content_credentials
 from alrl_jax.utils import command_line
 
 
-def check_output(output: Path, picture: Path, target: Path) -> None:
+def check_output(output: Path, photo: Path, target: Path) -> None:
     """That the signed file is one of its own, named as what it is.
 
     Raises:
         UserError: it would replace an input, or has the suffix of another format.
     """
-    for name, path in (("picture", picture), ("target", target)):
+    for name, path in (("picture", photo), ("target", target)):
         if output.resolve() == path.resolve():
             raise UserError(
                 f"got --output={output}, which is --{name}; expected another file, as a sidecar's "
                 "hash would no longer fit the signed one; choose another name"
             )
     try:
-        with Image.open(picture) as image:
+        with Image.open(photo) as image:
             kind = "JPEG" if image.format == "MPO" else image.format
     except (OSError, ValueError) as error:
         raise UserError(
-            f"got --picture={picture} ({error}); expected a picture; check the path"
+            f"got --picture={photo} ({error}); expected an image; check the path"
         ) from error
     if Image.registered_extensions().get(output.suffix.lower()) != kind:
         raise UserError(
-            f"got --output={output} for a picture in {kind}; expected a suffix of that format, as "
-            f"signing does not convert; name it {output.stem}{picture.suffix}"
+            f"got --output={output} for an image in {kind}; expected a suffix of that format, as "
+            f"signing does not convert; name it {output.stem}{photo.suffix}"
         )
 
 
@@ -61,7 +61,7 @@ def main(_: list[str]) -> int:
 def define_flags() -> None:
     """Defines the flags of this command."""
     command_line.DEFINE_path("picture", None, "What was made: PNG, JPEG or WebP.", required=True)
-    command_line.DEFINE_path("target", None, "The picture it was made from.", required=True)
+    command_line.DEFINE_path("target", None, "The image it was made from.", required=True)
     command_line.DEFINE_path("output", None, "The signed file.", required=True)
     command_line.DEFINE_path("certificates", None, "PEM, your own first.", required=True)
     command_line.DEFINE_path("key", None, "PEM, private key of the first one.", required=True)

@@ -1,9 +1,9 @@
-"""Tells where pictures come from: ``alrl verify-image FILE...``.
+"""Says where images come from: ``alrl verify-image FILE...``.
 
 Prints one JSON object a file: ``marked`` and ``payload``, of the invisible mark; ``metadata``, what
 the file itself says; ``c2pa``, what its Content Credentials say, where there are any and the extra
 ``c2pa`` is installed; ``error`` instead of all, where it cannot be read. All of these are hints,
-not proof: metadata is lost when a picture is encoded again, a mark can be removed, and both can be
+not proof: metadata is lost when an image is encoded again, a mark can be removed, and both can be
 forged. Exit status: 0 all read; 2 a file cannot be read.
 """
 
@@ -22,21 +22,21 @@ from alrl_jax.utils.paths import local_path
 
 
 def verify(path: Path) -> dict[str, Any]:
-    """What a picture says of its provenance.
+    """What an image says of its provenance.
 
     Raises:
-        UserError: no such file, or no picture.
+        UserError: no such file, or no image.
     """
     try:
         fields = image_metadata.read_metadata(path)
         with Image.open(path) as image:
-            # Deep gray pictures would be clipped on their way to RGB.
+            # Deep gray images would be clipped on their way to RGB.
             deep = np.asarray(image) / 257 if image.mode.startswith("I") else None
             rgb = np.asarray(image.convert("RGB"))
     # Broken files make decoders raise nearly anything.
     except Exception as error:
         raise UserError(
-            f"got {path} ({type(error).__name__}: {error}); expected a picture; check the path"
+            f"got {path} ({type(error).__name__}: {error}); expected an image; check the path"
         ) from error
     if deep is not None:
         rgb = np.repeat(np.clip(deep, 0, 255).astype(np.uint8)[..., None], 3, axis=-1)

@@ -31,20 +31,20 @@ class DataConfig:
     split: str = "train"
     """Part of a world's people, or of a TFDS data set."""
     identities: str = "image"
-    """Whether every ``image`` or every sub-``folder`` of a folder is a person."""
+    """What shows a person of its own in a folder: every ``image`` or every sub-``folder``."""
     num_identities: int = checked(4000, at_least(2))
     """Number of people, where a world makes them."""
     images_per_identity: int = checked(6, POSITIVE)
-    """Pictures of each of them."""
+    """Images of each of them."""
     same_identity_share: float = checked(0.5, SHARE)
     """Share of the pairs that show one person twice."""
     flip: bool = True
-    """Whether pictures are mirrored at random."""
+    """Whether images are mirrored at random."""
     true_swaps: bool = False
     """Whether pairs come with their true swap, which only worlds know: for the loss ``supervised``
     alone."""
     witnesses: bool = False
-    """Whether pairs come with a second picture of the source's person, for the identity losses to
+    """Whether pairs come with a second image of the source's person, for the identity losses to
     compare the swap with."""
 
 
@@ -125,7 +125,7 @@ class SwapConfig:
     """Of ``best_fixed``, which ``alrl search-selection`` finds, and of the gate mode ``fixed``:
     weight of the source in the pose code and in every layer."""
     mask: str = "learned"
-    """The encoder's ``learned`` region, the same ``ellipse`` in every picture, or ``none``."""
+    """The encoder's ``learned`` region, the same ``ellipse`` in every image, or ``none``."""
     channel_groups: int = checked(8, POSITIVE)
     """Groups of channels of a code, each selected by itself."""
     width: int = checked(64, POSITIVE)
@@ -174,7 +174,7 @@ class IdentityConfig:
     """Channels of the stages, which work at 1/2, 1/4, ... of the resolution."""
     hidden: int = checked(256, POSITIVE)
     augment: float = checked(1.0, at_least(0, "none"))
-    """Strength of the random changes of the pictures that it learns from."""
+    """Strength of the random changes of the images that it learns from."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ class Permissions:
     Attributes:
         rescale_kernels: multiply the kernels of the generator by the constant that makes the
             layout's demodulation compute the same; equal up to the rounding of float32.
-        drop_conv_clamp: leave the clamp out; pictures change where activations reach it.
+        drop_conv_clamp: leave the clamp out; images change where activations reach it.
     """
 
     rescale_kernels: bool = False

@@ -65,11 +65,12 @@ def flip_records(
 
     Twice is the same as not at all, bit for bit where landmark coordinates are dyadic.
     """
-    rows = np.flatnonzero(flip)
-    records["image"][rows] = records["image"][rows, :, ::-1]
-    records["parsing"][rows] = tables.parsing[records["parsing"][rows, :, ::-1]]
-    records["attribute_factors"][rows] *= tables.attribute_signs
-    labelled = rows[records["labelled"][rows]]  # elsewhere zeros stand for "unknown" and stay zeros
+    flipped = np.flatnonzero(flip)
+    records["image"][flipped] = records["image"][flipped, :, ::-1]
+    records["parsing"][flipped] = tables.parsing[records["parsing"][flipped, :, ::-1]]
+    records["attribute_factors"][flipped] *= tables.attribute_signs
+    # Elsewhere zeros stand for "unknown" and stay zeros.
+    labelled = flipped[records["labelled"][flipped]]
     records["pose_degrees"][labelled] *= POSE_SIGNS
     landmarks = records["landmarks"][labelled][:, tables.landmarks]
     landmarks[..., 0] = records["image"].shape[2] - landmarks[..., 0]  # pixel 0 covers 0 to 1

@@ -1,4 +1,4 @@
-"""A directory tree of photographs as a source: nothing but the pictures is known."""
+"""A directory tree of photographs as a source: nothing but the photos is known."""
 
 import hashlib
 import json
@@ -22,8 +22,8 @@ from alrl_jax.photos.file_trees import DirectoryFile, list_images
 from alrl_jax.utils.files import write_json
 from alrl_jax.utils.user_cache import cache_directory
 
-IDENTITIES = ("image", "folder")
-"""Who is in a picture: somebody of their own, or the person that the sub-folder is named after."""
+PERSON_PER = ("image", "folder")
+"""What shows a person of its own: every photo, or every sub-folder with all that is in it."""
 
 CHECK_RESOLUTION = 16  # small: the check decodes the whole file, the result is thrown away
 THREADS = os.cpu_count() or 1
@@ -37,23 +37,23 @@ class FolderSource:
     """
 
     def __init__(
-        self, directory: Path, resolution: int, identities: str = "image", progress: bool = True
+        self, directory: Path, resolution: int, person_per: str = "image", progress: bool = True
     ) -> None:
         """Looks through the tree (links to directories are not followed, hidden names are skipped).
 
         Args:
             directory: root of the tree; jpg, jpeg, png and webp files count, in any case.
             resolution: side of the square images, in pixels.
-            identities: a value of ``IDENTITIES``. With "folder", pictures that lie directly in
+            person_per: a value of ``PERSON_PER``. With "folder", photos that lie directly in
                 ``directory`` show a person of their own each.
             progress: whether to draw a progress bar.
 
         Raises:
-            UserError: no such directory, or no readable image in it, or an unknown ``identities``.
+            UserError: no such directory, or no readable image in it, or an unknown ``person_per``.
         """
-        if identities not in IDENTITIES:
+        if person_per not in PERSON_PER:
             raise UserError(
-                f"got identities {identities!r}; expected {' or '.join(IDENTITIES)}; pick one"
+                f"got identities {person_per!r}; expected {' or '.join(PERSON_PER)}; pick one"
             )
         if not directory.is_dir():
             raise UserError(
@@ -64,7 +64,7 @@ class FolderSource:
         self.layout = Layout(resolution)
         self.report: list[tuple[str, str]] = []
         self.names = self._readable(list_images(directory), progress)
-        people = [person(name) if identities == "folder" else name for name in self.names]
+        people = [person(name) if person_per == "folder" else name for name in self.names]
         self.identities = np.unique(np.array(people), return_inverse=True)[1].astype(np.int32)
         self._lock = threading.Lock()
         self._pool = futures.ThreadPoolExecutor(THREADS, thread_name_prefix="photos")
@@ -175,6 +175,6 @@ def _read_index(path: Path) -> dict[str, Any]:
 
 
 def person(name: str) -> str:
-    """What names the person of a picture: its folder, or the picture itself at the root."""
+    """What names the person of a photo: its folder, or the photo itself at the root."""
     folder = name.rpartition("/")[0]
     return folder or name

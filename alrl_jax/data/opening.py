@@ -7,7 +7,7 @@ import numpy as np
 from absl import logging
 
 from alrl_jax.data.pipeline import BatchIterator, batch_shapes, make_iterator
-from alrl_jax.data.records import Source
+from alrl_jax.data.records import Layout, Source
 from alrl_jax.data.request import DataRequest
 from alrl_jax.data.sources import known_layout, open_source, open_true_swaps
 from alrl_jax.errors import UserError
@@ -20,13 +20,15 @@ class BatchRequest:
 
     Attributes:
         kind: ``"faces"`` or ``"pairs"``.
-        batch_size: rows of the global batch.
+        batch_size: faces or pairs in the global batch.
         seed: of the order, the partners and the flips.
         same_identity_share: share of pairs that show one person.
         flip: mirror every second face.
-        witnesses: whether pairs bring a second picture of the source's person.
+        witnesses: whether pairs bring a second image of the source's person.
         classes: of people that the losses tell apart; None where they do not.
         parser: whether a face parser gives the masks that the data lack.
+        labels: fields of a record of which the losses need at least one; none where some loss needs
+            no labels.
     """
 
     kind: str
@@ -37,12 +39,18 @@ class BatchRequest:
     witnesses: bool = False
     classes: int | None = None
     parser: bool = False
+    labels: tuple[str, ...] = ()
 
 
 def known_shapes(data: DataRequest, batches: BatchRequest) -> FaceBatch | PairBatch | None:
-    """What a global batch will look like, where that is known before the data are opened."""
+    """What a global batch will look like, where that is known before the data are opened.
+
+    It is not said of data that may be refused, as those are to be opened before anything else.
+    """
     layout = known_layout(data)
     if layout is None or layout.resolution != data.resolution:
+        return None
+    if batches.labels and not _labels_of(layout, batches.labels):
         return None
     return batch_shapes(
         layout, batches.kind, batches.batch_size, data.true_swaps, batches.witnesses
@@ -89,6 +97,31 @@ def _check(source: Source, data: DataRequest, batches: BatchRequest) -> None:
             f"{batches.classes} of them (data.num_identities), as ArcFace has a class for each; "
             f"set it to {people}"
         )
+    _check_labels(source, data, batches.labels)
+
+
+def _check_labels(source: Source, data: DataRequest, labels: tuple[str, ...]) -> None:
+    """UserError where the losses need labels and the data have none of them."""
+    if not labels or _labels_of(source.layout, labels):
+        return
+    few = _few(source)
+    if "pose_degrees" in labels and np.isfinite(few["pose_degrees"][few["labelled"]]).any():
+        return
+    raise UserError(
+        f"got data.source {data.source} without labels; expected at least one of "
+        f"{', '.join(labels)}, as every loss with a weight reads them; train on labelled data "
+        "(data.source=synthetic), or give a weight to a loss that needs none (losses.arcface)"
+    )
+
+
+def _labels_of(layout: Layout, labels: tuple[str, ...]) -> list[str]:
+    """The labels for which records have columns; every record has room for a pose."""
+    return [name for name in labels if name != "pose_degrees" and getattr(layout, name)]
+
+
+def _few(source: Source) -> np.ndarray:
+    """Records from everywhere in the data, to see what is known about them."""
+    return source.read(np.linspace(0, len(source) - 1, 16).astype(np.int64))
 
 
 def _report(source: Source, parser: bool) -> None:
@@ -97,8 +130,7 @@ def _report(source: Source, parser: bool) -> None:
         logging.warning("skipped %s: %s", name, reason)
     if source.layout.attribute_factors:
         return
-    few = np.linspace(0, len(source) - 1, 16).astype(np.int64)
-    masked = source.read(few)["labelled"].any()
+    masked = _few(source)["labelled"].any()
     known = "masks alone: losses that need more" if masked else "no labels: losses that need any"
     if parser:
         known = "no labels but masks, their own or the parser's: losses that need more"

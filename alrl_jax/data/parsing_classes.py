@@ -7,10 +7,8 @@ CelebAMask-HQ (``synthetic.PARSING_LABELS``); BiSeNet face parsers that were tra
 """
 
 import numpy as np
-from jaxtyping import Integer
 
-from alrl_jax.errors import UserError
-from alrl_jax.types import UNLABELLED, AnyArray
+from alrl_jax.types import AnyArray
 from alrl_jax.worlds.primitives.labels import PARSING_LABELS
 
 CELEBAMASK_LABELS = PARSING_LABELS
@@ -66,37 +64,11 @@ CELEBAMASK_TO_BISENET = {celeba: bisenet for bisenet, celeba in BISENET_TO_CELEB
 """BiSeNet id of every CelebAMask-HQ id."""
 
 
-def remap_labels(
-    labels: Integer[np.ndarray, "*shape"], table: dict[int, int]
-) -> Integer[np.ndarray, "*shape"]:
-    """Renumbers a label map; what is ``UNLABELLED`` stays so.
-
-    Args:
-        labels: class ids of one order, of any integer type that holds them.
-        table: ``BISENET_TO_CELEBAMASK`` or ``CELEBAMASK_TO_BISENET``.
-
-    Returns:
-        The ids of the other order, in the type of ``labels``.
-
-    Raises:
-        UserError: an id that is neither in the table nor ``UNLABELLED``.
-    """
-    unknown = set(np.unique(labels).tolist()) - {*table, UNLABELLED}
-    if unknown:
-        raise UserError(
-            f"got class id {min(unknown)} in a label map; expected 0 to {len(table) - 1}, or "
-            f"{UNLABELLED} where nothing is known; check where the map comes from"
-        )
-    ids = np.arange(UNLABELLED + 1)
-    ids[list(table)] = list(table.values())
-    return ids[labels].astype(labels.dtype)
-
-
 def bisenet_to_celebamask_channels(scores: AnyArray) -> AnyArray:
     """Puts class scores ``[..., 19]`` of a BiSeNet parser (JAX or NumPy) into CelebAMask-HQ order.
 
-    ``argmax`` of the result over the last axis is the remapped ``argmax`` of ``scores``, but for
-    ties.
+    ``argmax`` of the result over the last axis is what ``BISENET_TO_CELEBAMASK`` makes of the
+    ``argmax`` of ``scores``, but for ties.
     """
     order = [CELEBAMASK_TO_BISENET[number] for number in range(len(CELEBAMASK_LABELS))]
     return scores[..., np.array(order)]

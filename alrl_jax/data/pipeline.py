@@ -1,7 +1,7 @@
 """From a source to batches: a Grain pipeline whose global batch t is a pure function of (seed, t).
 
 Only numbers are shuffled. What is random about global batch t (partners, flips) is drawn for the
-whole batch from one generator that Grain seeds with (seed, t); then every process keeps its rows
+whole batch from one generator that Grain seeds with (seed, t); then every process keeps its share
 and reads them. So the batch does not depend on how many processes share it, and the state of an
 iterator is the number of the next batch and the size of the data, the same in every process.
 """
@@ -85,7 +85,7 @@ def make_iterator(
     truths: TrueSwaps | None = None,
     witnesses: bool = False,
 ) -> "BatchIterator":
-    """Returns an endless iterator over this process's rows of the global batches 0, 1, ...
+    """Returns an endless iterator over this process's shares of the global batches 0, 1, ...
 
     Batches are NumPy structs: images float32 in [-1, 1], parsing int32, landmarks in pixels, the
     pose in degrees. ``set_state`` goes on with the global batch t of ``get_state`` exactly, with
@@ -94,7 +94,7 @@ def make_iterator(
     Args:
         source: faces by number.
         kind: "faces" (``FaceBatch``) or "pairs" (``PairBatch``).
-        batch_size: rows of the *global* batch.
+        batch_size: faces or pairs in the *global* batch.
         seed: of the order, the partners and the flips; 0 to 2**32 - 1.
         same_identity_share: share of pairs that show one person, exact up to rounding in every
             global batch and exact on average.
@@ -103,14 +103,14 @@ def make_iterator(
         process_count: number of processes that share the global batch.
         prefetch: batches that a thread reads ahead; 0 reads in the calling thread.
         truths: draws the true swaps of pairs, where these shall be known.
-        witnesses: whether pairs bring a second picture of the source's person.
+        witnesses: whether pairs bring a second image of the source's person.
 
     Raises:
         UserError: an impossible value, or pairs of strangers from a source with one person.
     """
     _check(source, kind, batch_size, seed, same_identity_share, process_index, process_count)
-    rows = batch_size // process_count
-    local = slice(process_index * rows, (process_index + 1) * rows)
+    share = batch_size // process_count
+    local = slice(process_index * share, (process_index + 1) * share)
     pairs = _draw_pairs(source, same_identity_share, flip, witnesses)
     draw = pairs if kind == "pairs" else _draw_faces(flip)
     read = _Reader(source, flip_tables(source.layout), truths)
@@ -226,7 +226,7 @@ def _draw_pairs(
 
     def draw(indices: np.ndarray, rng: np.random.Generator) -> Draw:
         n = len(indices)
-        # Shuffled strata instead of n coins: the share varies by less than one row.
+        # Shuffled strata instead of n coins: the share varies by less than one pair.
         same = rng.permutation(n) + rng.random() < share * n
         drawn = {
             "index": indices,
@@ -287,9 +287,9 @@ def batch_shapes(
     Args:
         layout: of the source.
         kind: "faces" or "pairs".
-        batch_size: rows of the global batch.
+        batch_size: faces or pairs in the global batch.
         truths: whether pairs bring their true swap.
-        witnesses: whether pairs bring a second picture of the source's person.
+        witnesses: whether pairs bring a second image of the source's person.
 
     Returns:
         A batch of ``jax.ShapeDtypeStruct`` leaves.

@@ -16,13 +16,14 @@ class DataRequest:
     Attributes:
         source: entry of ``SOURCES``.
         path: where the data lie. None lets a world use a folder in the user's cache that is keyed
-            by all that defines the pictures.
+            by all that defines the images.
         resolution: side of the square images, in pixels.
         num_identities: number of people that a world makes.
-        images_per_identity: pictures of each of them.
+        images_per_identity: images of each of them.
         split: part of a world's people, or of a TFDS data set.
         seed: number of the world.
-        identities: in a folder, whether every ``image`` or every sub-``folder`` is a person.
+        person_per: what shows a person of its own in a folder: every ``"image"`` or every
+            ``"folder"`` in it; see ``folder.PERSON_PER``.
         true_swaps: whether pairs come with their true swap, which only worlds know.
         progress: whether to draw progress bars.
     """
@@ -35,7 +36,7 @@ class DataRequest:
     _: dataclasses.KW_ONLY
     split: str = "train"
     seed: int = 0
-    identities: str = "image"
+    person_per: str = "image"
     true_swaps: bool = False
     progress: bool = True
 

@@ -1,6 +1,6 @@
 """Processes that write the shards of a data set, each a whole file at a time.
 
-Nothing but jobs and counts goes through the pipes, so that the pixels of large pictures never
+Nothing but jobs and counts goes through the pipes, so that the pixels of large images never
 leave the process that decoded them. A worker whose parent is gone finds its pipe closed and ends.
 """
 

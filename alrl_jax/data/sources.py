@@ -101,7 +101,7 @@ def _open_folder(request: DataRequest) -> Source:
     """Reads a tree of photographs."""
     directory = _required(request, "a directory of photographs")
     return folder.FolderSource(
-        directory, request.resolution, request.identities, progress=request.progress
+        directory, request.resolution, request.person_per, progress=request.progress
     )
 
 

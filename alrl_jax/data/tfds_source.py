@@ -26,7 +26,7 @@ class TfdsSource:
     """Reads a TFDS data set; see ``records.Source``."""
 
     def __init__(self, path: str, split: str, resolution: int, progress: bool = True) -> None:
-        """Opens a split and reads who is in its pictures.
+        """Opens a split and reads the person numbers of its images.
 
         Args:
             path: directory of a prepared data set (it holds ``dataset_info.json``), or ``NAME`` or
@@ -64,15 +64,15 @@ class TfdsSource:
         """The records of these images, structured, ``[b]``."""
         records = self.layout.empty(len(indices))
         records["identity"] = self.identities[indices]
-        for row, index in enumerate(indices):
+        for place, index in enumerate(indices):
             element = self._data[int(index)]
-            records["image"][row] = _fit(np.asarray(element["image"]), self.layout.resolution)
+            records["image"][place] = _fit(np.asarray(element["image"]), self.layout.resolution)
             if self._labelled and element.get("labelled", True):
-                records["labelled"][row] = True
-                records["parsing"][row] = np.asarray(element["parsing"])[..., 0]
-                records["pose_degrees"][row] = np.nan  # unless it is known
+                records["labelled"][place] = True
+                records["parsing"][place] = np.asarray(element["parsing"])[..., 0]
+                records["pose_degrees"][place] = np.nan  # unless it is known
                 for name in self._known:
-                    records[name][row] = element[name]
+                    records[name][place] = element[name]
         return records
 
 
@@ -154,5 +154,5 @@ def _fit(image: np.ndarray, resolution: int) -> np.ndarray:
     """Cuts and resizes a decoded image ``[h, w, 1|3|4]``, as photographs are."""
     if image.shape == (resolution, resolution, 3):
         return image
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    return np.array(square(picture, resolution))
+    decoded = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    return np.array(square(decoded, resolution))

@@ -1,6 +1,6 @@
 """True swaps for training: the stated ceiling's alone.
 
-Only a world can show one person with the looks of another picture. The pictures are
+Only a world can show one person with the looks of another image. The images are
 drawn as batches need them, as there are too many pairs to draw them beforehand.
 """
 

@@ -1,8 +1,9 @@
 """Control: whether a swap takes from each face what the caller asks for.
 
-The same pairs are swapped once as trained and once for every request, and the judge measures how
-far each swap is from the source and from the target. A request succeeds if the attribute that it
-names comes nearer to the face that it names, and the other attributes stay where they were.
+The same pairs are swapped once as trained and once for every attribute control, and the judge
+measures how far each swap is from the source and from the target. A control succeeds if the
+attribute that it names comes nearer to the face that it names, and the other attributes stay where
+they were.
 """
 
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from alrl_jax.loading.protocols import Judge, Swapper
 from alrl_jax.models.face_analyser import FaceFactors, unit_length
 from alrl_jax.worlds import primitives
 
-REQUESTS: dict[str, dict[str, Any]] = {
+CONTROLS: dict[str, dict[str, Any]] = {
     "as_trained": {},
     "pose_from_source": {"pose_from": "source"},
     "identity_from_target": {"identity_from": "target"},
@@ -34,7 +35,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 FACES = ("source", "target")
 
 Control = dict[str, dict[str, dict[str, float]]]
-"""Mean distances by request, face and metric."""
+"""Mean distances by control, face and metric."""
 
 
 def measure_control(
@@ -46,7 +47,7 @@ def measure_control(
     batch_size: int,
     render: Callable[[PairPlan, int], Counterfactuals] = render_pairs,
 ) -> Control:
-    """Swaps the pairs of a plan by every request, and measures the swaps against both faces.
+    """Swaps the pairs of a plan with every control, and measures the swaps against both faces.
 
     Args:
         model: a swapper.
@@ -60,31 +61,31 @@ def measure_control(
 
     Returns:
         ``identity_similarity``, ``pose_error_degrees`` and the errors of the judged groups in
-        standard deviations, by request and by the face they are measured against.
+        standard deviations, by control and by the face they are measured against.
     """
     examiner, collector = Examiner(judge), Collector()
-    requests = {
+    controls = {
         name: asked
-        for name, asked in REQUESTS.items()
+        for name, asked in CONTROLS.items()
         if asked.get("groups", {}).keys() <= set(model.attribute_groups)
     }
     for numbers, valid in tqdm(list(batches(count, batch_size)), desc="control", unit="batch"):
         pair = render(take(plan, numbers), resolution)
         faces = {face: examiner.predict(getattr(pair, face)) for face in FACES}
-        for request, asked in requests.items():
+        for control, asked in controls.items():
             swapped = examiner.predict(model.swap(pair.source, pair.target, **asked).image)
             for face in FACES:
                 for name, values in distances(swapped, faces[face]).items():
-                    collector.add(f"{request} {face}", name, values, valid)
+                    collector.add(f"{control} {face}", name, values, valid)
     return {
-        request: {
+        control: {
             face: {
                 name: float(np.mean(values, dtype=np.float64))
-                for name, values in collector.get(f"{request} {face}").items()
+                for name, values in collector.get(f"{control} {face}").items()
             }
             for face in FACES
         }
-        for request in requests
+        for control in controls
     }
 
 

@@ -66,6 +66,7 @@ class Moments:
 
     def add(self, vectors: Float[np.ndarray, "b f"]) -> None:
         """Adds vectors to the set."""
+        # Sums of thousands of squares: in float32 their small eigenvalues would be rounding.
         x = np.asarray(vectors, np.float64)
         if not self.count:
             self._mean = np.zeros(x.shape[1])
@@ -76,6 +77,7 @@ class Moments:
         centred, apart = x - mean, mean - self._mean
         total = self.count + len(x)
         self._scatter += centred.T @ centred
+        # About the common mean, two sets have their own scatters and that of their two means.
         self._scatter += np.outer(apart, apart) * (self.count * len(x) / total)
         self._mean = self._mean + apart * (len(x) / total)
         self.count = total
@@ -109,15 +111,18 @@ def frechet_distance(a: Statistics, b: Statistics) -> float:
             f"got statistics of {a.mean.size} and of {b.mean.size} features; expected the same "
             "network for both sets"
         )
+    # Of a small matrix where sets are small: the roots have as many columns as directions.
     singular = np.linalg.svd(a.root.T @ b.root, compute_uv=False)
     apart = float(np.sum(np.square(a.mean - b.mean)))
     spread = float(np.trace(a.covariance) + np.trace(b.covariance))
+    # For equal sets, rounding can leave a little less than nothing.
     return max(apart + spread - 2.0 * float(np.sum(singular)), 0.0)
 
 
 def _root(covariance: Float64[np.ndarray, "f f"]) -> Float64[np.ndarray, "f r"]:
     """``Statistics.root``, without the directions that hold rounding alone."""
     values, vectors = np.linalg.eigh(covariance)
+    # The bound by which ``np.linalg.matrix_rank`` calls a value zero.
     kept = values > max(values[-1], 0.0) * len(values) * np.finfo(np.float64).eps
     return vectors[:, kept] * np.sqrt(values[kept])
 
@@ -162,9 +167,11 @@ def measure_images(
         waiting[filled] = resize_for_inception(from_bytes(image[None]))[0]
         filled += 1
         if filled == batch_size:
+            # ``np.asarray`` waits for the result: the array has been read and may be filled again.
             moments.add(np.asarray(model.features(waiting)))
             filled = 0
     if filled:
+        # A whole batch, so that nothing is compiled for the last one; old images follow its own.
         moments.add(np.asarray(model.features(waiting))[:filled])
     return moments.statistics()
 
@@ -212,6 +219,7 @@ def _read(paths: Iterable[Path]) -> Iterator[StoredImage]:
 def _content_key(model: InceptionModel, paths: Sequence[Path]) -> str:
     digest = hashlib.sha256(f"{PROTOCOL} {variables_sha256(model.variables)}".encode())
     try:
+        # By contents, whatever their order: a folder that was moved or copied is still known.
         contents = sorted(file_sha256(path) for path in paths)
     except OSError as error:
         raise UserError(

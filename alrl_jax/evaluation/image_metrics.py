@@ -25,6 +25,7 @@ def region_mean(values: Float[Array, "b h w c"], region: Region | None) -> Float
     """Means of ``values`` over the pixels and channels of a region (all pixels without one)."""
     if region is None:
         return jnp.mean(values, axis=(1, 2, 3))
+    # To all channels, so that the weights' sum counts them as the values' does.
     weights = jnp.broadcast_to(jnp.asarray(region), values.shape)
     total = jnp.sum(weights, axis=(1, 2, 3))
     mean = jnp.sum(values * weights, axis=(1, 2, 3)) / jnp.where(total > 0, total, 1.0)
@@ -35,6 +36,7 @@ def region_mean(values: Float[Array, "b h w c"], region: Region | None) -> Float
 def psnr(images: Images, references: Images, region: Region | None = None) -> Float[Array, " b"]:
     """Peak signal-to-noise ratios in dB, at most ``PSNR_CAP``."""
     error = region_mean(jnp.square(jnp.asarray(images) - jnp.asarray(references)), region)
+    # The error at the cap: a smaller one would give more dB, and none at all infinitely many.
     floor = DATA_RANGE**2 / 10 ** (PSNR_CAP / 10)
     return 10 * jnp.log10(DATA_RANGE**2 / jnp.maximum(error, floor))
 
@@ -48,9 +50,11 @@ def _gaussian_window() -> Float[Array, " n"]:
 def _window_means(images: Float[Array, "n h w c"]) -> Float[Array, "n i j c"]:
     """Gaussian means of every window that lies wholly inside its image."""
     n, h, w, c = images.shape
+    # Channels as images of their own: a plain convolution instead of a grouped one.
     planes = jnp.moveaxis(images, 3, 1).reshape(n * c, h, w, 1)
     window = _gaussian_window()
     layout = ("NHWC", "HWIO", "NHWC")
+    # The window is separable: 22 products a pixel instead of 121.
     for kernel in (window[:, None, None, None], window[None, :, None, None]):
         planes = jax.lax.conv_general_dilated(
             planes,
@@ -58,6 +62,7 @@ def _window_means(images: Float[Array, "n h w c"]) -> Float[Array, "n i j c"]:
             (1, 1),
             "VALID",
             dimension_numbers=layout,
+            # Variances are small differences of these means.
             precision=jax.lax.Precision.HIGHEST,
         )
     return jnp.moveaxis(planes.reshape(n, c, *planes.shape[1:3]), 1, 3)
@@ -77,6 +82,7 @@ def ssim_map(images: Images, references: Images) -> Float[Array, "b i j 3"]:
     x, y = jnp.asarray(images), jnp.asarray(references)
     moments = _window_means(jnp.concatenate([x, y, x * x, y * y, x * y]))
     mean_x, mean_y, mean_xx, mean_yy, mean_xy = jnp.split(moments, 5)
+    # Population moments, without the factor n / (n - 1): as in the paper's own code.
     variance_x = mean_xx - mean_x * mean_x
     variance_y = mean_yy - mean_y * mean_y
     covariance = mean_xy - mean_x * mean_y
@@ -88,6 +94,7 @@ def ssim_map(images: Images, references: Images) -> Float[Array, "b i j 3"]:
 @jax.jit
 def ssim(images: Images, references: Images, region: Region | None = None) -> Float[Array, " b"]:
     """Mean structural similarities; with a region, over the windows centred in it."""
+    # The map has no pixel for windows that stick out of the image.
     border = SSIM_WINDOW // 2
     inner = None if region is None else region[:, border:-border, border:-border]
     return region_mean(ssim_map(images, references), inner)
@@ -105,6 +112,7 @@ def mask_iou(masks: Region, regions: Region) -> Float[Array, " b"]:
 def dilate(region: Region, radius: int) -> Float[Array, "b h w 1"]:
     """Grows a region by ``radius`` pixels in rows, columns and diagonals."""
     size = 2 * radius + 1
+    # Nothing grows in from beyond the border.
     return jax.lax.reduce_window(
         jnp.asarray(region), -jnp.inf, jax.lax.max, (1, size, size, 1), (1, 1, 1, 1), "SAME"
     )

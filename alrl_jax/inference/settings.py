@@ -16,7 +16,7 @@ class Settings:
         identity_from: whose identity the result has, of ``FACES``.
         aligned: photos are face crops; no face is looked for.
         aligned_source: only the sources are.
-        landmarks_from: what finds the faces, a row of ``LANDMARK_SOURCES``.
+        landmarks_from: what finds the faces, an entry of ``LANDMARK_SOURCES``.
         landmarks_sha256: of the landmark file or the detector's model file, where one was given.
         face: which faces of a target; see ``landmarks.choose_faces``.
         source_face: which face of a source.

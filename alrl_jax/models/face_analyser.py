@@ -69,7 +69,7 @@ class FaceAnalyser(nn.Module):
     """Convolutional regressor of identity, attributes, pose and landmarks.
 
     Attributes:
-        block: row of ``STAGES``.
+        block: entry of ``STAGES``.
         widths: channels of the stages, which work at 1/2, 1/4, ... of the resolution.
         hidden: width of the last hidden layer.
         identity_width: number of identity factors, which is the width of the embedding.

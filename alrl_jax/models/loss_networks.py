@@ -1,4 +1,4 @@
-"""Frozen networks that teach a swapper, our own and published ones, behind one interface a kind.
+"""Frozen networks of a swapper's losses, our own and published ones: one interface for each kind.
 
 Each says what it can tell of an image and takes its weights as an argument. Published networks see
 faces as their own projects show them: the identity net a crop, the parser 512 pixels.
@@ -64,7 +64,7 @@ class CroppedEmbedder(FaceEmbedder):
 
 @dataclasses.dataclass(frozen=True)
 class IdentityNetwork:
-    """Who a face is, in a loss and as an input of the selection.
+    """The identity of a face, in a loss and as an input of the selection.
 
     Attributes:
         network: our analyser, which also reads factors and has features to compare, or a published

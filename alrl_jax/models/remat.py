@@ -16,11 +16,11 @@ the results of convolutions and products alone; ``blocks`` keeps only what enter
 
 
 def remat(module: type[nn.Module], policy: str, static_argnums: tuple[int, ...] = ()) -> Any:
-    """A module class that keeps what a row of ``REMAT_POLICIES`` says; weights stay the same.
+    """A module class that keeps what an entry of ``REMAT_POLICIES`` says; weights stay the same.
 
     Args:
         module: class of the block.
-        policy: name of the row.
+        policy: name of the entry.
         static_argnums: places of the arguments that are no arrays; ``self`` is number 0.
     """
     saved = REMAT_POLICIES[policy]

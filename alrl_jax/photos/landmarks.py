@@ -82,7 +82,7 @@ Finder = Callable[[Path, Pixels], list[FoundFace]]
 
 @dataclasses.dataclass(frozen=True)
 class LandmarkSource:
-    """One row of ``LANDMARK_SOURCES``.
+    """An entry of ``LANDMARK_SOURCES``.
 
     Attributes:
         open: makes a finder; raises UserError where the file or the extra is missing.
@@ -100,10 +100,10 @@ def of_points(points: Float[np.ndarray, "n 2"]) -> FoundFace:
 
 
 def open_landmarks(name: str, path: Path | None) -> Finder:
-    """Opens a row of ``LANDMARK_SOURCES``.
+    """Opens an entry of ``LANDMARK_SOURCES``.
 
     Raises:
-        UserError: no such row, a file too many or too few, or what the row's opener says.
+        UserError: no such entry, a file too many or too few, or what the entry's opener says.
     """
     source = LANDMARK_SOURCES.get(name)
     if source is None:
@@ -150,16 +150,6 @@ def check_choice(flag: str, choice: str, *, several: bool) -> str:
     raise UserError(
         f"got --{flag}={choice}; expected {', '.join(words)} or a number from 0; choose one"
     )
-
-
-def find_face(image: Pixels, resolution: int) -> Alignment | None:
-    """The coarse crop round the largest face that the cascade finds; None where there is none.
-
-    Raises:
-        UserError: scikit-image is not installed.
-    """
-    found = _open_cascade(Path())(Path(), image)
-    return choose_faces(found, "largest")[0].alignment(resolution) if found else None
 
 
 def _left_to_right(found: list[FoundFace]) -> list[FoundFace]:
@@ -335,7 +325,7 @@ class FaceFinder:
     """Alignments of the faces of photos.
 
     Args:
-        name: a row of ``LANDMARK_SOURCES``.
+        name: an entry of ``LANDMARK_SOURCES``.
         path: its file; None where it needs none.
         resolution: side of the crops in px.
 

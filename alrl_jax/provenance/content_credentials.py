@@ -26,7 +26,7 @@ def sign(
     """Writes a signed copy of an image file, all at once or not at all.
 
     Args:
-        picture: the image file to sign; PNG, JPEG or WebP.
+        picture: the image file to sign, called as the flag of the command; PNG, JPEG or WebP.
         target: the photo it was made from, recorded as its parent.
         output: the signed file, of the same format.
         certificates: PEM, the signer's certificate first, then those that lead to the root.
@@ -62,7 +62,7 @@ def sign(
         ) from error
 
 
-def read(picture: Path) -> dict[str, Any] | None:
+def read(photo: Path) -> dict[str, Any] | None:
     """The Content Credentials of an image file, and what the library's own reader finds.
 
     None where it has none, or where the extra ``c2pa`` is not installed. ``state`` is "Trusted",
@@ -73,8 +73,8 @@ def read(picture: Path) -> dict[str, Any] | None:
     except ImportError:
         return None
     try:
-        with picture.open("rb") as file:
-            reader = c2pa.Reader.try_create(_mime_type(picture), file)
+        with photo.open("rb") as file:
+            reader = c2pa.Reader.try_create(_mime_type(photo), file)
             if reader is None:
                 return None
             with reader:

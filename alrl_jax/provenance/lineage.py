@@ -30,7 +30,7 @@ DATA_LICENCES: Mapping[str, str] = {
     "celebamask": "CelebA and CelebAMask-HQ: non-commercial research and education alone",
 }
 """The terms of data, by name."""
-UNKNOWN_DATA = "not stated; whoever made the pictures says what they may be used for"
+UNKNOWN_DATA = "not stated; whoever made the images says what they may be used for"
 
 Entry = dict[str, Any]
 

@@ -7,6 +7,7 @@ Weights stored in 8 bits have their scales beside them, under their name and ``:
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import safetensors.numpy
 from flax import traverse_util
 
 from alrl_jax.errors import UserError
-from alrl_jax.utils.files import atomic_folder, json_text, write_json
+from alrl_jax.utils.files import atomic_folder, json_text, write_json, write_sparse
 from alrl_jax.utils.paths import local_path
 
 PyTree = Any
@@ -98,9 +99,7 @@ def save_model(
         UserError: if ``directory`` is something else than a model directory, ``int8`` names what is
             no network of the model, a weight is too large for float16, or the base cannot be read.
     """
-    target = Path(local_path(str(directory)))
-    if target.exists() and not (target / MODEL_FILE).is_file() and not _is_empty(target):
-        raise UserError(f"got {target}; expected a new or a model directory; name another one")
+    target = _target(directory)
     if unknown := sorted(set(int8) - set(variables)):
         known_names = ", ".join(sorted(variables))
         raise UserError(
@@ -129,6 +128,50 @@ def save_model(
         write_json(fresh / MODEL_FILE, meta)
 
 
+def save_shapes(
+    directory: str | Path,
+    kind: str,
+    config: Mapping[str, Any],
+    shapes: PyTree,
+    *,
+    source: Mapping[str, Any],
+) -> None:
+    """Writes a model directory without weights, whole or not at all.
+
+    Its weights file says all names and shapes; the numbers are a hole in it. ``read_shapes`` reads
+    such a directory and ``read_model`` refuses it. An older model directory of that name is
+    replaced.
+
+    Args:
+        directory: where to.
+        kind: see ``save_model``, as the next one.
+        config: plain values that say how to build the model's modules.
+        shapes: nested dict of what has a ``shape``; all is float32.
+        source: what the directory is.
+
+    Raises:
+        UserError: if ``directory`` is something else than a model directory.
+    """
+    target = _target(directory)
+    header, end = {}, 0
+    flat: dict[str, Any] = traverse_util.flatten_dict(shapes, sep="/")
+    for name, leaf in sorted(flat.items()):
+        begin, end = end, end + 4 * math.prod(leaf.shape)
+        header[name] = {"dtype": "F32", "shape": list(leaf.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    head = len(text).to_bytes(8, "little") + text  # the layout of a safetensors file
+    meta = {
+        "kind": kind,
+        "config": dict(config),
+        "conventions": {},
+        "source": dict(source),
+        "sha256": "none: the file holds shapes and no weights",
+    }
+    with atomic_folder(target) as fresh:
+        write_sparse(fresh / WEIGHTS_FILE, head, len(head) + end)
+        write_json(fresh / MODEL_FILE, meta)
+
+
 def read_model(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
     """Reads a model directory.
 
@@ -144,7 +187,7 @@ def read_model(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
     """
     meta = read_meta(directory)
     weights = resolve_directory(directory) / WEIGHTS_FILE
-    with _told(weights):
+    with _readable(weights):
         with weights.open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != meta["sha256"]:
@@ -222,18 +265,26 @@ def read_shapes(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
     """
     meta = read_meta(directory)
     weights = resolve_directory(directory) / WEIGHTS_FILE
-    with _told(weights), weights.open("rb") as stream:
+    with _readable(weights), weights.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if length > weights.stat().st_size:
             raise UserError(f"got {weights}, no safetensors file; copy the directory again")
         header = json.loads(stream.read(length))
     header.pop("__metadata__", None)
     flat = {
-        name: jax.ShapeDtypeStruct(tuple(row["shape"]), _DTYPES.get(row["dtype"], jnp.float32))
-        for name, row in header.items()
+        name: jax.ShapeDtypeStruct(tuple(entry["shape"]), _DTYPES.get(entry["dtype"], jnp.float32))
+        for name, entry in header.items()
         if not name.endswith(_SCALE)
     }
     return meta, traverse_util.unflatten_dict(_with_base(meta, flat, read_shapes), sep="/")
+
+
+def _target(directory: str | Path) -> Path:
+    """Where a model directory is to lie; UserError where that would replace something else."""
+    target = Path(local_path(str(directory)))
+    if target.exists() and not (target / MODEL_FILE).is_file() and not _is_empty(target):
+        raise UserError(f"got {target}; expected a new or a model directory; name another one")
+    return target
 
 
 def _is_empty(path: Path) -> bool:
@@ -298,8 +349,8 @@ def _flat_arrays(
 
 
 @contextlib.contextmanager
-def _told(weights: Path) -> Iterator[None]:
-    """Tells a file that cannot be read in the words of a user."""
+def _readable(weights: Path) -> Iterator[None]:
+    """Turns the faults of an unreadable weights file into user errors."""
     try:
         yield
     except (OSError, EOFError) as error:

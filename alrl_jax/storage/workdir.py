@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from alrl_jax.errors import UserError
-from alrl_jax.utils.files import remove_leftovers, write_json
+from alrl_jax.utils.files import remove, remove_leftovers, write_json
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
@@ -42,6 +42,9 @@ def open_workdir(
 ) -> Iterator[None]:
     """Makes a directory ready for a run and keeps other runs out of it while the context lasts.
 
+    A directory that was made here goes again where the block refuses the run (``UserError``) before
+    it trained anything.
+
     Args:
         workdir: the directory; made if need be.
         config: the resolved configuration, nested, ready for JSON; written to ``config.json``.
@@ -54,8 +57,8 @@ def open_workdir(
         UserError: if it is not a writable directory, is in use, or belongs to another
             configuration in a field that may not change.
     """
-    _make_directory(workdir)
-    with _lock(workdir):
+    made = _make_directory(workdir)
+    with _lock(workdir), _removed_if_refused(workdir, made):
         stored = read_config(workdir) if begun else None
         config = json.loads(json.dumps(config))
         if stored is not None:
@@ -163,8 +166,10 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield prefix + key, value
 
 
-def _make_directory(workdir: Path) -> None:
+def _make_directory(workdir: Path) -> list[Path]:
+    """Makes it and its parents; returns those that were missing, the innermost first."""
     try:
+        missing = [path for path in (workdir, *workdir.parents) if not path.exists()]
         workdir.mkdir(parents=True, exist_ok=True)
         (workdir / ".lock").touch()
     except OSError as error:
@@ -172,6 +177,22 @@ def _make_directory(workdir: Path) -> None:
             f"workdir {workdir} cannot be used ({error.strerror}); expected a directory that can "
             "be written; use another --workdir"
         ) from error
+    return missing
+
+
+@contextlib.contextmanager
+def _removed_if_refused(workdir: Path, made: list[Path]) -> Iterator[None]:
+    """Removes directories that were made for a run that a user's mistake ends before it trains."""
+    try:
+        yield
+    except UserError:
+        # The log is opened when training begins: from then on there is something to keep.
+        if made and jax.process_index() == 0 and not (workdir / METRICS_FILE).exists():
+            remove(workdir)
+            with contextlib.suppress(OSError):  # somebody else has put something there since
+                for parent in made[1:]:
+                    parent.rmdir()
+        raise
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Projection: the W+ codes from which a generator draws given images, found by optimisation.
+"""GAN inversion: the W+ codes from which a generator draws given images, found by optimisation.
 
 After the projector of StyleGAN2 (Karras et al. 2020, appendix D): Adam from the average code, its
 rate warmed up and let down along a cosine.  The codes are those of W+ (Abdal et al. 2019), one a
@@ -28,6 +28,7 @@ COARSEST = 4
 """Side of the last level of a pyramid, in pixels, where halving leads there."""
 ABSOLUTE_SHARE = 0.1
 """Weight of absolute beside squared differences: they sharpen what is nearly right."""
+# Adam's first steps are as long as its rate, whatever the gradient: it has to start low.
 WARMUP_SHARE = 0.05
 BETAS = (0.9, 0.999)
 
@@ -80,11 +81,13 @@ def measure_prior(w_avg: Float[Array, " d"], samples: Codes) -> Prior:
         w_avg: average of W.
         samples: codes of normal latents, a few hundred or more.
     """
+    # Training tracked this average over far more codes than there are samples.
     center = Codes(jnp.broadcast_to(w_avg, (1, *samples.ws.shape[1:])))
     if samples.pose is not None:
         center = Codes(center.ws, jnp.mean(samples.pose, axis=0, keepdims=True))
 
     def deviation(values: Array, middle: Array) -> Array:
+        # One number for all: a channel that hardly varies among samples may be what a photo needs.
         return jnp.sqrt(jnp.mean(jnp.square(values - middle), keepdims=True))
 
     return Prior(center, jax.tree.map(deviation, samples, center))
@@ -103,13 +106,14 @@ def pyramid_distance(
         squared = jnp.mean(jnp.square(difference), axis=(1, 2, 3))
         absolute = jnp.mean(jnp.abs(difference), axis=(1, 2, 3))
         levels.append(squared + ABSOLUTE_SHARE * absolute)
+        # Below this a level is hardly more than the mean colour.
         if difference.shape[1] < 2 * COARSEST or difference.shape[1] % 2:
             return jnp.mean(jnp.stack(levels), axis=0)
         difference = ops.mean_pool(difference)
 
 
 @dataclasses.dataclass(frozen=True)
-class Projector:
+class Inverter:
     """The search, without the networks.
 
     Attributes:
@@ -144,6 +148,7 @@ class Projector:
         count: Int[Array, ""],
     ) -> InversionState:
         """``count`` steps more; to be compiled once for any count."""
+        # The count is an argument: a last, shorter stretch runs the program of the others.
         return jax.lax.fori_loop(
             0, count, lambda _, s: self._step(networks, prior, s, targets), state
         )
@@ -166,6 +171,7 @@ class Projector:
         def loss(offsets: Codes) -> Array:
             codes = self.codes(prior, dataclasses.replace(state, offsets=offsets))
             images = self.synthesize(networks, codes)
+            # A sum: what is found for an image does not depend on how many share its batch.
             return jnp.sum(self.distance(networks, images, targets))
 
         gradient = jax.grad(loss)(state.offsets)
@@ -174,6 +180,7 @@ class Projector:
         return InversionState(state.step + 1, offsets, opt_state)
 
     def _optimizer(self) -> optax.GradientTransformation:
+        # It holds no state, so that it may be made wherever it is needed.
         steps = self.num_steps
         warmup = int(WARMUP_SHARE * steps)
         return make_optimizer(

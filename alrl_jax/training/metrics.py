@@ -1,4 +1,4 @@
-"""What training reports: log lines, ``metrics.jsonl``, TensorBoard, pictures. The only place that
+"""What training reports: log lines, ``metrics.jsonl``, TensorBoard, images. The only place that
 knows clu."""
 
 import contextlib
@@ -22,7 +22,7 @@ from alrl_jax.utils.files import atomic_write, remove_leftovers, write_text
 SAMPLES = "samples"
 _GAP = 2
 _HEADER = 14
-# Smaller pictures are enlarged, so that they can be seen and their names have room.
+# Smaller images are enlarged, so that they can be seen and their names have room.
 _SMALLEST = 96
 _STEPS_IN_FLIGHT = 2
 
@@ -156,19 +156,19 @@ class MetricWindow:
 
 
 def sample_grid(columns: Mapping[str, np.ndarray]) -> UInt8[np.ndarray, "h w 3"]:
-    """Draws named columns of pictures side by side under a row of their names.
+    """Draws named columns of images side by side under a row of their names.
 
     Args:
         columns: by name, images ``[b h w 3]`` in [-1, 1], masks ``[b h w 1]`` in [0, 1], or
             tables ``[b rows columns]`` in [0, 1], drawn as heat maps.
 
     Returns:
-        One picture with a row for every element of the batch.
+        One image with a row for every element of the batch.
     """
-    pictures = {name: _as_images(values) for name, values in columns.items()}
-    height = max(p.shape[1] for p in pictures.values())
+    drawn = {name: _as_images(values) for name, values in columns.items()}
+    height = max(p.shape[1] for p in drawn.values())
     height *= -(-_SMALLEST // height)
-    parts = [_column(name, _enlarge(p, height)) for name, p in pictures.items()]
+    parts = [_column(name, _enlarge(p, height)) for name, p in drawn.items()]
     return np.concatenate(parts, axis=1)
 
 

@@ -29,8 +29,8 @@ def make_mesh(devices: Sequence[Any] | None = None, parameter_shards: int = 1) -
 
     ``jax.make_mesh`` orders the chips of a TPU slice along its wires, which scatters the devices of
     a host over the mesh; then the slices of a batch that hosts read would be shuffled, and with
-    them which rows meet in a block of the discriminator's statistics. Sums over all devices do not
-    depend on their order.
+    them which images meet in a block of the discriminator's statistics. Sums over all devices do
+    not depend on their order.
 
     Args:
         devices: the ``jax.Device`` objects to use; None means all, those of other processes
@@ -57,6 +57,7 @@ def make_mesh(devices: Sequence[Any] | None = None, parameter_shards: int = 1) -
 
 def in_process_order(devices: Sequence[Any]) -> list[Any]:
     """Devices of the first process, of the second and so on; as they were within each."""
+    # A stable sort: devices of a process stay in the order of the runtime.
     return sorted(devices, key=lambda device: device.process_index)
 
 
@@ -67,6 +68,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """The sharding of batches: the first axis is split over the devices."""
+    # Along both: devices that share a state have images of their own all the same.
     return NamedSharding(mesh, PartitionSpec(AXES))
 
 
@@ -78,6 +80,7 @@ def state_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
         shape: of the whole array.
     """
     shards = mesh.shape[AXES[1]]
+    # JAX refuses unequal parts.
     lengths = [length if length % shards == 0 else 0 for length in shape]
     if shards == 1 or np.prod(shape) < SMALLEST_SPLIT or not any(lengths):
         return replicated(mesh)
@@ -119,6 +122,7 @@ def shard_batch(mesh: Mesh, local_batch: PyTree) -> PyTree:
         The same tree of global arrays, split along the first axis. Leaves keep their types.
     """
     sharding = batch_sharding(mesh)
+    # No process ever holds the whole batch.
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), local_batch
     )
@@ -127,6 +131,7 @@ def shard_batch(mesh: Mesh, local_batch: PyTree) -> PyTree:
 def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
     """Puts a full copy of host arrays on every device; every process must hold the same values."""
     sharding = replicated(mesh)
+    # Of several processes none can reach all devices, as ``device_put`` would have to.
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
     )
@@ -138,8 +143,3 @@ def abstract_state(mesh: Mesh, state: PyTree) -> PyTree:
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=state_sharding(mesh, x.shape)),
         state,
     )
-
-
-def place_state(mesh: Mesh, state: PyTree) -> PyTree:
-    """Puts host arrays where a state lies; every process must hold the same values."""
-    return jax.tree.map(lambda x: jax.device_put(x, state_sharding(mesh, x.shape)), state)

@@ -191,6 +191,16 @@ def write_json(path: Path, values: Any, *, durable: bool = False) -> None:
         temporary.write_text(json_text(values), encoding="utf-8")
 
 
+def write_sparse(path: Path, head: bytes, length: int) -> None:
+    """Writes a file of ``length`` bytes that begins with ``head``, whole or not at all.
+
+    What follows is a hole: it reads as zeros, and takes no space on a disk that knows holes.
+    """
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        file.write(head)
+        file.truncate(length)
+
+
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes an ``.npz`` file, whole or not at all."""
     with atomic_write(path) as temporary, temporary.open("wb") as file:

@@ -57,20 +57,22 @@ def test_seeds_are_averaged_and_pairs_compared(tmp_path: Path) -> None:
     ]
     found, shared = read_evaluations(named)
     text = write_table(tmp_path / "out", found, shared, "adaptive")
-    told = json.loads((tmp_path / "out" / "table.json").read_text())
-    rows = told["rows"]
+    written = json.loads((tmp_path / "out" / "table.json").read_text())
+    rows = written["rows"]
     assert list(rows) == ["target_image", "adaptive", "ftm4", "plain", "mean"]
     adaptive = rows["adaptive"]
     assert adaptive["seeds"] == 2 and adaptive["training"][0] == TRAINING
     assert adaptive["face_psnr"] == pytest.approx(21.0)
     assert adaptive["face_psnr_sd"] == pytest.approx(np.sqrt(2.0))
     assert rows["ftm4"]["face_psnr_sd"] is None and adaptive["ssim"] is None
-    assert list(told["comparisons"]) == ["ftm4", "plain"], "without pairs there is nothing to draw"
-    apart = told["comparisons"]["ftm4"]["face_psnr"]
+    assert list(written["comparisons"]) == ["ftm4", "plain"], (
+        "without pairs there is nothing to draw"
+    )
+    apart = written["comparisons"]["ftm4"]["face_psnr"]
     # Noise is common to both rows, so that every pair differs by the same.
     assert apart["difference"] == pytest.approx(0.5)
     assert apart["ci95"] == pytest.approx([0.5, 0.5])
-    assert told["protocol"] == PROTOCOL and told["against"] == "adaptive"
+    assert written["protocol"] == PROTOCOL and written["against"] == "adaptive"
     assert (tmp_path / "out" / "table.md").read_text() == text
     assert "| `adaptive` | 2 | 21.0 ± 1.41 |" in text and "+0.500 [+0.500, +0.500]" in text
     drawing = (tmp_path / "out" / "trade.svg").read_text()

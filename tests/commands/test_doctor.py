@@ -44,7 +44,7 @@ def test_parts_are_the_extras() -> None:
     assert set(doctor.PARTS) == set(project["optional-dependencies"]) - others
 
 
-def test_another_combination_is_told_with_its_remedy() -> None:
+def test_another_combination_is_named_with_its_remedy() -> None:
     tested = {"jax": "1.0", "numpy": "2.0"}
     assert doctor.dependency_lines(tested, tested)[-1].startswith("this combination is one that")
     lines = doctor.dependency_lines({"jax": "1.1", "numpy": None}, tested)
@@ -53,7 +53,7 @@ def test_another_combination_is_told_with_its_remedy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("machine", "seen", "told"),
+    ("machine", "seen", "expected"),
     [
         ({}, ["cpu"], ()),
         ({"chosen": "cpu"}, ["cpu"], ("JAX_PLATFORMS=cpu is set",)),
@@ -65,11 +65,11 @@ def test_another_combination_is_told_with_its_remedy() -> None:
         ({"tpu": True, "libtpu": "1"}, ["tpu"], ()),
     ],
 )
-def test_why_there_are_not_more_devices(machine: dict, seen: list[str], told: tuple) -> None:
+def test_why_there_are_not_more_devices(machine: dict, seen: list[str], expected: tuple) -> None:
     found = Accelerators(**{**vars(NOTHING), **machine})
     lines = doctor.why_not_more(found, seen, "1")
-    assert len(lines) == len(told)
-    for line, words in zip(lines, told, strict=True):
+    assert len(lines) == len(expected)
+    for line, words in zip(lines, expected, strict=True):
         assert words in line
 
 
@@ -145,7 +145,7 @@ def test_it_prints_all_of_it_and_ends_with_status_0(
         assert re.search(f"^{title}", out, re.MULTILINE)
 
 
-def test_a_jax_that_does_not_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_jax_that_does_not_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(name: str) -> None:
         raise ImportError(f"no {name}")
 

@@ -111,11 +111,11 @@ def test_the_example_needs_jax_alone(exported: Path) -> None:
 
 
 def test_terms_are_carried_on(exported: Path) -> None:
-    told = json.loads((exported / "export.json").read_text())
-    assert told["licence"] == LICENCE == read_meta(exported)["source"]["licence"]
+    written = json.loads((exported / "export.json").read_text())
+    assert written["licence"] == LICENCE == read_meta(exported)["source"]["licence"]
     assert LICENCE in (exported / "MODEL_CARD.md").read_text()
-    assert told["platforms"] == ["cpu", "cuda", "tpu"]
-    assert told["inputs"]["source"] == "float32[b, 32, 32, 3]"
+    assert written["platforms"] == ["cpu", "cuda", "tpu"]
+    assert written["inputs"]["source"] == "float32[b, 32, 32, 3]"
 
 
 def test_what_cannot_be_exported(swapper: Path, tmp_path: Path) -> None:

@@ -54,10 +54,10 @@ def _photos(model: GeneratorModel, folder: Path, count: int) -> list[invert.Phot
     folder.mkdir()
     z = np.random.default_rng(1).standard_normal((count, 16)).astype(np.float32)
     for i, image in enumerate(np.asarray(model.synthesize(model.map(z)))):
-        # The reader refuses pictures below 16 px; enlarged ones are shrunk again.
-        picture = Image.fromarray(to_bytes(image))
-        side = max(16, picture.width)
-        picture.resize((side, side), Image.Resampling.NEAREST).save(folder / f"face{i}.png")
+        # The reader refuses photos below 16 px; enlarged ones are shrunk again.
+        photo = Image.fromarray(to_bytes(image))
+        side = max(16, photo.width)
+        photo.resize((side, side), Image.Resampling.NEAREST).save(folder / f"face{i}.png")
     return invert.list_photos(folder)
 
 
@@ -140,10 +140,10 @@ def test_a_damaged_or_foreign_state_is_not_used(tmp_path: Path) -> None:
     assert int(run._restore([photo], start).step) == 0
 
 
-def test_failures_are_told_and_the_others_done(tmp_path: Path) -> None:
+def test_failures_are_reported_and_the_others_done(tmp_path: Path) -> None:
     model = _model(SMALL)
     _photos(model, tmp_path / "photos", 1)
-    (tmp_path / "photos" / "broken.jpg").write_bytes(b"no picture")
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"no photo")
     photos = invert.list_photos(tmp_path / "photos")
     lines = _inverting(model, tmp_path / "out", steps=1).run(photos, 4)
     assert [line["status"] for line in lines] == ["failed", "done"]

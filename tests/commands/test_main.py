@@ -49,13 +49,13 @@ def defined(monkeypatch: pytest.MonkeyPatch, name: str) -> dict[str, flags.Flag]
         return {each: values[each] for each in values}
 
 
-def told_by(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *words: str) -> tuple:
+def output_of(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *words: str) -> tuple:
     """Exit status, and what ``alrl WORDS`` writes to both streams."""
     monkeypatch.setattr("sys.argv", ["alrl", *words])
     with pytest.raises(SystemExit) as end:
         main.cli()
-    told = capsys.readouterr()
-    return end.value.code, told.out, told.err
+    captured = capsys.readouterr()
+    return end.value.code, captured.out, captured.err
 
 
 def test_every_command_is_in_the_table() -> None:
@@ -84,11 +84,11 @@ def test_fronts_call_the_commands_of_their_name() -> None:
 def test_help_lists_the_commands(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, out, err = told_by(monkeypatch, capsys, "--help")
+    status, out, err = output_of(monkeypatch, capsys, "--help")
     assert status == 0 and not err
     for name, (_, text) in main.COMMANDS.items():
         assert f"  {name} " in out and text in out
-    assert told_by(monkeypatch, capsys, "--version") == (0, f"alrl_jax {VERSION}\n", "")
+    assert output_of(monkeypatch, capsys, "--version") == (0, f"alrl_jax {VERSION}\n", "")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_other_words_end_with_status_2_and_one_line(
     words: tuple[str, ...],
     expected: str,
 ) -> None:
-    status, out, err = told_by(monkeypatch, capsys, *words)
+    status, out, err = output_of(monkeypatch, capsys, *words)
     assert status == 2 and not out and err.count("\n") == 1 and expected in err
 
 
@@ -243,14 +243,14 @@ def test_bad_usage_ends_with_status_2_and_one_line(
     err = capsys.readouterr().err
     assert status == 2 and err.startswith("error: ") and err.count("\n") == 1
     assert not list(work.iterdir()) and [path.name for path in home.iterdir()] == ["file"]
-    assert "~" not in err, "the path that was looked at is the one that is told"
+    assert "~" not in err, "the path that was looked at is the one that is named"
 
 
 def test_files_of_the_home_directory_are_verified(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / "a.png").write_bytes(b"no picture")
+    (tmp_path / "a.png").write_bytes(b"no photo")
     verify = module_of("verify-image")
     assert run_command(monkeypatch, verify)[0] == 2
     assert "alrl verify-image FILE" in capsys.readouterr().err

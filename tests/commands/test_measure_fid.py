@@ -13,7 +13,7 @@ def _folder(path: Path, colours: list[str]) -> list[Path]:
     path.mkdir()
     for i, colour in enumerate(colours):
         Image.new("RGB", (20, 20), colour).save(path / f"{i}.png")
-    return measure_fid.list_pictures(str(path))
+    return measure_fid.image_files(str(path))
 
 
 def test_a_folder_against_itself_and_another(tmp_path: Path) -> None:
@@ -23,8 +23,8 @@ def test_a_folder_against_itself_and_another(tmp_path: Path) -> None:
     assert itself == {"fid": pytest.approx(0, abs=1e-9), "images": 3, "others": 3}
     apart = measure_fid.compare(Thumbnails(), images, others, tmp_path / "cache", 2)
     assert apart["fid"] > 1 and apart["others"] == 4
-    with pytest.raises(UserError, match="expected a directory tree of pictures"):
-        measure_fid.list_pictures(str(tmp_path / "nowhere"))
+    with pytest.raises(UserError, match="expected a directory tree of images"):
+        measure_fid.image_files(str(tmp_path / "nowhere"))
 
 
 def test_command_line_refuses_another_model(tmp_path: Path, run_cli: RunCli) -> None:

@@ -58,7 +58,7 @@ def test_celebamask_in_a_zip(tmp_path: Path, run_cli: RunCli) -> None:
     """Nothing is unpacked; what is not there, and what is broken, is said."""
     root, output = tmp_path / "CelebAMask-HQ", tmp_path / "out"
     fabricated.write_celebamask(root, range(6), {n: n + 1 for n in range(5)} | {5: 190000})
-    (root / "CelebA-HQ-img" / "2.jpg").write_bytes(b"no picture")
+    (root / "CelebA-HQ-img" / "2.jpg").write_bytes(b"no photo")
     people = "".join(f"{n + 1:06d}.jpg {10 * (n % 2)}\n" for n in range(5)) + "190000.jpg 5\n"
     (tmp_path / "people.txt").write_text(people)
     archive = fabricated.zipped(root, tmp_path / "faces.zip", "CelebAMask-HQ/")
@@ -140,9 +140,9 @@ def test_mistakes_of_many_kinds(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    told = [line for line in done.stdout.splitlines() if line.startswith("got ")]
-    assert len(told) == len(cases), done.stdout + done.stderr
-    for message, expected in zip(told, cases.values(), strict=True):
+    messages = [line for line in done.stdout.splitlines() if line.startswith("got ")]
+    assert len(messages) == len(cases), done.stdout + done.stderr
+    for message, expected in zip(messages, cases.values(), strict=True):
         assert expected in message and message.count(";") >= 2, message
     assert not (tmp_path / "out").exists()
 

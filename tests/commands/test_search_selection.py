@@ -35,7 +35,7 @@ def test_the_best_of_all_selections_wins(model: Path, monkeypatch: pytest.Monkey
 
     def score(_: Any, selections: Any, seed: int, count: int, title: str) -> np.ndarray:
         rounds.append((len(selections), count))
-        apart = np.array([np.abs(shares - wanted).sum() for shares in selections])
+        apart = np.array([np.abs(source_weights - wanted).sum() for source_weights in selections])
         return -np.abs(apart - (1 if count == 2 else 0))
 
     monkeypatch.setattr(search_selection, "_score", score)
@@ -57,13 +57,13 @@ def test_scores_are_those_of_the_benchmark(model: Path) -> None:
 
 
 def test_what_was_found_is_a_selector_of_the_model(model: Path) -> None:
-    shares = (0.0, *[1.0] * 4, *[0.0] * 4)
-    note(model, Found(shares, 20.0, 512))
+    source_weights = (0.0, *[1.0] * 4, *[0.0] * 4)
+    note(model, Found(source_weights, 20.0, 512))
     loaded = alrl_jax.load(model)
     assert loaded.selectors[-1] == "best_fixed"
     faces = tiny.random_faces(2).image
     gates = loaded.swap(faces, faces, selector="best_fixed").gates
-    np.testing.assert_array_equal(gates.attributes[0, :, 0], shares[1:])
+    np.testing.assert_array_equal(gates.attributes[0, :, 0], source_weights[1:])
     with pytest.raises(UserError, match="expected one of"):
         loaded.swap(faces, faces, selector="worst_fixed")
     assert json.loads((model / "model.json").read_text())["kind"] == "swapper"

@@ -25,14 +25,14 @@ def make_records() -> Callable[[np.ndarray], np.ndarray]:
 
     def make(numbers: np.ndarray) -> np.ndarray:
         records = layout.empty(len(numbers))
-        for row, number in enumerate(numbers):
+        for place, number in enumerate(numbers):
             rng = np.random.default_rng(int(number))
-            records["image"][row] = rng.integers(0, 256, (RESOLUTION, RESOLUTION, 3))
-            records["parsing"][row] = rng.integers(0, 19, (RESOLUTION, RESOLUTION))
-            records["identity_factors"][row] = rng.normal(size=len(primitives.IDENTITY_FACTORS))
-            records["attribute_factors"][row] = rng.normal(size=len(primitives.ATTRIBUTE_FACTORS))
-            records["pose_degrees"][row] = rng.normal(size=3)
-            records["landmarks"][row] = rng.integers(0, 64, (len(primitives.LANDMARKS), 2)) / 4
+            records["image"][place] = rng.integers(0, 256, (RESOLUTION, RESOLUTION, 3))
+            records["parsing"][place] = rng.integers(0, 19, (RESOLUTION, RESOLUTION))
+            records["identity_factors"][place] = rng.normal(size=len(primitives.IDENTITY_FACTORS))
+            records["attribute_factors"][place] = rng.normal(size=len(primitives.ATTRIBUTE_FACTORS))
+            records["pose_degrees"][place] = rng.normal(size=3)
+            records["landmarks"][place] = rng.integers(0, 64, (len(primitives.LANDMARKS), 2)) / 4
         records["labelled"] = True
         return records
 

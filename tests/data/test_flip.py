@@ -50,7 +50,7 @@ def test_unknown_columns_are_refused() -> None:
         flip_tables(Layout(16, attribute_factors=("yaw", "left_wink")))
 
 
-def test_mirrored_factors_render_the_mirrored_picture() -> None:
+def test_mirrored_factors_render_the_mirrored_image() -> None:
     """The tables say the truth about the world: pixels, labels, landmarks and factors agree."""
     n, side = 3, 16
     people = primitives.sample_identities(jax.random.key(1), n)

@@ -23,13 +23,13 @@ def photo(path: Path, shade: int = 100) -> None:
     Image.new("RGB", (20, 20), (shade, shade, shade)).save(path)
 
 
-def open_folder(path: Path, identities: str = "image") -> FolderSource:
-    return FolderSource(path, 16, identities, progress=False)
+def open_folder(path: Path, person_per: str = "image") -> FolderSource:
+    return FolderSource(path, 16, person_per, progress=False)
 
 
 def test_a_zoo_of_files(tmp_path: Path) -> None:
     photo_kinds.write_zoo(tmp_path / "zoo" / "deep")
-    (tmp_path / "zoo" / "notes.txt").write_text("no picture")
+    (tmp_path / "zoo" / "notes.txt").write_text("no photo")
     (tmp_path / "zoo" / "folder.jpg").mkdir()
     source = open_folder(tmp_path / "zoo")
     good = sorted(f"deep/{name}" for name in photo_kinds.READABLE | photo_kinds.OTHER_READABLE)

@@ -102,8 +102,8 @@ def test_resume_with_other_data_is_refused(make_source: MakeSource) -> None:
     assert state == {"next_index": 1, "records": 7, "people": 4}
     for identities in (np.arange(8) // 2, np.arange(7) // 3):
         other = make_iterator(make_source(identities), "faces", 4, 1)
-        told = f"got {len(identities)} faces of .* expected the 7 of 4 .*another --workdir"
-        with pytest.raises(UserError, match=told):
+        message = f"got {len(identities)} faces of .* expected the 7 of 4 .*another --workdir"
+        with pytest.raises(UserError, match=message):
             other.set_state(state)
 
 
@@ -156,7 +156,7 @@ def test_partner_of_the_same_person_is_another_image_if_there_is_one(
             assert (target == partner) == (target == 3)
 
 
-def test_a_witness_is_another_picture_of_the_source(make_source: MakeSource) -> None:
+def test_a_witness_is_another_image_of_the_source(make_source: MakeSource) -> None:
     source = make_source([0, 0, 0, 1, 2, 2])
     options = {"same_identity_share": 0.5, "flip": False}
     plain = take(make_iterator(source, "pairs", 6, 0, **options), 10)

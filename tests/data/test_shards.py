@@ -1,4 +1,4 @@
-"""Preparation is atomic, resumable and done once; damage is told, not read."""
+"""Preparation is atomic, resumable and done once; damage is reported, not read."""
 
 import dataclasses
 import json
@@ -199,7 +199,7 @@ def test_of_two_threads_one_prepares(tmp_path: Path) -> None:
         (lambda d: (d / "dataset.json").unlink(), "expected a prepared data set"),
     ],
 )
-def test_damage_is_told_in_one_line(
+def test_damage_is_reported_in_one_line(
     tmp_path: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     prepare(tmp_path, plan(Maker()))
@@ -209,19 +209,19 @@ def test_damage_is_told_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_large_pictures_make_small_chunks() -> None:
+def test_large_images_make_small_chunks() -> None:
     large = dataclasses.replace(plan(Maker()), layout=Layout(1024), max_chunk_size=64)
     assert large.chunk_size * 1024**2 * 4 * 3 <= 2**27
     assert large.shard_size % large.chunk_size == 0
 
 
-def test_many_pictures_make_no_more_files() -> None:
+def test_many_images_make_no_more_files() -> None:
     many = dataclasses.replace(plan(Maker()), identities=np.arange(1_000_003))
     assert many.num_shards <= MAX_SHARDS and many.shard_size % many.chunk_size == 0
     assert many.num_shards * many.shard_size >= 1_000_003
 
 
-def test_a_broken_record_is_told(tmp_path: Path) -> None:
+def test_a_broken_record_is_reported(tmp_path: Path) -> None:
     prepare(tmp_path, plan(Maker()))
     file = min(tmp_path.glob("*.array_record"))
     data = bytearray(file.read_bytes())
@@ -232,7 +232,7 @@ def test_a_broken_record_is_told(tmp_path: Path) -> None:
         open_shards(tmp_path).read(np.arange(8))
 
 
-def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As an OSError with a file name, which command lines tell in one line."""
 
     class Full:

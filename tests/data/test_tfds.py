@@ -66,7 +66,7 @@ def test_photographs(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 30), (10, 20, 30)).save(path)
     config = FolderConfig(
-        name="photos", directory=str(tmp_path / "photos"), resolution=24, identities="folder"
+        name="photos", directory=str(tmp_path / "photos"), resolution=24, person_per="folder"
     )
     builder = FolderFaces(config=config, data_dir=tmp_path / "out", file_format="array_record")
     builder.download_and_prepare()

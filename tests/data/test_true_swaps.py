@@ -35,14 +35,14 @@ def test_the_truth_of_one_persons_pair_is_the_target() -> None:
     batches = make_iterator(source, "pairs", 6, 0, truths=truths, prefetch=0)
     pairs = next(batches)
     assert pairs.same_identity.any() and not pairs.same_identity.all()
-    # Pictures are drawn in batches of other sizes, which may round one of 255 steps otherwise.
+    # Images are drawn in batches of other sizes, which may round one of 255 steps otherwise.
     same, other = pairs.same_identity, ~pairs.same_identity
     apart = np.abs(pairs.truth - pairs.target.image)
     assert apart[same].max() < 1.01 * 2 / 255
     assert apart[other].mean() > 5 * apart[same].mean()
 
 
-def test_every_process_draws_its_own_rows() -> None:
+def test_every_process_draws_its_own_share() -> None:
     source = open_source(DataRequest("synthetic", None, SIDE, PEOPLE, EACH, progress=False))
     truths = open_true_swaps(DataRequest("synthetic", None, SIDE, PEOPLE, EACH))
     whole = next(make_iterator(source, "pairs", 4, 1, truths=truths, prefetch=0)).truth
@@ -53,7 +53,7 @@ def test_every_process_draws_its_own_rows() -> None:
     np.testing.assert_allclose(np.concatenate(parts), whole, atol=1.01 * 2 / 255)
 
 
-def test_nobody_sees_the_truth_who_did_not_ask() -> None:
+def test_the_truth_is_seen_only_where_it_was_asked_for() -> None:
     source = open_source(DataRequest("synthetic", None, SIDE, PEOPLE, EACH, progress=False))
     assert next(make_iterator(source, "pairs", 4, 1, prefetch=0)).truth is None
     with pytest.raises(UserError, match="data.true_swaps is True with data.source prepared"):

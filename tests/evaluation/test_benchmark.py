@@ -15,7 +15,7 @@ def test_pairs_do_not_depend_on_their_number() -> None:
         np.testing.assert_array_equal(a, b[:3])
 
 
-def test_nobody_is_met_twice_and_splits_share_nobody() -> None:
+def test_every_person_is_met_once_and_in_one_split() -> None:
     plans = [benchmark.plan_pairs(split, 0, 20) for split in benchmark.EVALUATION_SPLITS]
     people = np.concatenate(
         [

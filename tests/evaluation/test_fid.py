@@ -154,7 +154,7 @@ def test_files_of_different_sizes_are_seen_at_their_own(tmp_path: Path) -> None:
 
 def test_a_broken_file_is_named(tmp_path: Path) -> None:
     paths = _files(tmp_path, 2)
-    paths[1].write_bytes(b"no picture")
+    paths[1].write_bytes(b"no image")
     with pytest.raises(UserError, match="16_1.png"):
         measure_files(Thumbnails(), paths, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()

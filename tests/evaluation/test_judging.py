@@ -11,7 +11,7 @@ def test_retrieval_by_nearest_of_gallery() -> None:
     np.testing.assert_array_equal(judging.retrieval(queries, gallery), [1, 1, 0, 1, 1, 1])
 
 
-def test_ties_retrieve_nobody() -> None:
+def test_ties_retrieve_no_one() -> None:
     same = np.ones((8, 4), np.float32) / 2
     assert judging.retrieval(same, same).sum() == 0
     assert judging.retrieval(same, same, top=5).sum() == 0

@@ -59,19 +59,19 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[dict[s
     return status, [json.loads(line) for line in lines]
 
 
-def test_a_detector_that_breaks_fails_its_picture_alone(
+def test_a_detector_that_breaks_fails_its_photo_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(landmarks.LANDMARK_SOURCES, "cascade", breaking(2))
-    status, told = run(tmp_path, monkeypatch)
+    status, records = run(tmp_path, monkeypatch)
     assert status == 3
-    assert [r["status"] for r in told] == ["done", "done", "failed", "done", "done"]
+    assert [r["status"] for r in records] == ["done", "done", "failed", "done", "done"]
     reason = "target: the detector failed: BrokenLibraryError: two lines"
-    assert told[2]["reason"].startswith(reason)
+    assert records[2]["reason"].startswith(reason)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), BrokenLibraryError("odd")])
-def test_what_breaks_later_fails_its_picture_alone(
+def test_what_breaks_later_fails_its_photo_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     monkeypatch.setitem(landmarks.LANDMARK_SOURCES, "cascade", breaking(9))
@@ -84,10 +84,10 @@ def test_what_breaks_later_fails_its_picture_alone(
         return stream.finish(target, *rest)
 
     monkeypatch.setattr(swapping, "finish", finish)
-    status, told = run(tmp_path, monkeypatch)
+    status, records = run(tmp_path, monkeypatch)
     assert status == 3
-    assert sorted(r["status"] for r in told) == ["done"] * 4 + ["failed"]
-    assert [r["reason"] for r in told if r["reason"]] == [fault(error)]
+    assert sorted(r["status"] for r in records) == ["done"] * 4 + ["failed"]
+    assert [r["reason"] for r in records if r["reason"]] == [fault(error)]
 
 
 def test_a_stream_goes_on_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,10 +113,10 @@ def test_frames_fail_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     given = {"landmarks_from": "cascade", "landmarks_path": None}
     assert run_frames(tmp_path, monkeypatch, **given) == 3
     lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
-    told = [json.loads(line) for line in lines]
-    assert [r["status"] for r in told] == ["done", "done", "failed", "failed", "done"]
-    assert told[2]["reason"] == "frame: the detector failed: BrokenLibraryError: two lines"
-    assert told[3]["reason"] == "BrokenLibraryError: odd"
+    records = [json.loads(line) for line in lines]
+    assert [r["status"] for r in records] == ["done", "done", "failed", "failed", "done"]
+    assert records[2]["reason"] == "frame: the detector failed: BrokenLibraryError: two lines"
+    assert records[3]["reason"] == "BrokenLibraryError: odd"
     outputs = sorted(p.name for p in (tmp_path / "out").glob("*.png"))
     assert outputs == ["f0.png", "f1.png", "f4.png"]
 

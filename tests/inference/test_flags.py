@@ -49,23 +49,23 @@ def arguments(values: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the parts of the commands are told, by name; nothing is swapped."""
-    told: dict[str, Any] = {}
+def given_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the parts of the commands are given, by name; nothing is swapped."""
+    given_to: dict[str, Any] = {}
 
     def recorded(kind: type) -> None:
         def __init__(self: Any, *given: Any) -> None:
-            told[kind.__name__] = given
+            given_to[kind.__name__] = given
 
         def run(self: Any, *given: Any) -> Iterator[dict[str, Any]]:
-            told["run"] = given
+            given_to["run"] = given
             return iter([RESULT])
 
         monkeypatch.setattr(kind, "__init__", __init__)
         monkeypatch.setattr(kind, "run", run)
 
     def loaded(directory: str) -> FakeSwapper:
-        told["model"] = directory
+        given_to["model"] = directory
         return FakeSwapper()
 
     monkeypatch.chdir(tmp_path)
@@ -77,7 +77,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(infer, "load_swapper", loaded)
     monkeypatch.setattr(infer_frames, "load_swapper", loaded)
     monkeypatch.setattr(infer_frames, "count_frames", lambda path: 1)
-    return told
+    return given_to
 
 
 def run(
@@ -98,31 +98,33 @@ def settings_chosen(folder: Path) -> Settings:
 
 
 def test_every_flag_of_frames_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given_to: dict[str, Any]
 ) -> None:
     more = {"source": "s.png", "frames": "frames", "fps": 12.5, "smooth": False}
     usual = {"model": "m", "output": "out", "source": "s.png", "frames": "s.png"}
     given = {**CHOSEN, **PASTE, **OWN, **more}
     runs = run(monkeypatch, infer_frames, given, usual, usual | {"aligned": True})
     next(runs)
-    model, settings, source, landmarks, smoothing = told["FrameSwapping"]
-    assert told["model"] == "m" and isinstance(model, FakeSwapper)
+    model, settings, source, landmarks, smoothing = given_to["FrameSwapping"]
+    assert given_to["model"] == "m" and isinstance(model, FakeSwapper)
     assert settings == settings_chosen(tmp_path)
     assert (source, landmarks, smoothing) == (Path("s.png"), Path("faces.json"), None)
-    swapping, output, rate = told["FolderSwapping"]
+    swapping, output, rate = given_to["FolderSwapping"]
     assert isinstance(swapping, FrameSwapping) and output == Path("out") and rate == 12.5
-    files, batch_size = told["run"]
+    files, batch_size = given_to["run"]
     assert [file.path for file in files] == [Path("frames/f1.png"), Path("frames/f2.png")]
     assert batch_size == 5 and (tmp_path / "out").is_dir()
     next(runs)
-    assert told["FrameSwapping"][1:] == (DEFAULTS, Path("s.png"), None, SMOOTHING)
-    assert told["VideoSwapping"][1:] == (Path("out"), Path("s.png")) and told["run"] == (16,)
+    assert given_to["FrameSwapping"][1:] == (DEFAULTS, Path("s.png"), None, SMOOTHING)
+    assert given_to["VideoSwapping"][1:] == (Path("out"), Path("s.png")) and given_to["run"] == (
+        16,
+    )
     next(runs)
-    assert told["FrameSwapping"][1] == dataclasses.replace(DEFAULTS, aligned=True)
+    assert given_to["FrameSwapping"][1] == dataclasses.replace(DEFAULTS, aligned=True)
 
 
-def test_every_flag_of_pictures_counts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any]
+def test_every_flag_of_photos_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given_to: dict[str, Any]
 ) -> None:
     more = {"source": "frames", "target": "frames/*.png", "pairing": "zip"}
     (tmp_path / "pairs.csv").write_text("source,target\ns.png,frames/f1.png\n")
@@ -130,18 +132,18 @@ def test_every_flag_of_pictures_counts(
     given = {**CHOSEN, **PASTE, **OWN, **more}
     runs = run(monkeypatch, infer, given, usual, usual | {"aligned": True})
     next(runs)
-    model, settings, output, landmarks, refused = told["Swapping"]
-    assert told["model"] == "m" and isinstance(model, FakeSwapper) and not refused
+    model, settings, output, landmarks, refused = given_to["Swapping"]
+    assert given_to["model"] == "m" and isinstance(model, FakeSwapper) and not refused
     assert settings == settings_chosen(tmp_path)
     assert (output, landmarks) == (Path("out"), Path("faces.json"))
-    pairs, batch_size = told["run"]
+    pairs, batch_size = given_to["run"]
     assert [pair.source for pair in pairs] == [pair.target for pair in pairs] and len(pairs) == 2
     assert batch_size == 5 and (tmp_path / "out").is_dir()
     next(runs)
-    assert told["Swapping"][1] == DEFAULTS
-    assert told["run"] == ([PairFiles(Path("s.png"), Path("frames/f1.png"))], 16)
+    assert given_to["Swapping"][1] == DEFAULTS
+    assert given_to["run"] == ([PairFiles(Path("s.png"), Path("frames/f1.png"))], 16)
     next(runs)
-    assert told["Swapping"][1] == dataclasses.replace(DEFAULTS, aligned=True)
+    assert given_to["Swapping"][1] == dataclasses.replace(DEFAULTS, aligned=True)
 
 
 @pytest.mark.parametrize("module", [infer, infer_frames])

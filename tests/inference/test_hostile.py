@@ -33,8 +33,8 @@ def test_every_broken_file_fails_its_pair_with_a_reason(tmp_path: Path) -> None:
     photo_kinds.write_zoo(tmp_path / "zoo")
     readable = {**photo_kinds.READABLE, **photo_kinds.OTHER_READABLE}
     names = [*readable, *photo_kinds.BROKEN]
-    told = swapped(tmp_path, [tmp_path / "zoo" / name for name in names])
-    for name, result in zip(names, told, strict=True):
+    records = swapped(tmp_path, [tmp_path / "zoo" / name for name in names])
+    for name, result in zip(names, records, strict=True):
         assert result["status"] == ("done" if name in readable else "failed"), (name, result)
         assert name in readable or result["reason"].startswith("target: ")
     assert len(list((tmp_path / "out").glob("*.png"))) == len(readable)
@@ -47,9 +47,9 @@ def test_what_is_no_file_is_not_opened(tmp_path: Path) -> None:
         file.truncate(MAX_FILE_BYTES + 1)
     (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
     odd = [tmp_path / f"{name}.png" for name in ("pipe", "folder", "huge", "loop", "x" * 300)]
-    told = swapped(tmp_path, [*odd, Path("nul\0.png"), Path("/dev/zero")])
-    assert {result["status"] for result in told} == {"failed"}
-    reasons = [result["reason"] for result in told]
+    records = swapped(tmp_path, [*odd, Path("nul\0.png"), Path("/dev/zero")])
+    assert {result["status"] for result in records} == {"failed"}
+    reasons = [result["reason"] for result in records]
     assert reasons[:2] == ["target: not a regular file"] * 2
     assert "no photograph has as many" in reasons[2] and "null" in reasons[5]
     assert reasons[6] == "target: not a regular file"
@@ -61,10 +61,10 @@ def test_odd_names_stay_inside_the_output(tmp_path: Path) -> None:
     for name in ("new\nline.png", "-rf.png", "b.png", "$(rm).png", "\udcff\u202e.png"):
         write_photo(folder / name, 1)
     (folder / "a").mkdir()
-    told = swapped(tmp_path, [folder / name for name in names])
-    assert [r["status"] for r in told] == ["done", "failed", *["done"] * 4]
+    records = swapped(tmp_path, [folder / name for name in names])
+    assert [r["status"] for r in records] == ["done", "failed", *["done"] * 4]
     outputs = sorted(p.name for p in (tmp_path / "out").glob("*.png"))
-    assert outputs == sorted(r["output"] for r in told if r["output"])
+    assert outputs == sorted(r["output"] for r in records if r["output"])
     assert all(name.isascii() and name.isprintable() and "/" not in name for name in outputs)
     lines = (tmp_path / "out" / "results.jsonl").read_text().splitlines()
     assert len(lines) == len(names) and json.loads(lines[0])["target"].endswith("new\nline.png")
@@ -75,8 +75,10 @@ def test_odd_names_stay_inside_the_output(tmp_path: Path) -> None:
 def test_odd_names_are_printed_as_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     counts, failures = {"failed": 3, "done": 2}, ["  pair 0: \udcff \x9b"]
     command.print_summary(counts, failures, Path("a\nb/results.jsonl"))
-    told = capsys.readouterr().out
-    assert told == "2 done, 3 failed: a\\nb/results.jsonl\n  pair 0: \\udcff \\x9b\n  and 2 more\n"
+    printed = capsys.readouterr().out
+    assert (
+        printed == "2 done, 3 failed: a\\nb/results.jsonl\n  pair 0: \\udcff \\x9b\n  and 2 more\n"
+    )
 
 
 def mutated(data: bytes, rng: np.random.Generator) -> bytes:
@@ -103,7 +105,7 @@ def mutants(count: int, seed: int) -> list[bytes]:
     return [mutated(sound[i % len(sound)], rng) for i in range(count)]
 
 
-def test_damaged_pictures_are_read_or_refused(tmp_path: Path) -> None:
+def test_damaged_photos_are_read_or_refused(tmp_path: Path) -> None:
     read = 0
     for data in mutants(150, seed=0):
         (tmp_path / "a.png").write_bytes(data)
@@ -118,24 +120,24 @@ def test_damaged_pictures_are_read_or_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.endurance
-def test_5000_damaged_pictures_go_through_a_run(tmp_path: Path) -> None:
+def test_5000_damaged_photos_go_through_a_run(tmp_path: Path) -> None:
     targets = [tmp_path / "in" / f"{i}.jpg" for i in range(5000)]
     (tmp_path / "in").mkdir()
     for path, data in zip(targets, mutants(len(targets), seed=1), strict=True):
         path.write_bytes(data)
-    last, told = time.process_time(), []
+    last, records = time.process_time(), []
     source = write_photo(tmp_path / "source.png", 0)
     pairs = [PairFiles(source, target) for target in targets]
     for result in swapping(tmp_path / "out").run(pairs, 32):
         now = time.process_time()
         assert now - last < 32 * SECONDS_A_FILE, f"{result['number']} took {now - last:.0f} s"
         last = now
-        told.append(result)
-    assert {r["status"] for r in told} == {"done", "failed"}
-    for result in told:
+        records.append(result)
+    assert {r["status"] for r in records} == {"done", "failed"}
+    for result in records:
         assert result["status"] == "done" or "\n" not in result["reason"]
     outputs = list((tmp_path / "out").glob("*.png"))
-    assert len(outputs) == sum(r["status"] == "done" for r in told) > 500
+    assert len(outputs) == sum(r["status"] == "done" for r in records) > 500
     for path in outputs[::20]:
         with Image.open(path) as image:
             image.load()

@@ -132,7 +132,7 @@ def test_without_the_flag_there_are_none(tmp_path: Path) -> None:
     assert sidecar_of(tmp_path / "out" / result["output"])["mask"] is None
 
 
-def test_no_mask_of_an_earlier_picture_stays(tmp_path: Path) -> None:
+def test_no_mask_of_an_earlier_photo_stays(tmp_path: Path) -> None:
     pairs = pairs_in(tmp_path, 1)
     (result,) = run(tmp_path, pairs)
     mask = tmp_path / "out" / "masks" / result["output"]

@@ -53,8 +53,8 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    told = lines(output)
-    assert [r["number"] for r in told] == list(range(len(told))) and 3 <= len(told) < 60
+    records = lines(output)
+    assert [r["number"] for r in records] == list(range(len(records))) and 3 <= len(records) < 60
     photos = list(output.glob("*.png"))
     for path in photos:  # whole, and each with its sidecar
         sidecar = json.loads(path.with_suffix(".json").read_text())
@@ -62,9 +62,9 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
     (output / f".000059_x.png.{process.pid}.tmp").write_bytes(b"half")
     pairs = pairs_in(tmp_path, 60)
     results = list(swapping(output).run(pairs, 8))
-    assert {r["status"] for r in results[: len(told)]} == {"skipped"}
+    assert {r["status"] for r in results[: len(records)]} == {"skipped"}
     assert [r["status"] for r in results].count("skipped") == len(photos)
-    assert results[0]["gates"] == told[0]["gates"] and results[0]["seconds"]["swap"] is None
+    assert results[0]["gates"] == records[0]["gates"] and results[0]["seconds"]["swap"] is None
     assert lines(output) == results and len(list(output.glob("*.png"))) == 60
     assert not list(output.glob(".*")), "what the killed run left half is gone"
 
@@ -226,8 +226,8 @@ def test_a_profile_that_no_png_can_hold_is_left_out(tmp_path: Path) -> None:
     profile = b"x" * 16 + b"RGB " + np.random.default_rng(0).bytes(2**20)
     Image.fromarray(noise(1)).save(tmp_path / "t.jpg", icc_profile=profile)
     pairs = [PairFiles(write_photo(tmp_path / "s.png", 0), tmp_path / "t.jpg")]
-    (told,) = swapping(tmp_path / "out").run(pairs, 1)
-    path = tmp_path / "out" / told["output"]
+    (record,) = swapping(tmp_path / "out").run(pairs, 1)
+    path = tmp_path / "out" / record["output"]
     with Image.open(path) as image:
         image.load()
         assert "icc_profile" not in image.info
@@ -245,12 +245,12 @@ def test_links_that_lead_out_of_a_directory_are_refused(tmp_path: Path) -> None:
     (tmp_path / "d/folder").symlink_to(tmp_path / "outside")
     listing = list_pairs(None, str(inside), str(tmp_path / "d"))
     run = swapping(tmp_path / "out", refused=listing.refused)
-    told = {Path(r["target"]).name: r for r in run.run(listing.pairs, 8)}
-    assert set(told) == {"a.png", "b.png", "c.png", "gone.png", "loop.png"}
-    done = {name for name, result in told.items() if result["status"] == "done"}
+    records = {Path(r["target"]).name: r for r in run.run(listing.pairs, 8)}
+    assert set(records) == {"a.png", "b.png", "c.png", "gone.png", "loop.png"}
+    done = {name for name, result in records.items() if result["status"] == "done"}
     assert done == {"a.png", "c.png"}
-    assert told["b.png"]["reason"] == "target: a link that leads out of its directory"
-    assert told["gone.png"]["reason"] == "target: No such file or directory"
+    assert records["b.png"]["reason"] == "target: a link that leads out of its directory"
+    assert records["gone.png"]["reason"] == "target: No such file or directory"
     named = list_pairs(None, str(inside), str(tmp_path / "d/b.png"))
     assert not named.refused, "the user named it"
 

@@ -31,9 +31,9 @@ def test_a_seed_is_a_person(
     assert faces[0].shape == (64, 64, 3) and np.abs(faces[0]).max() <= 1
     np.testing.assert_array_equal(faces[0], faces[1])
     assert np.abs(faces[0] - faces[2]).max() > 0.1
-    told = image_metadata.read_metadata(write_sample(model, "sample:3", tmp_path))
+    metadata = image_metadata.read_metadata(write_sample(model, "sample:3", tmp_path))
     names = {True: "algorithmicMedia", False: "trainedAlgorithmicMedia"}
-    assert told["digitalSourceType"].rpartition("/")[2] == names[rendered]
+    assert metadata["digitalSourceType"].rpartition("/")[2] == names[rendered]
 
 
 def test_a_sample_is_a_source(run_cli: RunCli, tmp_path: Path) -> None:

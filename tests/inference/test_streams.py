@@ -120,7 +120,7 @@ def test_what_is_under_way_weighs_no_more_than_it_may() -> None:
     assert max(count for _, count in sums) > 1
 
 
-def test_large_pictures_make_queues_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_photos_make_queues_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever came before them, and however many threads there are."""
     monkeypatch.setattr(engine, "THREADS", 16)
     monkeypatch.setattr(engine, "BYTES_A_STAGE", 2 * 24 * 200 * 200)
@@ -153,7 +153,7 @@ def test_large_pictures_make_queues_short(tmp_path: Path, monkeypatch: pytest.Mo
     assert most[small] > 40
 
 
-def test_pictures_are_weighed_by_their_headers(tmp_path: Path) -> None:
+def test_photos_are_weighed_by_their_headers(tmp_path: Path) -> None:
     small = write_photo(tmp_path / "a.png", 0, (20, 30))
     (tmp_path / "deep.png").write_bytes(png.encode(np.zeros((20, 30, 4), np.uint16)))
     (tmp_path / "cut.png").write_bytes(small.read_bytes()[:60])  # its header alone
@@ -183,7 +183,7 @@ def test_pairs_that_cannot_be_swapped_do_not_stop_a_stream(tmp_path: Path) -> No
     assert all(want in reason for want, reason in zip(wanted, reasons, strict=True))
 
 
-def test_pictures_of_a_stream_say_what_they_are(tmp_path: Path) -> None:
+def test_images_of_a_stream_say_what_they_are(tmp_path: Path) -> None:
     (result,) = swap_stream([(noise(0), noise(1))], FakeSwapper(), ALIGNED)
     assert result.photo is not None
     result.photo.save(tmp_path / "a.png")

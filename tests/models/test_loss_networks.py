@@ -1,4 +1,4 @@
-"""Teachers see what their own projects show them, and say what they are asked."""
+"""Frozen loss networks see images as their own projects show them, and give what losses ask for."""
 
 import math
 

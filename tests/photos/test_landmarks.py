@@ -21,7 +21,6 @@ from alrl_jax.photos.landmarks import (
     FoundFace,
     check_choice,
     choose_faces,
-    find_face,
     of_points,
     open_landmarks,
 )
@@ -224,7 +223,7 @@ def test_unknown_source() -> None:
 
 
 class FakeYuNet:
-    """Looks like OpenCV's detector: 15 numbers a face, in px of the photo it was told of."""
+    """Looks like OpenCV's detector: 15 numbers a face, in px of the photo it was opened for."""
 
     def __init__(self) -> None:
         self.size = (0, 0)
@@ -322,8 +321,8 @@ def test_mediapipe_points_are_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_face_of_a_photograph_is_framed() -> None:
     data = pytest.importorskip("skimage.data")
-    alignment = find_face(data.astronaut(), 64)
-    assert alignment is not None
+    finder = FaceFinder("cascade", None, 64)
+    (alignment,) = finder.alignments(Path(), data.astronaut(), "largest")
     eyes_and_mouth = np.array([[206.0, 108], [246, 106], [226, 146]])
     (x1, y1), (x2, y2), (x3, y3) = moved(eyes_and_mouth, alignment.matrix) / 64
     assert 0.25 < x1 < 0.45 < 0.55 < x2 < 0.75 and 0.4 < x3 < 0.6
@@ -334,4 +333,6 @@ def test_no_face_is_reported() -> None:
     pytest.importorskip("skimage")
     y, x = np.mgrid[:200, :300]
     smooth = [127 + 100 * np.sin(x / 9 + k) * np.cos(y / 11 - k) for k in range(3)]
-    assert find_face(np.stack(smooth, -1).astype(np.uint8), 64) is None
+    with pytest.raises(FaceNotFoundError, match="no face found"):
+        finder = FaceFinder("cascade", None, 64)
+        finder.alignments(Path(), np.stack(smooth, -1).astype(np.uint8), "largest")

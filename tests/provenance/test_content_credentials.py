@@ -106,7 +106,7 @@ def test_credentials_of_the_target_are_kept(files: tuple[Path, Path], tmp_path: 
     assert found["parents"] == ["first.png"] and found["manifests"] == 2
 
 
-def test_what_a_picture_is_its_content_says(files: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_content_of_an_image_says_what_it_is(files: tuple[Path, Path], tmp_path: Path) -> None:
     chain, key = make_chain(tmp_path)
     target, made = files
     odd = target.rename(tmp_path / "target.png")  # a JPEG

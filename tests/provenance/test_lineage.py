@@ -79,10 +79,10 @@ def test_a_resumed_run_keeps_what_it_began_with(tmp_path: Path) -> None:
 
 
 def test_a_judge_that_taught_is_known(tmp_path: Path) -> None:
-    teacher = str(converted(tmp_path / "teacher", "arcface"))
-    found = lineage.entries({"identity": teacher})
+    network = str(converted(tmp_path / "network", "arcface"))
+    found = lineage.entries({"identity": network})
     other = {"params": {"other": np.zeros(2, np.float32)}}
-    judge = lineage.entry(teacher)
+    judge = lineage.entry(network)
     assert lineage.used_by(judge, other, found, {}) is True, "the same file of weights"
     again = judge | {"sha256": "another precision"}
     assert lineage.used_by(again, other, found, {}) is True, "converted from the same file"
@@ -105,7 +105,7 @@ def test_ancestors_of_models_that_noted_none() -> None:
     assert lineage.ancestors({}) is None
 
 
-def test_data_are_told_by_source(tmp_path: Path) -> None:
+def test_data_are_named_by_source(tmp_path: Path) -> None:
     world = data_entry(DataRequest("synthetic", None, 64, 30, 4))
     assert world["images"] == 120 and world["people"] == 30 and "Apache" in world["licence"]
     (tmp_path / "a.png").touch()

@@ -31,7 +31,7 @@ def scene(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
 
 
-def test_code_mends_errors_and_tells_wrong_ones() -> None:
+def test_code_corrects_errors_and_refuses_wrong_words() -> None:
     rng = np.random.default_rng(0)
     for _ in range(10):
         number = int(rng.integers(2**payload_code.PAYLOAD_BITS))

@@ -16,6 +16,7 @@ from alrl_jax.storage.model_directory import (
     read_shapes,
     resolve_directory,
     save_model,
+    save_shapes,
 )
 
 VARIABLES: dict[str, Any] = {
@@ -129,6 +130,21 @@ def test_other_peoples_directories_are_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").read_text() == "precious"
 
 
+def test_a_model_of_shapes_alone_is_read_as_such_and_refused_as_weights(tmp_path: Path) -> None:
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.float32), VARIABLES)
+    save_shapes(tmp_path / "m", "judge", {"n": 1}, shapes, source={"made": "up"})
+    meta, found = read_shapes(tmp_path / "m")
+    assert (meta["kind"], meta["config"]) == ("judge", {"n": 1})
+    assert found == shapes
+    with pytest.raises(UserError, match="sha256"):
+        read_model(tmp_path / "m")
+    assert [p.name for p in tmp_path.iterdir()] == ["m"]
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(UserError, match="model directory"):
+        save_shapes(tmp_path / "mine", "judge", {}, shapes, source={})
+
+
 def test_embedded_names_mean_the_package_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,7 +183,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_directory_is_told_in_one_line(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_directory_is_one_line(tmp_path: Path, damage: str) -> None:
     save_model(tmp_path / "m", "judge", {}, VARIABLES)
     DAMAGE[damage](tmp_path / "m")
     with pytest.raises(UserError) as error:

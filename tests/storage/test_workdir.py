@@ -30,7 +30,7 @@ def test_first_start_writes_the_configuration(tmp_path: Path) -> None:
     assert sorted(p.name for p in workdir.iterdir()) == [".lock", "config.json"]
 
 
-def test_resumed_run_may_set_its_schedule_anew(tmp_path: Path) -> None:
+def test_resumed_run_may_change_its_schedule(tmp_path: Path) -> None:
     with open_workdir(tmp_path, CONFIG, begun=False):
         pass
     data = {"source": "synthetic", "path": "/elsewhere"}
@@ -109,7 +109,7 @@ def test_directory_that_cannot_be_written() -> None:
             pass
 
 
-def test_run_without_a_checkpoint_may_begin_anew(tmp_path: Path) -> None:
+def test_run_without_a_checkpoint_may_begin_again(tmp_path: Path) -> None:
     for resolution in (64, 32):
         with open_workdir(tmp_path, changed(resolution=resolution), begun=False):
             pass
@@ -129,6 +129,38 @@ def test_checkpoints_without_configuration(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no config.json"):
         with open_workdir(tmp_path, CONFIG, begun=True):
             pass
+
+
+def refuse(workdir: Path, begun: bool = False) -> None:
+    """A run that a user's mistake ends, as in a config or a path."""
+    with pytest.raises(UserError, match="no such network"):
+        with open_workdir(workdir, CONFIG, begun):
+            (workdir / "checkpoints").mkdir(exist_ok=True)
+            raise UserError("got no such network")
+
+
+def test_a_refused_run_leaves_nothing_that_it_made(tmp_path: Path) -> None:
+    refuse(tmp_path / "a" / "b")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "a").mkdir()
+    refuse(tmp_path / "a" / "b")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert not list((tmp_path / "a").iterdir())
+
+
+def test_a_refused_run_keeps_what_was_there_before(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    refuse(tmp_path)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_that_trained_is_kept_whatever_ends_it(tmp_path: Path) -> None:
+    for number, error in enumerate((UserError("disk full"), KeyboardInterrupt())):
+        workdir = tmp_path / str(number)
+        with pytest.raises(type(error)), open_workdir(workdir, CONFIG, begun=False):
+            (workdir / "metrics.jsonl").write_text("")
+            raise error
+        assert (workdir / "config.json").is_file()
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:

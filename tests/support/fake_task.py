@@ -69,8 +69,8 @@ class FakeTask:
     def preview(
         self, state: TrainState, frozen: dict[str, Any], batch: dict[str, Array]
     ) -> dict[str, Float[Array, "b ..."]]:
-        picture = jnp.broadcast_to(batch["x"][:, None, None, :], (len(batch["x"]), 8, 8, WIDTH))
-        return {"picture": jnp.tanh(picture), "gates": jax.nn.sigmoid(picture[..., 0])}
+        image = jnp.broadcast_to(batch["x"][:, None, None, :], (len(batch["x"]), 8, 8, WIDTH))
+        return {"image": jnp.tanh(image), "gates": jax.nn.sigmoid(image[..., 0])}
 
 
 class FakeBatches:
@@ -79,8 +79,8 @@ class FakeBatches:
     def __init__(self, seconds: float = 0.0) -> None:
         self.position = 0
         self.seconds = seconds
-        rows = BATCH // jax.process_count()
-        self.rows = slice(jax.process_index() * rows, (jax.process_index() + 1) * rows)
+        count = BATCH // jax.process_count()
+        self.share = slice(jax.process_index() * count, (jax.process_index() + 1) * count)
 
     def __next__(self) -> dict[str, np.ndarray]:
         time.sleep(self.seconds)
@@ -88,7 +88,7 @@ class FakeBatches:
         self.position += 1
         x = generator.normal(size=(BATCH, WIDTH)).astype(np.float32)
         y = x @ np.array([1.0, -2.0, 3.0], np.float32)
-        return {"x": x[self.rows], "y": y[self.rows]}
+        return {"x": x[self.share], "y": y[self.share]}
 
     def get_state(self) -> dict[str, int]:
         return {"position": self.position}

@@ -148,7 +148,7 @@ OTHER_READABLE: dict[str, Callable[[], bytes]] = {
 
 BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty.jpg": (lambda: b"", "empty file"),
-    "text.png": (lambda: b"I am not a picture", "not a JPEG, PNG or WebP file"),
+    "text.png": (lambda: b"I am not a photo", "not a JPEG, PNG or WebP file"),
     "gif_named.jpg": (lambda: encoded(image(), "GIF"), "not a JPEG, PNG or WebP file"),
     "truncated.jpg": (lambda: READABLE["plain.jpg"]()[:600], "(?i)truncated"),
     "truncated.png": (lambda: READABLE["plain.png"]()[:-40], "(?i)truncated"),

@@ -17,7 +17,7 @@ SLURM_FIRST_PORT = 2**16 - 2**12
 
 
 def free_port(first: int = 0, last: int = 0) -> int:
-    """A port that nobody listens on: any, or one of a range."""
+    """A port on which no process listens: any, or one of a range."""
     for port in random.sample(range(first, last + 1), last + 1 - first):
         with socket.socket() as free, contextlib.suppress(OSError):
             free.bind(("localhost", port))

@@ -155,7 +155,7 @@ def test_batch_that_does_not_fit_the_devices(tmp_path: Path) -> None:
 
 
 class Counting(FakeTask):
-    """Notes when it is traced, and for how many rows."""
+    """Notes when it is traced, and for how many examples."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,13 +174,13 @@ def test_compiles_once_a_phase_and_start(tmp_path: Path) -> None:
     assert sorted(task.traced) == 2 * [(False, BATCH)] + 2 * [(True, BATCH)]
 
 
-def fake_shapes(rows: int) -> dict[str, jax.ShapeDtypeStruct]:
+def fake_shapes(count: int) -> dict[str, jax.ShapeDtypeStruct]:
     shape = jax.ShapeDtypeStruct
-    return {"x": shape((rows, WIDTH), np.float32), "y": shape((rows,), np.float32)}
+    return {"x": shape((count, WIDTH), np.float32), "y": shape((count,), np.float32)}
 
 
-@pytest.mark.parametrize("rows", [BATCH, 2 * BATCH])
-def test_compiles_before_the_data_are_opened(tmp_path: Path, rows: int) -> None:
+@pytest.mark.parametrize("count", [BATCH, 2 * BATCH])
+def test_compiles_before_the_data_are_opened(tmp_path: Path, count: int) -> None:
     """And once more where batches turn out to have other shapes."""
     task, before = Counting(), []
 
@@ -188,9 +188,9 @@ def test_compiles_before_the_data_are_opened(tmp_path: Path, rows: int) -> None:
         before.extend(task.traced)
         return FakeBatches()
 
-    fit(task, opened, tmp_path, schedule(6), seed=0, batch_shapes=fake_shapes(rows))
-    assert before == [(True, rows), (False, rows)]
-    assert task.traced[2:] == ([] if rows == BATCH else [(True, BATCH), (False, BATCH)])
+    fit(task, opened, tmp_path, schedule(6), seed=0, batch_shapes=fake_shapes(count))
+    assert before == [(True, count), (False, count)]
+    assert task.traced[2:] == ([] if count == BATCH else [(True, BATCH), (False, BATCH)])
     train(tmp_path.parent / "whole", 6)
     assert_same_run(tmp_path, tmp_path.parent / "whole")
 
@@ -258,7 +258,7 @@ def test_a_second_sigint_interrupts(tmp_path: Path) -> None:
 def test_stopped_twice_before_the_first_step(tmp_path: Path) -> None:
     """The second start has nothing new to save."""
     for _ in range(2):
-        # Faces for the pictures are read before the first step.
+        # Faces for the images are read before the first step.
         batches = SignalledAt(0, signal.SIGTERM)
         plan = schedule(50, sample_every=50)
         assert fit(FakeTask(), batches, tmp_path, plan, seed=0) == 0
@@ -307,7 +307,7 @@ def test_killed_program_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("begun", "kept"), [(0, "there is none yet"), (4, "checkpoint 4 is good")])
-def test_disk_without_room_is_told(tmp_path: Path, begun: int, kept: str) -> None:
+def test_disk_without_room_is_reported(tmp_path: Path, begun: int, kept: str) -> None:
     """A limit on the size of files stands in for a full disk: writing fails in the same places."""
     if begun:
         train(tmp_path / "run", begun)

@@ -56,7 +56,7 @@ def test_line_that_a_killed_run_left_is_dropped(tmp_path: Path) -> None:
     assert [line["step"] for line in read_metrics(tmp_path)] == [2, 6]
 
 
-def test_a_disk_without_room_is_told(tmp_path: Path) -> None:
+def test_a_disk_without_room_is_reported(tmp_path: Path) -> None:
     """A limit on the size of files stands in for a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with MetricLog(tmp_path, 0) as log:
@@ -134,8 +134,8 @@ def test_samples_are_pngs_named_by_step(tmp_path: Path) -> None:
     with MetricLog(tmp_path, 0) as log:
         log.write_samples(12, {"a": np.zeros((2, 16, 16, 3), np.float32)})
     assert [p.name for p in (tmp_path / "samples").iterdir()] == ["00000012.png"]
-    with Image.open(tmp_path / "samples" / "00000012.png") as picture:
-        assert picture.format == "PNG" and picture.size == (98, 14 + 2 * 98)
+    with Image.open(tmp_path / "samples" / "00000012.png") as image:
+        assert image.format == "PNG" and image.size == (98, 14 + 2 * 98)
 
 
 def test_tensorboard_gets_the_same_numbers(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
 
 
 def identity_config(folder: Path) -> dict[str, Any]:
-    """The identity task on pictures, with the real pipeline; a save every second step."""
+    """The identity task on photos, with the real pipeline; a save every second step."""
     rng = np.random.default_rng(0)
     faces = folder / "faces"
     faces.mkdir()

@@ -26,7 +26,7 @@ FIELDS = ("params", "ema", "opt_state", "mutable")
 WITHOUT_GRADIENT = "['keys']['bias']"
 """A softmax takes this bias away again: what reaches it is rounding alone."""
 DEAR = ("perceptual", "self_perceptual", "self_reconstruction", "background", "r1")
-"""Losses of a swap that take long to compile, and mix no rows of a batch."""
+"""Losses of a swap that take long to compile, and mix no pairs of a batch."""
 TASKS: dict[str, dict[str, Any]] = {
     "identity_64": {
         "identity__hidden": 64,
@@ -63,7 +63,7 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_config(
     name: str, steps: int, faces: Path, identity: Path, path: Path, shards: int = 1
 ) -> Path:
-    """A config file of a few steps on pictures without labels."""
+    """A config file of a few steps on photos without labels."""
     changes = {
         "parameter_shards": shards,
         "num_steps": steps,

@@ -7,6 +7,7 @@ from jax.sharding import AxisType, PartitionSpec
 
 from alrl_jax.errors import UserError
 from alrl_jax.training import sharding
+from tests.support.states import placed
 
 
 def test_mesh_holds_every_device_on_an_automatic_axis() -> None:
@@ -28,11 +29,11 @@ def test_devices_of_a_process_stand_side_by_side() -> None:
 
 def test_batch_is_split_along_its_first_axis() -> None:
     mesh = sharding.make_mesh()
-    rows = 2 * mesh.size
+    count = 2 * mesh.size
     batch = {
-        "image": np.arange(rows * 3, dtype=np.float32).reshape(rows, 3),
-        "labelled": np.arange(rows) % 2 == 0,
-        "factors": np.zeros((rows, 0), np.float32),
+        "image": np.arange(count * 3, dtype=np.float32).reshape(count, 3),
+        "labelled": np.arange(count) % 2 == 0,
+        "factors": np.zeros((count, 0), np.float32),
     }
     placed = sharding.shard_batch(mesh, batch)
     for name, values in batch.items():
@@ -72,10 +73,10 @@ def test_large_arrays_of_a_state_are_split() -> None:
     expected = {"kernel": (None, None, None, split), "square": (split,), "odd": (), "bias": ()}
     assert specs == expected
     zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state)
-    placed = sharding.place_state(mesh, zeros)
+    split_up = placed(mesh, zeros)
     whole = 4 * (51 * 51 + 128)
-    assert sharding.bytes_per_device(placed) == whole + 4 * (9 * 64 * 128 + 64 * 64) // 4
-    alone = sharding.place_state(sharding.make_mesh(), zeros)
+    assert sharding.bytes_per_device(split_up) == whole + 4 * (9 * 64 * 128 + 64 * 64) // 4
+    alone = placed(sharding.make_mesh(), zeros)
     assert sharding.bytes_per_device(alone) == whole + 4 * (9 * 64 * 128 + 64 * 64)
 
 

@@ -60,7 +60,7 @@ def test_averages_are_copies() -> None:
     assert state.ema["moved"]["w"] is not state.params["moved"]["w"]
 
 
-def test_leaves_are_told_apart_by_path_shape_and_type() -> None:
+def test_leaves_differ_by_path_shape_or_type() -> None:
     types = leaf_types({"a": {"b": np.zeros((2, 3), np.float32)}})
     assert types == leaf_types({"a": {"b": jax.ShapeDtypeStruct((2, 3), jnp.float32)}})
     assert types != leaf_types({"a": {"b": np.zeros((2, 3), np.float16)}})

@@ -1,4 +1,4 @@
-"""Real tasks on a real source: a directory of pictures without any label."""
+"""Real tasks on a real source: a directory of photos without any label."""
 
 import dataclasses
 import json
@@ -154,6 +154,14 @@ def test_the_swap_learns_the_masks_of_real_faces(tmp_path: Path) -> None:
     card = (tmp_path / "run" / CARD_FILE).read_text()
     assert "| identity | identity | identity |" in card and "CelebAMask-HQ: non-com" in card
     assert np.isfinite([value for value in metrics.values() if isinstance(value, float)]).all()
+
+
+def test_without_labels_a_regression_of_labels_is_refused(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        train(on_photos("identity_64", photos, None, num_steps=1), tmp_path / "run")
+    assert str(error.value).startswith("got data.source folder without labels; expected at least")
+    assert "losses.arcface" in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
 
 
 def test_arcface_has_a_class_for_everybody(photos: Path) -> None:

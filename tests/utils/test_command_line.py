@@ -102,10 +102,10 @@ def test_mistakes_end_with_status_2_and_one_line(
     run: Run, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: tuple[str, ...]
 ) -> None:
     assert run(*arguments) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("error: ") and told.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and printed.count("\n") == 1
     for word in words:
-        assert word in told
+        assert word in printed
 
 
 def test_statuses_that_are_no_mistake(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,8 +131,8 @@ def test_positional_arguments_where_the_program_takes_them(
 
 def test_help_ends_with_status_0(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--help") == 0
-    told = capsys.readouterr().out
-    assert told.startswith("A user's mistake") and "--action" in told
+    printed = capsys.readouterr().out
+    assert printed.startswith("A user's mistake") and "--action" in printed
 
 
 def test_a_real_program(run_cli: RunCli, tmp_path: Path) -> None:
@@ -183,5 +183,5 @@ def test_flags_that_hold_paths(
     capsys.readouterr()
     for argument in ("--path=gs://a/b", "--paths=a,b=gs://a/b", "--config=gs://a/b"):
         assert run(argument) == 2
-        told = capsys.readouterr().err
-        assert told.startswith("error: got 'gs://a/b', which") and told.count("\n") == 1
+        printed = capsys.readouterr().err
+        assert printed.startswith("error: got 'gs://a/b', which") and printed.count("\n") == 1

@@ -21,6 +21,7 @@ from alrl_jax.utils.files import (
     write_arrays,
     write_files,
     write_json,
+    write_sparse,
     write_text,
 )
 
@@ -61,6 +62,7 @@ def test_a_failure_in_the_middle_leaves_the_old_file(tmp_path: Path, error: Base
 WRITERS: dict[str, Callable[[Path], None]] = {
     "text": lambda path: write_text(path, "new"),
     "json": lambda path: write_json(path, {"a": 1}),
+    "sparse": lambda path: write_sparse(path, b"new", 5),
     "arrays": lambda path: write_arrays(path, {"a": np.arange(3)}),
 }
 
@@ -78,6 +80,12 @@ def test_no_writer_leaves_anything_by_half(
     assert names(tmp_path) == ["a"] and path.read_text() == "old"
     WRITERS[writer](path)
     assert names(tmp_path) == ["a"] and path.read_bytes() != b"old"
+
+
+def test_a_sparse_file_is_its_head_and_zeros_that_take_no_space(tmp_path: Path) -> None:
+    write_sparse(tmp_path / "a", b"head", 1 << 24)
+    assert (tmp_path / "a").read_bytes() == b"head".ljust(1 << 24, b"\0")
+    assert (tmp_path / "a").stat().st_blocks * 512 < 1 << 20
 
 
 def test_what_is_no_json_leaves_the_old_file(tmp_path: Path) -> None:

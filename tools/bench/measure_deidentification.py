@@ -2,8 +2,8 @@
 
     python -m tools.bench.measure_deidentification [--model=DIR] [--people=200] [--seed=0]
 
-Pictures of unseen people of the procedural world get the face of somebody who does not exist, each
-another one (``infer --source=sample:SEED``). The judge looks every picture up among other pictures
+Images of unseen people of the procedural world get the face of somebody who does not exist, each
+another one (``infer --source=sample:SEED``). The judge looks every image up among other images
 of all these people, before and after. Prints one JSON object. What it says holds for this judge,
 these people and this recognition alone: pose, hair, clothes and scene remain as they were.
 """
@@ -39,7 +39,7 @@ def measure(
 
     Returns:
         For ``before`` and ``after``: shares of people found first (``top1``) and among the first
-        five (``top5``), and the mean cosine of picture and gallery (``similarity``).
+        five (``top5``), and the mean cosine of image and gallery (``similarity``).
     """
     key = primitives.split_key(split, seed)
     identities = primitives.sample_identities(key, people)

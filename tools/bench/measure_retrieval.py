@@ -1,9 +1,9 @@
-"""How well an analyser distinguishes people: finds unseen people again from another picture.
+"""How well an analyser distinguishes people: finds unseen people again from another image.
 
     python -m tools.bench.measure_retrieval --model=embedded/identity_64 [--people=200] [--seed=0]
 
-Renders two pictures of every person, each with its own pose, expression, light, skin and hair, and
-looks each second picture up among the first ones by the cosine of embeddings.  Prints one JSON
+Renders two images of every person, each with its own pose, expression, light, skin and hair, and
+looks each second image up among the first ones by the cosine of embeddings.  Prints one JSON
 object.
 """
 
@@ -25,7 +25,7 @@ BATCH = 50
 
 
 def find_people(model: AnalyserModel, split: str, seed: int, people: int) -> dict[str, float]:
-    """Share of people who are found by a second picture of theirs, among all first pictures.
+    """Share of people who are found by a second image of theirs, among all first images.
 
     Args:
         model: identity net or judge.
@@ -49,7 +49,7 @@ def find_people(model: AnalyserModel, split: str, seed: int, people: int) -> dic
 def _embed(
     model: AnalyserModel, people: primitives.Identities, attributes: primitives.Attributes
 ) -> Float[np.ndarray, "n e"]:
-    """Unit embeddings of one rendered picture a person."""
+    """Unit embeddings of one rendered image a person."""
     batches = render_in_batches(people, attributes, int(model.config["resolution"]))
     return np.concatenate([np.asarray(model(images)) for images in batches])
 
@@ -57,7 +57,7 @@ def _embed(
 def render_in_batches(
     people: primitives.Identities, attributes: primitives.Attributes, resolution: int
 ) -> Iterator[Float[Array, "b {resolution} {resolution} 3"]]:
-    """Pictures in [-1, 1] of people, one each, a few at a time: many together fill the memory."""
+    """Images in [-1, 1] of people, one each, a few at a time: many together fill the memory."""
     for start in range(0, len(people.face_width), BATCH):
         cut = slice(start, start + BATCH)
         who, how = jax.tree.map(lambda x, cut=cut: x[cut], (people, attributes))

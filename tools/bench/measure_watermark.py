@@ -3,9 +3,9 @@
     python -m tools.bench.measure_watermark --output=DIR [--renders=24] [--trials=2]
         [--null_renders=1000] [--crops=20] [--render_crops=1] [--seconds=0]
 
-Pictures: renders of the procedural world, and those that scikit-image ships, portraits left out.
+Images: renders of the procedural world, and those that scikit-image ships, portraits left out.
 ``DIR/watermark.json`` gets the attack matrix (a trial counts where the whole payload comes back)
-and the null distribution: the largest z of pictures without a mark, over all scales and offsets
+and the null distribution: the largest z of images without a mark, over all scales and offsets
 that the detector tries. Every trial is a line of ``DIR/trials.jsonl`` as soon as it is over: a run
 that was stopped, or whose time ran out (exit status 3), goes on when it is started again.
 """
@@ -32,11 +32,11 @@ from alrl_jax.utils import command_line
 from alrl_jax.utils.files import write_json
 from alrl_jax.worlds import primitives
 
-Picture = UInt8[np.ndarray, "h w 3"]
-Attack = Callable[[Picture, np.random.Generator], Picture]
+Pixels = UInt8[np.ndarray, "h w 3"]
+Attack = Callable[[Pixels, np.random.Generator], Pixels]
 
 SIDE = 256
-PICTURES = (
+PHOTOGRAPHS = (
     "brick",
     "camera",
     "chelsea",
@@ -52,57 +52,57 @@ PICTURES = (
     "rocket",
     "text",
 )
-"""Of scikit-image's own files. No picture is ever written out."""
+"""Of scikit-image's own files. No image is ever written out."""
 
 
-def jpeg(picture: Picture, quality: int) -> Picture:
+def jpeg(pixels: Pixels, quality: int) -> Pixels:
     """Encoded and decoded again."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "JPEG", quality=quality)
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
     with Image.open(buffer) as image:
         return np.asarray(image.convert("RGB"))
 
 
-def resize(picture: Picture, factor: float) -> Picture:
+def resize(pixels: Pixels, factor: float) -> Pixels:
     """Bicubic, both sides by the same factor."""
-    height, width = (max(1, round(side * factor)) for side in picture.shape[:2])
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC))
+    height, width = (max(1, round(side * factor)) for side in pixels.shape[:2])
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
 
 
-def crop(picture: Picture, share: float, rng: np.random.Generator) -> Picture:
-    """A random part whose sides are ``share`` of the picture's."""
-    sides = [round(side * share) for side in picture.shape[:2]]
+def crop(pixels: Pixels, share: float, rng: np.random.Generator) -> Pixels:
+    """A random part whose sides are ``share`` of the image's."""
+    sides = [round(side * share) for side in pixels.shape[:2]]
     top, left = (
-        rng.integers(whole - part + 1) for whole, part in zip(picture.shape[:2], sides, strict=True)
+        rng.integers(whole - part + 1) for whole, part in zip(pixels.shape[:2], sides, strict=True)
     )
-    return picture[top : top + sides[0], left : left + sides[1]]
+    return pixels[top : top + sides[0], left : left + sides[1]]
 
 
-def tones(picture: Picture, brightness: float, contrast: float) -> Picture:
+def tones(pixels: Pixels, brightness: float, contrast: float) -> Pixels:
     """Brightness as a share of the whole range; contrast about its middle."""
-    changed = (picture.astype(np.float32) - 127.5) * contrast + 127.5 + 255 * brightness
+    changed = (pixels.astype(np.float32) - 127.5) * contrast + 127.5 + 255 * brightness
     return np.clip(np.rint(changed), 0, 255).astype(np.uint8)
 
 
 ATTACKS: dict[str, Attack] = {
-    "none": lambda picture, rng: picture,
-    "JPEG, quality 70": lambda picture, rng: jpeg(picture, 70),
-    "resize 0.5x": lambda picture, rng: resize(picture, 0.5),
-    "resize, random 0.5x to 2x": lambda picture, rng: resize(picture, 2 ** rng.uniform(-1, 1)),
-    "resize 2x": lambda picture, rng: resize(picture, 2.0),
-    "crop, 20% of the area": lambda picture, rng: crop(picture, math.sqrt(0.8), rng),
-    "crop, 20% of each side": lambda picture, rng: crop(picture, 0.8, rng),
-    "brightness +15%": lambda picture, rng: tones(picture, 0.15, 1.0),
-    "brightness -15%": lambda picture, rng: tones(picture, -0.15, 1.0),
-    "contrast +15%": lambda picture, rng: tones(picture, 0.0, 1.15),
-    "contrast -15%": lambda picture, rng: tones(picture, 0.0, 0.85),
+    "none": lambda pixels, rng: pixels,
+    "JPEG, quality 70": lambda pixels, rng: jpeg(pixels, 70),
+    "resize 0.5x": lambda pixels, rng: resize(pixels, 0.5),
+    "resize, random 0.5x to 2x": lambda pixels, rng: resize(pixels, 2 ** rng.uniform(-1, 1)),
+    "resize 2x": lambda pixels, rng: resize(pixels, 2.0),
+    "crop, 20% of the area": lambda pixels, rng: crop(pixels, math.sqrt(0.8), rng),
+    "crop, 20% of each side": lambda pixels, rng: crop(pixels, 0.8, rng),
+    "brightness +15%": lambda pixels, rng: tones(pixels, 0.15, 1.0),
+    "brightness -15%": lambda pixels, rng: tones(pixels, -0.15, 1.0),
+    "contrast +15%": lambda pixels, rng: tones(pixels, 0.0, 1.15),
+    "contrast -15%": lambda pixels, rng: tones(pixels, 0.0, 0.85),
     "crop, 20% of each side, then JPEG 70": lambda p, rng: jpeg(crop(p, 0.8, rng), 70),
 }
 
 
 def rendered(
     count: int, side: int, batch: int, seed: int, wanted: Callable[[int], bool]
-) -> Iterator[tuple[int, Picture]]:
+) -> Iterator[tuple[int, Pixels]]:
     """Faces of the procedural world, by number; those that are not wanted are left out."""
 
     def draw(key: jax.Array) -> jax.Array:
@@ -121,8 +121,8 @@ def rendered(
             yield n, pixels.astype(np.uint8)
 
 
-def photographs() -> dict[str, Picture]:
-    """scikit-image's pictures, cut square, ``SIDE`` px.
+def photographs() -> dict[str, Pixels]:
+    """scikit-image's images, cut square, ``SIDE`` px.
 
     Raises:
         UserError: scikit-image is not installed.
@@ -131,10 +131,10 @@ def photographs() -> dict[str, Picture]:
         import skimage.data
     except ImportError:
         raise UserError(
-            "got no scikit-image; expected its pictures; do pip install 'alrl_jax[photos]'"
+            "got no scikit-image; expected its images; do pip install 'alrl_jax[photos]'"
         ) from None
     found = {}
-    for name in PICTURES:
+    for name in PHOTOGRAPHS:
         values = np.asarray(getattr(skimage.data, name)())
         image = Image.fromarray(values).convert("RGB")
         side = min(image.size)
@@ -144,13 +144,13 @@ def photographs() -> dict[str, Picture]:
     return found
 
 
-def attacked(number: int, picture: Picture, trial: int) -> dict[str, Any]:
+def attacked(number: int, pixels: Pixels, trial: int) -> dict[str, Any]:
     """What each attack leaves of one mark: its z, and whether the whole payload comes back."""
     rng = np.random.default_rng((number, trial))
     model = f"{int(rng.integers(2**32)):08x}"
     payload = payload_code.make_payload(model, datetime.date(2026, 11, 23))
-    marked = codec.embed(picture, payload)
-    record: dict[str, Any] = {"psnr": codec.psnr(picture, marked), "z": {}, "decoded": {}}
+    marked = codec.embed(pixels, payload)
+    record: dict[str, Any] = {"psnr": codec.psnr(pixels, marked), "z": {}, "decoded": {}}
     for name, attack in ATTACKS.items():
         found = codec.detect(attack(marked, rng))
         record["z"][name] = round(found.z, 2)
@@ -158,11 +158,11 @@ def attacked(number: int, picture: Picture, trial: int) -> dict[str, Any]:
     return record
 
 
-def unmarked(number: int, picture: Picture, crops: int) -> dict[str, Any]:
-    """z of crops and rescales of a picture without a mark."""
+def unmarked(number: int, pixels: Pixels, crops: int) -> dict[str, Any]:
+    """z of crops and rescales of an image without a mark."""
     rng = np.random.default_rng((1, number))
     parts = (
-        resize(crop(picture, rng.uniform(0.5, 1), rng), rng.uniform(0.5, 2)) for _ in range(crops)
+        resize(crop(pixels, rng.uniform(0.5, 1), rng), rng.uniform(0.5, 2)) for _ in range(crops)
     )
     found = [codec.detect(part) for part in parts]
     return {"z": [round(f.z, 3) for f in found], "marked": sum(f.marked for f in found)}
@@ -185,7 +185,7 @@ def attack_table(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def null_table(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The distribution of z of pictures without a mark."""
+    """The distribution of z of images without a mark."""
     values = [z for record in records for z in record["z"]]
     shares = {f"{q:g}": float(np.quantile(values, q)) for q in (0.5, 0.9, 0.99, 0.999)}
     return {
@@ -223,10 +223,10 @@ class Trials:
         """Whether the time has run out."""
         return self._begin is not None and time.monotonic() - self._begin > self._seconds
 
-    def add(self, part: str, picture: str, trial: int, record: dict[str, Any]) -> None:
+    def add(self, part: str, name: str, trial: int, record: dict[str, Any]) -> None:
         """Writes a trial down."""
         self._begin = self._begin or time.monotonic()
-        record = {"part": part, "picture": picture, "trial": trial, **record}
+        record = {"part": part, "picture": name, "trial": trial, **record}
         with self._path.open("a") as file:
             file.write(json.dumps(record) + "\n")
         self.records.append(record)
@@ -236,7 +236,7 @@ class Trials:
         return [record for record in self.records if record["part"] == part]
 
 
-def remaining(trials: Trials, values: Any) -> Iterator[tuple[str, str, int, Picture]]:
+def remaining(trials: Trials, values: Any) -> Iterator[tuple[str, str, int, Pixels]]:
     """Part, name, number and pixels of what is still to be looked at."""
 
     def faces(part: str, count: int, side: int, batch: int, last: int) -> Iterator[Any]:
@@ -244,13 +244,13 @@ def remaining(trials: Trials, values: Any) -> Iterator[tuple[str, str, int, Pict
             return (part, f"render {number}", last) not in trials
 
         seed = 1 if part.startswith("null") else 0
-        for n, picture in rendered(count, side, batch, seed, missing):
-            yield part, f"render {n}", n, picture
+        for n, pixels in rendered(count, side, batch, seed, missing):
+            yield part, f"render {n}", n, pixels
 
     def photos(part: str, last: int) -> Iterator[Any]:
-        for n, (name, picture) in enumerate(photographs().items()):
+        for n, (name, pixels) in enumerate(photographs().items()):
             if (part, name, last) not in trials:
-                yield part, name, n, picture
+                yield part, name, n, pixels
 
     yield from photos("photographs", values.trials - 1)
     yield from photos("null_photographs", 0)
@@ -264,16 +264,16 @@ def main(_: list[str]) -> int:
     output = Path(values.output)
     output.mkdir(parents=True, exist_ok=True)
     trials = Trials(output / "trials.jsonl", values.seconds)
-    for part, name, number, picture in tqdm(remaining(trials, values), desc="pictures"):
+    for part, name, number, pixels in tqdm(remaining(trials, values), desc="images"):
         if trials.is_over:
             return 3
         if part.startswith("null"):
             crops = values.crops if part == "null_photographs" else values.render_crops
-            trials.add(part, name, 0, unmarked(number, picture, crops))
+            trials.add(part, name, 0, unmarked(number, pixels, crops))
             continue
         for trial in range(values.trials):
             if (part, name, trial) not in trials:
-                trials.add(part, name, trial, attacked(number, picture, trial))
+                trials.add(part, name, trial, attacked(number, pixels, trial))
     tables = {"renders": attack_table, "photographs": attack_table}
     tables |= {"null_renders": null_table, "null_photographs": null_table}
     results: dict[str, Any] = {"false_positive_bound": codec.FALSE_POSITIVES}
@@ -289,7 +289,7 @@ def cli() -> None:
     """Defines the flags and runs."""
     command_line.DEFINE_path("output", None, "Directory of the figures.", required=True)
     flags.DEFINE_integer("renders", 24, "Rendered faces that are marked.", lower_bound=0)
-    flags.DEFINE_integer("trials", 2, "Payloads tried with each picture.", lower_bound=1)
+    flags.DEFINE_integer("trials", 2, "Payloads tried with each image.", lower_bound=1)
     flags.DEFINE_integer("null_renders", 1000, "Faces looked at unmarked, 64 px.", lower_bound=0)
     flags.DEFINE_integer(
         "crops", 20, "Crops and rescales of each unmarked photograph.", lower_bound=1

@@ -9,7 +9,7 @@
 Masks are painted over each other in the order of the class ids, as the tool of the data set does:
 the skin first, hair over it, clothes last. The text files are optional. The parts of the data set
 are those of CelebA (its images 1 to 162,770 train, to 182,637 validation, to 202,599 test), found
-through the mapping. Who is in a picture stands in CelebA's ``identity_CelebA.txt``.
+through the mapping. The person in an image is listed in CelebA's ``identity_CelebA.txt``.
 """
 
 import dataclasses

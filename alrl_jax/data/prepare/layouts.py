@@ -1,7 +1,7 @@
 """What lies where in the data sets of faces that people have: FFHQ, or any tree of photographs.
 
 A layout turns the names of a tree into an ``Album``: which photographs there are, in which order,
-who is in them, how many there should be, and which masks belong to them. It reads no pixels.
+whom they show, how many there should be, and which masks belong to them. It reads no pixels.
 ``celebamask`` adds CelebAMask-HQ.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Int
 
-from alrl_jax.data.folder import IDENTITIES, person
+from alrl_jax.data.folder import PERSON_PER, person
 from alrl_jax.errors import UserError
 from alrl_jax.photos.decoding import SUFFIXES
 from alrl_jax.photos.file_trees import File, Tree
@@ -73,13 +73,13 @@ class Wish:
     Attributes:
         source: directory or zip that the tree was made of.
         split: part of the data set.
-        identities: who is a person in a folder; see ``folder.IDENTITIES``.
+        person_per: what shows a person of its own in a folder; see ``folder.PERSON_PER``.
         identity_file: table of the people of CelebA, or None.
     """
 
     source: Path
     split: str = "all"
-    identities: str = "image"
+    person_per: str = "image"
     identity_file: Path | None = None
 
 
@@ -92,15 +92,15 @@ def folder_album(tree: Tree, wish: Wish) -> Album:
     """Any photographs, in the order of their names.
 
     Raises:
-        UserError: a split, or an unknown value of ``identities``.
+        UserError: a split, or an unknown value of ``person_per``.
     """
     check_split(wish.split, ("all",), "a folder of photographs")
-    if wish.identities not in IDENTITIES:
+    if wish.person_per not in PERSON_PER:
         raise UserError(
-            f"got identities {wish.identities!r}; expected {' or '.join(IDENTITIES)}; pick one"
+            f"got identities {wish.person_per!r}; expected {' or '.join(PERSON_PER)}; pick one"
         )
     names = images_of(tree)
-    people = [person(name) if wish.identities == "folder" else name for name in names]
+    people = [person(name) if wish.person_per == "folder" else name for name in names]
     others = collections.Counter(
         PurePosixPath(name).suffix.lower() for name in tree.keys() - set(names)
     )
@@ -241,7 +241,7 @@ def numbered_album(
         photos: photographs in the order of their numbers.
         expected: numbers of the part.
         size: how many the whole part has.
-        people: who is on which; everybody is another person where None.
+        people: person number of each photo; None gives every photo a person of its own.
         faults: see ``Album``.
         notes: see ``Album``.
         columns: see ``Album``.

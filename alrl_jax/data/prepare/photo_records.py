@@ -26,7 +26,7 @@ LAYOUTS: dict[str, Callable[[Tree, Wish], Album]] = {
 
 
 def recognise(tree: Tree, wish: Wish) -> str:
-    """The layout that the names in a tree have: a row of ``LAYOUTS``."""
+    """The layout that the names in a tree have: an entry of ``LAYOUTS``."""
     if is_celebamask(tree, wish.source):
         return "celebamask"
     return "ffhq" if is_ffhq(tree, wish.source) else "folder"
@@ -38,7 +38,7 @@ class PhotoMaker:
 
     Attributes:
         photos: photographs from number ``first`` on.
-        people: who is in them.
+        people: person number of each photo.
         resolution: side of the records' images.
         first: number of the first photograph.
     """
@@ -144,7 +144,7 @@ def _expect_one_readable(photos: Sequence[Photo], album: Album, wish: Wish) -> N
 
 
 def _fingerprint(photos: Sequence[Photo], people: Int[np.ndarray, " n"], progress: bool) -> str:
-    """Hash of names, sizes and times, or checksums, of all files, and of who is in them."""
+    """Hash of names, sizes and times, or checksums, of all files, and of their people."""
     digest = hashlib.sha256(people.tobytes())
     with progress_bar(len(photos), "looking at files", progress) as bar:
         for photo in photos:

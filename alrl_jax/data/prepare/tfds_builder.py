@@ -56,11 +56,11 @@ class SyntheticConfig(tfds.core.BuilderConfig):
 
 @dataclasses.dataclass(eq=False)
 class FolderConfig(tfds.core.BuilderConfig):
-    """A tree of photographs; ``identities`` as in ``FolderSource``."""
+    """A tree of photographs; ``person_per`` as in ``FolderSource``."""
 
     directory: str = ""
     resolution: int = 256
-    identities: str = "image"
+    person_per: str = "image"
 
 
 @dataclasses.dataclass(eq=False)
@@ -118,13 +118,13 @@ class FolderFaces(tfds.core.GeneratorBasedBuilder):
         return _dataset_info(self, "Photographs of faces.", features)
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
-        """All pictures are for training."""
+        """All photos are for training."""
         return {"train": self._generate_examples()}
 
     def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Reads the tree."""
         config = self.builder_config
-        source = FolderSource(Path(config.directory), config.resolution, config.identities)
+        source = FolderSource(Path(config.directory), config.resolution, config.person_per)
         for index, name in enumerate(source.names):
             record = source[index]
             yield name, {"image": _png(record["image"]), "identity": record["identity"]}

@@ -169,22 +169,23 @@ def hard_pairs_table(rows: dict[str, Any]) -> str:
 
 
 def control_table(control: dict[str, Any]) -> str:
-    """The requests of a caller, and how far the swaps are from both faces."""
+    """The attribute controls of a caller, and how far the swaps are from both faces."""
     if not control:
         return ""
     metrics = list(control["as_trained"]["source"])
     lines = []
-    for request, faces in control.items():
-        cells = [page.escape(request.replace("_", " "))]
+    for name, faces in control.items():
+        cells = [page.escape(name.replace("_", " "))]
         for metric in metrics:
             source, target = (number(faces[face][metric]) for face in ("source", "target"))
             cells.append(f"{source} / {target}")
         lines.append(page.line(cells))
     return page.section(
         "Control",
-        "Swaps by request, as the judge reads them: to the source / to the target. The attribute "
-        "of a request should come near to the face that it names; the others should stay.",
-        page.table(["request"] + [page.escape(label(m)) for m in metrics], lines),
+        "Swaps by attribute control, as the judge reads them: to the source / to the target. The "
+        "attribute of a control should come near to the face that it names; the others should "
+        "stay.",
+        page.table(["control"] + [page.escape(label(m)) for m in metrics], lines),
     )
 
 

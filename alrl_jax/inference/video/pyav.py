@@ -88,7 +88,7 @@ class VideoCopy:
     Args:
         path: of the input.
         output: of the file to write, under any name.
-        suffix: a row of ``CONTAINERS``.
+        suffix: an entry of ``CONTAINERS``.
         comment: goes into the metadata of the output, before the comment of the input.
 
     Raises:

@@ -98,6 +98,7 @@ def saturating(factor: Vector) -> Colours:
 
 def hue_rotation(angle: Vector) -> Colours:
     """Turns colours about the grey axis (Rodrigues' formula)."""
+    # The axis is (1, 1, 1) / sqrt(3), so the matrix of its cross product holds +-1 / sqrt(3).
     cosine, sine = jnp.cos(angle), jnp.sin(angle) / math.sqrt(3)
     grey = (1 - cosine) / 3
     same, minus, plus = cosine + grey, grey - sine, grey + sine
@@ -107,6 +108,7 @@ def hue_rotation(angle: Vector) -> Colours:
 
 def _split(luma: Vector, chroma: Vector) -> Colours:
     """Scales the component along the grey axis and those across it."""
+    # With G = 1/3 everywhere, which keeps grey alone: luma G + chroma (I - G).
     common = (luma - chroma) / 3
     own = common + chroma
     rows = [[own, common, common, 0], [common, own, common, 0], [common, common, own, 0]]
@@ -116,6 +118,7 @@ def _split(luma: Vector, chroma: Vector) -> Colours:
 def _matrix(rows: list[list[Any]]) -> Float[Array, "b n n"]:
     """A matrix a sample, of numbers and of vectors over the batch."""
     numbers = [x for row in rows for x in row]
+    # Most entries are the same for all; any of the others knows how many samples there are.
     count = next(x.shape[0] for x in numbers if isinstance(x, jax.Array))
     full = [jnp.broadcast_to(jnp.asarray(x, jnp.float32), (count,)) for x in numbers]
     return jnp.stack(full, axis=-1).reshape(count, len(rows), len(rows))
@@ -152,6 +155,7 @@ class Draw:
 
 
 def _mirror(draw: Draw) -> Maps:
+    # Either way is as likely: mirroring all images would be another data set, not augmentation.
     sign = 1.0 - 2.0 * draw.integer(2)
     return scaling(sign, jnp.ones_like(sign))
 
@@ -165,6 +169,7 @@ def _quarter_turn(draw: Draw) -> Maps:
 
 
 def _pixel_shift(draw: Draw) -> Maps:
+    # Whole pixels: nothing is interpolated, and images stay as sharp as they were.
     x, y = jnp.round(SHIFT * draw.side * (2.0 * draw.uniform - 1.0))
     return translation(x, y)
 
@@ -181,6 +186,7 @@ def _rotate(draw: Draw) -> Maps:
 
 def _stretch(draw: Draw) -> Maps:
     factor = draw.factor(SCALE)
+    # The area stays: sizes are drawn by ``_scale`` alone.
     return scaling(factor, 1.0 / factor)
 
 
@@ -207,6 +213,7 @@ GEOMETRY: Table = {
     "quarter_turn": (_quarter_turn, _as_it_is),
     "pixel_shift": (_pixel_shift, _as_it_is),
     "scale": (_scale, _as_it_is),
+    # Turned before and after, the stretch acts along any axis.
     "rotation_before": (_rotate, _once_of_two),
     "stretch": (_stretch, _as_it_is),
     "rotation_after": (_rotate, _once_of_two),
@@ -246,7 +253,9 @@ def compose(
     total = neutral
     for row, (make, chance) in enumerate(table.values()):
         drawn = make(Draw(uniform[row], normal[row], side))
+        # Gates are below 1: nothing happens at p = 0, and everything does at p = 1.
         drawn = jnp.where(gates[row] < chance(p), drawn, neutral)
+        # From the left: maps act on columns. Products in half precision would shift whole pixels.
         total = jnp.matmul(drawn, total, precision="highest")
     return total
 
@@ -257,8 +266,10 @@ def warp(images: Float[Array, "b h h c"], maps: Maps) -> Float[Array, "b h h c"]
     Bilinear between pixels and reflected at the borders; exact where pixels land on pixels.
     """
     side = images.shape[1]
+    # The centre of the image, between pixels where the side is even: mirrors land on pixels.
     middle = (side - 1) / 2
     places = jnp.arange(side, dtype=jnp.float32) - middle
+    # Each pixel of the result asks where it comes from; pushed forward, pixels would leave holes.
     back = _inverse(maps)[..., None, None]
 
     def origins(axis: int) -> Float[Array, "b h h"]:
@@ -280,6 +291,7 @@ def _inverse(maps: Maps) -> Maps:
 def _reflect(points: Float[Array, "..."], side: int) -> Float[Array, "..."]:
     """Brings coordinates back into the image as mirrors at its outer pixels would."""
     last = side - 1
+    # A triangle wave of this period: the outer pixels are mirrors and are not repeated.
     return last - jnp.abs(jnp.mod(points, 2.0 * last) - last)
 
 
@@ -378,9 +390,11 @@ class DiscriminatorAugmentation:
         metrics = {"ada/p": mutable["ada_p"], "ada/real_sign": sign}
         if self.mode == "fixed":
             return dict(mutable), metrics
+        # ``step`` counts finished updates; this one is the next.
         due = (step + 1) % INTERVAL == 0
         signs = mutable["ada_signs"] + sign
         stride = INTERVAL * batch_size / (1000.0 * self.kimg)
+        # By the sign alone: a mean of so few images says where to go, but not how far.
         moved = mutable["ada_p"] + stride * jnp.sign(signs / INTERVAL - self.target)
         p = jnp.where(due, jnp.clip(moved, 0.0, 1.0), mutable["ada_p"])
         return {**mutable, "ada_p": p, "ada_signs": jnp.where(due, 0.0, signs)}, metrics

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Float32
 from alrl_jax.errors import UserError
 from alrl_jax.models.stylegan2 import generator, layers, ops
 
+# Two branches of unit variance are added: without this, variance would double in every block.
 _HALF_POWER = math.sqrt(0.5)
 
 
@@ -39,6 +40,7 @@ class DiscriminatorBlock(nn.Module):
         common = {"clamp": self.conv_clamp, "dtype": self.dtype}
         if from_rgb:
             x = layers.EqualizedConv(self.features, 1, **common, name="fromrgb")(x)
+        # Linear, so that gradients pass a block without an activation on their way.
         skip = layers.EqualizedConv(
             self.out_features,
             1,
@@ -74,14 +76,17 @@ class DiscriminatorEpilogue(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b 4 4 c"]) -> Float32[Array, "b o"]:
         """Returns logits, all in float32."""
+        # What follows is a difference between images of a batch, which half precision rounds away.
         x = x.astype(jnp.float32)
         channels = x.shape[-1]
         if self.mbstd_num_channels > 0:
+            # A generator that draws one image for every input gives itself away here.
             stddev = ops.minibatch_stddev(
                 x, self.mbstd_group_size, self.mbstd_num_channels, self.mbstd_blocks
             )
             x = jnp.concatenate([x, stddev], axis=-1)
         x = layers.EqualizedConv(channels, 3, clamp=self.conv_clamp, name="conv")(x)
+        # In the order [row, column, channel], to which converters bring the weights of others.
         x = x.reshape(x.shape[0], -1)
         x = layers.EqualizedDense(channels, activate=True, name="fc")(x)
         return layers.EqualizedDense(self.out_features, name="out")(x)
@@ -122,7 +127,7 @@ class Discriminator(nn.Module):
     def __call__(
         self, images: Float32[Array, "b h w 3"], label: Float32[Array, "b n"] | None = None
     ) -> Float32[Array, "b 1"]:
-        """Judges images.
+        """Says how real images look.
 
         Args:
             images: pixels in [-1, 1].
@@ -158,9 +163,11 @@ class Discriminator(nn.Module):
             self.conv_clamp,
             name="b4",
         )(x)
+        # A label for a network without classes goes on, to be refused by the mapping network.
         if not conditional and label is None:
             return x
         mapped = generator.MappingNetwork(
             width, self.num_mapping_layers, self.label_dim, False, name="mapping"
         )(None, label)
+        # A projection onto the label (Miyato and Koyama 2018); the root keeps its variance at 1.
         return jnp.sum(x * mapped, axis=-1, keepdims=True) / math.sqrt(width)

@@ -26,7 +26,7 @@ Channels = tuple[tuple[int, int], ...]
 """Pairs (resolution, feature maps)."""
 
 IMAGE_CHANNELS = 3
-MAPPING_LR_MULTIPLIER = 0.01
+MAPPING_LR_MULTIPLIER = 0.01  # at the full rate, the mapping network makes training unstable
 
 
 def block_resolutions(resolution: int) -> tuple[int, ...]:
@@ -97,6 +97,7 @@ class MappingNetwork(nn.Module):
                 f"got labels of {width} classes; expected {self.label_dim}, where 0 means no "
                 "label; pass what the network was made for"
             )
+        # Each by itself: normalised together, either could drown the other.
         parts = [] if z is None else [ops.normalize_2nd_moment(z)]
         if label is not None:
             embedded = layers.EqualizedDense(self.w_dim, name="embed")(label)
@@ -106,7 +107,7 @@ class MappingNetwork(nn.Module):
             x = layers.EqualizedDense(
                 self.w_dim, lr_multiplier=MAPPING_LR_MULTIPLIER, activate=True, name=f"fc{i}"
             )(x)
-        if self.track_average:
+        if self.track_average:  # no gradient moves it: whoever trains keeps the running mean
             self.variable("constants", "w_avg", jnp.zeros, (self.w_dim,), jnp.float32)
         return x
 
@@ -140,13 +141,14 @@ class SynthesisLayer(nn.Module):
     ) -> Float[Array, "b h2 w2 o"]:
         """Draws one layer; ``noise_key`` belongs to this layer alone."""
         channels = x.shape[-1]
-        styles = layers.EqualizedDense(channels, bias_init=1.0, name="affine")(w)
+        styles = layers.EqualizedDense(channels, bias_init=1.0, name="affine")(w)  # 1: no scaling
         weight = self.param("weight", normal(1.0), (3, 3, channels, self.features))
         x = layers.modulated_conv2d(
             x.astype(self.dtype), weight, styles, up=self.up, convention=self.demod_convention
         )
         shape = (1, self.resolution, self.resolution, 1)
-        strength = self.param("noise_strength", constant(0.0), ())
+        strength = self.param("noise_strength", constant(0.0), ())  # noise has to be learned
+        # Kept beside the weights, so that "const" draws the same image wherever it runs.
         fixed = self.variable("constants", "noise_const", self._draw_noise, shape)
         if noise_mode == "const":
             x = x + (fixed.value * strength).astype(self.dtype)
@@ -177,13 +179,14 @@ class ToRGB(nn.Module):
     ) -> Float32[Array, "b h w 3"]:
         """Returns what this resolution adds to the image."""
         channels = x.shape[-1]
-        styles = layers.EqualizedDense(channels, bias_init=1.0, name="affine")(w)
+        styles = layers.EqualizedDense(channels, bias_init=1.0, name="affine")(w)  # 1: no scaling
         weight = self.param("weight", normal(1.0), (1, 1, channels, IMAGE_CHANNELS))
+        # Not demodulated, so the gain of an equalised layer goes into the styles, the least array.
         rgb = layers.modulated_conv2d(
             x.astype(self.dtype), weight, styles / math.sqrt(channels), demodulate=False
         )
         bias = self.param("bias", constant(0.0), (IMAGE_CHANNELS,))
-        return ops.clip(rgb.astype(jnp.float32) + bias, self.conv_clamp)
+        return ops.clip(rgb.astype(jnp.float32) + bias, self.conv_clamp)  # blocks add up in float32
 
 
 class SynthesisBlock(nn.Module):
@@ -228,6 +231,7 @@ class SynthesisBlock(nn.Module):
         if x is None:
             const = self.param("const", normal(1.0), (1, 4, 4, self.features))
             x = jnp.broadcast_to(const, (ws.shape[0], *const.shape[1:]))
+            # Zeros leave an imported generator as it is: it learns to read poses from there.
             x = x if pose_code is None else x + pose_code.astype(jnp.float32)
         else:
             x = SynthesisLayer(**common, up=True, name="conv0")(x, ws[:, 0], noise_mode, keys[0])
@@ -376,6 +380,7 @@ class Generator(nn.Module):
         if truncation_psi == 1.0:
             return ws
         center = self.mapping.get_variable("constants", "w_avg")
+        # The coarse layers alone: common shapes, but colours and textures as varied as ever.
         cutoff = layers_ if truncation_cutoff is None else truncation_cutoff
         truncated = center + truncation_psi * (ws - center)
         return jnp.where(jnp.arange(layers_)[:, None] < cutoff, truncated, ws)

@@ -47,7 +47,10 @@ class EqualizedDense(nn.Module):
         """Maps vectors to vectors."""
         shape = (x.shape[-1], self.features)
         weight = self.param("weight", normal(1.0 / self.lr_multiplier), shape)
+        # Adam moves a parameter by about its rate, however large it is. Raw weights of one size and
+        # a gain at run time make that the same relative step in every layer.
         gain = self.lr_multiplier / math.sqrt(shape[0])
+        # Scaled in float32 and rounded once.
         x = x.astype(self.dtype) @ (weight * gain).astype(self.dtype)
         if self.use_bias:
             start = constant(self.bias_init / self.lr_multiplier)
@@ -108,7 +111,9 @@ def demodulation(
     """
     # A sum of slices: XLA's reduction over the leading axes is a hundred times slower on CPUs.
     energy = sum(jnp.square(taps) for row in weight for taps in row)
+    # Exact: one factor scales a whole map, so that its error would be seen as a tint.
     power = jnp.matmul(jnp.square(styles), energy, precision=lax.Precision.HIGHEST)
+    # The gain cancels but for the guard, and published weights go with one guard or the other.
     return lax.rsqrt(power * gain**2 + _DEMOD_EPSILON) * gain
 
 
@@ -144,6 +149,7 @@ def modulated_conv2d(
         if demodulate:
             kernels = kernels * demodulation(weight, styles, gain)[:, None, :]
         return jnp.einsum("bhwi,bio->bhwo", x, kernels.astype(x.dtype))
+    # Scaling inputs and outputs of a shared kernel is scaling the kernel of every sample.
     x = x * styles[:, None, None, :].astype(x.dtype)
     convolve = ops.upsample_conv2d if up else ops.conv2d
     x = convolve(x, weight.astype(x.dtype))

@@ -37,6 +37,7 @@ _CONV_LAYOUT = ("NHWC", "HWIO", "NHWC")
 def mean_pool(x: Float[Array, "b h w c"], factor: int = 2) -> Float[Array, "b h2 w2 c"]:
     """Means of 2x2 pixels, or more; with a convolution, quicker on CPUs than a strided one."""
     b, h, w, c = x.shape
+    # A mean over axes of a reshaped array: its gradient is a mere broadcast.
     split = (b, h // factor, factor, w // factor, factor, c)
     return jnp.mean(x.reshape(split), axis=(2, 4))
 

@@ -43,6 +43,7 @@ def setup_filter(
         if kernel.sum() == 0:
             raise UserError(f"got taps {taps!r} of sum 0; expected a sum to divide by; normalize=0")
         kernel = kernel / kernel.sum()
+    # A separable filter is applied along both axes, with the root of the gain each time.
     return (kernel * gain ** (kernel.ndim / 2)).astype(np.float32)
 
 
@@ -78,6 +79,7 @@ def upfirdn2d(
     left, right, top, bottom = padding
     taps = np.ones(1, np.float32) if kernel is None else np.asarray(kernel, np.float32)
     taps = taps * np.float32(gain ** (taps.ndim / 2))
+    # XLA correlates; a convolution sees the kernel turned round.
     if not flip_filter:
         taps = np.flip(taps)
     if taps.ndim == 1:
@@ -90,6 +92,7 @@ def upfirdn2d(
         x,
         weights,
         window_strides=(down_y, down_x),
+        # XLA puts zeros between pixels; zero insertion has them behind the last pixel as well.
         padding=((top, bottom + up_y - 1), (left, right + up_x - 1)),
         lhs_dilation=(up_y, up_x),
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
@@ -116,7 +119,9 @@ def _filter_axis(
     count = -(-size // up)
     phases = []
     for phase in range(up):
+        # Pixels of one phase see true pixels under every ``up``-th tap, and zeros under all others.
         first = (padding[0] - phase) % up
+        # With fewer taps than phases, some phases see zeros alone.
         share = taps[first::up] or (0.0,)
         before = (padding[0] - phase - first) // up
         after = count + len(share) - 1 - before - x.shape[axis]
@@ -133,6 +138,7 @@ def _sum_shifted(
 ) -> Float[Array, "b h2 w2 c"]:
     """Correlates one axis with ``taps``: a sum of shifted copies, which is quick everywhere."""
     config = [(0, 0, 0)] * x.ndim
+    # Where the padding is negative, this crops.
     config[axis] = (*padding, 0)
     padded = lax.pad(x, jnp.zeros((), x.dtype), config)
     span = padded.shape[axis] - len(taps) + 1
@@ -152,6 +158,7 @@ def weave(phases: Sequence[Float[Array, "b ..."]], axis: int) -> Float[Array, "b
 def _filter_axis_forward(
     x: Float[Array, "b h w c"], *static: Any
 ) -> tuple[Float[Array, "b h2 w2 c"], Float[Array, "0 h w c"]]:
+    # The way back needs a shape, not pixels: an empty array keeps no memory.
     return _filter_axis(x, *static), x[:0]
 
 
@@ -179,6 +186,7 @@ def upsample2d(
 ) -> Float[Array, "b h2 w2 c"]:
     """Doubles the resolution, keeping brightness."""
     size = kernel.shape[0]
+    # Together size - 1, so that the side doubles. Three of four pixels were zeros: hence the gain.
     before, after = (size + 1) // 2, (size - 2) // 2
     return upfirdn2d(x, kernel, up=2, padding=(before, after, before, after), gain=4.0)
 
@@ -188,5 +196,6 @@ def downsample2d(
 ) -> Float[Array, "b h2 w2 c"]:
     """Halves the resolution, keeping brightness."""
     size = kernel.shape[0]
+    # Together size - 2, so that an even side halves; the filter sums to 1 and needs no gain.
     before, after = (size - 1) // 2, (size - 2) // 2
     return upfirdn2d(x, kernel, down=2, padding=(before, after, before, after))

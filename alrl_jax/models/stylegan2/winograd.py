@@ -26,6 +26,7 @@ def convolve(
     batch, height, width, channels = x.shape
     rows, columns = height // TILE, width // TILE
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    # What a tile sees overlaps its neighbours by exactly one tile, so views are slices of tiles.
     tiles = padded.reshape(batch, rows + 1, TILE, columns + 1, TILE, channels)
 
     def pixel(row: int, column: int) -> Float[Array, "b m n i"]:
@@ -36,6 +37,7 @@ def convolve(
 
     seen = _both_axes(_spread_view, [[pixel(i, j) for j in range(4)] for i in range(4)])
     kernels = _both_axes(_spread_kernel, [[weight[i, j] for j in range(3)] for i in range(3)])
+    # The sum over channels is here, between the transforms: 16 products for four pixels.
     products = [
         [view.reshape(-1, channels) @ kernel for view, kernel in zip(*pair, strict=True)]
         for pair in zip(seen, kernels, strict=True)
@@ -59,6 +61,7 @@ def _spread_view(a: Array, b: Array, c: Array, d: Array) -> list[Array]:
 
 
 def _spread_kernel(a: Array, b: Array, c: Array) -> list[Array]:
+    # The halves may stand in any of the three; kernels are the smallest arrays.
     return [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c]
 
 

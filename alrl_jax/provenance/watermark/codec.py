@@ -61,6 +61,7 @@ MIN_PSNR = 42.0
 FALSE_POSITIVES = 1e-7
 """Bound of the chance that an image without a mark is called marked."""
 
+# Half a step of 0.7% moves the fastest wave at the square's edge by a tenth of its length.
 _SCALES = np.exp(np.arange(math.log(0.8), math.log(1.7), 0.007))
 _GRID = 64  # offsets tried per axis
 _STEPS = (0.5, 0.25, 0.12)  # of the refinement, in steps of the search
@@ -71,6 +72,7 @@ _STRIP_ROWS = 512
 # A refinement moves each of four numbers down, not, or up, once a step, from any place searched.
 _MOVES = 4 * len(_STEPS)
 _TRIED_BITS = math.log2(len(_SCALES) * _GRID**2) + _MOVES * math.log2(3) + payload_code.FREE_BITS
+# exp(-t^2 / 2), times all that is tried, is ``FALSE_POSITIVES``.
 THRESHOLD = math.sqrt(2 * (_TRIED_BITS * math.log(2) - math.log(FALSE_POSITIVES)))
 """Images with a z of at least this are called marked."""
 
@@ -134,6 +136,7 @@ def embed(image: Pixels, payload: payload_code.Payload) -> Pixels:
         reached = psnr(image, marked)
         if reached >= MIN_PSNR:
             return marked
+        # Rounding and clipping cost more than was planned; 0.995 makes the loop end.
         strength *= 0.995 * 10 ** ((reached - MIN_PSNR) / 20)
 
 
@@ -149,6 +152,7 @@ def detect(image: Pixels) -> Detection:
     found = Detection(False, None, 0.0)
     for place in _search(white)[:_TRIES]:
         now = _read(white, _refine(white, place))
+        # A mark that is right goes before any z without one.
         if (now.marked, now.z) > (found.marked, found.z):
             found = now
         if found.marked:
@@ -186,6 +190,7 @@ def mark(
 def _add(image: Pixels, coefficients: Waves, mask: Plane, scale: float) -> Pixels:
     """The image and its mark, rounded and clipped; in strips, as photographs are large."""
     marked = np.empty_like(image)
+    # Of all changes that move luminance by 1, the one of least square is along it.
     step = np.float32(unit(image)) * LUMINANCE / (LUMINANCE @ LUMINANCE)
     for top in range(0, len(image), _STRIP_ROWS):
         rows = slice(top, min(top + _STRIP_ROWS, len(image)))
@@ -215,6 +220,7 @@ def _search(white: Plane) -> list[Place]:
     """The best offset of every scale by the pilots, best first."""
     waves = pattern()
     left, right = _search_matrices()
+    # The square is real: two real products cost half of a complex one.
     real, imaginary = np.split(white @ right, 2, axis=1)
     rows = (real + 1j * imaginary).reshape(WORK, len(_SCALES), -1).transpose(1, 0, 2)
     measured = (left @ rows)[:, waves.ky + HIGHEST, waves.kx]
@@ -273,8 +279,11 @@ def _read(white: Plane, place: Place) -> Detection:
     turned = (terms * np.conj(waves.phase))[waves.carriers]
     soft = np.stack([np.real(turned), np.imag(turned)], axis=1).reshape(-1)
     summed = np.zeros(payload_code.CODED_BITS)
+    # Each bit is on several waves, which vote by how sure they are.
     np.add.at(summed, np.arange(len(soft)) % len(summed), soft)
     number, valid = payload_code.decode(summed)
+    # With the bits known, carriers count as pilots do; ``FREE_BITS`` in the threshold pays for the
+    # choice of bits.
     z = float(np.sum(terms * np.conj(symbols(number))).real)
     payload = payload_code.unpack(number)
     marked = valid and z >= THRESHOLD and payload.format == payload_code.FORMAT

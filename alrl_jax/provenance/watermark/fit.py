@@ -61,15 +61,19 @@ def fit(small: Plane, mask: Plane, wanted: Waves, budget: float) -> Waves:
     best, found = -math.inf, coefficients
     for number in range(_ROUNDS + 1):
         z, ascent = _steepest(whiten(square + drawn), wanted)
+        # Ascent overshoots: the best round is kept, not the last.
         if number and z > best:
             best, found = z, coefficients
         share = _STEP / (1 + number / 8) if number else 1.0
         coefficients = _unit(coefficients) + share * _unit(ascent)
         drawn = draw(coefficients, (0, WORK), WORK, 1.0) * local
+        # Back to the budget: what is learned is the direction.
         gain = budget / math.sqrt(float(np.mean(drawn**2)))
         coefficients, drawn = coefficients * gain, drawn * np.float32(gain)
+    # From the corner of the square to that of the image.
     found = found * turn(float(-top), float(-left))
     drawn = draw(found, (0, small.shape[0]), small.shape[1], 1.0) * mask
+    # The budget is meant for the whole image, of which the square is a part.
     return found * (budget / math.sqrt(float(np.mean(drawn**2))))
 
 
@@ -92,6 +96,8 @@ def _steepest(white: Plane, wanted: Waves) -> tuple[float, Waves]:
     smallest, summed = math.inf, np.zeros_like(wanted)
     for i, rows in enumerate(_views()):
         z, ascent = _z(measured_by(white, *rows) * np.conj(wanted))
+        # The least decides which round is best, but all of them pull: by the least alone, the
+        # search would swing from part to part.
         smallest = min(smallest, z)
         summed = summed + ascent * (1.0 if i else _WHOLE)
     return smallest, summed * wanted

@@ -81,6 +81,7 @@ def unpack(number: int) -> Payload:
 
 def crc(number: int, bits: int) -> int:
     """CRC-16 of a number's bits, highest first (polynomial 0x1021, start value 0xffff)."""
+    # Not 0, which would give a payload of zeros a checksum of zeros.
     value = 0xFFFF
     for i in reversed(range(bits)):
         carry = (value >> 15 ^ number >> i) & 1
@@ -92,6 +93,7 @@ def encode(number: int) -> Bits:
     """The ``CODED_BITS`` bits (0 or 1) that stand for a payload."""
     word = number << CRC_BITS | crc(number, PAYLOAD_BITS)
     length = PAYLOAD_BITS + CRC_BITS
+    # The zeros lead back to state 0, so that the last bits are as safe as the others.
     bits = [word >> i & 1 for i in reversed(range(length))] + [0] * _MEMORY
     state, coded = 0, []
     for bit in bits:
@@ -123,6 +125,7 @@ def decode(soft: Float[np.ndarray, " n"]) -> tuple[int, bool]:
     previous, signs = _trellis()
     steps = soft.reshape(-1, len(_GENERATORS))
     score = np.full(len(previous), -np.inf)
+    # Encoding begins in state 0 and ends there: no other way counts.
     score[0] = 0.0
     choices = np.zeros((len(steps), len(previous)), np.int64)
     for i, values in enumerate(steps):
@@ -131,6 +134,7 @@ def decode(soft: Float[np.ndarray, " n"]) -> tuple[int, bool]:
         score = np.max(ways, axis=1)
     state, word = 0, 0
     for i in reversed(range(len(steps))):
+        # The newest bit of a state led to it; those of the tail are known to be 0.
         if i < len(steps) - _MEMORY:
             word |= (state >> _MEMORY - 1) << len(steps) - _MEMORY - 1 - i
         state = int(previous[state, choices[i, state]])

@@ -54,9 +54,11 @@ def pattern() -> Pattern:
     """The one pattern of this format."""
     ky, kx = np.mgrid[-HIGHEST : HIGHEST + 1, 0 : HIGHEST + 1]
     radius = np.hypot(ky, kx)
+    # Half of the plane: the other half of a real image's waves are conjugates of these.
     chosen = ((kx > 0) | (ky > 0)) & (radius >= LOWEST) & (radius <= HIGHEST)
     ky, kx, radius = ky[chosen], kx[chosen], radius[chosen]
     count = len(ky)
+    # By name, as NumPy may change its default: the pattern is part of the format.
     rng = np.random.Generator(np.random.PCG64(_SEED))
     phase = np.exp(2j * np.pi * rng.random(count))
     pilot = np.zeros(count, bool)
@@ -74,6 +76,7 @@ def symbols(number: int) -> Waves:
     waves = pattern()
     bits = np.resize(1.0 - 2.0 * payload_code.encode(number), (len(waves.carriers), 2))
     signs = np.ones(len(waves.ky), np.complex128)
+    # Two bits a wave, one on each axis; the root keeps its magnitude at 1.
     signs[waves.carriers] = (bits[:, 0] + 1j * bits[:, 1]) / math.sqrt(2)
     return signs * waves.phase
 
@@ -88,6 +91,7 @@ def resized(image: Pixels) -> Float[np.ndarray, "y x"]:
     gray = image @ LUMINANCE / np.float32(unit(image))
     scale = WORK / min(gray.shape)
     height, width = (max(WORK, round(side * scale)) for side in gray.shape)
+    # Lanczos leaves out what is too fine, which would come back as waves of the mark.
     return np.asarray(Image.fromarray(gray).resize((width, height), Image.Resampling.LANCZOS))
 
 
@@ -107,6 +111,7 @@ def _blur(plane: Plane, sigma: float) -> Plane:
     reach = math.ceil(3 * sigma)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     kernel = (kernel / kernel.sum()).astype(np.float32)
+    # Along the first axis, then transposed: sums of whole rows are what NumPy does fastest.
     for _ in range(2):
         padded = np.pad(plane, ((reach, reach), (0, 0)), mode="edge")
         blurred = kernel[reach] * plane
@@ -125,12 +130,14 @@ def _detail(plane: Plane, high_pass: float, spread: float) -> tuple[Plane, Plane
 
 def roughness(plane: Plane) -> Plane:
     """How strong the mark may be where, in any unit."""
+    # A low power: rough places take more, but smooth ones have to carry the mark as well.
     return (_detail(plane, 5.0, 5.0)[1] + 3.0) ** 0.25
 
 
 def whiten(plane: Plane) -> Plane:
     """The detail at one strength everywhere, so that edges do not drown the mark around them."""
     high, deviation = _detail(plane, 3.0, 2.0)
+    # 0.4 keeps the noise of flat places from counting like detail.
     return np.clip(high / (deviation + 0.4), -1.2, 1.2)
 
 
@@ -145,6 +152,7 @@ def taper(length: int) -> Float[np.ndarray, " length"]:
 @functools.lru_cache(64)
 def analysis(scale: float, lowest: int) -> Complex[np.ndarray, "k work"]:
     """Rows that measure the waves ``lowest .. HIGHEST`` along one axis; ``lowest`` <= 0."""
+    # Centres of pixels: resizing holds an image's corner, not its first pixel, in place.
     place = (np.arange(WORK) + 0.5) / scale
     turns = np.outer(np.arange(HIGHEST + 1), place) / TILE
     rows = (np.exp(-2j * np.pi * turns) * taper(WORK)).astype(np.complex64)
@@ -176,6 +184,7 @@ def turn(dy: float, dx: float) -> Waves:
 
 def tilt(levels: Float[np.ndarray, "*n waves"]) -> Float[np.ndarray, "*n waves"]:
     """Less for frequencies at which the image itself is strong."""
+    # The mean bounds it: a silent frequency would outweigh all others.
     less = (levels**2 + 0.25 * np.mean(levels**2, -1, keepdims=True)) ** -0.5
     return less / np.mean(less, -1, keepdims=True)
 
@@ -206,6 +215,7 @@ def agreement(
 ) -> Complex[np.ndarray, "*n waves"]:
     """Weighted unit factors, over the standard deviation of the sum of their real parts."""
     unit = measured / (np.abs(measured) + 1e-12)
+    # The cosine of an angle that may be any has a variance of 1/2.
     return weight * unit / (np.sqrt(np.sum(weight**2, -1, keepdims=True) / 2) + 1e-12)
 
 
@@ -219,7 +229,9 @@ def correlate(
     grid = np.zeros((len(terms), side, side // 2 + 1), np.complex64)
     grid[:, ky % side, kx] = terms
     edge = kx == 0
+    # ``irfft2`` fills in the conjugates of all columns but this one.
     grid[:, -ky[edge] % side, 0] = np.conj(terms[:, edge])
+    # Undoes the transform's 1 / side^2, and that it adds each wave and its conjugate.
     return np.fft.irfft2(grid, (side, side)) * (side * side / 2)
 
 
@@ -227,6 +239,8 @@ def draw(coefficients: Waves, rows: tuple[int, int], width: int, scale: float) -
     """The waves on some rows of an image whose tiles are ``scale`` times as large."""
     waves = pattern()
     ys, xs = (np.arange(*rows) + 0.5) / scale, (np.arange(width) + 0.5) / scale
+    # Few waves, each a product of one along y and one along x: two thin matrix products, whatever
+    # the image's size; an FFT would need tiles of whole pixels.
     grid = np.zeros((2 * HIGHEST + 1, HIGHEST + 1), np.complex64)
     grid[waves.ky + HIGHEST, waves.kx] = coefficients
     turns = np.outer(ys, np.arange(-HIGHEST, HIGHEST + 1)) / TILE

@@ -46,7 +46,7 @@ def identity_factors(read: FaceFactors, wanted: FaceFactors) -> Scalar:
 
     Args:
         read: from the generated face.
-        wanted: from a picture of the source's person.
+        wanted: from an image of the source's person.
     """
     return jnp.mean(jnp.square(read.identity_vector - wanted.identity_vector))
 

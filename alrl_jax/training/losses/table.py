@@ -1,7 +1,7 @@
-"""The table of losses: a function and the parts of a forward pass that it reads, a row each.
+"""The table of losses: a function and the parts of a forward pass that it reads, by task and name.
 
-A new loss is a function in this folder and a row here. Its weight is 0 unless a config sets it; a
-loss of weight 0 is never called, and what only it reads is never computed: tasks ask
+A new loss is a function in this folder and an entry here. Its weight is 0 unless a config sets it;
+a loss of weight 0 is never called, and what only it reads is never computed: tasks ask
 ``readers`` what is read at all.
 """
 
@@ -17,7 +17,7 @@ from alrl_jax.training.losses.parts import Scalar, factor_error
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """A row of ``LOSSES``.
+    """An entry of ``LOSSES``.
 
     Attributes:
         function: gives a mean over the global batch.
@@ -111,6 +111,9 @@ LOSSES: dict[str, dict[str, Loss]] = {
 }
 """Losses by task and name."""
 
+LABELS = ("identity_factors", "attribute_factors", "pose_degrees", "landmarks")
+"""Fields of ``FaceBatch`` that data of photographs lack; masks can come from a parser as well."""
+
 REGULARISERS: dict[str, tuple[str, ...]] = {
     "swap": ("r1",),
     "generator": ("r1", "path_length"),
@@ -131,6 +134,27 @@ def readers(task: str, weights: Mapping[str, float]) -> dict[str, str]:
         if weights.get(name):
             found |= {part: name for part in loss.reads if part not in found}
     return found
+
+
+def needed_labels(task: str, weights: Mapping[str, float]) -> tuple[str, ...]:
+    """The labels of a face without which no loss that has a weight learns anything.
+
+    Args:
+        task: key of ``LOSSES``.
+        weights: weight by name; a loss that is not among them has none.
+
+    Returns:
+        Fields of ``FaceBatch``, each needed by some loss; none where a loss needs no labels.
+    """
+    needed: dict[str, None] = {}
+    for name, loss in LOSSES[task].items():
+        if weights.get(name):
+            fields = (part.rpartition(".")[2] for part in loss.reads)
+            labels = [field for field in fields if field in LABELS]
+            if not labels:
+                return ()
+            needed |= dict.fromkeys(labels)
+    return tuple(needed)
 
 
 def total_loss(

@@ -81,6 +81,7 @@ def beard_cover(q: Point, d: Distances, person: IdentityScene) -> Rays:
 def _skin_label(q: Point, side: Rays, d: Distances, brow: Rays) -> Int[Array, "*m"]:
     """Which part of the skin a point belongs to."""
     left = side < 0.0
+    # Each part covers those above: lips lie over the mouth, and the mouth over the neck.
     label = jnp.where(d.nose < d.face + 0.004, LABEL["nose"], LABEL["skin"])
     pair = jnp.where(left, LABEL["l_brow"], LABEL["r_brow"])
     label = jnp.where(brow > 0.5, pair, label)
@@ -109,6 +110,7 @@ def _skin_albedo(
     on_nose = (label == LABEL["nose"]).astype(jnp.float32)
     colour = _blend(skin, blush, jnp.clip(cheek + 0.6 * on_nose, 0.0, 1.0))
     strands = 0.75 + 0.25 * jnp.sin(170.0 * q.x + 60.0 * q.y)
+    # Never lighter than the skin: fair stubble would shine.
     beard = Colour(*(0.40 * jnp.minimum(h, s) for h, s in zip(hair, skin, strict=True)))
     colour = _blend(colour, _times(beard, strands), 0.92 * beard_cover(q, d, person))
     colour = _blend(colour, _times(hair, 0.40 * strands), 0.95 * brow)
@@ -133,11 +135,13 @@ def _skin_albedo(
 def _eye_albedo(q: Point, side: Rays, person: IdentityScene, look: AttributeScene) -> Colour:
     """White, iris and pupil, turned to the gaze."""
     radius = eyeball_radius(person)
+    # Both eyes are modelled as the one at x > 0; they look the same way, so x turns back.
     x = (q.x - person.eye_x) * jnp.where(side < 0.0, -1.0, 1.0) / radius
     y, z = (q.y - EYE_Y) / radius, (q.z - (EYE_Z + 0.13 - radius)) / radius
     away = jnp.sqrt(
         (x - look.gaze[0]) ** 2 + (y - look.gaze[1]) ** 2 + (z - look.gaze[2]) ** 2 + 1e-9
     )
+    # The product with 0 gives constants the shape of the rays.
     white = Colour(0.80 + 0.0 * away, 0.77 + 0.0 * away, 0.74 + 0.0 * away)
     iris_size = (0.026 + 0.27 * person.eye_width) / radius
     rim = ramp(away, 1.02 * iris_size, 0.80 * iris_size)
@@ -158,6 +162,7 @@ def _hair_albedo(q: Point, look: AttributeScene) -> Colour:
 def surface(p: Point, d: Distances, person: IdentityScene, look: AttributeScene) -> Surface:
     """Material of hit points (scene coordinates) with the distances there."""
     turned = to_head(p, look.rotation)
+    # Heads are symmetric: one half is modelled, and the side is kept for labels and gaze.
     side, q = turned.x, Point(jnp.abs(turned.x), turned.y, turned.z)
     brow = brow_cover(q, person, look)
     label = _skin_label(q, side, d, brow)
@@ -178,6 +183,7 @@ def surface(p: Point, d: Distances, person: IdentityScene, look: AttributeScene)
         colour = Colour(*(jnp.where(mask, a, c) for a, c in zip(albedo, colour, strict=True)))
         gloss, sharpness = jnp.where(mask, shine, gloss), jnp.where(mask, power, sharpness)
 
+    # In this order: what is nearer to the hit than all before it lies on top.
     eye_label = jnp.where(side < 0.0, LABEL["l_eye"], LABEL["r_eye"])
     lay(d.eye < d.skin, eye_label, _eye_albedo(q, side, person, look), 0.9, 60.0)
     teeth = Colour(0.80 + 0.0 * q.x, 0.76 + 0.0 * q.x, 0.68 + 0.0 * q.x)
@@ -204,14 +210,19 @@ def lit(
     light = look.light_direction
     facing = normal.x * light[0] + normal.y * light[1] + normal.z * light[2]
     half = Point(light[0] - ray.x, light[1] - ray.y, light[2] - ray.z)
+    # Light from straight behind has no half vector: 0 / 0 without the last term.
     size = jnp.sqrt(half.x**2 + half.y**2 + half.z**2 + 1e-9)
     shine = (normal.x * half.x + normal.y * half.y + normal.z * half.z) / size
+    # About cos to the power of twice the sharpness, without a power.
     shine = jnp.exp(hit.sharpness * (jnp.clip(shine, 0.0, 1.0) - 1.0) * 2.0) * hit.gloss * shadow
+    # More from above and from the front: a room, not a sky.
     fill = (0.30 + 0.10 * normal.y + 0.06 * normal.z) * openness
     channels = []
+    # Light wraps round the terminator, red furthest: so it does under skin.
     for channel, (albedo, softness) in enumerate(zip(hit.albedo, (0.22, 0.10, 0.06), strict=True)):
         diffuse = jnp.clip((facing + softness) / (1.0 + softness), 0.0, 1.0) * shadow
         key, ambient = look.light_colour[channel], look.fill_colour[channel]
+        # Highlights have the light's own colour, as they never entered the material.
         channels.append(albedo * (1.0 * key * diffuse + ambient * fill) + 0.5 * key * shine)
     return Colour(*channels)
 
@@ -225,5 +236,6 @@ def backdrop(u: Rays, v: Rays, look: AttributeScene) -> Colour:
 def to_srgb(colour: Colour) -> Colour:
     """Linear light as sRGB-like values in [0, 1], softly compressed at the bright end."""
     channels = [jnp.clip(c, 0.0, 8.0) for c in colour]
+    # Continuous in value and slope at 0.6: highlights fade out instead of being cut.
     channels = [jnp.where(c > 0.6, 0.6 + 0.4 * jnp.tanh((c - 0.6) / 0.4), c) for c in channels]
     return Colour(*((c + 1e-6) ** (1.0 / 2.2) for c in channels))

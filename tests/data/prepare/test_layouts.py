@@ -201,7 +201,7 @@ def _spoil(path: Path, line: int) -> None:
     path.write_text("\n".join(lines))
 
 
-def test_a_table_that_was_cut_is_told(celebamask: Path) -> None:
+def test_a_table_that_was_cut_is_reported(celebamask: Path) -> None:
     path = celebamask / "CelebAMask-HQ-pose-anno.txt"
     path.write_text("\n".join(path.read_text().splitlines()[:-1]))
     album = found(celebamask)[1]
@@ -215,7 +215,7 @@ def test_the_folder_of_images_alone_is_refused(celebamask: Path) -> None:
 
 
 def test_any_folder(tmp_path: Path) -> None:
-    for name in ("b/2.jpg", "b/1.png", "a/x.webp", "loose.JPEG", "a/film.mov", ".thumbs/9.png"):
+    for name in ("b/2.jpg", "b/1.png", "a/x.webp", "loose.JPEG", "a/clip.mov", ".thumbs/9.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     layout, album = found(tmp_path)
@@ -223,7 +223,7 @@ def test_any_folder(tmp_path: Path) -> None:
     assert names(album) == ["a/x.webp", "b/1.png", "b/2.jpg", "loose.JPEG"]
     assert len(set(album.people)) == 4
     assert album.notes == ["1 files named *.mov are no images that are read here"]
-    people = found(tmp_path, identities="folder")[1].people
+    people = found(tmp_path, person_per="folder")[1].people
     assert people[1] == people[2] and len(set(people)) == 3
     with pytest.raises(UserError, match="got --split=train of a folder"):
         found(tmp_path, split="train")

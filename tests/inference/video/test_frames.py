@@ -64,24 +64,28 @@ def test_frames_keep_their_names_and_say_what_they_are(
     (tmp_path / "faces.json").write_text(json.dumps(faces))
     (tmp_path / "frames" / "clip_101.png").write_bytes(b"broken")
     assert run(tmp_path, monkeypatch) == 3
-    told = results(tmp_path)
-    assert [r["status"] for r in told] == ["done", "skipped", "done", "done", "failed"]
-    assert [r["output"] for r in told[:4]] == [f"clip_{n}.png" for n in (9, 10, 11, 100)]
-    assert told[1]["reason"] == "no face found; the frame stays as it is"
-    assert told[4]["reason"].startswith("frame: not a JPEG")
-    for result in (told[0], told[1]):
+    records = results(tmp_path)
+    assert [r["status"] for r in records] == ["done", "skipped", "done", "done", "failed"]
+    assert [r["output"] for r in records[:4]] == [f"clip_{n}.png" for n in (9, 10, 11, 100)]
+    assert records[1]["reason"] == "no face found; the frame stays as it is"
+    assert records[4]["reason"].startswith("frame: not a JPEG")
+    for result in (records[0], records[1]):
         path = tmp_path / "out" / result["output"]
         with Image.open(path) as after, Image.open(tmp_path / "frames" / path.name) as before:
             changed = (np.asarray(after) != np.asarray(before)).any()
         fields = image_metadata.read_metadata(path)
-        assert changed == bool(fields) == (result is told[0])
-        assert path.with_suffix(".json").exists() == (result is told[0])
+        assert changed == bool(fields) == (result is records[0])
+        assert path.with_suffix(".json").exists() == (result is records[0])
     assert (tmp_path / "out" / "clip_101.png").exists() is False
 
     (tmp_path / "frames" / "clip_101.png").unlink()
     assert run(tmp_path, monkeypatch) == 0
     again = [r["reason"] for r in results(tmp_path)]
-    assert again == ["done by an earlier run", told[1]["reason"], *["done by an earlier run"] * 2]
+    assert again == [
+        "done by an earlier run",
+        records[1]["reason"],
+        *["done by an earlier run"] * 2,
+    ]
     assert run(tmp_path, monkeypatch, smooth=False) == 0
     assert [r["status"] for r in results(tmp_path)] == ["done", "skipped", "done", "done"]
 
@@ -225,8 +229,8 @@ def test_a_video_keeps_sound_and_times(
         difference = np.abs(old.astype(int) - new)
         assert difference[:14].mean() < 3, "outside of the face, but for coding"
         assert difference[20:44, 20:44].mean() > 20
-    told = results(tmp_path)
-    assert [r["status"] for r in told] == ["done"] * len(TIMES)
+    records = results(tmp_path)
+    assert [r["status"] for r in records] == ["done"] * len(TIMES)
     sidecar = json.loads((tmp_path / "out" / f"{clip.name}.json").read_text())
     assert sidecar["frames"] == {"done": len(TIMES)} and sidecar["streams_left_out"] == []
     output = tmp_path / "out" / clip.name

@@ -89,7 +89,7 @@ def points_of(face: FoundFace) -> np.ndarray:
     return face.points
 
 
-def test_a_cut_a_jump_and_a_gap_begin_anew() -> None:
+def test_a_cut_a_jump_and_a_gap_reset_the_filter() -> None:
     track = FaceTrack("largest")
     near = FACE + 2.0
     track.follow(seen(FACE, at=0.0))
@@ -106,7 +106,7 @@ def test_a_cut_a_jump_and_a_gap_begin_anew() -> None:
     assert track.resets == 3
 
 
-def test_a_time_that_does_not_rise_begins_anew() -> None:
+def test_a_time_that_does_not_rise_resets_the_filter() -> None:
     track = FaceTrack("largest")
     for at in (0.0, 0.04, 0.04, 0.02, 0.06):
         found = track.follow(seen(FACE + 3 * at, at=at))

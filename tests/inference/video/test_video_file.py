@@ -115,8 +115,8 @@ def test_a_finished_video_ends_as_it_did(tmp_path: Path, monkeypatch: pytest.Mon
     clip = greys(tmp_path / "clip.mp4", 4)
     given = GIVEN | {"frames": str(clip)}
     assert run(tmp_path, monkeypatch, **given) == 3
-    told = results(tmp_path)
-    assert [r["status"] for r in told] == ["done", "skipped", "done", "failed"]
+    records = results(tmp_path)
+    assert [r["status"] for r in records] == ["done", "skipped", "done", "failed"]
     assert run(tmp_path, monkeypatch, **given) == 3
     (only,) = results(tmp_path)
     assert only["frames"] == {"done": 2, "skipped": 1, "failed": 1}
@@ -130,9 +130,11 @@ def test_a_video_without_a_swap_is_not_written(
     clip = greys(tmp_path / "clip.mp4", 2)
     for _ in range(2):
         assert run(tmp_path, monkeypatch, frames=str(clip), **GIVEN) == 3
-        told = results(tmp_path)
-        assert [r["status"] for r in told] == ["skipped", "skipped", "failed"]
-        assert told[-1]["reason"].startswith("no face in any frame") and not told[-1]["output"]
+        records = results(tmp_path)
+        assert [r["status"] for r in records] == ["skipped", "skipped", "failed"]
+        assert (
+            records[-1]["reason"].startswith("no face in any frame") and not records[-1]["output"]
+        )
         assert [p.name for p in (tmp_path / "out").iterdir()] == ["results.jsonl"]
 
 

@@ -15,7 +15,7 @@ from alrl_jax.worlds import primitives
 
 SIDE = 16
 COLUMNS = {"background": 6, "skin": 2, "hair": 2, "cloth": 6}
-"""What the columns of the picture below show, from the left."""
+"""What the columns of the image below show, from the left."""
 SEEN = [name for name, count in COLUMNS.items() for _ in range(count)]
 FACE = np.array([name == "skin" for name in SEEN])
 REGION = np.tile(np.where(FACE, np.float32(4), np.float32(-4)), (1, SIDE, 1))[..., None]

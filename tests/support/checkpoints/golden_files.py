@@ -47,5 +47,5 @@ def convert_golden(golden: Golden, kind: str, folder: Path) -> Path:
 
 
 def pixels(golden: Golden, name: str) -> np.ndarray:
-    """Stored 8-bit pictures as images in [-1, 1]."""
+    """Stored 8-bit images as images in [-1, 1]."""
     return golden.images(name).astype(np.float32) / np.float32(127.5) - np.float32(1)

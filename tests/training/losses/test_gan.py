@@ -17,8 +17,8 @@ def test_the_generator_wants_its_images_to_look_real() -> None:
     expected = np.mean(np.log1p(np.exp([-2.0, 1.0])))
     assert float(adversarial(SURE)) == pytest.approx(expected, rel=1e-6)
     assert (np.asarray(jax.grad(adversarial)(SURE)) < 0).all(), "higher logits are better"
-    row = LOSSES["generator"]["adversarial"]
-    assert float(evaluate(row, GeneratorForward(SURE))) == pytest.approx(expected, rel=1e-6)
+    loss = LOSSES["generator"]["adversarial"]
+    assert float(evaluate(loss, GeneratorForward(SURE))) == pytest.approx(expected, rel=1e-6)
     assert LOSSES["generator"].keys() == {"adversarial"}
 
 

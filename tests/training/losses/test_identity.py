@@ -1,4 +1,4 @@
-"""Losses of the face analyser against NumPy: every row of the table, then by hand."""
+"""Losses of the face analyser against NumPy: every entry of the table, then by hand."""
 
 from collections.abc import Callable
 from typing import Any
@@ -75,7 +75,7 @@ def test_every_loss_has_an_oracle() -> None:
 
 
 @pytest.mark.parametrize("name", ORACLES)
-def test_every_row_is_its_oracle(name: str) -> None:
+def test_every_loss_is_its_oracle(name: str) -> None:
     value = float(evaluate(LOSSES["identity"][name], FORWARD))
     assert value == pytest.approx(float(ORACLES[name](FORWARD)), rel=1e-5)
 

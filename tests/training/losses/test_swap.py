@@ -1,4 +1,4 @@
-"""Losses of the swap against NumPy: every row of the table on one forward pass, then by hand."""
+"""Losses of the swap against NumPy: every entry of the table on one forward pass, then by hand."""
 
 from collections.abc import Callable
 from typing import Any
@@ -36,7 +36,7 @@ def uniform(*shape: int) -> jax.Array:
     return jnp.asarray(RNG.uniform(0.05, 0.95, shape), jnp.float32)
 
 
-def picture() -> jax.Array:
+def any_image() -> jax.Array:
     return normal(BATCH, SIDE, SIDE, 3)
 
 
@@ -48,7 +48,7 @@ def classes() -> jax.Array:
 def face() -> FaceBatch:
     """Of the second face nothing is known, and of the first not all."""
     return FaceBatch(
-        image=picture(),
+        image=any_image(),
         parsing=classes(),
         identity=jnp.arange(BATCH),
         identity_factors=normal(BATCH, 2).at[0, 1].set(jnp.nan),
@@ -80,28 +80,28 @@ def gates() -> SwapGates:
     return SwapGates(uniform(BATCH, GROUPS), uniform(*layers), uniform(*layers) ** 2, owners)
 
 
-# No two parts are alike: a row that names a wrong one gives another number.
+# No two parts are alike: an entry that names a wrong one gives another number.
 FORWARD = SwapForward(
     pairs=SwapPairs(
         source=face(),
         target=face(),
-        truth=picture(),
+        truth=any_image(),
         same_identity=jnp.asarray([True, False, True]),
-        whole_source=picture(),
-        whole_target=picture(),
-        witness=picture(),
-        true_swap=picture(),
+        whole_source=any_image(),
+        whole_target=any_image(),
+        witness=any_image(),
+        true_swap=any_image(),
         keeps_background=jnp.asarray([True, True, False]),
         control=None,
     ),
     encoded=Encoded(encoding(), encoding(), encoding()),
     drawn=Drawn(
-        image=picture(),
-        generated=picture(),
+        image=any_image(),
+        generated=any_image(),
         mask=uniform(BATCH, SIDE, SIDE, 1),
         codes=LatentCodes(normal(BATCH, 4, 4, 2), normal(BATCH, LAYERS, WIDTH)),
         gates=gates(),
-        reconstructed=picture(),
+        reconstructed=any_image(),
     ),
     wanted=Wanted(
         normal(BATCH, 4), factors(), factors(), labels(True, False, True), labels(False, True, True)
@@ -241,7 +241,7 @@ def test_every_loss_has_an_oracle() -> None:
 
 
 @pytest.mark.parametrize("name", ORACLES)
-def test_every_row_is_its_oracle(name: str) -> None:
+def test_every_loss_is_its_oracle(name: str) -> None:
     value = float(evaluate(LOSSES["swap"][name], FORWARD))
     assert value == pytest.approx(float(ORACLES[name](FORWARD)), rel=1e-5)
 
@@ -252,7 +252,7 @@ def test_the_oracles_tell_the_parts_apart() -> None:
 
 
 def half(inside: float, outside: float) -> jax.Array:
-    """A picture of 4 x 4 pixels whose left half has one value and the right one another."""
+    """An image of 4 x 4 pixels whose left half has one value and the right one another."""
     return jnp.full((1, 4, 4, 1), outside).at[:, :, :2].set(inside)
 
 
@@ -288,7 +288,7 @@ def test_no_loss_moves_the_mask(name: str) -> None:
 
 
 def test_only_one_persons_pairs_are_compared_with_the_target() -> None:
-    images, mask = picture(), jnp.ones((BATCH, SIDE, SIDE, 1))
+    images, mask = any_image(), jnp.ones((BATCH, SIDE, SIDE, 1))
     nowhere = jnp.zeros((BATCH,), bool)
     assert float(swap.reconstruction(images, images + 1.0, mask, nowhere)) == 0.0
     assert float(swap.perceptual(jnp.ones((BATCH,)), nowhere)) == 0.0

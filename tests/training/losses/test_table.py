@@ -1,4 +1,4 @@
-"""The table: rows read parts that exist, weight 0 costs nothing, sums are weighted."""
+"""The table: losses read parts that exist, weight 0 costs nothing, sums are weighted."""
 
 import dataclasses
 import inspect
@@ -8,7 +8,16 @@ from typing import Any, get_args
 import jax.numpy as jnp
 import pytest
 
-from alrl_jax.training.losses.table import LOSSES, REGULARISERS, Loss, evaluate, readers, total_loss
+from alrl_jax.training.losses.table import (
+    LABELS,
+    LOSSES,
+    REGULARISERS,
+    Loss,
+    evaluate,
+    needed_labels,
+    readers,
+    total_loss,
+)
 from alrl_jax.training.tasks.generator import GeneratorForward
 from alrl_jax.training.tasks.identity import AnalyserForward
 from alrl_jax.training.tasks.swap_forward import SwapForward
@@ -20,7 +29,7 @@ FORWARDS: dict[str, type] = {
     "generator": GeneratorForward,
     "identity": AnalyserForward,
 }
-ROWS = [(task, name) for task, rows in LOSSES.items() for name in rows]
+ENTRIES = [(task, name) for task, losses in LOSSES.items() for name in losses]
 
 
 def exists(kind: Any, part: str) -> bool:
@@ -33,8 +42,8 @@ def exists(kind: Any, part: str) -> bool:
     return exists(inner, rest)
 
 
-@pytest.mark.parametrize(("task", "name"), ROWS)
-def test_a_row_reads_parts_that_exist(task: str, name: str) -> None:
+@pytest.mark.parametrize(("task", "name"), ENTRIES)
+def test_a_loss_reads_parts_that_exist(task: str, name: str) -> None:
     loss = LOSSES[task][name]
     assert [part for part in loss.reads if not exists(FORWARDS[task], part)] == []
     assert len(loss.reads) == len(inspect.signature(loss.function).parameters)
@@ -55,9 +64,9 @@ def test_the_total_is_the_weighted_sum() -> None:
     assert float(total) == pytest.approx(3 * float(jnp.log(2.0)))
 
 
-def test_a_new_loss_is_a_function_and_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = Loss(lambda logits: jnp.mean(jnp.square(logits)), ("fake_logits",))
-    monkeypatch.setitem(LOSSES["generator"], "drift", row)
+def test_a_new_loss_is_a_function_and_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = Loss(lambda logits: jnp.mean(jnp.square(logits)), ("fake_logits",))
+    monkeypatch.setitem(LOSSES["generator"], "drift", entry)
     check_losses("generator", ("adversarial", "drift"))
     assert readers("generator", {"drift": 2.0}) == {"fake_logits": "drift"}
     forward = GeneratorForward(jnp.asarray([[1.0], [3.0]]))
@@ -84,3 +93,11 @@ def test_what_was_left_out_is_named() -> None:
 def test_configs_weigh_losses_of_their_task_alone(name: str) -> None:
     config = tiny.tiny_config(name)
     assert set(config.losses) <= {*LOSSES[config.task], *REGULARISERS[config.task]}
+
+
+def test_labels_are_needed_where_every_loss_with_a_weight_reads_some() -> None:
+    regressions = {"pose_regression": 1.0, "landmark_regression": 0.1, "arcface": 0.0}
+    assert needed_labels("identity", regressions) == ("pose_degrees", "landmarks")
+    assert needed_labels("identity", regressions | {"arcface": 1.0}) == ()
+    assert needed_labels("swap", {"r1": 1.0, "attribute_groups": 0.1}) == LABELS[:2]
+    assert needed_labels("generator", {"adversarial": 1.0}) == ()

@@ -19,7 +19,7 @@ from tests.support import tiny
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-def test_strangers_are_other_rows_of_the_block() -> None:
+def test_strangers_are_other_faces_of_the_block() -> None:
     rows = jnp.broadcast_to(jnp.arange(8.0)[:, None, None, None], (8, 2, 2, 3))
     moved = cycle_targets.strangers(rows, 2)[:, 0, 0, 0]
     np.testing.assert_array_equal(moved, [3, 0, 1, 2, 7, 4, 5, 6])

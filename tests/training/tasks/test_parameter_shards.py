@@ -14,6 +14,7 @@ from alrl_jax.training import sharding
 from alrl_jax.training.step import lower_step
 from alrl_jax.training.tasks import Task, make_task
 from tests.support import tiny
+from tests.support.states import placed
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -42,7 +43,7 @@ def run(task: Task, shards: int) -> tuple[Any, dict[str, float], str]:
     values = jax.tree.map(lambda leaf: start(rng, leaf), abstract)
     # Second moments that are not 0: else an update is a sign, of gradients that may be noise.
     values = dataclasses.replace(values, opt_state=jax.tree.map(np.square, values.opt_state))
-    state = sharding.place_state(mesh, values)
+    state = placed(mesh, values)
     frozen = sharding.replicate(mesh, task.load_frozen())
     faces = jax.tree.map(np.asarray, tiny.random_batch(task.batch_kind))
     batch = sharding.shard_batch(mesh, faces)
@@ -81,8 +82,7 @@ def test_a_checkpoint_does_not_care_how_it_lay(tmp_path: Path) -> None:
     meshes = [sharding.make_mesh(parameter_shards=n) for n in (4, 1, 2)]
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state)
     with Checkpointer(tmp_path, keep=3) as checkpointer:
-        placed = sharding.place_state(meshes[0], state)
-        checkpointer.save(1, placed, {})
+        checkpointer.save(1, placed(meshes[0], state), {})
         checkpointer.wait()
         for mesh in meshes:
             restored = checkpointer.restore(sharding.abstract_state(mesh, abstract))

@@ -23,7 +23,7 @@ OFF = ("adversarial", "r1", "perceptual", "self_perceptual", "attributes", "attr
 
 
 def smooth_faces(seed: int) -> FaceBatch:
-    """Pictures of a few soft blobs: unlike noise, something that can be drawn."""
+    """Images of a few soft blobs: unlike noise, something that can be drawn."""
     faces = tiny.random_faces(tiny.BATCH, seed)
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(-1, 1, (tiny.BATCH, 4, 4, 3)).astype(np.float32)
@@ -45,7 +45,7 @@ def losses(dtype: str, identity: Path) -> np.ndarray:
         same = np.arange(tiny.BATCH) % 2 == 0
         target = smooth_faces(2 * seed)
         source = smooth_faces(2 * seed + 1)
-        # Where both show one person, it is the same picture.
+        # Where both show one person, it is the same image.
         image = np.where(same[:, None, None, None], target.image, source.image)
         pair = PairBatch(dataclasses.replace(source, image=image), target, same)
         batches.append(sharding.shard_batch(mesh, jax.tree.map(np.asarray, pair)))

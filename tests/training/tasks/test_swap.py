@@ -38,7 +38,7 @@ def test_every_factor_belongs_to_an_attribute_group() -> None:
 def test_the_discriminator_sees_targets_and_generated_faces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Traced, not run: what it is handed is told apart by which array it is."""
+    """Traced, not run: which array is which is known by identity."""
     identity = tiny.save_tiny_identity(tmp_path / "identity")
     task = make_task(tiny.tiny_config("synthetic_64", identity))
     seen: list[tuple[Any, Any]] = []

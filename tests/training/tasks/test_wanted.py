@@ -1,4 +1,4 @@
-"""What the losses compare with: from which picture each reading is, told by the picture's mean."""
+"""What the losses compare with: which image each reading is from, known by the image's mean."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ WEIGHTS = {"identity": 1.0, "identity_factors": 1.0, "attributes": 1.0}
 
 
 class Mean(IdentityNetwork):
-    """Reads the mean of a picture as every factor of its face."""
+    """Reads the mean of an image as every factor of its face."""
 
     def read(self, variables: Any, images: jax.Array) -> tuple[jax.Array, FaceFactors]:
         mean = jnp.mean(images, axis=(1, 2, 3))
@@ -58,7 +58,7 @@ def pairs(witness: bool, control: AttributeControl | None = None) -> SwapPairs:
 GIVEN = jnp.full((BATCH, 4), -1.0)
 
 
-def test_identities_are_read_from_another_picture_where_there_is_one(
+def test_identities_are_read_from_another_image_where_there_is_one(
     networks: LossNetworks,
 ) -> None:
     wanted = networks.wanted({"identity": {}}, pairs(witness=True), GIVEN)
@@ -67,7 +67,7 @@ def test_identities_are_read_from_another_picture_where_there_is_one(
     np.testing.assert_allclose(wanted.person.identity_vector, WITNESS, rtol=1e-6)
 
 
-def test_identities_are_the_sources_without_another_picture(networks: LossNetworks) -> None:
+def test_identities_are_the_sources_without_another_image(networks: LossNetworks) -> None:
     wanted = networks.wanted({"identity": {}}, pairs(witness=False), GIVEN)
     assert wanted.person is not None
     np.testing.assert_array_equal(wanted.embedding, GIVEN)

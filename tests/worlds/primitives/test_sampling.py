@@ -38,7 +38,7 @@ def test_vectors_are_standardised(
 
 
 @pytest.mark.parametrize(("sample", "vector", "names"), STRUCTS)
-def test_splits_share_nobody(
+def test_splits_share_no_person(
     sample: Callable[..., Any], vector: Callable[..., Any], names: tuple[str, ...]
 ) -> None:
     drawn = [vector(sample(primitives.split_key(split), 20)) for split in primitives.SPLITS]

@@ -112,7 +112,7 @@ def _adapt(limits: Limits, network: Network, flat: Arrays) -> list[str]:
     if not isinstance(network, Generator) or network.demod_convention == limits.demodulation:
         return []
     _rescale_kernels(flat, unscaled_to_scaled=limits.demodulation == "scaled")
-    return ["Kernels were rescaled to keep the pictures under another demodulation."]
+    return ["Kernels were rescaled to keep the images under another demodulation."]
 
 
 def _rescale_kernels(flat: Arrays, unscaled_to_scaled: bool) -> None:
