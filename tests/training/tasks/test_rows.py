@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import alrl_jax
+from alrl_jax.config import Config
 from alrl_jax.errors import UserError
 from alrl_jax.loading.loader import KINDS, SwapperModel
 from alrl_jax.models.swapper.selection import BEST_FIXED, SELECTORS
@@ -124,6 +125,40 @@ def test_every_selection_trains_on_frozen_features(
         assert set(np.unique(np.asarray(gates.attributes))) <= {0.0, 1.0}, "binary at inference"
     if selector == "best_fixed":
         np.testing.assert_array_equal(gates.attributes[0, :, 0], SHARES[1:])
+
+
+NO_LABELS = {"losses__region": 0.0, "losses__parsing": 0.0, "losses__attribute_groups": 0.0}
+
+
+@pytest.mark.parametrize("row", ["adaptive", "detached_blend"])
+def test_the_mask_learns_from_the_swap(make: Callable[..., SwapTask], row: str) -> None:
+    """Without any label of a mask, from the blended image alone; not where that is detached."""
+    others = {"losses__identity": 0.0, "losses__reconstruction": 0.0}
+    task = make(row, **(FEW | NO_LABELS | others))
+    before, after, metrics = train(task, tiny.random_batch("pairs"))
+    heads = [state.params["encoder"]["params"]["region"] for state in (before, after)]
+    assert (moved(*heads) > 0.5) if row == "adaptive" else (moved(*heads) == 0)
+    assert metrics["dead/swap"] <= 0.05 and metrics["dead/target_features"] <= 0.05
+    assert metrics["gradient/target_features"] > 0 and 0 < metrics["mask/area"] < 1
+
+
+def parameters(row: str) -> int:
+    """Parameters of the selection and of the target's features of a row, at full width."""
+    module = tiny.load_config_file(tiny.ROWS_CONFIG)
+    config = module.get_config(row)
+    config.pretrained.swapper = ""
+    config.generator.train = config.encoder.train_backbone = True
+    task = SwapTask(Config.from_dict(config.to_dict()))
+    params = jax.eval_shape(task.init, jax.random.key(0), {}).params
+    trees = [params["swap"], params["target_features"]]
+    return sum(leaf.size for leaf in jax.tree.leaves(trees))
+
+
+def test_fair_rows_have_as_many_parameters() -> None:
+    rows = tiny.load_config_file(tiny.ROWS_CONFIG).FAIR
+    counts = {row: parameters(row) for row in rows}
+    most, least = max(counts.values()), min(counts.values())
+    assert most <= 1.1 * least, counts
 
 
 def test_rows_without_queries_obey_pose_and_identity_and_refuse_groups(
