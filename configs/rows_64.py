@@ -1,8 +1,8 @@
 """The table of selections at 64 px: rows trained alike on one generator and its features.
 
     python -m alrl_jax.train --config=configs/rows_64.py:ROW --workdir=runs/rows/ROW
-    python -m alrl_jax.evaluate --workdir=runs/rows/adaptive --selectors= --output=runs/seed_0 \\
-        --beside=ROW=runs/rows/ROW,...
+    python -m alrl_jax.evaluate --workdir=runs/rows/adaptive --selectors= --split=test \\
+        --output=runs/seed_0 --beside=ROW=runs/rows/ROW,...
     alrl compare-rows --output=runs/table --evaluations=runs/seed_0,runs/seed_1,...
 
 ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. On two CPU cores a row takes 4

@@ -23,6 +23,7 @@ class DataRequest:
         split: part of a world's people, or of a TFDS data set.
         seed: number of the world.
         identities: in a folder, whether every ``image`` or every sub-``folder`` is a person.
+        cover_share: share of a world's pictures in which something covers the face.
         true_swaps: whether pairs come with their true swap, which only worlds know.
         progress: whether to draw progress bars.
     """
@@ -36,6 +37,7 @@ class DataRequest:
     split: str = "train"
     seed: int = 0
     identities: str = "image"
+    cover_share: float = 0.0
     true_swaps: bool = False
     progress: bool = True
 
