@@ -282,7 +282,7 @@ def run_counterfactual(
         "judge": described,
         "beside": {name: describe(directories[name], each) for name, each in beside.items()},
     }
-    notes = protocol.NOTES | pair_sets.PAIR_SETS[pair_set].notes
+    notes = protocol.NOTES | dict(pair_sets.PAIR_SETS[pair_set].notes)
     blocks["protocol"] = protocol.describe(blocks["protocol"] | extra, notes)
     return blocks, found
 

@@ -6,6 +6,7 @@ target wears glasses, a full fringe comes down over its brow, the source is seen
 harsh light falls on the target. What covers a target covers it in the true swap as well.
 """
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -108,7 +109,8 @@ def occlusion_pairs(split: str, seed: int, count: int) -> PairPlan:
             wanted = jnp.asarray([primitives.COVER_KINDS.index(name) for name in reason.covers])
             which = (draws[:, 0] % jnp.uint32(len(reason.covers))).astype(jnp.int32)
             kinds = jnp.where(here, wanted[which].astype(jnp.int32), kinds)
-    return plan.replace(
+    return dataclasses.replace(
+        plan,
         source_attributes=looks["source"],
         target_attributes=looks["target"],
         target_covers=primitives.covers_of_kind(key, kinds),
@@ -129,7 +131,7 @@ def _changed(
         sign = jnp.where((draws[:, 7] & jnp.uint32(1)) == 1, 1.0, -1.0)
         value = sign * value if name in reason.signed else value
         values[name] = jnp.where(here, value, getattr(look, name))
-    return look.replace(**values)
+    return dataclasses.replace(look, **values)
 
 
 def _share(bits: UInt[Array, " n"]) -> Float[Array, " n"]:
@@ -155,6 +157,7 @@ def occlusion_sha256(split: str, seed: int) -> str:
     between machines.
     """
     plan, key = occlusion_pairs(split, seed, HASHED_PAIRS), primitives.split_key(split, seed)
+    assert plan.target_covers is not None
     laws = [IDENTITY_TABLE, ATTRIBUTE_TABLE, primitives.COVERS, REASONS]
     digest = hashlib.sha256(json.dumps(laws, sort_keys=True).encode())
     streams = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(_STREAM + 1))

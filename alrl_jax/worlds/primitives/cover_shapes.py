@@ -153,7 +153,7 @@ def _shade(colour: Colour, by: Rays) -> Colour:
 
 
 def _toward(a: Colour, b: tuple[float, float, float], share: Rays) -> Colour:
-    return Colour(*(mix(x, y, share) for x, y in zip(a, b, strict=True)))
+    return Colour(*(x + (y - x) * share for x, y in zip(a, b, strict=True)))
 
 
 def _board_albedo(q: Point, colour: Colour, look: AttributeScene) -> Colour:

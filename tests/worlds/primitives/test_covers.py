@@ -189,7 +189,7 @@ def test_a_cover_depends_on_key_and_place_alone() -> None:
     leaves = zip(jax.tree.leaves(few), jax.tree.leaves(many), strict=True)
     assert all(np.array_equal(a, b[:3]) for a, b in leaves)
     other = primitives.sample_covers(primitives.split_key("test", 1), 400, 0.5)
-    assert not np.any(np.asarray(other.size) == np.asarray(many.size))
+    assert not np.any(np.asarray(other.opacity) == np.asarray(many.opacity))
 
 
 def test_covers_follow_their_law() -> None:
