@@ -10,11 +10,11 @@ from alrl_jax.config import Config
 from alrl_jax.data.request import DataRequest
 from alrl_jax.data.sources import known_layout, open_source
 from alrl_jax.data.true_swaps import true_swaps
-from alrl_jax.data.world_faces import world_plan
+from alrl_jax.data.world_faces import renderer_version, world_plan
 from alrl_jax.errors import UserError
 from alrl_jax.worlds import CoveringWorld, primitives
 
-PEOPLE, EACH, SIDE = 3, 4, 16
+PEOPLE, EACH, SIDE = 3, 4, 32
 KEY = primitives.split_key("development")
 COUNT = PEOPLE * EACH
 REQUEST = DataRequest(
@@ -57,7 +57,8 @@ def test_pictures_without_covers_keep_their_place_in_the_cache() -> None:
     bare = dataclasses.replace(REQUEST, cover_share=0.0)
     parameters = world_plan(bare).parameters
     assert "cover_share" not in parameters
-    assert world_plan(REQUEST).parameters == {**parameters, "cover_share": 0.7}
+    covered = {"cover_share": 0.7, "renderer_version": renderer_version()}
+    assert world_plan(REQUEST).parameters == parameters | covered
     assert Config.from_dict({}).data.cover_share == 0.0
 
 
