@@ -19,7 +19,7 @@ demo: $(VENV)/.runtime
 # The rows whose weights are shipped are measured here; the others, and other seeds, were when they
 # were trained.
 table: $(VENV)/.runtime
-	$(RUN) -m alrl_jax.evaluate --workdir=results/models/adaptive_64 --selectors= --output=runs/table/shipped \
+	$(RUN) -m alrl_jax.evaluate --workdir=results/models/adaptive_64 --selectors= --split=test --output=runs/table/shipped \
 	  --beside=best_fixed=results/models/best_fixed_64,ftm4=results/models/ftm4_64,mixer=results/models/mixer_64
 	$(RUN) -m tools.compare_rows --output=runs/table \
 	  --evaluations=runs/table/shipped,$$(ls -d results/rows_64/seed_* | paste -sd, -)

@@ -2,13 +2,14 @@
 
 Writes ``metrics.json``, ``report/index.html`` and, for ``alrl compare-rows``, ``pairs.npz``: one
 number for every pair. The benchmark "counterfactual" renders held-out synthetic people, whose true
-swaps are known. The benchmark "pairs" takes photos, as a CSV file (``--pairs=FILE``) or a folder
-(``--data=DIR``), and measures them with the judges that you name; a metric that none of them can
-measure is null. ``--before=DIR`` names the output of an earlier evaluation (say, of the weights
-that training started from) to compare with. The first selection of codes is the model's own,
-``adaptive`` unless it was trained with another; ``--selectors=NAME,...`` names the others to
-measure beside it, and ``--beside=NAME=DIR,...`` other swappers, each with the selection that it was
-trained with.
+swaps are known: those of the split ``development``, unless ``--split=test`` asks for the others.
+``--pair_set=occlusion`` renders faces that something covers, or that are hard to see otherwise. The
+benchmark "pairs" takes photos, as a CSV file (``--pairs=FILE``) or a folder (``--data=DIR``), and
+measures them with the judges that you name; a metric that none of them can measure is null.
+``--before=DIR`` names the output of an earlier evaluation (say, of the weights that training
+started from) to compare with. The first selection of codes is the model's own, ``adaptive`` unless
+it was trained with another; ``--selectors=NAME,...`` names the others to measure beside it, and
+``--beside=NAME=DIR,...`` other swappers, each with the selection that it was trained with.
 """
 
 import functools
@@ -20,7 +21,7 @@ import numpy as np
 from absl import flags
 
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation import benchmark, opening, photos, protocol
+from alrl_jax.evaluation import benchmark, opening, pair_sets, photos, protocol
 from alrl_jax.evaluation.control import measure_control
 from alrl_jax.evaluation.earlier import check_comparable, read_before
 from alrl_jax.evaluation.frozen import decides, freeze, frozen_rows
@@ -93,6 +94,7 @@ def evaluate_counterfactual(
     batch_size: int,
     num_shown: int,
     beside: Mapping[str, Swapper] | None = None,
+    pair_set: str = pair_sets.USUAL,
 ) -> tuple[dict[str, Any], Measurement]:
     """Figures of every row on held-out synthetic people.
 
@@ -105,6 +107,7 @@ def evaluate_counterfactual(
         batch_size: pairs at a time.
         num_shown: how many of the first pairs to keep images of.
         beside: other swappers, each a row of this name.
+        pair_set: entry of ``PAIR_SETS``.
 
     Returns:
         The blocks of ``metrics.json``, where the protocol lacks the fields that all evaluations
@@ -113,9 +116,9 @@ def evaluate_counterfactual(
     resolution = int(model.config["resolution"])
     rows = rows_of(model.selectors, True, model.takes_features)
     if decides(model):
-        rows |= frozen_rows(freeze(model, batch_size))
+        rows |= frozen_rows(freeze(model, batch_size, pair_set))
     rows |= rows_of_models(beside or {})
-    plan = benchmark.plan_pairs(split, seed, num_pairs)
+    plan = pair_sets.PAIR_SETS[pair_set].plan(split, seed, num_pairs)
     found = measure_counterfactual(
         model, judge, plan, num_pairs, rows, resolution, batch_size, num_shown
     )
@@ -123,6 +126,7 @@ def evaluate_counterfactual(
         "benchmark": "counterfactual",
         "split": split,
         "seed": seed,
+        **pair_sets.describe(pair_set, split, seed),
         "num_pairs": num_pairs,
         "num_source_people": num_pairs,
         "num_target_people": num_pairs,
@@ -172,7 +176,8 @@ def _blocks(
             rows[name]["by_skin_tone"] = by_skin_tone(values, bins, names)
         if found.hard:
             hard = {reason: means_of(values, inside) for reason, inside in found.hard.items()}
-            rows[name]["hard_pairs"] = hard
+            by_reason = {reason: hard.pop(reason) for reason in pair_sets.REASONS if reason in hard}
+            rows[name] |= {"hard_pairs": hard} | ({"by_reason": by_reason} if by_reason else {})
     swaps, own = [n for n in found.values if n not in REFERENCE_ROWS], own_row(found.values)
     comparisons = {
         name: compare(found.values[own], found.values[name]) for name in swaps if name != own
@@ -244,11 +249,14 @@ def check_flags(values: Any) -> None:
             "got --aligned with --landmarks_from or --landmarks_path; expected one of them, as "
             "no face is looked for in crops; drop the other"
         )
-    if of_pairs and values.beside:
-        raise UserError(
-            f"got --beside={','.join(values.beside)} with --benchmark=pairs; expected it with "
-            "--benchmark=counterfactual alone; drop it"
-        )
+    for name in ("beside", "pair_set"):
+        value = getattr(values, name)
+        if of_pairs and value:
+            text = value if isinstance(value, str) else ",".join(value)
+            raise UserError(
+                f"got --{name}={text} with --benchmark=pairs; expected it with "
+                "--benchmark=counterfactual alone; drop it"
+            )
     if values.pairs is not None and values.num_pairs is not None:
         raise UserError(
             f"got --num_pairs={values.num_pairs} with --pairs; expected all pairs of the list to "
@@ -263,10 +271,11 @@ def run_counterfactual(
     directory = values.judge or DEFAULT_JUDGE
     judge = load_analyser(directory, "judge")
     described = opening.describe_model(directory, judge)
-    count = values.num_pairs or DEFAULT_PAIRS
+    count, pair_set = values.num_pairs or DEFAULT_PAIRS, values.pair_set or pair_sets.USUAL
     if before is not None:
         wanted = {"benchmark": values.benchmark, "split": values.split, "seed": values.seed}
-        check_comparable(before, wanted | {"num_pairs": count, "judge": described})
+        wanted |= {"num_pairs": count, "judge": described, "pair_set": pair_set}
+        check_comparable(pair_sets.named(before), wanted)
     directories = opening.named_directories(values.beside or ())
     beside = {name: load_swapper(path) for name, path in directories.items()}
     opening.check_beside(values.workdir, model, beside)
@@ -279,13 +288,15 @@ def run_counterfactual(
         values.batch_size,
         values.num_pictures,
         beside,
+        pair_set,
     )
     describe = functools.partial(opening.describe_trained, judge_directory=directory, judge=judge)
     extra = describe(values.workdir, model) | {
         "judge": described,
         "beside": {name: describe(directories[name], each) for name, each in beside.items()},
     }
-    blocks["protocol"] = protocol.describe(blocks["protocol"] | extra)
+    notes = protocol.NOTES | dict(pair_sets.PAIR_SETS[pair_set].notes)
+    blocks["protocol"] = protocol.describe(blocks["protocol"] | extra, notes)
     return blocks, found
 
 
@@ -353,7 +364,9 @@ def define_flags() -> None:
         "is no default, and it stands for --identity_judge and --pose_judge.",
     )
     splits = benchmark.EVALUATION_SPLITS
-    flags.DEFINE_enum("split", "test", splits, "Held-out people of the counterfactual benchmark.")
+    flags.DEFINE_enum("split", splits[0], splits, "Held-out people of rendered pairs; test, once.")
+    sets = tuple(pair_sets.PAIR_SETS)
+    flags.DEFINE_enum("pair_set", None, sets, f"Rendered pairs; by default {pair_sets.USUAL}.")
     flags.DEFINE_integer(
         "seed", 0, "World of the counterfactual benchmark, or draw of pairs from --data.", 0
     )

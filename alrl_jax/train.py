@@ -111,6 +111,7 @@ def data_request(config: Config) -> DataRequest:
         data.images_per_identity,
         split=data.split,
         person_per=data.identities,
+        cover_share=data.cover_share,
         true_swaps=data.true_swaps,
     )
 

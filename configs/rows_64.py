@@ -3,8 +3,8 @@
     python -m alrl_jax.train --config=configs/autoencoder_64.py --workdir=runs/autoencoder_64
     alrl package-model --workdir=runs/autoencoder_64 --output=runs/autoencoder_64_model
     python -m alrl_jax.train --config=configs/rows_64.py:ROW --workdir=runs/rows/ROW
-    python -m alrl_jax.evaluate --workdir=runs/rows/adaptive --selectors= --output=runs/seed_0 \\
-        --beside=ROW=runs/rows/ROW,...
+    python -m alrl_jax.evaluate --workdir=runs/rows/adaptive --selectors= --split=test \\
+        --output=runs/seed_0 --beside=ROW=runs/rows/ROW,...
     alrl compare-rows --output=runs/table --evaluations=runs/seed_0,runs/seed_1,...
 
 ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. The neutral start has drawn faces

@@ -1,5 +1,6 @@
 """Evaluations end to end with a fake model and judge: rows, nulls, bounds, report."""
 
+import dataclasses
 import json
 import re
 from html.parser import HTMLParser
@@ -14,7 +15,7 @@ from PIL import Image
 
 from alrl_jax import evaluate
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation import benchmark, earlier, protocol
+from alrl_jax.evaluation import benchmark, earlier, pair_sets, protocol
 from alrl_jax.evaluation.control import measure_control
 from alrl_jax.evaluation.image_metrics import PSNR_CAP
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
@@ -23,6 +24,7 @@ from alrl_jax.evaluation.report import gates, report, tables
 from alrl_jax.evaluation.rows import own_row, rows_of
 from alrl_jax.worlds import primitives
 from tests.conftest import RunCli
+from tests.support import doc_commands
 from tests.support.fakes import RESOLUTION, FakeJudge, FakeSwapper
 
 COUNT = 7
@@ -132,6 +134,32 @@ def test_hard_pairs_are_measured_apart(found: Measurement, metrics: dict[str, An
             if inside.any():
                 expected = np.mean(found.values[name]["psnr"][inside])
                 assert values["psnr"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_set_of_hard_pairs_is_measured_by_its_reasons(
+    found: Measurement, metrics: dict[str, Any]
+) -> None:
+    assert not any("by_reason" in row for row in metrics["rows"].values()), "the usual set"
+    reasons = {
+        name: np.arange(COUNT) % len(pair_sets.REASONS) == i
+        for i, name in enumerate(pair_sets.REASONS)
+    }
+    hard = dataclasses.replace(found, hard=found.hard | reasons)
+    bins = benchmark.skin_tone_bins(found.tones)
+    blocks = evaluate._blocks(hard, {}, bins, benchmark.SKIN_TONE_BINS)
+    for name, row in blocks["rows"].items():
+        assert row["hard_pairs"] == metrics["rows"][name]["hard_pairs"]
+        assert [of["count"] for of in row["by_reason"].values()] == [2, 2, 1, 1, 1]
+        for reason, values in row["by_reason"].items():
+            expected = np.mean(found.values[name]["psnr"][reasons[reason]])
+            assert values["psnr"] == pytest.approx(expected, rel=1e-5)
+    assert "harsh light" in tables.hard_pairs_table(blocks["rows"])
+
+
+def test_pairs_are_of_development_and_usual_unless_asked_otherwise() -> None:
+    values = doc_commands.parse("alrl_jax.evaluate", ["--workdir=a", "--output=b"])
+    assert values["split"].value == "development"
+    assert (values["pair_set"].value or pair_sets.USUAL) == "usual"
 
 
 def test_control_tells_whose_a_swap_is(metrics: dict[str, Any]) -> None:

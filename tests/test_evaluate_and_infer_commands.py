@@ -16,6 +16,7 @@ from alrl_jax import evaluate
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import opening
 from alrl_jax.evaluation.metric_table import METRICS
+from alrl_jax.evaluation.pair_sets import OCCLUSION_SHA256, REASONS
 from alrl_jax.inference import engine
 from alrl_jax.inference.outputs import make_output
 from alrl_jax.inference.settings import Settings
@@ -73,7 +74,8 @@ def _set_flags(monkeypatch: pytest.MonkeyPatch, **values: Any) -> None:
     usual = {
         "judge": None,
         "benchmark": "counterfactual",
-        "split": "test",
+        "pair_set": None,
+        "split": "development",
         "seed": 0,
         "num_pairs": None,
         "batch_size": 2,
@@ -101,7 +103,7 @@ def test_evaluate_writes_metrics_and_report(
     _set_flags(
         monkeypatch,
         **given,
-        split="development",
+        pair_set="occlusion",
         num_pairs=3,
         beside=[f"other={models / 'swapper'}"],
     )
@@ -116,6 +118,10 @@ def test_evaluate_writes_metrics_and_report(
     unknown = ["lpips", "identity_top5", "fid"]
     assert [n for n in METRICS if adaptive[n] is None] == unknown, "three people, and no such judge"
     assert metrics["protocol"]["split"] == "development"
+    assert metrics["protocol"]["pair_set"] == "occlusion"
+    assert metrics["protocol"]["pair_set_sha256"] == OCCLUSION_SHA256["development"]
+    assert [adaptive["by_reason"][name]["count"] for name in REASONS] == [1, 1, 1, 0, 0]
+    assert "by_reason" in metrics["protocol"]["notes"]
     assert metrics["protocol"]["judge"]["name"] == "judge"
     assert str(models) not in json.dumps(metrics), "a protocol names no folders of a machine"
     page = (tmp_path / "report" / "index.html").read_text()
@@ -176,6 +182,10 @@ def test_evaluate_measures_photographs(
     ("given", "message"),
     [
         ({"lpips": "x"}, "--lpips with --benchmark=counterfactual"),
+        (
+            {"benchmark": "pairs", "pairs": "a", "pair_set": "occlusion"},
+            "got --pair_set=occlusion with --benchmark=pairs; expected it with",
+        ),
         ({"benchmark": "pairs"}, "either a CSV file or a folder"),
         ({"benchmark": "pairs", "pairs": "a", "data": "b"}, "either a CSV file or a folder"),
         ({"benchmark": "pairs", "pairs": "a", "num_pairs": 3}, "--num_pairs=3 with --pairs"),

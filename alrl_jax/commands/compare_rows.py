@@ -21,6 +21,7 @@ from absl import flags
 
 from alrl_jax.errors import UserError
 from alrl_jax.evaluate import OF_PAIRS
+from alrl_jax.evaluation import pair_sets
 from alrl_jax.evaluation.metric_table import Values
 from alrl_jax.evaluation.report import trade
 from alrl_jax.evaluation.row_table import (
@@ -35,7 +36,7 @@ from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row
 from alrl_jax.utils import command_line
 from alrl_jax.utils.files import write_json, write_text
 
-SHARED = ("benchmark", "split", "seed", "num_pairs", "resolution", "judge")
+SHARED = ("benchmark", "pair_set", "split", "seed", "num_pairs", "resolution", "judge")
 """Fields of the protocol in which all evaluations must agree."""
 
 
@@ -55,7 +56,8 @@ def read_evaluations(named: Sequence[str]) -> tuple[list[Evaluated], dict[str, A
         name, _, path = entry.rpartition("=")
         directory = Path(path).expanduser()
         metrics = _read_metrics(directory)
-        protocol = {field: metrics["protocol"].get(field) for field in SHARED}
+        said = pair_sets.named(metrics)["protocol"]
+        protocol = {field: said.get(field) for field in SHARED}
         shared = shared or protocol
         differing = [field for field in SHARED if protocol[field] != shared[field]]
         if differing:

@@ -34,7 +34,7 @@ from alrl_jax.utils.files import atomic_write, write_json
 AUTO = "auto"
 SYNTHETIC = "synthetic"
 OWN_FLAGS = {
-    True: ("num_identities", "images_per_identity", "seed"),
+    True: ("num_identities", "images_per_identity", "cover_share", "seed"),
     False: ("layout", "limit", "expect_count", "identities", "identity_file", "workers"),
 }
 """Flags that say something about the synthetic world alone, or about photographs alone."""
@@ -87,6 +87,7 @@ def _synthetic() -> Plan:
         values.images_per_identity,
         split=values.split or "train",
         seed=values.seed,
+        cover_share=values.cover_share,
     )
     return world_plan(request)
 
@@ -288,6 +289,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("workers", None, "Processes; by default one a core.")
     flags.DEFINE_integer("num_identities", 4000, "Synthetic people.")
     flags.DEFINE_integer("images_per_identity", 6, "Photos of each of them.")
+    flags.DEFINE_float("cover_share", 0.0, "Share of synthetic images with a covered face.", 0, 1)
     flags.DEFINE_integer("seed", 0, "Number of the synthetic world.")
 
 

@@ -40,6 +40,8 @@ class DataConfig:
     """Share of the pairs that show one person twice."""
     flip: bool = True
     """Whether images are mirrored at random."""
+    cover_share: float = checked(0.0, SHARE)
+    """Share of the images in which something covers the face, where a world draws them."""
     true_swaps: bool = False
     """Whether pairs come with their true swap, which only worlds know: for the loss ``supervised``
     alone."""

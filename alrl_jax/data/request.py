@@ -24,6 +24,7 @@ class DataRequest:
         seed: number of the world.
         person_per: what shows a person of its own in a folder: every ``"image"`` or every
             ``"folder"`` in it; see ``folder.PERSON_PER``.
+        cover_share: share of a world's images in which something covers the face.
         true_swaps: whether pairs come with their true swap, which only worlds know.
         progress: whether to draw progress bars.
     """
@@ -37,6 +38,7 @@ class DataRequest:
     split: str = "train"
     seed: int = 0
     person_per: str = "image"
+    cover_share: float = 0.0
     true_swaps: bool = False
     progress: bool = True
 

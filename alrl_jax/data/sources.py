@@ -163,8 +163,13 @@ def _kind(request: DataRequest) -> SourceKind:
             f"{did_you_mean(request.source, SOURCES)}expected one of {tuple(SOURCES)}"
         )
     kind = SOURCES[request.source]
+    worlds = tuple(name for name, other in SOURCES.items() if other.world is not None)
+    if request.cover_share and kind.world is None:
+        raise UserError(
+            f"config: data.cover_share is {request.cover_share} with data.source {request.source}; "
+            f"expected 0, or one of {worlds}, as nothing can be drawn over other faces"
+        )
     if request.true_swaps and kind.world is None:
-        worlds = tuple(name for name, other in SOURCES.items() if other.world is not None)
         raise UserError(
             f"config: data.true_swaps is True with data.source {request.source}; expected one of "
             f"{worlds}, as the true swap of other faces is not known"

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from alrl_jax.data.records import to_float, to_uint8
 from alrl_jax.data.request import DataRequest
-from alrl_jax.data.world_faces import population
+from alrl_jax.data.world_faces import draw_faces, population
 from alrl_jax.worlds import World, primitives
 
 
@@ -27,6 +27,7 @@ class TrueSwaps:
         people: who there is.
         looks: the attributes of every record.
         world: who draws them.
+        covers: what covers the face of every record; None for nothing.
     """
 
     resolution: int
@@ -34,6 +35,7 @@ class TrueSwaps:
     people: Any
     looks: Any
     world: World
+    covers: Any = None
 
     def draw(
         self,
@@ -41,7 +43,7 @@ class TrueSwaps:
         targets: Int[np.ndarray, " b"],
         flip: Bool[np.ndarray, " b"],
     ) -> Float[np.ndarray, "b r r 3"]:
-        """The people of the sources, as the targets look.
+        """The people of the sources, as the targets look, behind what covers the targets.
 
         Args:
             sources: numbers of records.
@@ -52,13 +54,14 @@ class TrueSwaps:
             Images of 8 bits in [-1, 1], like those of records.
         """
         who = jax.tree.map(lambda x: x[sources // self.images_per_identity], self.people)
-        how = jax.tree.map(lambda x: x[targets], self.looks)
-        image = np.asarray(self.world.render(who, how, self.resolution).image)
+        how, covers = jax.tree.map(lambda x: x[targets], (self.looks, self.covers))
+        image = np.asarray(draw_faces(who, how, covers, self.resolution, self.world).image)
         image = np.where(flip[:, None, None, None], image[:, :, ::-1], image)
         return to_float(to_uint8(image))
 
 
 def true_swaps(request: DataRequest, world: World = primitives) -> TrueSwaps:
     """The true swaps of the records that ``world_plan`` plans for the same request."""
-    people, looks = population(request, world)
-    return TrueSwaps(request.resolution, request.images_per_identity, people, looks, world)
+    people, looks, covers = population(request, world)
+    each = request.images_per_identity
+    return TrueSwaps(request.resolution, each, people, looks, world, covers)

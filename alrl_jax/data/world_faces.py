@@ -13,7 +13,11 @@ from alrl_jax.data.records import Layout, to_uint8
 from alrl_jax.data.request import DataRequest
 from alrl_jax.data.shards import Plan
 from alrl_jax.errors import UserError
-from alrl_jax.worlds import World, primitives
+from alrl_jax.worlds import CoveringWorld, RenderedFaces, World, primitives
+
+DRAWS_ALIKE = {"e82d1992bdbde086": "e15a67cd2e824c23"}
+"""Versions of the code that draws faces, by the earlier one whose pictures without covers they draw
+bit for bit: what was prepared with that one is still good."""
 
 
 def world_layout(resolution: int, world: World = primitives) -> Layout:
@@ -30,7 +34,8 @@ def world_plan(request: DataRequest, world: World = primitives) -> Plan:
     """Plans ``images_per_identity`` pictures of each of ``num_identities`` people.
 
     Picture ``j`` of person ``i`` is record ``i * images_per_identity + j``; it shows person ``i``
-    and the attributes of that record's number, both of the key ``split_key(split, seed)``.
+    and the attributes of that record's number, both of the key ``split_key(split, seed)``. A share
+    ``cover_share`` of the pictures has a cover, each its own, of the same key.
 
     Args:
         request: resolution, numbers, split and seed; ``source`` is the kind that a prepared data
@@ -38,7 +43,7 @@ def world_plan(request: DataRequest, world: World = primitives) -> Plan:
         world: who draws them.
 
     Raises:
-        UserError: a count below 1 or an unknown split.
+        UserError: a count below 1, an unknown split, or covers of a world that has none.
     """
     counts = {name: getattr(request, name) for name in ("num_identities", "images_per_identity")}
     for name, value in counts.items():
@@ -47,45 +52,73 @@ def world_plan(request: DataRequest, world: World = primitives) -> Plan:
     each = request.images_per_identity
     numbers = np.arange(request.num_identities * each, dtype=np.int32) // each
     world.split_key(request.split, request.seed)  # raises where there is no such split
+    _check_covers(request, world)
 
     # Not before a picture is missing: most plans find theirs in the cache.
     drawn = functools.cache(lambda: population(request, world))
 
     def make(start: int, stop: int) -> np.ndarray:
         """Renders the records start..stop."""
-        people, attributes = drawn()
-        records = _render(
-            jax.tree.map(lambda x: x[numbers[start:stop]], people),
-            jax.tree.map(lambda x: x[start:stop], attributes),
-            request.resolution,
-            world,
-        )
+        people, attributes, covers = drawn()
+        people = jax.tree.map(lambda x: x[numbers[start:stop]], people)
+        attributes, covers = jax.tree.map(lambda x: x[start:stop], (attributes, covers))
+        records = _render(people, attributes, covers, request.resolution, world)
         records["identity"] = numbers[start:stop]
         return records
 
+    version = renderer_version(world)
     parameters = {
         "kind": request.source,
-        "renderer_version": renderer_version(world),
+        "renderer_version": version if request.cover_share else DRAWS_ALIKE.get(version, version),
         "resolution": request.resolution,
         **counts,
         "split": request.split,
         "seed": request.seed,
+        # Named only where there are covers, so that other pictures keep their place in the cache.
+        **({"cover_share": request.cover_share} if request.cover_share else {}),
     }
     layout = world_layout(request.resolution, world)
     return Plan(parameters, layout, numbers, make, progress=request.progress)
 
 
-def population(request: DataRequest, world: World = primitives) -> tuple[Any, Any]:
-    """The people of a plan, and the attributes of every record: structs of the world."""
+def _check_covers(request: DataRequest, world: World) -> None:
+    """UserError for a share of covers that cannot be had."""
+    share = request.cover_share
+    if not 0.0 <= share <= 1.0:
+        raise UserError(f"got data.cover_share={share}; expected 0 to 1; correct it")
+    if share and not isinstance(world, CoveringWorld):
+        raise UserError(
+            f"got data.cover_share={share} with data.source={request.source}, whose world draws no "
+            "covers; expected 0; set it"
+        )
+
+
+def population(request: DataRequest, world: World = primitives) -> tuple[Any, Any, Any]:
+    """The people of a plan, and attributes and covers of every record: structs of the world.
+
+    Covers are None where no picture has one.
+    """
     key = world.split_key(request.split, request.seed)
     people = world.sample_identities(key, request.num_identities)
     count = request.num_identities * request.images_per_identity
-    return people, world.sample_attributes(key, count)
+    covers = None
+    if request.cover_share and isinstance(world, CoveringWorld):
+        covers = world.sample_covers(key, count, request.cover_share)
+    return people, world.sample_attributes(key, count), covers
 
 
-def _render(people: Any, attributes: Any, resolution: int, world: World) -> np.ndarray:
+def draw_faces(
+    people: Any, attributes: Any, covers: Any, resolution: int, world: World
+) -> RenderedFaces:
+    """Renders faces, with their covers where these are not None."""
+    if covers is not None and isinstance(world, CoveringWorld):
+        return world.render(people, attributes, resolution, covers)
+    return world.render(people, attributes, resolution)
+
+
+def _render(people: Any, attributes: Any, covers: Any, resolution: int, world: World) -> np.ndarray:
     """Renders structured records ``[n]`` without the person numbers."""
-    rendering = world.render(people, attributes, resolution)
+    rendering = draw_faces(people, attributes, covers, resolution, world)
     records = world_layout(resolution, world).empty(len(rendering.image))
     records["image"] = to_uint8(np.asarray(rendering.image))
     records["parsing"] = rendering.parsing

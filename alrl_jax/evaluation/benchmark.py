@@ -5,6 +5,7 @@ its own. The truth is person 2i rendered with the target's attributes. Pair i is
 the number of pairs.
 """
 
+import dataclasses
 from typing import Any
 
 import flax.struct
@@ -14,9 +15,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from alrl_jax.evaluation.image_metrics import dilate
+from alrl_jax.types import AnyArray
 from alrl_jax.worlds import primitives
 
-EVALUATION_SPLITS = ("test", "development")
+EVALUATION_SPLITS = ("development", "test")
+"""What is tuned is measured on the first; on the second, once and when it is asked for by name."""
 SKIN_TONE_EDGES = (0.25, 0.5, 0.75)
 SKIN_TONE_BINS = ("very_light", "light", "dark", "very_dark")
 """Bins of the target's melanin, equally likely under the sampling law."""
@@ -33,13 +36,19 @@ FULL_FRINGE = 0.7
 
 @flax.struct.dataclass
 class PairPlan:
-    """Parameters of every pair; ``gallery`` is the source person in other circumstances."""
+    """Parameters of every pair; ``gallery`` is the source person in other circumstances.
+
+    ``target_covers`` is what covers the targets, None for nothing. ``reasons`` says which pairs a
+    set makes hard, by what makes them so.
+    """
 
     source_identities: Any
     target_identities: Any
     source_attributes: Any
     target_attributes: Any
     gallery_attributes: Any
+    target_covers: primitives.Covers | None = None
+    reasons: dict[str, Bool[AnyArray, " n"]] = dataclasses.field(default_factory=dict)
 
 
 @flax.struct.dataclass
@@ -58,7 +67,8 @@ class Counterfactuals:
         landmarks: true landmarks of the true swap, in pixels.
         visible: whether a landmark can be seen in the true swap.
         skin_tone: melanin of the target, from 0 (very light) to 1 (very dark).
-        hard: whether a pair is hard, by what makes it so; see ``hard_pairs``.
+        hard: whether a pair is hard, by what makes it so; see ``hard_pairs`` and
+            ``PairPlan.reasons``.
     """
 
     source: Float[Array, "b h w 3"]
@@ -119,8 +129,9 @@ def background_of(face_region: Float[Array, "b h w 1"]) -> Float[Array, "b h w 1
 def render_pairs(plan: PairPlan, resolution: int) -> Counterfactuals:
     """Renders the pairs of a plan at ``resolution`` px."""
     source = primitives.render(plan.source_identities, plan.source_attributes, resolution)
-    target = primitives.render(plan.target_identities, plan.target_attributes, resolution)
-    truth = primitives.render(plan.source_identities, plan.target_attributes, resolution)
+    look, covers = plan.target_attributes, plan.target_covers
+    target = primitives.render(plan.target_identities, look, resolution, covers)
+    truth = primitives.render(plan.source_identities, look, resolution, covers)
     gallery = primitives.render(plan.source_identities, plan.gallery_attributes, resolution)
     face_region = jnp.maximum(face_pixels(target.parsing), face_pixels(truth.parsing))
     return Counterfactuals(
@@ -135,7 +146,7 @@ def render_pairs(plan: PairPlan, resolution: int) -> Counterfactuals:
         landmarks=truth.landmarks,
         visible=truth.visibility,
         skin_tone=plan.target_attributes.skin_melanin,
-        hard=hard_pairs(plan, source.pose_degrees, target.pose_degrees),
+        hard=hard_pairs(plan, source.pose_degrees, target.pose_degrees) | plan.reasons,
     )
 
 

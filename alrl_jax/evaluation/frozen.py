@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float, Int
 
-from alrl_jax.evaluation import benchmark
+from alrl_jax.evaluation import benchmark, pair_sets
 from alrl_jax.evaluation.measuring import batches
 from alrl_jax.evaluation.rows import Question, Row, RowImages
 from alrl_jax.loading.protocols import Swapper
@@ -18,7 +18,6 @@ from alrl_jax.models.swapper.encoder import NUM_PARSING_CLASSES
 from alrl_jax.models.swapper.pair_codes import FrozenGates
 from alrl_jax.models.swapper.target_features import NUM_CELLS, NUM_DISTANCES
 from alrl_jax.types import SwapGates
-from alrl_jax.worlds import primitives
 
 SPLIT, SEED, COUNT = "development", 128, 128
 """The pairs that gates are measured on; no evaluation of seed 0 sees them."""
@@ -33,17 +32,21 @@ def decides(model: Swapper) -> bool:
     return model.selectors[0] == "adaptive"
 
 
-def freeze(model: Swapper, batch_size: int, count: int = COUNT) -> FrozenGates:
+def freeze(
+    model: Swapper, batch_size: int, pair_set: str = pair_sets.USUAL, count: int = COUNT
+) -> FrozenGates:
     """A model's gates, made the same for all pairs.
 
     Args:
         model: whose gates are measured.
         batch_size: pairs at a time.
-        count: of the development pairs.
+        pair_set: entry of ``PAIR_SETS``.
+        count: of its development pairs.
     """
+    plan = pair_sets.PAIR_SETS[pair_set].plan(SPLIT, SEED, count)
     codes: list[np.ndarray] = []
     space: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for target, gates in _swaps(model, batch_size, count):
+    for target, gates in _swaps(model, plan, batch_size, count):
         pose, layers = np.asarray(gates.pose)[:, None], np.asarray(gates.attributes)
         codes.append(np.concatenate([pose, layers], axis=1))
         for resolution, kept in gates.space.items():
@@ -99,20 +102,14 @@ def mean_by_cell(
     return means.astype(np.float32)
 
 
-def _swaps(model: Swapper, batch_size: int, count: int) -> Iterator[tuple[np.ndarray, SwapGates]]:
-    """Targets and gates of swaps of development pairs."""
-    plan = benchmark.plan_pairs(SPLIT, SEED, count)
+def _swaps(
+    model: Swapper, plan: benchmark.PairPlan, batch_size: int, count: int
+) -> Iterator[tuple[np.ndarray, SwapGates]]:
+    """Targets and gates of swaps of the pairs of a plan."""
     resolution = int(model.config["resolution"])
     for numbers, valid in batches(count, batch_size):
-        part = benchmark.take(plan, numbers)
-        source, target = (
-            primitives.render(people, looks, resolution).image
-            for people, looks in (
-                (part.source_identities, part.source_attributes),
-                (part.target_identities, part.target_attributes),
-            )
-        )
-        gates = model.swap(source, target).gates
+        pair = benchmark.render_pairs(benchmark.take(plan, numbers), resolution)
+        gates = model.swap(pair.source, pair.target).gates
         kept = SwapGates(
             pose=gates.pose[:valid],
             attributes=gates.attributes[:valid],
@@ -120,7 +117,7 @@ def _swaps(model: Swapper, batch_size: int, count: int) -> Iterator[tuple[np.nda
             owners=gates.owners,
             space={side: x[:valid] for side, x in gates.space.items()},
         )
-        yield np.asarray(target)[:valid], kept
+        yield np.asarray(pair.target)[:valid], kept
 
 
 def _frozen_row(frozen: FrozenGates) -> Row:

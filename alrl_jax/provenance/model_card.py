@@ -243,7 +243,8 @@ def _measured(rows: Mapping[str, Record], name: str) -> bool:
 
 
 def _protocol(protocol: Record) -> Iterator[tuple[str, str]]:
-    names = ("benchmark", "protocol", "split", "seed", "num_pairs", "gallery_size", "resolution")
+    names = ("benchmark", "protocol", "pair_set", "split", "seed", "num_pairs")
+    names = (*names, "gallery_size", "resolution")
     for name in names:
         if protocol.get(name) is not None:
             yield name.replace("_", " "), str(protocol[name])

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from alrl_jax.worlds import primitives
 
-__all__ = ["WORLDS", "RenderedFaces", "World"]
+__all__ = ["WORLDS", "CoveringWorld", "RenderedFaces", "World"]
 
 
 @runtime_checkable
@@ -96,6 +96,24 @@ class World(Protocol):
 
         Raises:
             UserError: for another resolution, or numbers that differ.
+        """
+        ...
+
+
+@runtime_checkable
+class CoveringWorld(World, Protocol):
+    """A world that can also draw what covers a face, a struct of its own with an entry a face."""
+
+    def sample_covers(self, key: Key[Array, ""], n: int, share: float = 1.0) -> Any:
+        """Draws covers of a share of ``n`` faces; cover i depends on ``key``, ``share`` and i."""
+        ...
+
+    def render(
+        self, identities: Any, attributes: Any, resolution: int, covers: Any = None
+    ) -> RenderedFaces:
+        """Renders person i with the attributes i and, unless covers are None, the cover i.
+
+        The true swap of a covered target has the target's cover.
         """
         ...
 

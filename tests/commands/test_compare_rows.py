@@ -72,7 +72,8 @@ def test_seeds_are_averaged_and_pairs_compared(tmp_path: Path) -> None:
     # Noise is common to both rows, so that every pair differs by the same.
     assert apart["difference"] == pytest.approx(0.5)
     assert apart["ci95"] == pytest.approx([0.5, 0.5])
-    assert written["protocol"] == PROTOCOL and written["against"] == "adaptive"
+    assert written["protocol"] == PROTOCOL | {"pair_set": "usual"}, "it is older than the sets"
+    assert written["against"] == "adaptive"
     assert (tmp_path / "out" / "table.md").read_text() == text
     assert "| `adaptive` | 2 | 21.0 ± 1.41 |" in text and "+0.500 [+0.500, +0.500]" in text
     drawing = (tmp_path / "out" / "trade.svg").read_text()
@@ -113,6 +114,8 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     first = evaluation(tmp_path / "a", "adaptive", 20.0, 3.0)
     with pytest.raises(UserError, match="with num_pairs 7; expected 50"):
         read_evaluations([first, evaluation(tmp_path / "b", "ftm4", 20.0, 3.0, num_pairs=7)])
+    with pytest.raises(UserError, match="with pair_set 'occlusion'; expected 'usual'"):
+        read_evaluations([first, evaluation(tmp_path / "c", "m", 20.0, 3.0, pair_set="occlusion")])
     with pytest.raises(UserError, match="expected the output of an evaluation"):
         read_evaluations([first, str(tmp_path / "nowhere")])
     found, shared = read_evaluations([first])

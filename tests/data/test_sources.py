@@ -9,7 +9,7 @@ import pytest
 from alrl_jax.data.pipeline import make_iterator
 from alrl_jax.data.request import DataRequest
 from alrl_jax.data.sources import SOURCES, open_source
-from alrl_jax.data.world_faces import code_alone, renderer_version, world_plan
+from alrl_jax.data.world_faces import DRAWS_ALIKE, code_alone, renderer_version, world_plan
 from alrl_jax.errors import UserError
 from alrl_jax.utils.user_cache import cache_directory
 from alrl_jax.worlds import primitives
@@ -67,7 +67,10 @@ def test_prepared_reads_what_synthetic_wrote(tmp_path: Path) -> None:
 
 def test_the_renderer_is_part_of_the_key() -> None:
     plan = world_plan(DataRequest("synthetic", None, 16, 1, 1))
-    assert plan.parameters["renderer_version"] == renderer_version()
+    version = renderer_version()
+    assert plan.parameters["renderer_version"] == DRAWS_ALIKE.get(version, version)
+    covered = world_plan(DataRequest("synthetic", None, 16, 1, 1, cover_share=0.5))
+    assert covered.parameters["renderer_version"] == version
     code = 'A = 1\n"""Of A."""\ndef f(x):\n    """Twice."""\n    return x * 2\n'
     prose = 'A   = 1 # one\n"""Of it."""\n\ndef f(x):\n    """Doubles."""\n\n    return (x*2)\n'
     assert code_alone(code) == code_alone(prose)

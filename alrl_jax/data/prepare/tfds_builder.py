@@ -52,6 +52,7 @@ class SyntheticConfig(tfds.core.BuilderConfig):
     num_identities: int = 1000
     images_per_identity: int = 6
     splits: tuple[str, ...] = ("train", "development", "test")
+    cover_share: float = 0.0
 
 
 @dataclasses.dataclass(eq=False)
@@ -97,7 +98,8 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
         """Renders a split, a chunk at a time."""
         config = self.builder_config
         counts = config.num_identities, config.images_per_identity
-        plan = world_plan(DataRequest("synthetic", None, config.resolution, *counts, split=split))
+        asked = {"split": split, "cover_share": config.cover_share}
+        plan = world_plan(DataRequest("synthetic", None, config.resolution, *counts, **asked))
         for start in range(0, len(plan.identities), plan.chunk_size):
             records = plan.make(start, min(start + plan.chunk_size, len(plan.identities)))
             for index, record in enumerate(records, start):

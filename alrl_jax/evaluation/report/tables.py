@@ -156,14 +156,16 @@ def hard_pairs_table(rows: dict[str, Any]) -> str:
     if "hard_pairs" not in swap:
         return ""
     lines = []
-    for name, row in {"all pairs": swap, **swap["hard_pairs"]}.items():
+    by_reason = swap.get("by_reason", {})
+    for name, row in {"all pairs": swap, **by_reason, **swap["hard_pairs"]}.items():
         count = f"<i>{row['count']} pairs</i>" if "count" in row else ""
         cells = [f"{page.escape(label(name))}{count}", *(number(row[m]) for m in COMPARED)]
         lines.append(page.line(cells))
     return page.section(
         "Hard pairs",
         "The swap where heads are turned far apart, light comes from the side or hair covers "
-        "the forehead. All metrics and rows are in metrics.json.",
+        "the forehead, and where the set of pairs was made hard. All metrics and rows are in "
+        "metrics.json.",
         page.table(["pairs"] + [page.escape(label(m)) for m in COMPARED], lines),
     )
 

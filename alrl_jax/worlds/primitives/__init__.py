@@ -1,5 +1,14 @@
 """A procedural world of faces whose every factor is known, true swaps included."""
 
+from alrl_jax.worlds.primitives.covering import render
+from alrl_jax.worlds.primitives.covers import (
+    COVER_KINDS,
+    COVERS,
+    Covers,
+    covers_of_kind,
+    no_covers,
+    sample_covers,
+)
 from alrl_jax.worlds.primitives.labels import (
     FACE_LABELS,
     HEAD_LABELS,
@@ -7,7 +16,7 @@ from alrl_jax.worlds.primitives.labels import (
     LEFT_RIGHT,
     PARSING_LABELS,
 )
-from alrl_jax.worlds.primitives.renderer import Rendering, project_landmarks, render
+from alrl_jax.worlds.primitives.renderer import Rendering, project_landmarks
 from alrl_jax.worlds.primitives.sampling import (
     ATTRIBUTE_FACTORS,
     ATTRIBUTE_GROUPS,
@@ -28,6 +37,9 @@ __all__ = [
     "ATTRIBUTE_GROUPS",
     "ATTRIBUTE_MIRROR_SIGNS",
     "Attributes",
+    "COVERS",
+    "COVER_KINDS",
+    "Covers",
     "FACE_LABELS",
     "HEAD_LABELS",
     "IDENTITY_FACTORS",
@@ -38,10 +50,13 @@ __all__ = [
     "Rendering",
     "SPLITS",
     "attribute_vector",
+    "covers_of_kind",
     "identity_vector",
+    "no_covers",
     "project_landmarks",
     "render",
     "sample_attributes",
+    "sample_covers",
     "sample_identities",
     "split_key",
 ]

@@ -26,7 +26,8 @@ PARSING_LABELS = (
     "cloth",
 )
 """Names of the CelebAMask-HQ classes; the class id is the place in the tuple. The world draws no
-glasses (``eye_g``), hats, ear rings (``ear_r``) or necklaces (``neck_l``); ``mouth`` is inside."""
+hats, ear rings (``ear_r``) or necklaces (``neck_l``), and glasses (``eye_g``) as covers alone;
+``mouth`` is inside."""
 
 LABEL = {name: number for number, name in enumerate(PARSING_LABELS)}
 """Class id of every class name."""

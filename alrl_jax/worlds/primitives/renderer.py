@@ -75,32 +75,32 @@ class _Pixels(NamedTuple):
     depth: Float[Array, "rows r"]
 
 
-def _rays(u: Rays, v: Rays) -> Point:
+def rays(u: Rays, v: Rays) -> Point:
     """Unit directions from the camera through frame coordinates."""
     reach = jax.lax.rsqrt(u * u + v * v + (CAMERA_Z - FRAME_Z) ** 2)
     return Point(u * reach, v * reach, (FRAME_Z - CAMERA_Z) * reach)
 
 
-def _along(ray: Point, t: Rays) -> Point:
+def along(ray: Point, t: Rays) -> Point:
     """Points on the rays."""
     return Point(ray.x * t, ray.y * t, CAMERA_Z + ray.z * t)
 
 
-def _march(
+def march(
     ray: Point, start: Rays, steps: int, margin: float, person: IdentityScene, look: AttributeScene
 ) -> Rays:
     """Follows rays until every surface is ``margin`` away (a fixed number of steps)."""
 
     def step(_: Int[Array, ""], t: Rays) -> Rays:
-        return t + RELAXATION * (distances(_along(ray, t), person, look).scene - margin)
+        return t + RELAXATION * (distances(along(ray, t), person, look).scene - margin)
 
     return jax.lax.fori_loop(0, steps, step, start)
 
 
 def _follow(u: Rays, v: Rays, start: Rays, person: IdentityScene, look: AttributeScene) -> Point:
     """Points where rays end: on the first surface, or behind everything."""
-    ray = _rays(u, v)
-    return _along(ray, _march(ray, start, TRACE_STEPS, 0.0, person, look))
+    ray = rays(u, v)
+    return along(ray, march(ray, start, TRACE_STEPS, 0.0, person, look))
 
 
 def _normals(
@@ -137,7 +137,7 @@ def _darkness(
     return jnp.min(taps[:3], axis=0), 0.25 + 0.75 * taps[3]
 
 
-def _grid(
+def grid(
     first: Int[Array, ""] | int, lines: int, side: int
 ) -> tuple[Float[Array, "k s"], Float[Array, "k s"]]:
     """Frame coordinates (x right, y up) of lines of a ``side`` by ``side`` grid over the frame."""
@@ -152,10 +152,10 @@ def _approach(person: IdentityScene, look: AttributeScene, resolution: int) -> F
     The margin is half the diagonal of a cell, so that no ray of the cone meets a surface before.
     """
     side = resolution * SUPERSAMPLING // CELL
-    u, v = _grid(0, side, side)
-    ray = _rays(u, v)
+    u, v = grid(0, side, side)
+    ray = rays(u, v)
     start = (NEAR_Z - CAMERA_Z) / ray.z
-    return _march(ray, start, APPROACH_STEPS, 1.5 / side, person, look)
+    return march(ray, start, APPROACH_STEPS, 1.5 / side, person, look)
 
 
 def _majority(blocks: Int[Array, "rows k r k"]) -> Int[Array, "rows r"]:
@@ -185,7 +185,7 @@ def _band(
     def stage(f: Callable[..., Any], *args: Any) -> Any:
         return jax.lax.map(lambda row: f(*row), args)
 
-    u, v = (x.reshape(parts, -1) for x in _grid(first_row * s, rows * s, resolution * s))
+    u, v = (x.reshape(parts, -1) for x in grid(first_row * s, rows * s, resolution * s))
     start = jnp.repeat(jnp.repeat(approach, CELL, axis=0), CELL, axis=1).reshape(parts, -1)
     p = stage(lambda u, v, t: _follow(u, v, t, person, look), u, v, start)
     d = stage(lambda p: distances(p, person, look), p)
@@ -204,7 +204,7 @@ def _band(
         hit: Surface,
     ) -> tuple[Rays, Rays, Rays, Int[Array, "*m"], Rays]:
         seen = ((nearest < 0.04) | (p.z > 0.0)) & (p.z > FAR_Z)
-        front, back = lit(hit, normal, _rays(u, v), shadow, openness, look), backdrop(u, v, look)
+        front, back = lit(hit, normal, rays(u, v), shadow, openness, look), backdrop(u, v, look)
         rgb = to_srgb(Colour(*(jnp.where(seen, f, b) for f, b in zip(front, back, strict=True))))
         label, depth = jnp.where(seen, hit.label, 0), jnp.where(seen, p.z, -10.0)
         return rgb.red, rgb.green, rgb.blue, label, depth
