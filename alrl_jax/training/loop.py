@@ -203,7 +203,7 @@ class _Run:
         step = first
         self.pace.start(first)
         try:
-            while step < self.schedule.num_steps and not self._ends(step, stop):
+            while step < self.schedule.num_steps and not self._ends(step, first, stop):
                 count = self._update(step)
                 if step == first:
                     jax.block_until_ready(self.state)
@@ -227,8 +227,10 @@ class _Run:
             _say(f"stopped by {reason} at step {step}; start again to go on")
         return step
 
-    def _ends(self, step: int, stop: StopRequest) -> bool:
-        return stop.wanted() or self.clock.is_up(step % self.schedule.log_every == 0)
+    def _ends(self, step: int, first: int, stop: StopRequest) -> bool:
+        # One call at least: a start whose minutes are gone when all is compiled gets on too.
+        at_line = step % self.schedule.log_every == 0
+        return stop.wanted() or (step > first and self.clock.is_up(at_line))
 
     def _update(self, step: int) -> int:
         """Makes the next call; returns how many updates it was."""
