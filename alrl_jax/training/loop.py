@@ -141,6 +141,8 @@ class _Run:
         self.window = MetricWindow()
         self.pace = _Pace(schedule)
         self.clock = clock
+        if schedule.steps_per_call > 1 and mesh.devices.flat[0].platform == "cpu":
+            logging.warning("steps_per_call above 1 is slow on CPUs; expected a GPU or TPU")
         self.calls = Calls(mesh, schedule.steps_per_call, self._compiled)
         self.compiled_for: PyTree = None
         self.compilations = 0
