@@ -3,6 +3,7 @@
 NAME is a shipped config or a file of your own, and may be followed by its argument (``NAME:ROW``).
 ``--config.FIELD=VALUE`` overrides a field. Started again with the same directory, it goes on from
 the newest checkpoint; a finished run ends at once. SIGTERM and SIGINT save and end with status 0.
+So does the clock (``--config.max_minutes``), which also writes the model to ``DIR/model``.
 Several processes train as one where a cluster (``--distributed``) or the flags
 ``--coordinator_address``, ``--num_processes`` and ``--process_id`` bring them together.
 """
@@ -20,6 +21,7 @@ from alrl_jax.config import Config
 from alrl_jax.data.opening import BatchRequest, known_shapes, open_batches
 from alrl_jax.data.origin import record_origin
 from alrl_jax.data.request import DataRequest
+from alrl_jax.loading.packaging import package
 from alrl_jax.provenance.model_card import CARD_FILE, write_card
 from alrl_jax.storage import checkpoint
 from alrl_jax.storage.workdir import open_workdir
@@ -28,10 +30,14 @@ from alrl_jax.training.loop import Batches, Schedule, fit
 from alrl_jax.training.losses.table import needed_labels
 from alrl_jax.training.metrics import TrainingDiverged
 from alrl_jax.training.sharding import make_mesh
+from alrl_jax.training.stopping import Clock
 from alrl_jax.training.tasks import make_task
 from alrl_jax.utils import command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 from alrl_jax.utils.paths import local_path
+
+MODEL = "model"
+"""Model directory within the work directory of a run that the clock may end."""
 
 
 def train(config: Config, workdir: Path, command: str = "") -> int:
@@ -40,7 +46,7 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
     Args:
         config: what to train on what, and for how long.
         workdir: gets ``config.json``, ``origin.json``, ``checkpoints/``, ``metrics.jsonl``,
-            ``samples/`` and at the end ``MODEL_CARD.md``.
+            ``samples/`` and at the end ``MODEL_CARD.md``; with ``max_minutes`` also ``model/``.
         command: line that started this, to be noted.
 
     Returns:
@@ -50,6 +56,7 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
         UserError: if the directory, the data or the devices do not fit the configuration.
         TrainingDiverged: if a metric or a parameter is no longer finite.
     """
+    clock = Clock(config.max_minutes)
     plan, data, usual = schedule(config), data_request(config), defaults(config)
     finished = checkpoint.newest_step(workdir)
     if finished is not None and finished >= config.num_steps:
@@ -58,6 +65,8 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
             # A run that is killed after its last save has not written it yet.
             if jax.process_index() == 0 and not (workdir / CARD_FILE).exists():
                 write_card(workdir)
+            if config.max_minutes and not (workdir / MODEL).exists():
+                _package(workdir)
         return finished
     # What the configuration alone shows to be wrong is refused before there is a directory.
     task = make_task(config)
@@ -74,10 +83,20 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
         # Of photographs, files are looked at before minutes of compiling.
         batches = opened() if shapes is None else opened
         mesh = make_mesh(parameter_shards=config.parameter_shards)
-        step = fit(task, batches, workdir, plan, config.seed, mesh, shapes)
+        step = fit(task, batches, workdir, plan, config.seed, mesh, shapes, clock)
         if jax.process_index() == 0:
             write_card(workdir)
+        if clock.ended or (config.max_minutes and step == config.num_steps):
+            _package(workdir)
         return step
+
+
+def _package(workdir: Path) -> None:
+    """Writes the model of a run that the clock may end beside its checkpoints."""
+    if jax.process_count() > 1:
+        logging.info("several processes do not package: call alrl package-model")
+        return
+    logging.info("%s", package(workdir, workdir / MODEL, command=""))
 
 
 def defaults(config: Config) -> dict[str, Any]:
@@ -97,6 +116,7 @@ def schedule(config: Config) -> Schedule:
         checkpoint_every=config.checkpoint_every,
         sample_every=config.sample_every,
         keep_checkpoints=config.keep_checkpoints,
+        steps_per_call=config.steps_per_call,
     )
 
 
@@ -129,6 +149,7 @@ def batch_request(config: Config, kind: str) -> BatchRequest:
         classes=data.num_identities if config.losses.get("arcface") else None,
         parser=bool(config.pretrained.get("parser")),
         labels=needed_labels(config.task, config.losses),
+        on_device=data.on_device,
     )
 
 

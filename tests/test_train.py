@@ -1,4 +1,5 @@
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def test_trains_in_a_new_directory(tmp_path: Path) -> None:
 
 
 def test_schedule_takes_every_field_from_the_configuration() -> None:
-    values = VALUES | {"sample_every": 5, "keep_checkpoints": 7}
+    values = VALUES | {"sample_every": 5, "keep_checkpoints": 7, "steps_per_call": 3}
     wanted = {k: v for k, v in values.items() if k != "task"}
     assert vars(schedule(Config.from_dict(values))) == wanted
 
@@ -57,6 +58,47 @@ def test_finished_run_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.name != ".lock"}
     assert train(config(), tmp_path) == 4
     assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+@pytest.fixture
+def packaged(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """Steps after which a model was packaged."""
+    steps: list[int | None] = []
+
+    def package(workdir: Path, output: Path, command: str) -> str:
+        assert output == workdir / "model"
+        output.mkdir()
+        steps.append(newest_step(workdir))
+        return "packaged"
+
+    monkeypatch.setattr(train_module, "package", package)
+    return steps
+
+
+def test_the_clock_packages_what_a_signal_does_not(
+    tmp_path: Path, packaged: list[int | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(FakeBatches):
+        def __next__(self) -> dict[str, Any]:
+            signal.raise_signal(signal.SIGTERM)
+            return super().__next__()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "open_batches", lambda data, batches: Interrupted())
+        assert train(config(max_minutes=60.0), tmp_path) == 1
+    assert packaged == []
+    assert train(config(max_minutes=1e-9), tmp_path) == 2
+    assert packaged == [2]
+
+
+def test_a_run_within_its_minutes_is_packaged(tmp_path: Path, packaged: list[int | None]) -> None:
+    """Also by the next start, where a kill came between the last save and the model."""
+    train(config(), tmp_path)
+    assert packaged == []
+    train(config(max_minutes=60.0), tmp_path)
+    train(config(max_minutes=60.0), tmp_path)
+    train(config(max_minutes=60.0), tmp_path / "other")
+    assert packaged == [4, 4]
 
 
 def test_finished_run_writes_the_card_that_is_missing(tmp_path: Path) -> None:

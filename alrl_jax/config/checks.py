@@ -61,6 +61,11 @@ def _loss_faults(config: Any) -> list[str]:
             f"data.true_swaps is {config.data.true_swaps} with losses.supervised "
             f"{weight('supervised', 0.0)}; expected True with a weight above 0 alone"
         )
+    if config.data.true_swaps and config.data.on_device:
+        faults.append(
+            "data.on_device is True with data.true_swaps True; expected False, as the host draws "
+            "true swaps when a batch needs them"
+        )
     if not config.losses:  # of a run that is over: a model is taken out of it
         return faults
     if config.discriminator.ada != "off" and not weight("adversarial"):

@@ -47,6 +47,13 @@ class Config:
     """Entry of ``TASKS`` (``training/tasks``)."""
     seed: int = 0
     num_steps: int = checked(1000, POSITIVE)
+    num_images: int = checked(0, at_least(0, "num_steps counts"))
+    """Length of the run in images, whatever the batch: overrules ``num_steps``."""
+    max_minutes: float = checked(0.0, at_least(0, "no limit"))
+    """Minutes of one start after which the run saves, packages its model and ends."""
+    steps_per_call: int = checked(1, POSITIVE)
+    """Most steps that the devices take without asking the host. What is due (a line of the log, a
+    checkpoint, a picture) ends a call before that."""
     batch_size: int = checked(16, POSITIVE)
     resolution: int = checked(64, IMAGE_SIDE)
     loss_resolution: int = 0
@@ -95,11 +102,25 @@ class Config:
             faults = config.validate()
         if faults:
             raise UserError(f"config: {'; '.join(faults)}")
-        return config
+        return config.counted_in_steps()
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as nested dictionaries of plain values, ready for JSON."""
         return dataclasses.asdict(self)
+
+    def counted_in_steps(self) -> "Config":
+        """The same run, with ``num_steps`` and ``warmup_steps`` as its lengths in images ask for.
+
+        The last batch is a whole one, so a run sees less than a batch more than ``num_images``.
+        """
+        steps = lambda images: -(-images // self.batch_size)  # noqa: E731
+        changed: dict[str, Any] = {}
+        if self.num_images:
+            changed["num_steps"] = steps(self.num_images)
+        if self.optimizer.warmup_images:
+            warmup = steps(self.optimizer.warmup_images)
+            changed["optimizer"] = dataclasses.replace(self.optimizer, warmup_steps=warmup)
+        return dataclasses.replace(self, **changed)
 
     def validate(self) -> list[str]:
         """Lists every fault of the values; an empty list means that the run may start."""

@@ -48,6 +48,9 @@ class DataConfig:
     witnesses: bool = False
     """Whether pairs come with a second image of the source's person, for the identity losses to
     compare the swap with."""
+    on_device: bool = False
+    """Whether every device keeps all faces, as 8-bit images, and batches are put together there.
+    They are the same batches."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,6 +195,8 @@ class OptimizerConfig:
     beta1: float = checked(0.0, BELOW_ONE)
     beta2: float = checked(0.99, BELOW_ONE)
     warmup_steps: int = checked(0, at_least(0))
+    warmup_images: int = checked(0, at_least(0, "warmup_steps counts"))
+    """Length of the warm-up in images: overrules ``warmup_steps``."""
     decay: bool = False
     """Whether rates fall to 0 over the run, along a cosine."""
     clip_norm: float = checked(0.0, at_least(0, "off"))

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 from absl import logging
 
-from alrl_jax.data.pipeline import BatchIterator, batch_shapes, make_iterator
+from alrl_jax.data.on_device import DeviceBatches
+from alrl_jax.data.pipeline import BatchIterator, batch_shapes, make_draws, make_iterator
 from alrl_jax.data.records import Layout, Source
 from alrl_jax.data.request import DataRequest
 from alrl_jax.data.sources import known_layout, open_source, open_true_swaps
@@ -29,6 +30,7 @@ class BatchRequest:
         parser: whether a face parser gives the masks that the data lack.
         labels: fields of a record of which the losses need at least one; none where some loss needs
             no labels.
+        on_device: whether the devices keep all faces and put batches together.
     """
 
     kind: str
@@ -40,15 +42,17 @@ class BatchRequest:
     classes: int | None = None
     parser: bool = False
     labels: tuple[str, ...] = ()
+    on_device: bool = False
 
 
 def known_shapes(data: DataRequest, batches: BatchRequest) -> FaceBatch | PairBatch | None:
     """What a global batch will look like, where that is known before the data are opened.
 
-    It is not said of data that may be refused, as those are to be opened before anything else.
+    It is not said of data that may be refused, as those are to be opened before anything else, nor
+    of faces that the devices keep: how many there are is part of the program.
     """
     layout = known_layout(data)
-    if layout is None or layout.resolution != data.resolution:
+    if layout is None or layout.resolution != data.resolution or batches.on_device:
         return None
     if batches.labels and not _labels_of(layout, batches.labels):
         return None
@@ -57,7 +61,7 @@ def known_shapes(data: DataRequest, batches: BatchRequest) -> FaceBatch | PairBa
     )
 
 
-def open_batches(data: DataRequest, batches: BatchRequest) -> BatchIterator:
+def open_batches(data: DataRequest, batches: BatchRequest) -> BatchIterator | DeviceBatches:
     """This process's batches.
 
     Raises:
@@ -66,22 +70,23 @@ def open_batches(data: DataRequest, batches: BatchRequest) -> BatchIterator:
     source = open_source(data)
     _check(source, data, batches)
     _report(source, batches.parser)
+    drawn = {
+        "kind": batches.kind,
+        "batch_size": batches.batch_size,
+        "seed": batches.seed,
+        "same_identity_share": batches.same_identity_share,
+        "flip": batches.flip,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+        "witnesses": batches.witnesses,
+    }
+    if batches.on_device:
+        return DeviceBatches(source, make_draws(source, **drawn), data.progress)
     truths = None
     if data.true_swaps:
         logging.warning("training sees true swaps: a ceiling, to be called by that name")
         truths = open_true_swaps(data)
-    return make_iterator(
-        source,
-        batches.kind,
-        batches.batch_size,
-        batches.seed,
-        same_identity_share=batches.same_identity_share,
-        flip=batches.flip,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-        truths=truths,
-        witnesses=batches.witnesses,
-    )
+    return make_iterator(source, **drawn, truths=truths)
 
 
 def _check(source: Source, data: DataRequest, batches: BatchRequest) -> None:

@@ -8,7 +8,7 @@ iterator is the number of the next batch and the size of the data, the same in e
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import grain
 import jax
@@ -84,7 +84,7 @@ def make_iterator(
     prefetch: int = 2,
     truths: TrueSwaps | None = None,
     witnesses: bool = False,
-) -> "BatchIterator":
+) -> "BatchIterator[FaceBatch | PairBatch]":
     """Returns an endless iterator over this process's shares of the global batches 0, 1, ...
 
     Batches are NumPy structs: images float32 in [-1, 1], parsing int32, landmarks in pixels, the
@@ -109,40 +109,84 @@ def make_iterator(
         UserError: an impossible value, or pairs of strangers from a source with one person.
     """
     _check(source, kind, batch_size, seed, same_identity_share, process_index, process_count)
-    share = batch_size // process_count
-    local = slice(process_index * share, (process_index + 1) * share)
-    pairs = _draw_pairs(source, same_identity_share, flip, witnesses)
-    draw = pairs if kind == "pairs" else _draw_faces(flip)
+    draw = _draw_of(source, kind, same_identity_share, flip, witnesses)
+    draws = _draws(len(source), batch_size, seed, draw, process_index, process_count)
     read = _Reader(source, flip_tables(source.layout), truths)
-    batches = (
-        grain.MapDataset.range(len(source))
+    batches = draws.map(read.pairs if kind == "pairs" else read.faces)
+    return BatchIterator(_iterate(batches, prefetch), source)
+
+
+def make_draws(
+    source: Source,
+    kind: str,
+    batch_size: int,
+    seed: int,
+    *,
+    same_identity_share: float = 0.5,
+    flip: bool = True,
+    process_index: int = 0,
+    process_count: int = 1,
+    prefetch: int = 2,
+    witnesses: bool = False,
+) -> "BatchIterator[Draw]":
+    """Returns what ``make_iterator`` draws for its batches, without reading a face.
+
+    Args and errors are those of ``make_iterator``, whose states it shares. An element has the
+    numbers and mirrors of this process's share, by name: ``index``, ``flip`` and, of pairs,
+    ``source_index``, ``source_flip`` (with ``witnesses`` ``witness_index``, ``witness_flip``).
+    """
+    _check(source, kind, batch_size, seed, same_identity_share, process_index, process_count)
+    draw = _draw_of(source, kind, same_identity_share, flip, witnesses)
+    draws = _draws(len(source), batch_size, seed, draw, process_index, process_count)
+    return BatchIterator(_iterate(draws, prefetch), source)
+
+
+Drawer = Callable[[np.ndarray, np.random.Generator], Draw]
+
+
+def _draw_of(source: Source, kind: str, share: float, flip: bool, witnesses: bool) -> Drawer:
+    pairs = kind == "pairs"
+    return _draw_pairs(source, share, flip, witnesses) if pairs else _draw_faces(flip)
+
+
+def _draws(
+    count: int, batch_size: int, seed: int, draw: Drawer, process_index: int, process_count: int
+) -> grain.MapDataset:
+    """What is random about the global batches of ``count`` faces, cut to a process's share."""
+    rows = batch_size // process_count
+    local = slice(process_index * rows, (process_index + 1) * rows)
+    return (
+        grain.MapDataset.range(count)
         .seed(seed)
         .shuffle()
         .repeat(None)
         .batch(batch_size, drop_remainder=True)
         .random_map(draw)
         .map(lambda drawn: {name: values[local] for name, values in drawn.items()})
-        .map(read.pairs if kind == "pairs" else read.faces)
     )
+
+
+def _iterate(elements: grain.MapDataset, prefetch: int) -> grain.DatasetIterator:
     options = grain.ReadOptions(num_threads=min(prefetch, 1), prefetch_buffer_size=prefetch)
-    return BatchIterator(iter(batches.to_iter_dataset(options)), source)
+    return iter(elements.to_iter_dataset(options))
 
 
-class BatchIterator:
+Element = TypeVar("Element")
+
+
+class BatchIterator(Generic[Element]):
     """Batches, and a state that knows of which data: other data would be shuffled otherwise."""
 
-    def __init__(
-        self, batches: grain.DatasetIterator[FaceBatch | PairBatch], source: Source
-    ) -> None:
+    def __init__(self, batches: grain.DatasetIterator[Element], source: Source) -> None:
         """Takes over an iterator over batches of a source."""
         self._batches = batches
         people = len(np.unique(source.identities))
         self._data = {"records": len(source), "people": people}
 
-    def __iter__(self) -> "BatchIterator":
+    def __iter__(self) -> "BatchIterator[Element]":
         return self
 
-    def __next__(self) -> FaceBatch | PairBatch:
+    def __next__(self) -> Element:
         return next(self._batches)
 
     def get_state(self) -> dict[str, Any]:
@@ -209,7 +253,7 @@ def _check(
         )
 
 
-def _draw_faces(flip: bool) -> Callable[[np.ndarray, np.random.Generator], Draw]:
+def _draw_faces(flip: bool) -> Drawer:
     """What is random about a batch of faces."""
 
     def draw(indices: np.ndarray, rng: np.random.Generator) -> Draw:
@@ -218,9 +262,7 @@ def _draw_faces(flip: bool) -> Callable[[np.ndarray, np.random.Generator], Draw]
     return draw
 
 
-def _draw_pairs(
-    source: Source, share: float, flip: bool, witnesses: bool
-) -> Callable[[np.ndarray, np.random.Generator], Draw]:
+def _draw_pairs(source: Source, share: float, flip: bool, witnesses: bool) -> Drawer:
     """What is random about a batch of pairs; the shuffled indices are the targets."""
     partners = Partners.of(source.identities)
 

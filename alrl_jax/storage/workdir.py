@@ -18,12 +18,16 @@ METRICS_FILE = "metrics.jsonl"
 MAY_CHANGE = frozenset(
     {
         "num_steps",
+        "num_images",
+        "max_minutes",
+        "steps_per_call",
         "log_every",
         "checkpoint_every",
         "sample_every",
         "keep_checkpoints",
         "parameter_shards",
         "data.path",
+        "data.on_device",
     }
 )
 """Fields that a resumed run may change: they change neither the model nor the order of data."""

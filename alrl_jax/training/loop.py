@@ -5,26 +5,25 @@ the picture, and seeds every draw of the task. Saving always comes before the ne
 so the state, the counter and the data iterator of a checkpoint belong together.
 """
 
-import contextlib
 import dataclasses
-import signal
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 from absl import logging
-from jax.experimental import multihost_utils
 from tqdm import tqdm
 
 from alrl_jax.storage.checkpoint import Checkpointer, wait_for_all
 from alrl_jax.training import sharding
+from alrl_jax.training.calls import Calls
+from alrl_jax.training.held_data import HeldBatches, OnHeldData, hold
 from alrl_jax.training.metrics import MetricLog, MetricWindow, TrainingDiverged
 from alrl_jax.training.state import leaf_types
-from alrl_jax.training.step import check_finite, first_state, lower_step, memory_held
+from alrl_jax.training.step import check_finite, first_state, memory_held
+from alrl_jax.training.stopping import Clock, StopRequest
 from alrl_jax.training.tasks.task import Trainable
 
 PyTree = Any
@@ -36,7 +35,10 @@ PHASE_CYCLE = 64
 
 @runtime_checkable
 class Batches(Protocol):
-    """An endless iterator over this process's slices of the batches, with a state that is JSON."""
+    """An endless iterator over this process's slices of the batches, with a state that is JSON.
+
+    What it yields are draws where it is a ``HeldBatches`` too.
+    """
 
     def __next__(self) -> PyTree:
         """The next batch: a tree of NumPy arrays."""
@@ -53,7 +55,10 @@ class Batches(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How long to train and what to do on the way, in steps; ``sample_every`` 0 means never."""
+    """How long to train and what to do on the way, in steps; ``sample_every`` 0 means never.
+
+    ``steps_per_call`` is the most steps that the devices take in one call.
+    """
 
     num_steps: int
     batch_size: int
@@ -61,6 +66,13 @@ class Schedule:
     checkpoint_every: int
     sample_every: int
     keep_checkpoints: int
+    steps_per_call: int = 1
+
+    def steps_ahead(self, step: int) -> int:
+        """Steps of the call that follows ``step`` finished ones; it ends where something is due."""
+        every = (self.log_every, self.checkpoint_every, self.sample_every)
+        due = [n - step % n for n in every if n > 0]
+        return min(self.steps_per_call, self.num_steps - step, *due)
 
 
 def fit(
@@ -71,8 +83,9 @@ def fit(
     seed: int,
     mesh: jax.sharding.Mesh | None = None,
     batch_shapes: PyTree = None,
+    clock: Clock | None = None,
 ) -> int:
-    """Trains until the last step or until SIGTERM or SIGINT, from the newest checkpoint on.
+    """Trains from the newest checkpoint on, until the last step, a SIGTERM or SIGINT, or the clock.
 
     Args:
         task: what to train.
@@ -85,6 +98,7 @@ def fit(
             before the data are opened, so that one for which the memory is too small fails at
             once. None where this is not known. A first batch of other shapes is compiled for when
             it comes.
+        clock: ends training after a call of the devices; None never does.
 
     Returns:
         Finished updates, all of them in a checkpoint.
@@ -97,7 +111,7 @@ def fit(
     mesh = sharding.make_mesh() if mesh is None else mesh
     sharding.check_batch_size(schedule.batch_size, mesh)
     with StopRequest() as stop, Checkpointer(workdir, schedule.keep_checkpoints) as checkpointer:
-        run = _Run(task, schedule, mesh, checkpointer)
+        run = _Run(task, schedule, mesh, checkpointer, clock or Clock())
         first, iterator_state = run.start(seed)
         run.compile_ahead(batch_shapes, first)
         if not isinstance(batches, Batches):
@@ -109,61 +123,6 @@ def fit(
                 return run.train(first, log, bar, stop, begin)
 
 
-class StopRequest:
-    """Turns SIGTERM and SIGINT into a wish that the loop reads between steps.
-
-    The second SIGINT acts as if this did not exist, so that a hung program can be interrupted.
-    SIGTERM stays a wish however often it comes: schedulers send it twice, and the last save must
-    not die of that; SIGKILL is what ends a hung job.
-    """
-
-    def __init__(self) -> None:
-        self._received = False
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> "StopRequest":
-        self._listen()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._restore()
-
-    @contextlib.contextmanager
-    def set_aside(self) -> Iterator[None]:
-        """Lets signals act as if this did not exist: for what is long and has nothing to save."""
-        self._restore()
-        try:
-            yield
-        finally:
-            self._listen()
-
-    def wanted(self, step: int) -> bool:
-        """Whether to stop after ``step``; all processes get the same answer."""
-        if jax.process_count() > 1:
-            return bool(multihost_utils.reached_preemption_sync_point(step))
-        return self._received
-
-    def _listen(self) -> None:
-        # With several processes the runtime listens for SIGTERM and makes them agree on a step.
-        numbers = () if jax.process_count() > 1 else (signal.SIGTERM, signal.SIGINT)
-        self._previous = {n: signal.signal(n, self._receive) for n in numbers}
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        self._received = True
-        if number == signal.SIGINT:
-            signal.signal(number, self._previous[number])
-
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
-
-
 class _Run:
     """The parts of one call of ``fit``."""
 
@@ -173,6 +132,7 @@ class _Run:
         schedule: Schedule,
         mesh: jax.sharding.Mesh,
         checkpointer: Checkpointer,
+        clock: Clock,
     ) -> None:
         self.task = task
         self.schedule = schedule
@@ -180,7 +140,10 @@ class _Run:
         self.checkpointer = checkpointer
         self.window = MetricWindow()
         self.pace = _Pace(schedule)
-        self.compiled: dict[Hashable, Callable[..., Any]] = {}
+        self.clock = clock
+        if schedule.steps_per_call > 1 and mesh.devices.flat[0].platform == "cpu":
+            logging.warning("steps_per_call above 1 is slow on CPUs; expected a GPU or TPU")
+        self.calls = Calls(mesh, schedule.steps_per_call, self._compiled)
         self.compiled_for: PyTree = None
         self.compilations = 0
         self.batches: Batches
@@ -188,9 +151,7 @@ class _Run:
         self.state: PyTree = None
         self.frozen: dict[str, PyTree] = {}
         self.preview_batch: PyTree = None
-        self.draw_preview: Callable[..., Any] = jax.jit(
-            task.preview, out_shardings=sharding.replicated(mesh)
-        )
+        self.draw_preview: Callable[..., Any] | None = None
 
     def start(self, seed: int) -> tuple[int, dict[str, Any] | None]:
         """Restores or initialises the state.
@@ -218,23 +179,25 @@ class _Run:
 
     def compile_ahead(self, batch_shapes: PyTree, first: int) -> None:
         """Compiles the updates that will come, if it is known what a batch will look like."""
-        if batch_shapes is None:
-            return
-        where = sharding.batch_sharding(self.mesh)
-        self.compiled_for = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), batch_shapes
-        )
         last = min(self.schedule.num_steps, first + PHASE_CYCLE)
-        for phase in dict.fromkeys(self.task.phase(step) for step in range(first, last)):
-            self.compiled[phase] = self._compile(self.compiled_for, phase)
+        self.calls.expect([self.task.phase(step) for step in range(first, last)])
+        if batch_shapes is not None:
+            self.compiled_for = self.calls.shapes(batch_shapes)
+            self.calls.compile_all(self.task, self.state, self.frozen, self.compiled_for)
 
     def take(self, batches: Batches, state: dict[str, Any] | None) -> None:
         """Takes the data, which stand at the first batch, and moves them to where they go on."""
         self.batches = batches
         state = self.batches.get_state() if state is None else state
+        if isinstance(batches, HeldBatches):
+            self.frozen = {"networks": self.frozen, "data": hold(self.mesh, batches)}
+            self.task = OnHeldData(self.task, batches, self.mesh)
+            kept = sharding.bytes_per_device(self.frozen["data"]) / 2**20
+            _say(f"a device keeps {kept:.1f} MiB of faces")
         if self.schedule.sample_every:
             # Always the same faces, so that the pictures of a run can be compared.
-            self.preview_batch = self._put(_first_rows(next(self.batches), self.mesh))
+            rows = _first_rows(next(self.batches), self.mesh)
+            self.preview_batch = sharding.shard_batch(self.mesh, rows)
         self.batches.set_state(state)
 
     def train(self, first: int, log: MetricLog, bar: tqdm, stop: StopRequest, begin: float) -> int:
@@ -242,13 +205,14 @@ class _Run:
         step = first
         self.pace.start(first)
         try:
-            while step < self.schedule.num_steps and not stop.wanted(step):
-                self._update(step)
+            while step < self.schedule.num_steps and not self._ends(step, first, stop):
+                count = self._update(step)
                 if step == first:
                     jax.block_until_ready(self.state)
-                    _say(f"first step after {time.perf_counter() - begin:.1f} s")
-                step += 1
-                bar.update(self.schedule.batch_size)
+                    call = "first step" if count == 1 else f"first {count} steps"
+                    _say(f"{call} after {time.perf_counter() - begin:.1f} s")
+                step += count
+                bar.update(count * self.schedule.batch_size)
                 if step % self.schedule.log_every == 0:
                     self._log(step, log)
                 if self._due(step, self.schedule.sample_every):
@@ -261,38 +225,35 @@ class _Run:
             raise self._explained(error) from error
         self.checkpointer.wait()
         if step < self.schedule.num_steps:
-            _say(f"stopped by a signal at step {step}; start again to go on")
+            reason = "the clock" if self.clock.ended else "a signal"
+            _say(f"stopped by {reason} at step {step}; start again to go on")
         return step
 
-    def _update(self, step: int) -> None:
-        batch = self._put(next(self.batches))
+    def _ends(self, step: int, first: int, stop: StopRequest) -> bool:
+        # One call at least: a start whose minutes are gone when all is compiled gets on too.
+        at_line = step % self.schedule.log_every == 0
+        return stop.wanted() or (step > first and self.clock.is_up(at_line))
+
+    def _update(self, step: int) -> int:
+        """Makes the next call; returns how many updates it was."""
+        count = self.schedule.steps_ahead(step)
+        batch = self.calls.put([next(self.batches) for _ in range(count)])
         if self.compiled_for is not None and leaf_types(self.compiled_for) != leaf_types(batch):
             _say("batches have other shapes than expected: the step is compiled again")
-            self.compiled = {}
+            self.calls.forget()
         self.compiled_for = None
-        phase = self.task.phase(step)
-        if phase not in self.compiled:
-            self.compiled[phase] = self._compile(batch, phase)
-        leaves, structure = jax.tree.flatten(self.state)
-        leaves, metrics = self.compiled[phase](leaves, jax.tree.leaves((self.frozen, batch)))
-        self.state = jax.tree.unflatten(structure, leaves)
-        self.window.add(step + 1, metrics)
+        phases = [self.task.phase(step + i) for i in range(count)]
+        made = self.calls.make(self.task, self.state, self.frozen, batch, phases)
+        self.state, metrics, names = made
+        self.window.add(step + 1, metrics, names)
+        return count
 
-    def _compile(self, batch: PyTree, phase: Hashable) -> jax.stages.Compiled:
+    def _compiled(self, what: str, program: jax.stages.Compiled, seconds: float) -> None:
+        _say(f"compiled {what} in {seconds:.1f} s{memory_held(program)}")
         begin = time.perf_counter()
-        lowered = lower_step(self.task, phase, self.mesh, self.state, self.frozen, batch)
-        compiled = lowered.compile()
-        _say(
-            f"compiled the step for {phase} in {time.perf_counter() - begin:.1f} s"
-            f"{memory_held(compiled)}"
-        )
         self.compilations += 1
         wait_for_all(f"compiled {self.compilations}")  # some are slower than others
-        self.pace.pause(time.perf_counter() - begin)
-        return compiled
-
-    def _put(self, batch: PyTree) -> PyTree:
-        return sharding.shard_batch(self.mesh, batch)
+        self.pace.pause(seconds + time.perf_counter() - begin)
 
     def _due(self, step: int, every: int) -> bool:
         return every > 0 and (step % every == 0 or step == self.schedule.num_steps)
@@ -305,6 +266,9 @@ class _Run:
 
     def _sample(self, step: int, log: MetricLog) -> None:
         begin = time.perf_counter()
+        if self.draw_preview is None:
+            where = sharding.replicated(self.mesh)
+            self.draw_preview = jax.jit(self.task.preview, out_shardings=where)
         columns = self.draw_preview(self.state, self.frozen, self.preview_batch)
         log.write_samples(step, {k: v[:PREVIEW_ROWS] for k, v in jax.device_get(columns).items()})
         self.pace.pause(time.perf_counter() - begin)

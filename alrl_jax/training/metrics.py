@@ -4,7 +4,7 @@ knows clu."""
 import contextlib
 import importlib.util
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -27,6 +27,7 @@ _SMALLEST = 96
 _STEPS_IN_FLIGHT = 2
 
 Metrics = Mapping[str, Any]
+_Names = Sequence[Collection[str]]
 
 
 class TrainingDiverged(RuntimeError):
@@ -114,12 +115,18 @@ class MetricWindow:
     """
 
     def __init__(self) -> None:
-        self._pending: list[tuple[int, Metrics]] = []
+        self._pending: list[tuple[int, Metrics, _Names | None]] = []
         self._sums: dict[str, tuple[float, int]] = {}
 
-    def add(self, step: int, metrics: Metrics) -> None:
-        """Notes the metrics of an update and waits for the one before the last."""
-        self._pending.append((step, metrics))
+    def add(self, step: int, metrics: Metrics, names: _Names | None = None) -> None:
+        """Notes the metrics of an update, or of some, and waits for those before the last.
+
+        Args:
+            step: number of the update, or of the first one.
+            metrics: by name; of several updates arrays, whose places past the last are ignored.
+            names: of several updates, the metrics that each has.
+        """
+        self._pending.append((step, metrics, names))
         if len(self._pending) > _STEPS_IN_FLIGHT:
             jax.block_until_ready(self._pending[-1 - _STEPS_IN_FLIGHT][1])
 
@@ -130,9 +137,12 @@ class MetricWindow:
             TrainingDiverged: naming the first metric that is not finite, and its step.
         """
         pending, self._pending = self._pending, []
-        for step, metrics in pending:
-            for name, value in jax.device_get(dict(metrics)).items():
-                self._add_value(step, name, float(value))
+        for first, metrics, names in pending:
+            values = jax.device_get(dict(metrics))
+            for i, present in enumerate(names or [values]):
+                for name in present:
+                    value = values[name] if names is None else values[name][i]
+                    self._add_value(first + i, name, float(value))
 
     def take_means(self) -> dict[str, float]:
         """Means by name over the steps that had the metric; the next window begins."""

@@ -72,6 +72,11 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(AXES))
 
 
+def stack_sharding(mesh: Mesh) -> NamedSharding:
+    """The sharding of batches that lie upon each other: the second axis is split."""
+    return NamedSharding(mesh, PartitionSpec(None, AXES))
+
+
 def state_sharding(mesh: Mesh, shape: tuple[int, ...]) -> NamedSharding:
     """How an array of a state lies: a large one is split along its longest axis that can be.
 
@@ -126,6 +131,18 @@ def shard_batch(mesh: Mesh, local_batch: PyTree) -> PyTree:
     return jax.tree.map(
         lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), local_batch
     )
+
+
+def shard_stack(mesh: Mesh, local_stack: PyTree) -> PyTree:
+    """Puts one process's share of several batches on its devices; see ``shard_batch``.
+
+    Args:
+        mesh: the devices.
+        local_stack: tree of NumPy arrays; the first axis counts batches, the second is this
+            process's slice of them.
+    """
+    sharding = stack_sharding(mesh)
+    return jax.tree.map(lambda x: jax.make_array_from_process_local_data(sharding, x), local_stack)
 
 
 def replicate(mesh: Mesh, tree: PyTree) -> PyTree:

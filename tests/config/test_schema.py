@@ -53,12 +53,28 @@ def test_all_faults_are_named_at_once() -> None:
             {"data": {"true_swaps": True}, "losses": {"identity": 1.0}},
             "data.true_swaps is True with losses.supervised 0.0",
         ),
+        (
+            {"data": {"true_swaps": True, "on_device": True}, "losses": {"supervised": 1.0}},
+            "data.on_device is True with data.true_swaps True; expected False",
+        ),
+        ({"max_minutes": -1.0}, "max_minutes is -1.0; expected 0 (no limit) or more"),
         ({"losses": {"supervised": 1.0}}, "data.true_swaps is False with losses.supervised 1.0"),
     ],
 )
 def test_faults_name_value_and_expectation(values: dict, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         Config.from_dict(values)
+
+
+@pytest.mark.parametrize(("batch", "steps", "warmup"), [(16, 3125, 63), (256, 196, 4)])
+def test_lengths_in_images_hold_for_every_batch(batch: int, steps: int, warmup: int) -> None:
+    """The last batch is a whole one."""
+    values = {"num_images": 50_000, "optimizer": {"warmup_images": 1000, "warmup_steps": 7}}
+    config = Config.from_dict({**values, "batch_size": batch, "num_steps": 9})
+    assert (config.num_steps, config.optimizer.warmup_steps) == (steps, warmup)
+    assert Config.from_dict(config.to_dict()) == config
+    plain = Config.from_dict({"num_steps": 9, "optimizer": {"warmup_steps": 7}})
+    assert (plain.num_steps, plain.optimizer.warmup_steps) == (9, 7)
 
 
 def test_what_belongs_together_is_taken() -> None:
