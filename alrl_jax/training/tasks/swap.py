@@ -118,9 +118,7 @@ class SwapTask:
                 rates.generator_learning_rate, algorithm=rates.algorithm, equalized=True
             )
         if "fake_logits" in self._readers:
-            self._optimizers["discriminator"] = optimizer(
-                rates.discriminator_learning_rate, lazy_interval=self._discriminator.lazy_interval
-            )
+            self._optimizers["discriminator"] = optimizer(rates.discriminator_learning_rate)
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
         """The loss networks, and generator and features that are held still."""
