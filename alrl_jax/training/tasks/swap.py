@@ -139,6 +139,7 @@ class SwapTask:
         owners = (codes.attributes.shape[1], self._channel_groups, len(values.ATTRIBUTE_GROUPS))
         fresh["probe"] = self._probe.init(keys[1], codes, jnp.ones(owners))
         fresh["discriminator"] = self._discriminator.init(keys[2])
+        pretrained = self._start.grown(fresh, pretrained)
         encoder = warm_start.start_encoder(fresh["encoder"], pretrained)
         names = ("swap", "probe", "generator", "discriminator")
         networks = {name: like(name, fresh[name], pretrained) for name in names}
