@@ -95,7 +95,9 @@ class SwapTask:
         self._model_config = self._start.swapper_values(own, identity)
         self._readers = readers(self.name, config.losses)
         self._swapper = build_swapper(self._model_config, config.remat)
-        self._loss_networks = LossNetworks(self._swapper.identity, config.pretrained, config.losses)
+        self._loss_networks = LossNetworks(
+            self._swapper.identity, config.pretrained, config.losses, config.perceptual_resolution
+        )
         self._probe = FactorProbe(
             attribute_groups=values.ATTRIBUTE_GROUPS,
             factor_groups=tuple(FACTOR_GROUPS.values()),

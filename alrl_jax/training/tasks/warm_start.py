@@ -235,7 +235,7 @@ class WarmStart:
         growth = self._growth()
         if growth is None:
             return pretrained
-        names = [name for name in FROM_SWAPPER if name in pretrained]
+        names = [name for name in FROM_SWAPPER if name in pretrained and name in fresh]
         return pretrained | {n: grow(n, pretrained[n], fresh[n], growth) for n in names}
 
     def _growth(self) -> Growth | None:
