@@ -76,10 +76,8 @@ class SwapTask:
         self._resolution = config.resolution
         self._loss_side = config.loss_resolution or config.resolution
         self._temperatures = (config.swap.temperature_start, config.swap.temperature_end)
-        self._gate_budget, self._channel_groups = (
-            config.swap.gate_budget,
-            config.swap.channel_groups,
-        )
+        self._gate_budget = config.swap.gate_budget
+        self._channel_groups = config.swap.channel_groups
         self._cycle_share, self._warp_strength = config.swap.cycle_targets, config.swap.target_warp
         self._control_share = config.swap.attribute_control
         self._start = warm_start.WarmStart(
