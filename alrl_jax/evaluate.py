@@ -17,26 +17,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
 from absl import flags
 
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import benchmark, opening, pair_sets, photos, protocol
+from alrl_jax.evaluation.blocks import blocks_of
 from alrl_jax.evaluation.control import measure_control
 from alrl_jax.evaluation.earlier import check_comparable, read_before
 from alrl_jax.evaluation.frozen import decides, freeze, frozen_rows
 from alrl_jax.evaluation.judges import Judges
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
-from alrl_jax.evaluation.metric_table import (
-    attainable_share,
-    by_skin_tone,
-    compare,
-    means_of,
-    summarise,
-)
 from alrl_jax.evaluation.presets import PROTOCOLS, ROLES, flag, rows_of_protocol
 from alrl_jax.evaluation.report.report import BEFORE, Extras, file_name, write_report
-from alrl_jax.evaluation.rows import REFERENCE_ROWS, own_row, rows_of, rows_of_models
+from alrl_jax.evaluation.rows import REFERENCE_ROWS, rows_of, rows_of_models
 from alrl_jax.loading import load_analyser, load_swapper
 from alrl_jax.loading.protocols import Judge, Swapper
 from alrl_jax.photos.landmarks import LANDMARK_SOURCES, FaceFinder
@@ -135,7 +128,7 @@ def evaluate_counterfactual(
         "selectors": list(model.selectors),
     }
     bins = benchmark.skin_tone_bins(found.tones)
-    blocks = _blocks(found, extra, bins, benchmark.SKIN_TONE_BINS)
+    blocks = blocks_of(found, extra, bins, benchmark.SKIN_TONE_BINS)
     controlled = min(num_pairs, benchmark.CONTROL_PAIRS)
     blocks["control"] = measure_control(model, judge, plan, controlled, resolution, batch_size)
     return blocks, found
@@ -160,29 +153,7 @@ def evaluate_pairs(
         "selectors": [name for name in rows if name not in REFERENCE_ROWS],
         "skin_tones": names or None,
     }
-    return _blocks(found, extra, bins, names), found
-
-
-def _blocks(
-    found: Measurement, extra: dict[str, Any], bins: np.ndarray, names: Sequence[str]
-) -> dict[str, Any]:
-    rows = {}
-    for name, values in found.values.items():
-        rows[name] = summarise(values, found.of_sets.get(name))
-        if "reconstruction" in found.values:
-            ends = found.values["target_image"], found.values["reconstruction"]
-            rows[name]["attainable_share"] = attainable_share(values, *ends)
-        if names:
-            rows[name]["by_skin_tone"] = by_skin_tone(values, bins, names)
-        if found.hard:
-            hard = {reason: means_of(values, inside) for reason, inside in found.hard.items()}
-            by_reason = {reason: hard.pop(reason) for reason in pair_sets.REASONS if reason in hard}
-            rows[name] |= {"hard_pairs": hard} | ({"by_reason": by_reason} if by_reason else {})
-    swaps, own = [n for n in found.values if n not in REFERENCE_ROWS], own_row(found.values)
-    comparisons = {
-        name: compare(found.values[own], found.values[name]) for name in swaps if name != own
-    }
-    return {"protocol": extra, "rows": rows, "comparisons": comparisons, "ablations": {}}
+    return blocks_of(found, extra, bins, names), found
 
 
 def read_extras(workdir: str, model: Swapper, before: str | None, num_shown: int) -> Extras:

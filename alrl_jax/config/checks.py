@@ -27,10 +27,15 @@ def _size_faults(config: Any) -> list[str]:
             f"swap.channel_groups is {config.swap.channel_groups}; expected a divisor of "
             f"generator.w_dim ({config.generator.w_dim})"
         )
-    for name in ("loss_resolution", "encoder.resolution"):
+    seen = {
+        "loss_resolution": config.resolution,
+        "encoder.resolution": config.resolution,
+        "perceptual_resolution": config.loss_resolution or config.resolution,
+    }
+    for name, whole in seen.items():
         side = functools.reduce(getattr, name.split("."), config)
-        if side < 0 or (side and config.resolution % side):
-            faults.append(f"{name} is {side}; expected 0 or a divisor of {config.resolution}")
+        if side < 0 or (side and whole % side):
+            faults.append(f"{name} is {side}; expected 0 or a divisor of {whole}")
     return faults
 
 

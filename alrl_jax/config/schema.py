@@ -58,7 +58,11 @@ class Config:
     resolution: int = checked(64, IMAGE_SIDE)
     loss_resolution: int = 0
     """Side to which images are pooled before the losses of task ``swap`` look at them; the
-    discriminator sees them whole. 0: not pooled."""
+    discriminator sees them whole, and an identity net of our own at the resolution that it was
+    trained at. 0: not pooled."""
+    perceptual_resolution: int = 0
+    """Side to which these are pooled before perceptual distances are measured. 0: not pooled, or as
+    for the identity net where that measures."""
     log_every: int = checked(20, POSITIVE)
     checkpoint_every: int = checked(500, POSITIVE)
     sample_every: int = checked(500, at_least(0, "never"))

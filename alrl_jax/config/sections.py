@@ -69,6 +69,9 @@ class GeneratorConfig:
     channel_max: int = checked(64, POSITIVE)
     pose_latent_dim: int = checked(32, at_least(0, "no sampled pose code"))
     """Width of the latents of sampled pose codes in task ``generator``."""
+    style_mixing: float = checked(0.0, SHARE)
+    """Share of the faces of task ``generator`` that have the codes of a second latent from a random
+    layer on; 0.9 in the papers of StyleGAN."""
     train: bool = True
     """Whether task ``swap`` trains it; False needs a pretrained one."""
 
@@ -184,7 +187,8 @@ class IdentityConfig:
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """Rates; lazy regularisation corrects rate and betas for its interval."""
+    """Rates, betas and intervals; lazy regularisation leaves rates and betas as they are, as it is
+    added to the gradient of its step (``training/optim.py``)."""
 
     algorithm: str = "adam"
     """Of the tasks ``identity`` and ``swap``, one of ``ALGORITHMS`` (``training/optim.py``);

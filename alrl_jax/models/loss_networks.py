@@ -98,8 +98,7 @@ class IdentityNetwork:
         return unit_length(factors.identity_vector), factors
 
     def _pool(self, images: Float[Array, "b h w 3"]) -> Float[Array, "b r r 3"]:
-        factor = images.shape[1] // self.side if self.side and self.knows_factors else 1
-        return images if factor == 1 else ops.mean_pool(images, factor)
+        return _pooled(images, self.side if self.knows_factors else 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,9 +107,11 @@ class PerceptualNetwork:
 
     Attributes:
         network: LPIPS, or our analyser, whose features are then compared without weights.
+        side: of the images that it compares, to which larger ones are pooled; 0 if all.
     """
 
     network: LPIPS | FaceAnalyser
+    side: int = 0
 
     def distance(
         self,
@@ -121,7 +122,8 @@ class PerceptualNetwork:
         """Distances of images to a reference each."""
         # Image and reference apart: joined to one batch, they would be gathered from the devices.
         method = "taps" if isinstance(self.network, LPIPS) else "features"
-        maps = [apply(self.network, variables, x, method=method) for x in (image, reference)]
+        seen = [_pooled(images, self.side) for images in (image, reference)]
+        maps = [apply(self.network, variables, images, method=method) for images in seen]
         if isinstance(self.network, LPIPS):
             return jnp.sum(apply(self.network, variables, *maps, method="compare"), axis=-1)
         return feature_distance(*maps)
@@ -161,3 +163,9 @@ class ParserNetwork:
             logits = resize_bilinear(logits, side, side, align_corners=False)
         classes = jnp.asarray(self.class_ids)[jnp.argmax(logits, axis=-1)]
         return resize_nearest(classes[..., None], side, side)[..., 0]
+
+
+def _pooled(images: Float[Array, "b h w 3"], side: int) -> Float[Array, "b r r 3"]:
+    """Images at ``side`` pixels, which divide theirs; 0 leaves them as they are."""
+    factor = images.shape[1] // side if side else 1
+    return images if factor == 1 else ops.mean_pool(images, factor)

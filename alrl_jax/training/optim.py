@@ -1,4 +1,4 @@
-"""Optimisers: Adam or Muon, with warm-up, clipping and the correction for lazy regularisation."""
+"""Optimisers: Adam or Muon, with warm-up and clipping."""
 
 import functools
 from collections.abc import Callable, Collection, Mapping
@@ -26,7 +26,6 @@ def make_optimizer(
     warmup_steps: int = 0,
     decay: bool = False,
     clip_norm: float = 0.0,
-    lazy_interval: int = 0,
     algorithm: str = "adam",
     equalized: bool = False,
     apart: Mapping[str, optax.GradientTransformation] | None = None,
@@ -37,6 +36,11 @@ def make_optimizer(
     learned as fast as strong ones. What is a matrix follows from a weight's shape and role, see
     ``_matrix``; all else stays with Adam.
 
+    Rate and betas are used as they are, lazy regularisation or not. Karras et al. (2020, appendix
+    B) multiply them by n / (n + 1) because a regulariser of every n-th step is an update of its own
+    there, so that n steps make n + 1 updates. Here its gradient is added to that of the step that
+    it falls in: n steps make n updates.
+
     Args:
         learning_rate: peak rate.
         beta1: decay of the first moment.
@@ -45,8 +49,6 @@ def make_optimizer(
         warmup_steps: steps of linear warm-up from zero; a shorter run is all warm-up.
         decay: whether the rate falls to zero along a cosine.
         clip_norm: largest global norm of the gradients; 0 leaves them as they are.
-        lazy_interval: steps between lazy regularisations that share this optimiser; rate and
-            betas are corrected by interval / (interval + 1) (Karras et al. 2020, appendix B).
         algorithm: one of ``ALGORITHMS``; Muon is for networks whose kernels end in the output
             axis, as flax lays them out.
         equalized: whether the weights are StyleGAN2's, kept at a deviation of one and scaled at
@@ -56,28 +58,23 @@ def make_optimizer(
     Returns:
         The gradient transformation.
     """
-    # A regulariser every n steps makes n + 1 updates of n: each goes n / (n + 1) as far, and
-    # remembers as much, so that the run goes as far and forgets as fast as one without.
-    ratio = lazy_interval / (lazy_interval + 1) if lazy_interval else 1.0
-    betas = (beta1**ratio if beta1 else 0.0, beta2**ratio)
 
     def schedule(peak: float) -> optax.Schedule:
         return rate_schedule(peak, num_steps, warmup_steps, decay)
 
-    peak = learning_rate * ratio
     if algorithm == "muon":
         rule = contrib.muon(
-            schedule(peak),
-            adam_b1=betas[0],
-            adam_b2=betas[1],
-            adam_learning_rate=schedule(MUON_ADAM_SHARE * peak),
+            schedule(learning_rate),
+            adam_b1=beta1,
+            adam_b2=beta2,
+            adam_learning_rate=schedule(MUON_ADAM_SHARE * learning_rate),
             muon_weight_dimension_numbers=_matrices,
             # Equalized weights have a deviation of one whatever their shape, and so do their
             # updates; others are scaled by their shape, as Muon does.
             consistent_rms=1.0 if equalized else None,
         )
     else:
-        rule = optax.adam(schedule(peak), b1=betas[0], b2=betas[1], eps=1e-8)
+        rule = optax.adam(schedule(learning_rate), b1=beta1, b2=beta2, eps=1e-8)
     if apart:
         rule = optax.partition({"usual": rule, **apart}, functools.partial(_names, set(apart)))
     chain = optax.chain(optax.clip_by_global_norm(clip_norm), rule) if clip_norm else rule

@@ -44,6 +44,10 @@ def test_all_faults_are_named_at_once() -> None:
         ({"swap": {"context": -1}}, "swap.context is -1; expected 0 (each layer alone) or more"),
         ({"swap": {"feather": -1}}, "swap.feather is -1; expected 0 (hard edge) or more pixels"),
         ({"losses": {"identity": -1.0}}, "weights of 0 or more"),
+        (
+            {"loss_resolution": 32, "perceptual_resolution": 64},
+            "perceptual_resolution is 64; expected 0 or a divisor of 32",
+        ),
         ({"losses": {"identity": "much"}}, "losses.identity is 'much'; expected float"),
         ({"discriminator": {"ada_p": 1.5}}, "discriminator.ada_p is 1.5; expected a share"),
         ({"discriminator": {"ada": "fixed"}, "losses": {"r1": 1.0}}, "there is no discriminator"),
@@ -86,7 +90,7 @@ def test_what_belongs_together_is_taken() -> None:
 
 def test_every_number_has_a_rule() -> None:
     """A field of numbers that takes any value has to be listed here."""
-    free = {"seed", "loss_resolution", "encoder.resolution"}
+    free = {"seed", "loss_resolution", "perceptual_resolution", "encoder.resolution"}
     found = set()
     for cls, prefix in ((Config, ""), *((f.type, f"{f.name}.") for f in _nested())):
         for field in dataclasses.fields(cls):

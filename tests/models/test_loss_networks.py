@@ -20,6 +20,7 @@ from alrl_jax.models.loss_networks import (
 from alrl_jax.models.published.face_parser import FaceParser
 from alrl_jax.models.published.lpips import LPIPS
 from alrl_jax.models.resize import adaptive_pool_matrix, resize_bilinear
+from alrl_jax.models.stylegan2 import ops
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -97,6 +98,20 @@ def test_perceptual_distances_are_those_of_the_network() -> None:
     wrapped, measure = PerceptualNetwork(network), jax.jit(network.apply)
     got = jax.jit(wrapped.distance)(variables, other, reference)
     np.testing.assert_allclose(got, measure(variables, other, reference), rtol=1e-5)
+
+
+def test_perceptual_distances_are_measured_at_a_side_of_their_own() -> None:
+    network = FaceAnalyser("plain", (4,), 8, 5, 6, 2)
+    large, other = images(2, 16), images(2, 16, 1)
+    small, smaller = (ops.mean_pool(x) for x in (large, other))
+    variables = network.init(jax.random.key(0), small)
+    got = PerceptualNetwork(network, 8).distance(variables, large, other)
+    np.testing.assert_array_equal(
+        got, PerceptualNetwork(network).distance(variables, small, smaller)
+    )
+    np.testing.assert_array_equal(
+        got, PerceptualNetwork(network, 8).distance(variables, small, smaller)
+    )
 
 
 def test_labels_of_the_parser_are_ours() -> None:

@@ -139,11 +139,11 @@ MUTANTS = (
     Mutant(ADA, "signs are never forgotten", "jnp.where(due, 0.0, signs)", "signs"),
     Mutant(
         OPTIM,
-        "lazy correction of the rate left out",
-        "peak = learning_rate * ratio",
-        "peak = learning_rate",
+        "rate too low",
+        "optax.adam(schedule(learning_rate)",
+        "optax.adam(schedule(0.8 * learning_rate)",
     ),
-    Mutant(OPTIM, "lazy correction of beta2 left out", "beta2**ratio", "beta2"),
+    Mutant(OPTIM, "second moment forgotten like the first", "b2=beta2, eps", "b2=beta1, eps"),
     Mutant(
         OPTIM,
         "Muon turns output layers as well",

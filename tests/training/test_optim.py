@@ -12,6 +12,10 @@ from alrl_jax.training.optim import (
     make_optimizer,
     rate_schedule,
 )
+from alrl_jax.training.tasks import make_task
+from alrl_jax.training.tasks.generator import GeneratorTask
+from alrl_jax.training.tasks.task import Phase
+from tests.support import tiny
 
 
 def _first_update(params: dict, **choices: bool) -> dict:
@@ -110,18 +114,30 @@ def updates_of(optimizer: optax.GradientTransformation, gradients: list[float]) 
 GRADIENTS = [1.0, -0.5, 3.0, 0.2]
 
 
-@pytest.mark.parametrize(("interval", "ratio"), [(0, 1.0), (4, 0.8), (16, 16 / 17)])
-def test_adam_is_corrected_for_lazy_regularisation(interval: int, ratio: float) -> None:
-    """Rate and betas, so that one step of n + 1 updates goes as far as n of them."""
-    optimizer = make_optimizer(0.01, 0.6, 0.99, num_steps=9, lazy_interval=interval)
-    expected = adam(GRADIENTS, 0.01 * ratio, 0.6**ratio, 0.99**ratio)
+@pytest.mark.parametrize("beta1", [0.0, 0.6])
+def test_adam_has_the_rate_and_betas_that_it_is_given(beta1: float) -> None:
+    optimizer = make_optimizer(0.01, beta1, 0.99, num_steps=9)
+    expected = adam(GRADIENTS, 0.01, beta1, 0.99)
     np.testing.assert_allclose(updates_of(optimizer, GRADIENTS), expected, rtol=1e-4)
 
 
-def test_without_a_first_moment_the_correction_leaves_none() -> None:
-    optimizer = make_optimizer(0.01, 0.0, 0.99, num_steps=9, lazy_interval=4)
-    expected = adam(GRADIENTS, 0.008, 0.0, 0.99**0.8)
-    np.testing.assert_allclose(updates_of(optimizer, GRADIENTS), expected, rtol=1e-4)
+@pytest.mark.parametrize("weight", [0.0, 0.5], ids=["without", "with"])
+@pytest.mark.parametrize("name", ["generator", "discriminator"])
+def test_lazy_regularisers_leave_rates_and_betas_alone(name: str, weight: float) -> None:
+    """Path lengths and R1 are added to the gradient of a step and make no update of their own."""
+    config = tiny.tiny_config(
+        "generator_64",
+        losses__r1=weight,
+        losses__path_length=weight,
+        optimizer__generator_learning_rate=0.01,
+        optimizer__discriminator_learning_rate=0.01,
+        optimizer__beta1=0.6,
+    )
+    task = make_task(config)
+    assert isinstance(task, GeneratorTask)
+    assert task.phase(0) == Phase(r1=weight > 0, path_length=weight > 0)
+    expected = adam(GRADIENTS, 0.01, 0.6, config.optimizer.beta2)
+    np.testing.assert_allclose(updates_of(task._optimizers[name], GRADIENTS), expected, rtol=1e-4)
 
 
 def test_gradients_are_clipped_by_the_norm_of_all() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float
 
 SHIFT = np.array([-0.030, -0.088, -0.188], np.float32)
@@ -112,8 +113,10 @@ class LPIPS(nn.Module):
             )
             for layer in layers
         ]
+        # A distance is float32, on accelerators too: it is a sum of small squares.
+        full = lax.Precision.HIGHEST
         self.weighings = [
-            nn.Conv(1, (1, 1), use_bias=False, name=f"lin{i}.model.1")
+            nn.Conv(1, (1, 1), use_bias=False, precision=full, name=f"lin{i}.model.1")
             for i in range(sum(layer.tap for layer in layers))
         ]
 

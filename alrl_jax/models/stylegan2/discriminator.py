@@ -7,6 +7,7 @@ import math
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
@@ -75,7 +76,7 @@ class DiscriminatorEpilogue(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b 4 4 c"]) -> Float32[Array, "b o"]:
-        """Returns logits, all in float32."""
+        """Returns logits, all in float32, on accelerators too."""
         # What follows is a difference between images of a batch, which half precision rounds away.
         x = x.astype(jnp.float32)
         channels = x.shape[-1]
@@ -85,7 +86,8 @@ class DiscriminatorEpilogue(nn.Module):
                 x, self.mbstd_group_size, self.mbstd_num_channels, self.mbstd_blocks
             )
             x = jnp.concatenate([x, stddev], axis=-1)
-        x = layers.EqualizedConv(channels, 3, clamp=self.conv_clamp, name="conv")(x)
+        full = lax.Precision.HIGHEST
+        x = layers.EqualizedConv(channels, 3, clamp=self.conv_clamp, precision=full, name="conv")(x)
         # In the order [row, column, channel], to which converters bring the weights of others.
         x = x.reshape(x.shape[0], -1)
         x = layers.EqualizedDense(channels, activate=True, name="fc")(x)

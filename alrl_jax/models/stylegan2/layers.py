@@ -26,6 +26,9 @@ _DEMOD_EPSILON = 1e-8
 class EqualizedDense(nn.Module):
     """Dense layer; ``weight`` [in, out], ``bias`` [out].
 
+    Its products of float32 are of full precision on accelerators too: styles, codes and logits are
+    float32 whatever the convolutions compute in.
+
     Attributes:
         features: size of the output.
         use_bias: add a bias.
@@ -51,7 +54,8 @@ class EqualizedDense(nn.Module):
         # a gain at run time make that the same relative step in every layer.
         gain = self.lr_multiplier / math.sqrt(shape[0])
         # Scaled in float32 and rounded once.
-        x = x.astype(self.dtype) @ (weight * gain).astype(self.dtype)
+        kernel = (weight * gain).astype(self.dtype)
+        x = jnp.matmul(x.astype(self.dtype), kernel, precision=lax.Precision.HIGHEST)
         if self.use_bias:
             start = constant(self.bias_init / self.lr_multiplier)
             bias = self.param("bias", start, (self.features,)) * self.lr_multiplier
@@ -71,6 +75,7 @@ class EqualizedConv(nn.Module):
         gain: factor on the output, bias and clamp included.
         clamp: limit of the absolute output, before ``gain``.
         dtype: of the computation.
+        precision: see ``ops.conv2d``; of a convolution that keeps the resolution.
     """
 
     features: int
@@ -81,14 +86,18 @@ class EqualizedConv(nn.Module):
     gain: ops.Number = 1.0
     clamp: ops.Number | None = None
     dtype: DTypeLike = jnp.float32
+    precision: lax.Precision | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h2 w2 o"]:
         """Maps images to images."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         weight = self.param("weight", normal(1.0), shape) / math.sqrt(math.prod(shape[:3]))
-        convolve = ops.downsample_conv2d if self.down else ops.conv2d
-        x = convolve(x.astype(self.dtype), weight.astype(self.dtype))
+        x, weight = x.astype(self.dtype), weight.astype(self.dtype)
+        if self.down:
+            x = ops.downsample_conv2d(x, weight)
+        else:
+            x = ops.conv2d(x, weight, self.precision)
         if self.use_bias:
             x = x + self.param("bias", constant(0.0), (self.features,)).astype(self.dtype)
         if self.activate:
@@ -148,7 +157,9 @@ def modulated_conv2d(
         kernels = styles[:, :, None] * weight[0, 0]
         if demodulate:
             kernels = kernels * demodulation(weight, styles, gain)[:, None, :]
-        return jnp.einsum("bhwi,bio->bhwo", x, kernels.astype(x.dtype))
+        # These are the colours: accelerators would round factors of float32 before the product.
+        product, full = "bhwi,bio->bhwo", lax.Precision.HIGHEST
+        return jnp.einsum(product, x, kernels.astype(x.dtype), precision=full)
     # Scaling inputs and outputs of a shared kernel is scaling the kernel of every sample.
     x = x * styles[:, None, None, :].astype(x.dtype)
     convolve = ops.upsample_conv2d if up else ops.conv2d

@@ -49,17 +49,34 @@ def space_to_depth(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c4"]:
     return x.reshape(b, h // 2, w // 2, 4 * c)
 
 
-def conv2d(x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]) -> Float[Array, "b h w o"]:
-    """Plain correlation; odd kernels, zeros beyond the border."""
+def conv2d(
+    x: Float[Array, "b h w i"],
+    weight: Float[Array, "k k i o"],
+    precision: lax.Precision | None = None,
+) -> Float[Array, "b h w o"]:
+    """Plain correlation; odd kernels, zeros beyond the border.
+
+    Args:
+        x: features.
+        weight: kernel.
+        precision: of the products of float32 on accelerators; None is what JAX is set to.
+    """
     if weight.shape[0] == 1:
-        return x @ weight[0, 0]  # a product; CPUs take twice as long over the convolution
-    return _conv3x3(x, weight) if _is_wide(x, weight) else _conv_same(x, weight)
+        # A product; CPUs take twice as long over the convolution.
+        return jnp.matmul(x, weight[0, 0], precision=precision)
+    if _is_wide(x, weight):
+        return _conv3x3(x, weight, precision)
+    return _conv_same(x, weight, precision)
 
 
 def _conv_same(
-    x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]
+    x: Float[Array, "b h w i"],
+    weight: Float[Array, "k k i o"],
+    precision: lax.Precision | None = None,
 ) -> Float[Array, "b h w o"]:
-    return lax.conv_general_dilated(x, weight, (1, 1), "SAME", dimension_numbers=_CONV_LAYOUT)
+    return lax.conv_general_dilated(
+        x, weight, (1, 1), "SAME", dimension_numbers=_CONV_LAYOUT, precision=precision
+    )
 
 
 def _is_wide(x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]) -> bool:
@@ -76,21 +93,24 @@ def _is_wide(x: Float[Array, "b h w i"], weight: Float[Array, "k k i o"]) -> boo
     )
 
 
-@jax.custom_vjp
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _conv3x3(
-    x: Float[Array, "b h w i"], weight: Float[Array, "3 3 i o"]
+    x: Float[Array, "b h w i"],
+    weight: Float[Array, "3 3 i o"],
+    precision: lax.Precision | None,
 ) -> Float[Array, "b h w o"]:
     """A wide 3x3 correlation; with its kernel gradient a set closed under differentiation."""
-    return lax.platform_dependent(x, weight, cpu=winograd.convolve, default=_conv_same)
+    usual = functools.partial(_conv_same, precision=precision)
+    return lax.platform_dependent(x, weight, cpu=winograd.convolve, default=usual)
 
 
-@jax.custom_vjp
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _correlate_same(
-    x: Float[Array, "b h w i"], y: Float[Array, "b h w o"]
+    x: Float[Array, "b h w i"], y: Float[Array, "b h w o"], precision: lax.Precision | None
 ) -> Float[Array, "3 3 i o"]:
     """Transpose of ``_conv3x3`` in the kernel."""
     kernel = jax.ShapeDtypeStruct((3, 3, x.shape[-1], y.shape[-1]), x.dtype)
-    return jax.linear_transpose(lambda weight: _conv_same(x, weight), kernel)(y)[0]
+    return jax.linear_transpose(lambda weight: _conv_same(x, weight, precision), kernel)(y)[0]
 
 
 def _turned(weight: Float[Array, "k k i o"]) -> Float[Array, "k k o i"]:
@@ -145,12 +165,12 @@ def _keep_arguments(function: Callable[..., Array]) -> Callable[..., tuple[Array
 
 
 _conv3x3.defvjp(
-    _keep_arguments(_conv3x3),
-    lambda kept, y: (_conv3x3(y, _turned(kept[1])), _correlate_same(kept[0], y)),
+    lambda x, weight, p: (_conv3x3(x, weight, p), (x, weight)),
+    lambda p, kept, y: (_conv3x3(y, _turned(kept[1]), p), _correlate_same(kept[0], y, p)),
 )
 _correlate_same.defvjp(
-    _keep_arguments(_correlate_same),
-    lambda kept, weight: (_conv3x3(kept[1], _turned(weight)), _conv3x3(kept[0], weight)),
+    lambda x, y, p: (_correlate_same(x, y, p), (x, y)),
+    lambda p, kept, weight: (_conv3x3(kept[1], _turned(weight), p), _conv3x3(kept[0], weight, p)),
 )
 _shrink.defvjp(
     _keep_arguments(_shrink),

@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
 from alrl_jax.types import LatentCodes
@@ -41,8 +42,13 @@ class FactorProbe(nn.Module):
         shape = (layers, self.channel_groups, group, len(belongs))
         weight = self.param("weight", nn.initializers.normal(0.02), shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (len(belongs),), jnp.float32)
-        read = jnp.einsum("blgc,lgf,lgcf->bf", parts, shares, weight) + bias[None]
-        from_pose = nn.Dense(len(belongs), name="pose")(codes.pose.reshape(batch, -1))
+        # In full on accelerators too, as all that losses compare.
+        full = lax.Precision.HIGHEST
+        product = "blgc,lgf,lgcf->bf"
+        read = jnp.einsum(product, parts, shares, weight, precision=full) + bias[None]
+        from_pose = nn.Dense(len(belongs), precision=full, name="pose")(
+            codes.pose.reshape(batch, -1)
+        )
         # W+ codes follow the pose too, as colours and shadows do: read from both, the pose group
         # would come to own them.
         is_pose = jnp.asarray([name == "pose" for name in self.factor_groups])

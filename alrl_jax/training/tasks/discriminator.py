@@ -42,11 +42,6 @@ class DiscriminatorTraining:
         self._network = build_discriminator(values)
         self._r1_weight, self._r1_interval = r1_weight, r1_interval
 
-    @property
-    def lazy_interval(self) -> int:
-        """Interval by which the optimiser is corrected; 0 without R1."""
-        return self._r1_interval if self._r1_weight else 0
-
     def due(self, step: int) -> bool:
         """Whether the update after ``step`` finished ones has an R1 penalty."""
         return bool(self._r1_weight) and step % self._r1_interval == 0
@@ -81,6 +76,9 @@ class DiscriminatorTraining:
         with_r1: bool,
     ) -> tuple[PyTree, dict[str, PyTree], Metrics]:
         """Gradient of its loss, with R1 where that is due.
+
+        One update takes both: R1 makes none of its own, so that its optimiser asks for no
+        correction of rate and betas (see ``make_optimizer``).
 
         Args:
             params: of the network.

@@ -31,6 +31,8 @@ from alrl_jax.training.tasks.task import (
 from alrl_jax.types import FaceBatch
 
 W_AVERAGE_DECAY = 0.995
+STYLE_MIXING_STREAMS = (1, 2)
+"""Folded into the key of latents for second latents, and for where their codes begin."""
 PATH_BATCH_SHRINK = 2
 """Path lengths are measured on a batch that is smaller by this factor (Karras et al. 2020)."""
 
@@ -70,6 +72,7 @@ class GeneratorTask:
         self._model_config = values.generator_values(config)
         self._generator = build_generator(self._model_config)
         self._z_dim, self._pose_dim = config.generator.z_dim, config.generator.pose_latent_dim
+        self._style_mixing = config.generator.style_mixing
         self._sampler = PoseCodeSampler(constant_channels(self._generator))
         self._discriminator = DiscriminatorTraining(
             values.discriminator_values(config),
@@ -83,13 +86,8 @@ class GeneratorTask:
         )
         optimizer = functools.partial(make_optimizer, **values.optimizer_values(config))
         self._optimizers = {
-            "generator": optimizer(
-                rates.generator_learning_rate,
-                lazy_interval=rates.path_interval if self._path_weight else 0,
-            ),
-            "discriminator": optimizer(
-                rates.discriminator_learning_rate, lazy_interval=self._discriminator.lazy_interval
-            ),
+            "generator": optimizer(rates.generator_learning_rate),
+            "discriminator": optimizer(rates.discriminator_learning_rate),
         }
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
@@ -133,7 +131,7 @@ class GeneratorTask:
 
         # Forward, losses and gradient of the generator.
         def generator_loss(generator: PyTree) -> tuple[Array, tuple[Array, Array, Metrics]]:
-            images, ws = self._draw(generator, constants, fake_key, size)
+            images, ws = self._draw(generator, constants, fake_key, size, self._style_mixing)
             logits = self._discriminator.logits(
                 params["discriminator"], images, state.mutable, key, "generator"
             )
@@ -184,16 +182,34 @@ class GeneratorTask:
         return ExportedModel("generator", self._model_config, variables)
 
     def _draw(
-        self, generator: PyTree, constants: PyTree, key: Key[Array, ""], count: int
+        self,
+        generator: PyTree,
+        constants: PyTree,
+        key: Key[Array, ""],
+        count: int,
+        style_mixing: float = 0.0,
     ) -> tuple[Float[Array, "b h w 3"], Float[Array, "b l d"]]:
         """Random faces and the codes that drew them."""
         keys = jax.random.split(key, 3)
         variables = {"params": generator["synthesis"], "constants": constants}
-        z = jax.random.normal(keys[0], (count, self._z_dim))
-        ws = apply(self._generator, variables, z, method="map")
+        ws = self._codes(variables, keys[0], count, style_mixing)
         pose = self._pose_code(generator, keys[1], count)
         images = apply(self._generator, variables, ws, pose, "random", keys[2], method="synthesize")
         return images, ws
+
+    def _codes(
+        self, variables: PyTree, key: Key[Array, ""], count: int, style_mixing: float
+    ) -> Float[Array, "b l d"]:
+        """W+ codes of random latents, a share of them with styles of two."""
+        ws = self._mapped(variables, key, count)
+        if not style_mixing:
+            return ws
+        second, place = (jax.random.fold_in(key, stream) for stream in STYLE_MIXING_STREAMS)
+        return mix_styles(ws, self._mapped(variables, second, count), place, style_mixing)
+
+    def _mapped(self, variables: PyTree, key: Key[Array, ""], count: int) -> Float[Array, "b l d"]:
+        z = jax.random.normal(key, (count, self._z_dim))
+        return apply(self._generator, variables, z, method="map")
 
     def _pose_code(
         self, generator: PyTree, key: Key[Array, ""], count: int
@@ -218,11 +234,10 @@ class GeneratorTask:
         # A penalty of every n-th step has to weigh as much as n of them.
         weight = self._path_weight * self._path_interval
         directions = jax.random.normal(keys[3], (count, side, side, 3))
-        z = jax.random.normal(keys[0], (count, self._z_dim))
 
         def penalty(params: PyTree) -> tuple[Array, tuple[Array, Array]]:
             variables = {"params": params["synthesis"], "constants": constants}
-            ws = apply(self._generator, variables, z, method="map")
+            ws = self._codes(variables, keys[0], count, self._style_mixing)
             pose = self._pose_code(params, keys[1], count)
             synthesize = lambda codes: apply(  # noqa: E731
                 self._generator, variables, codes, pose, "random", keys[2], method="synthesize"
@@ -235,10 +250,35 @@ class GeneratorTask:
         return gradient, average, deviation
 
 
+def mix_styles(
+    ws: Float[Array, "b l d"],
+    others: Float[Array, "b l d"],
+    key: Key[Array, ""],
+    probability: float,
+) -> Float[Array, "b l d"]:
+    """Style mixing: codes of a second latent from a random layer on (Karras et al. 2019).
+
+    Neighbouring layers then cannot rely on having the same code. Every sample draws for itself
+    whether it is mixed, and from which layer on: any but the first, whose code is never replaced.
+
+    Args:
+        ws: codes of the first latents.
+        others: codes of the second latents.
+        key: of the draws.
+        probability: that a sample is mixed.
+    """
+    count, layers, _ = ws.shape
+    place, chance = jax.random.split(key)
+    crossover = jax.random.randint(place, (count,), 1, layers)
+    mixed = jax.random.bernoulli(chance, probability, (count,))
+    replaced = mixed[:, None] & (jnp.arange(layers)[None] >= crossover[:, None])
+    return jnp.where(replaced[..., None], others, ws)
+
+
 def _track_average(constants: PyTree, ws: Float[Array, "b l d"]) -> PyTree:
     """Moves ``w_avg`` towards the mean code of this batch."""
     old = constants["mapping"]["w_avg"]
-    # All layers have the same code where nothing mixes styles: the first one stands for them.
+    # The first layer's code is of the first latents whether or not styles are mixed.
     new = jnp.mean(jax.lax.stop_gradient(ws[:, 0]), axis=0)
     average = new + (old - new) * W_AVERAGE_DECAY
     return {**constants, "mapping": {**constants["mapping"], "w_avg": average}}

@@ -47,12 +47,20 @@ def identity_values(pretrained: Mapping[str, str], side: int) -> dict[str, Any]:
         side: of the images that the losses see.
 
     Raises:
-        UserError: if ``pretrained.identity`` is no directory of one, or of another resolution.
+        UserError: if ``pretrained.identity`` is no directory of one, or the images cannot be pooled
+            to its resolution.
     """
     meta = read_pretrained_meta(pretrained, "identity", IDENTITY_KINDS)
     if meta["kind"] in EMBEDDERS:  # which see a crop, at a resolution of their own
         return {"kind": meta["kind"], **meta["config"]}
-    return read_pretrained_meta(pretrained, "identity", ("identity",), side)["config"]
+    resolution = meta["config"].get("resolution", side)
+    if side % resolution:
+        raise UserError(
+            f"pretrained.identity is {pretrained['identity']} of resolution {resolution}; expected "
+            f"a divisor of what the losses see ({side}), to pool that; name another directory or "
+            "change loss_resolution"
+        )
+    return meta["config"]
 
 
 class LossNetworks:
@@ -69,6 +77,7 @@ class LossNetworks:
         identity: IdentityNetwork,
         pretrained: Mapping[str, str],
         weights: Mapping[str, float],
+        perceptual_side: int = 0,
     ) -> None:
         """Looks at the directories, not at their weights.
 
@@ -76,6 +85,8 @@ class LossNetworks:
             identity: the swapper's own identity net.
             pretrained: model directories by name.
             weights: of the losses, by name.
+            perceptual_side: of the images whose perceptual distances are measured; 0: as large as
+                the losses see them, or as the identity net where that measures.
 
         Raises:
             UserError: if a directory is missing or holds another kind of model, or a loss reads
@@ -86,7 +97,8 @@ class LossNetworks:
         self._readers = readers("swap", weights)
         self._measure = "lpips" if pretrained.get("lpips") else "identity"
         self._check_factors()
-        self.perceptual = self._open_perceptual() if self._reader(DISTANCES) else None
+        measured = self._reader(DISTANCES)
+        self.perceptual = self._open_perceptual(perceptual_side) if measured else None
         self.parser = self._open_parser() if self._reader(LABELS) else None
 
     def load_frozen(self, read: Reader) -> dict[str, PyTree]:
@@ -189,12 +201,12 @@ class LossNetworks:
             return None
         return self.perceptual.distance(frozen[self._measure], image, wanted)
 
-    def _open_perceptual(self) -> PerceptualNetwork:
+    def _open_perceptual(self, side: int) -> PerceptualNetwork:
         if self._measure == "lpips":
             meta = read_pretrained_meta(self._pretrained, "lpips", ("lpips",))
-            return PerceptualNetwork(build_lpips(meta["config"]))
+            return PerceptualNetwork(build_lpips(meta["config"]), side)
         if isinstance(self.identity.network, FaceAnalyser):
-            return PerceptualNetwork(self.identity.network)
+            return PerceptualNetwork(self.identity.network, side or self.identity.side)
         name = self._reader(DISTANCES) or ""
         raise UserError(
             f"losses.{name} is {self._weights[name]} without pretrained.lpips; expected the "

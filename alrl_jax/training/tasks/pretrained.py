@@ -21,7 +21,11 @@ NETWORKS: dict[str, tuple[str, ...]] = {
 
 
 def read_pretrained_meta(
-    pretrained: Mapping[str, str], name: str, kinds: tuple[str, ...], resolution: int = ANY_SIZE
+    pretrained: Mapping[str, str],
+    name: str,
+    kinds: tuple[str, ...],
+    resolution: int = ANY_SIZE,
+    grows: bool = False,
 ) -> dict[str, Any]:
     """What the model directory ``pretrained.NAME`` says of its model.
 
@@ -30,6 +34,7 @@ def read_pretrained_meta(
         name: which network.
         kinds: what the model may be.
         resolution: which it must have, if its kind has one.
+        grows: whether a smaller one will do.
 
     Raises:
         UserError: if the directory is not set or missing, or holds another kind or size.
@@ -52,10 +57,11 @@ def read_pretrained_meta(
             "name another directory"
         )
     found = meta["config"].get("resolution", resolution)
-    if resolution != ANY_SIZE and found != resolution:
+    fits = found <= resolution if grows else found == resolution
+    if resolution != ANY_SIZE and not fits:
         raise UserError(
-            f"pretrained.{name} is {directory} of resolution {found}; expected {resolution}; name "
-            "another directory or change resolution"
+            f"pretrained.{name} is {directory} of resolution {found}; expected {resolution}"
+            f"{' or less' if grows else ''}; name another directory or change resolution"
         )
     return meta
 
@@ -66,9 +72,10 @@ def read_pretrained(
     kinds: tuple[str, ...],
     read: Reader,
     resolution: int = ANY_SIZE,
+    grows: bool = False,
 ) -> PyTree:
     """The variables of the model directory ``pretrained.NAME``; see ``read_pretrained_meta``."""
-    read_pretrained_meta(pretrained, name, kinds, resolution)
+    read_pretrained_meta(pretrained, name, kinds, resolution, grows)
     return read(pretrained[name])[1]
 
 

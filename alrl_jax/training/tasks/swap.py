@@ -89,10 +89,8 @@ class SwapTask:
             start=config.swap.temperature_start,
             end=config.swap.temperature_end,
         )
-        self._gate_budget, self._channel_groups = (
-            config.swap.gate_budget,
-            config.swap.channel_groups,
-        )
+        self._gate_budget = config.swap.gate_budget
+        self._channel_groups = config.swap.channel_groups
         self._cycle_share, self._warp_strength = config.swap.cycle_targets, config.swap.target_warp
         self._control_share = config.swap.attribute_control
         self._start = warm_start.WarmStart(
@@ -108,7 +106,9 @@ class SwapTask:
         self._model_config = self._start.swapper_values(own, identity)
         self._readers = readers(self.name, config.losses)
         self._swapper = build_swapper(self._model_config, config.remat)
-        self._loss_networks = LossNetworks(self._swapper.identity, config.pretrained, config.losses)
+        self._loss_networks = LossNetworks(
+            self._swapper.identity, config.pretrained, config.losses, config.perceptual_resolution
+        )
         self._probe = FactorProbe(
             attribute_groups=values.ATTRIBUTE_GROUPS,
             factor_groups=tuple(FACTOR_GROUPS.values()),
@@ -126,7 +126,7 @@ class SwapTask:
             self._swapper, config.generator.train, "fake_logits" in self._readers
         )
         self._optimizers, self._rates = swap_schedules.make_optimizers(
-            config.optimizer, own["optimizer"], trained, self._discriminator.lazy_interval
+            config.optimizer, own["optimizer"], trained
         )
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
@@ -148,6 +148,7 @@ class SwapTask:
         owners = (codes.attributes.shape[1], self._channel_groups, len(values.ATTRIBUTE_GROUPS))
         fresh["probe"] = self._probe.init(keys[1], codes, jnp.ones(owners))
         fresh["discriminator"] = self._discriminator.init(keys[2])
+        pretrained = self._start.grown(fresh, pretrained)
         encoder = warm_start.start_encoder(fresh["encoder"], pretrained)
         names = ("swap", "target_features", "probe", "generator", "discriminator")
         networks = {name: like(name, fresh[name], pretrained) for name in names if name in fresh}

@@ -33,7 +33,7 @@ def trained_networks(swapper: Swapper, with_generator: bool, adversarial: bool) 
 
 
 def make_optimizers(
-    rates: OptimizerConfig, shared: dict[str, Any], trained: Collection[str], lazy_interval: int
+    rates: OptimizerConfig, shared: dict[str, Any], trained: Collection[str]
 ) -> tuple[dict[str, optax.GradientTransformation], dict[str, optax.Schedule]]:
     """Optimisers by network, and the learning rates that a run logs.
 
@@ -41,7 +41,6 @@ def make_optimizers(
         rates: of the config.
         shared: arguments of ``make_optimizer`` that all networks share.
         trained: names of the networks.
-        lazy_interval: of the discriminator's regulariser.
     """
     optimizer = functools.partial(make_optimizer, **shared)
     clock = {name: shared[name] for name in ("num_steps", "warmup_steps")}
@@ -62,9 +61,7 @@ def make_optimizers(
             rates.generator_learning_rate, decay=rates.decay, **clock
         )
     if "discriminator" in trained:
-        table["discriminator"] = optimizer(
-            rates.discriminator_learning_rate, lazy_interval=lazy_interval
-        )
+        table["discriminator"] = optimizer(rates.discriminator_learning_rate)
     return table, logged
 
 

@@ -7,10 +7,12 @@ from typing import Any
 from absl import logging
 
 from alrl_jax.errors import UserError
+from alrl_jax.models.build import build_generator, constant_channels
 from alrl_jax.models.published.face_backbones import STRIDE
 from alrl_jax.models.stylegan2.generator import num_latents
 from alrl_jax.models.swapper.backbones import BACKBONES, Backbone
 from alrl_jax.training.state import PyTree
+from alrl_jax.training.tasks.growth import Growth, grow, larger_generator
 from alrl_jax.training.tasks.pretrained import Reader, like, read_pretrained, read_pretrained_meta
 
 Values = dict[str, Any]
@@ -46,7 +48,7 @@ class WarmStart:
     train_backbone: bool
 
     def check(self) -> None:
-        """Raises UserError if a network is held still that no run has trained."""
+        """Raises UserError if a network is held still that no run has trained, or not all of it."""
         if not (self.train_generator or self._names("generator") or self._names("swapper")):
             raise UserError(
                 "generator.train is False without pretrained.generator; expected the directory of "
@@ -56,6 +58,13 @@ class WarmStart:
             raise UserError(
                 "encoder.train_backbone is False without pretrained.swapper; expected the "
                 "directory of a trained one; set --config.pretrained.swapper=DIR"
+            )
+        growth = self._growth()
+        if growth is not None and not self.train_generator:
+            raise UserError(
+                f"generator.train is False with pretrained.swapper of resolution "
+                f"{growth.old_resolution}; expected True at resolution {growth.resolution}, as new "
+                "blocks have to learn; set --config.generator.train, or change resolution"
             )
         if self.train_backbone and "heads" not in self.fresh:
             return
@@ -118,6 +127,8 @@ class WarmStart:
                 f"{where} with codes of width {width}; expected a multiple of swap.channel_groups "
                 f"({channel_groups}); change that"
             )
+        if name == "swapper":
+            found = larger_generator(found, self.resolution)
         discriminator = self.discriminator_values(own["discriminator"])
         return {**found, "dtype": own["dtype"], "discriminator": discriminator}
 
@@ -146,6 +157,10 @@ class WarmStart:
         common, dtype = {"pose_space": own["pose_space"]}, {"dtype": own["dtype"]}
         if self._names("swapper"):
             found = self._meta("swapper")["encoder"]
+            if self._growth() is not None:
+                # It goes on seeing what it knows; 0 would be the larger images.
+                side = found.get("resolution", 0) or self._meta("swapper")["resolution"]
+                common["resolution"] = side
             return {**found, **common, **(dtype if "dtype" in found else {})}
         backbone = BACKBONES[own["backbone"]]
         if not backbone.published:
@@ -216,20 +231,52 @@ class WarmStart:
             trees.pop("generator", None)
         return trees
 
+    def grown(self, fresh: dict[str, PyTree], pretrained: dict[str, PyTree]) -> dict[str, PyTree]:
+        """Start values as large as the run's networks, where its swapper starts from a smaller one.
+
+        Args:
+            fresh: variables of new networks.
+            pretrained: what ``load_pretrained`` gives.
+
+        Raises:
+            UserError: naming an array that cannot grow.
+        """
+        growth = self._growth()
+        if growth is None:
+            return pretrained
+        names = [name for name in FROM_SWAPPER if name in pretrained and name in fresh]
+        return pretrained | {n: grow(n, pretrained[n], fresh[n], growth) for n in names}
+
+    def _growth(self) -> Growth | None:
+        """From which swapper to which; None where no smaller one is named."""
+        if not self._names("swapper") or self._meta("swapper")["resolution"] == self.resolution:
+            return None
+        found = self._meta("swapper")
+        return Growth(
+            old_resolution=found["resolution"],
+            resolution=self.resolution,
+            code_width=found["generator"]["w_dim"],
+            channel_groups=found["swap"]["channel_groups"],
+            pose_size=4 * 4 * constant_channels(build_generator(found["generator"])),
+        )
+
     def _names(self, name: str) -> bool:
         """Whether the run names such a model directory."""
         return bool(self.pretrained.get(name))
 
     def _meta(self, name: str) -> Values:
         """Config of the model in ``pretrained.NAME``, whose kind has the same name."""
-        return read_pretrained_meta(self.pretrained, name, (name,), self.resolution)["config"]
+        grows = name == "swapper"
+        meta = read_pretrained_meta(self.pretrained, name, (name,), self.resolution, grows)
+        return meta["config"]
 
     def _found_backbone(self) -> Backbone:
         """What the encoder of ``pretrained.swapper`` stands on."""
         return BACKBONES[self._meta("swapper")["encoder"].get("backbone", "residual")]
 
     def _read(self, name: str, read: Reader) -> PyTree:
-        return read_pretrained(self.pretrained, name, (name,), read, self.resolution)
+        grows = name == "swapper"
+        return read_pretrained(self.pretrained, name, (name,), read, self.resolution, grows)
 
     def _taken_over(self) -> list[str]:
         """Networks of ``pretrained.swapper`` that training starts from."""

@@ -16,13 +16,14 @@ import alrl_jax
 from alrl_jax.commands.fabricate_models import fabricate
 from alrl_jax.data.parsing_classes import BISENET_TO_CELEBAMASK
 from alrl_jax.errors import UserError
-from alrl_jax.models.build import build_swapper
+from alrl_jax.models.build import build_identity_network, build_swapper
 from alrl_jax.storage.model_directory import MODEL_FILE, save_model
 from alrl_jax.training import sharding
 from alrl_jax.training.losses.table import LOSSES, total_loss
 from alrl_jax.training.state import TrainState
 from alrl_jax.training.step import lower_step
 from alrl_jax.training.tasks import make_task, pooling
+from alrl_jax.training.tasks.loss_networks import identity_values
 from alrl_jax.training.tasks.swap import SwapTask
 from alrl_jax.training.tasks.swap_forward import SwapForward
 from alrl_jax.types import PairBatch
@@ -236,3 +237,21 @@ def test_a_parser_of_other_classes_is_refused(
     (tmp_path / MODEL_FILE).write_text(json.dumps(meta))
     with pytest.raises(UserError, match="of 11 classes; expected the 19 of CelebAMask-HQ"):
         make("own", named={"parser": str(tmp_path)})
+
+
+def test_an_identity_net_of_our_own_reads_at_its_own_resolution(models: dict[str, str]) -> None:
+    named = {"identity": models["own"]}
+    values = identity_values(named, 4 * tiny.RESOLUTION)
+    network = build_identity_network(values)
+    faces = jnp.ones((1, 4 * tiny.RESOLUTION, 4 * tiny.RESOLUTION, 3))
+    assert network.side == tiny.RESOLUTION and network._pool(faces).shape[1] == tiny.RESOLUTION
+    with pytest.raises(UserError, match=r"of resolution 32; expected a divisor of .* \(16\)"):
+        identity_values(named, tiny.RESOLUTION // 2)
+
+
+def test_lpips_measures_at_a_side_of_its_own(make: Make) -> None:
+    named = {"lpips": "lpips"}
+    for side in (0, tiny.RESOLUTION // 2):
+        task = make("own", named=named, perceptual_resolution=side)
+        assert task._loss_networks.perceptual is not None
+        assert task._loss_networks.perceptual.side == side

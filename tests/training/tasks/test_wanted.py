@@ -115,3 +115,12 @@ def test_pairs_are_pooled_for_the_losses_and_whole_for_the_networks() -> None:
     values = [float(x.mean()) for x in (made.whole_target, made.target.image, made.truth)]
     np.testing.assert_allclose(values, [HIDDEN, HIDDEN, TARGET], rtol=1e-6)
     assert made.true_swap is None
+
+
+@pytest.mark.parametrize(("asked", "side"), [(0, 8), (4, 4)])
+def test_distances_in_an_identity_net_are_measured_where_it_is_at_home(
+    asked: int, side: int
+) -> None:
+    small = IdentityNetwork(MEAN.network, side=8)
+    networks = LossNetworks(small, {}, {"perceptual": 1.0}, asked)
+    assert networks.perceptual is not None and networks.perceptual.side == side
