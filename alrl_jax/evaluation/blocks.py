@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from alrl_jax.evaluation import pair_sets
 from alrl_jax.evaluation.measuring import Measurement
 from alrl_jax.evaluation.metric_table import (
     attainable_share,
