@@ -20,6 +20,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.checkpoint_every = 250
     config.sample_every = 1000
     config.data.same_identity_share = 1.0
+    config.data.cover_share = 0.2
     config.encoder.depths = (1, 2, 4)
     # What the target's codes draw is compared with the target. The ellipse stands for the face in
     # that comparison: a mask of the generated face would cost another encoding.

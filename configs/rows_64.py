@@ -99,6 +99,7 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
     config.encoder.train_backbone = False
     config.pretrained.swapper = "runs/autoencoder_64_model"
     config.swap.cycle_targets = 1.0
+    config.data.cover_share = 0.2
     config.optimizer.learning_rate = 0.01
     config.optimizer.warmup_steps = 50
     config.update_from_flattened_dict(ROWS[row])
