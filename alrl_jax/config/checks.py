@@ -68,10 +68,11 @@ def _loss_faults(config: Any) -> list[str]:
             f"discriminator.ada is {config.discriminator.ada!r} without a weight of "
             "losses.adversarial; expected 'off', as there is no discriminator"
         )
-    if swap.attribute_control and not weight("attributes"):
+    if swap.attribute_control and not (weight("attributes") or weight("pose")):
         faults.append(
             f"swap.attribute_control is {swap.attribute_control} without a weight of "
-            "losses.attributes; expected 0, as no other loss could see whether they are met"
+            "losses.attributes or losses.pose; expected 0, as no other loss could see whether they "
+            "are met"
         )
     if swap.turn_head and not weight("parsing"):
         faults.append(

@@ -264,7 +264,10 @@ class SwapTask:
         control = None
         if self._control_share:
             control = attribute_control.draw_attribute_control(
-                fold_in(ATTRIBUTE_CONTROL_STREAM), batch.same_identity, self._control_share
+                fold_in(ATTRIBUTE_CONTROL_STREAM),
+                batch.same_identity,
+                self._control_share,
+                attribute_control.groups_seen(self._weights),
             )
         return pooling.pool_pairs(batch, target, control, self._loss_side)
 

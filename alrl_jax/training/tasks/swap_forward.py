@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from alrl_jax.models.face_analyser import FaceFactors
 from alrl_jax.models.swapper.encoder import FaceEncoding
+from alrl_jax.training.losses.face_parts import FaceParts
 from alrl_jax.training.losses.parts import Scalar
 from alrl_jax.training.tasks.attribute_control import AttributeControl
 from alrl_jax.types import FaceBatch, LatentCodes, ParsingLabels, SwapGates
@@ -81,6 +82,9 @@ class Wanted:
         attributes: factors as from the target, but for what pairs ask of their sources.
         source_labels: what the source's pixels show.
         target_labels: what the target's pixels show.
+        pose_degrees: yaw, pitch, roll of the target, or of the source where a pair asks for that.
+        parts: eyes, brows, nose and lips of the target.
+        keeps: pairs that take all but identity from the target.
     """
 
     embedding: Float[Array, "b e"]
@@ -88,6 +92,9 @@ class Wanted:
     attributes: FaceFactors | None
     source_labels: ParsingLabels | None
     target_labels: ParsingLabels | None
+    pose_degrees: Float[Array, "b 3"] | None
+    parts: FaceParts | None
+    keeps: Bool[Array, " b"]
 
 
 @flax.struct.dataclass
@@ -100,6 +107,8 @@ class Read:
         distance: perceptual distance of generated face and target.
         self_distance: perceptual distance of reconstruction and source.
         true_distance: perceptual distance of generated face and true swap.
+        pose_degrees: yaw, pitch, roll of the generated face.
+        parts: eyes, brows, nose and lips of the generated face.
     """
 
     embedding: Float[Array, "b e"] | None
@@ -107,6 +116,8 @@ class Read:
     distance: Float[Array, " b"] | None
     self_distance: Float[Array, " b"] | None
     true_distance: Float[Array, " b"] | None
+    pose_degrees: Float[Array, "b 3"] | None
+    parts: FaceParts | None
 
 
 @flax.struct.dataclass
