@@ -124,6 +124,7 @@ def batch_request(config: Config, kind: str) -> BatchRequest:
         data.witnesses,
         classes=data.num_identities if config.losses.get("arcface") else None,
         parser=bool(config.pretrained.get("parser")),
+        labels=data.labels,
     )
 
 

@@ -46,6 +46,8 @@ class DataConfig:
     witnesses: bool = False
     """Whether pairs come with a second picture of the source's person, for the identity losses to
     compare the swap with."""
+    labels: bool = True
+    """Whether training sees what is known about faces; False hides all but who they are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,15 +159,17 @@ class SwapConfig:
 
 @dataclasses.dataclass(frozen=True)
 class IdentityConfig:
-    """Face analyser: identity net of the losses, or judge."""
+    """A network that reads faces: identity net of the losses, judge, or narrow stand-in."""
 
     kind: str = "identity"
-    """What the trained model is called: ``identity`` or ``judge``."""
+    """Entry of ``KINDS`` (``training/tasks/face_networks.py``): what the trained model is."""
     block: str = "residual"
-    """Entry of ``STAGES`` (``models/face_analyser.py``)."""
+    """Of an analyser, entry of ``STAGES`` (``models/face_analyser.py``)."""
     widths: tuple[int, ...] = checked((24, 48, 96, 160), WIDTHS)
-    """Channels of the stages, which work at 1/2, 1/4, ... of the resolution."""
+    """Channels of the stages, which work at 1/2, 1/4, ... of the resolution; ``hopenet`` and
+    ``face_parser`` take the first and double it."""
     hidden: int = checked(256, POSITIVE)
+    """Width of the last hidden layer, or of the embeddings of ``arcface``."""
     augment: float = checked(1.0, at_least(0, "none"))
     """Strength of the random changes of the pictures that it learns from."""
 

@@ -27,6 +27,7 @@ class BatchRequest:
         witnesses: whether pairs bring a second picture of the source's person.
         classes: of people that the losses tell apart; None where they do not.
         parser: whether a face parser gives the masks that the data lack.
+        labels: whether batches hold what is known about faces.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class BatchRequest:
     witnesses: bool = False
     classes: int | None = None
     parser: bool = False
+    labels: bool = True
 
 
 def known_shapes(data: DataRequest, batches: BatchRequest) -> FaceBatch | PairBatch | None:
@@ -57,7 +59,7 @@ def open_batches(data: DataRequest, batches: BatchRequest) -> BatchIterator:
     """
     source = open_source(data)
     _check(source, data, batches)
-    _report(source, batches.parser)
+    _report(source, batches)
     truths = None
     if data.true_swaps:
         logging.warning("training sees true swaps: a ceiling, to be called by that name")
@@ -73,6 +75,7 @@ def open_batches(data: DataRequest, batches: BatchRequest) -> BatchIterator:
         process_count=jax.process_count(),
         truths=truths,
         witnesses=batches.witnesses,
+        labels=batches.labels,
     )
 
 
@@ -91,15 +94,22 @@ def _check(source: Source, data: DataRequest, batches: BatchRequest) -> None:
         )
 
 
-def _report(source: Source, parser: bool) -> None:
-    """Warns of files that were left out, and of labels that there are not."""
+def _report(source: Source, batches: BatchRequest) -> None:
+    """Warns of files that were left out, of labels that there are not, and of people seen once."""
     for name, reason in source.report:
         logging.warning("skipped %s: %s", name, reason)
+    once = int(np.sum(np.unique(source.identities, return_counts=True)[1] == 1))
+    if batches.kind == "pairs" and batches.same_identity_share and once:
+        logging.warning(
+            "%d people have one picture alone: their pairs of one person show it twice%s",
+            once,
+            ", mirrored the second time" if batches.flip else "",
+        )
     if source.layout.attribute_factors:
         return
     few = np.linspace(0, len(source) - 1, 16).astype(np.int64)
     masked = source.read(few)["labelled"].any()
     known = "masks alone: losses that need more" if masked else "no labels: losses that need any"
-    if parser:
+    if batches.parser:
         known = "no labels but masks, their own or the parser's: losses that need more"
     logging.warning("the data have %s are off", known)

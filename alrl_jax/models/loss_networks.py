@@ -172,20 +172,20 @@ class ParserNetwork:
     resolution: int
     class_ids: tuple[int, ...]
 
-    def maps(
+    def logits(
         self, variables: Variables, images: Float[Array, "b h w 3"], side: int
     ) -> Float[Array, "b {side} {side} k"]:
-        """Share of each class of ours in every pixel of square images in [-1, 1]; has a gradient.
+        """Logits of our classes in every pixel of square images in [-1, 1]; they have a gradient.
 
         Args:
             variables: of the network.
             images: of any size.
-            side: of the result in pixels, at most ``resolution``.
+            side: of the result in pixels.
         """
         seen = resize_bilinear(images, self.resolution, self.resolution, align_corners=False)
         logits = apply(self.network, variables, seen)[0]
         logits = resize_bilinear(logits, side, side, align_corners=False)
-        return jax.nn.softmax(logits[..., np.argsort(self.class_ids)])
+        return logits[..., np.argsort(self.class_ids)]
 
     def labels(
         self, variables: Variables, images: Float[Array, "b h w 3"], side: int

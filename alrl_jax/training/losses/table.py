@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from alrl_jax.training.losses import gan, identity, swap, target
-from alrl_jax.training.losses.parts import Scalar, factor_error
+from alrl_jax.training.losses.parts import Scalar, factor_error, parsing_error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,13 +106,14 @@ LOSSES: dict[str, dict[str, Loss]] = {
             factor_error, ("factors.attribute_vector", "faces.attribute_factors", "faces.labelled")
         ),
         "pose_regression": Loss(
-            identity.pose, ("factors.pose_degrees", "faces.pose_degrees", "faces.labelled")
+            identity.pose, ("pose_degrees", "faces.pose_degrees", "faces.labelled")
         ),
         "landmark_regression": Loss(
             identity.landmarks,
             ("factors.landmarks", "faces.landmarks", "faces.labelled", "faces.image"),
         ),
         "arcface": Loss(identity.arcface, ("class_logits", "faces.identity")),
+        "parsing": Loss(parsing_error, ("parsing_logits", "faces.parsing", "faces.labelled")),
     },
 }
 """Losses by task and name."""

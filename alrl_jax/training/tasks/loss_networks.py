@@ -235,8 +235,8 @@ class LossNetworks:
         if part not in self._readers or self.parser is None:
             return None
         side = min(self.parser.resolution, images.shape[1], FACE_SIDE)
-        maps = self.parser.maps(frozen["parser"], images, side)
-        return face_parts(maps, resize_smoothly(images, side))
+        logits = self.parser.logits(frozen["parser"], images, side)
+        return face_parts(jax.nn.softmax(logits), resize_smoothly(images, side))
 
     def _reader(self, parts: tuple[str, ...]) -> str | None:
         """The first loss with a weight that reads one of these parts of a forward pass."""

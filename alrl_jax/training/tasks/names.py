@@ -19,7 +19,7 @@ from alrl_jax.models.swapper.selection import BEST_FIXED, GATE_MODES, SELECTORS
 from alrl_jax.models.swapper.swapper import MASKS, POSE_SPACES
 from alrl_jax.models.swapper.transfers import TRANSFERS
 from alrl_jax.training.optim import ALGORITHMS
-from alrl_jax.training.tasks import identity, pretrained, warm_start
+from alrl_jax.training.tasks import face_networks, pretrained, warm_start
 
 TABLES: dict[str, tuple[Collection[str], ...]] = {
     "compute_dtype": (COMPUTE_DTYPES,),
@@ -30,7 +30,7 @@ TABLES: dict[str, tuple[Collection[str], ...]] = {
     "swap.selector": (SELECTORS, TRANSFERS, (BEST_FIXED,)),
     "swap.mask": (MASKS,),
     "swap.gate_mode": (GATE_MODES,),
-    "identity.kind": (identity.KINDS,),
+    "identity.kind": (face_networks.KINDS,),
     "identity.block": (STAGES,),
     "optimizer.algorithm": (ALGORITHMS,),
 }
