@@ -110,6 +110,7 @@ class IdentityTask:
             read = self._analyser.read(self._variables(params, state), images)
             logits = None
             if self._has_classes:
+                assert read.embedding is not None  # of a kind that was checked
                 centres = unit_length(params["centres"]["people"])
                 logits = arcface_logits(read.embedding, centres, batch.identity)
             forward = AnalyserForward(

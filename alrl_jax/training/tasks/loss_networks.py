@@ -222,11 +222,12 @@ class LossNetworks:
         self, frozen: dict[str, PyTree], pairs: SwapPairs
     ) -> Float[Array, "b 3"] | None:
         """Poses of the targets as they are, but of the sources where pairs ask for those."""
-        degrees = self._degrees(frozen, pairs.truth)
-        if degrees is None or pairs.control is None:
+        degrees, given = self._degrees(frozen, pairs.truth), None
+        if pairs.control is not None:
+            given = self._degrees(frozen, pairs.source.image)
+        if degrees is None or given is None or pairs.control is None:
             return degrees
-        asked = asks_for(pairs.control, "pose")[:, None]
-        return jnp.where(asked, self._degrees(frozen, pairs.source.image), degrees)
+        return jnp.where(asks_for(pairs.control, "pose")[:, None], given, degrees)
 
     def _parts(
         self, frozen: dict[str, PyTree], part: str, images: Float[Array, "b h w 3"]
