@@ -61,6 +61,7 @@ def write_files(folder: Path) -> None:
     save_torch(folder / "alexnet.pth", dict(alex.tensors))
     save_torch(folder / "alex.pth", lin_weights(alex))
     save_torch(folder / "79999_iter.pth", read_golden("bisenet_parsing").tensors)
+    save_torch(folder / "hopenet_robust_alpha1.pkl", read_golden("hopenet").tensors)
     write_celebamask(folder / "CelebAMask-HQ", range(2), {0: 1, 1: 2})
 
 
@@ -68,7 +69,7 @@ def write_files(folder: Path) -> None:
 def test_the_commands_of_the_page(tmp_path: Path) -> None:
     write_files(tmp_path)
     lines = commands()
-    assert [module.rpartition(".")[2] for module, _ in lines] == 5 * ["convert_weights"] + [
+    assert [module.rpartition(".")[2] for module, _ in lines] == 6 * ["convert_weights"] + [
         "prepare_dataset",
         "train",
     ]

@@ -108,7 +108,8 @@ def layout(
         parts: of faces.
         seen: parts that count for mean and distance.
     """
-    share = seen / jnp.maximum(jnp.sum(seen, axis=1, keepdims=True), 1)
+    counts = seen.astype(jnp.float32)
+    share = counts / jnp.maximum(jnp.sum(counts, axis=1, keepdims=True), 1.0)
     mean = jnp.sum(share[..., None] * parts.centre, axis=1, keepdims=True)
     relative = parts.centre - mean
     spread = jnp.sum(share * jnp.sum(jnp.square(relative), axis=-1), axis=1)

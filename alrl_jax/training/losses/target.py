@@ -120,7 +120,7 @@ def light(
     # Without a gradient of the regions: else they would shrink to where luminances agree.
     drawn, share = _shading(generated, jax.lax.stop_gradient(jax.nn.sigmoid(generated_region)))
     wanted, share_wanted = _shading(target, jax.lax.stop_gradient(jax.nn.sigmoid(target_region)))
-    weight = share * share_wanted * keeps[:, None, None]
+    weight = share * share_wanted * keeps.astype(jnp.float32)[:, None, None]
     error = jnp.square((drawn - wanted) / LIGHT_UNIT)
     return jnp.sum(weight * error) / jnp.maximum(jnp.sum(weight), 1.0)
 
