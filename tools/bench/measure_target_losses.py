@@ -46,20 +46,20 @@ def measure(pairs: int, resolution: int) -> dict[str, dict[str, float]]:
         "other_attributes": (people, other_looks),
         "source": (other_people, other_looks),
     }
-    return {name: compare(render(*faces, resolution), truth) for name, faces in rows.items()}
+    return {name: compare(render(who, how, resolution), truth) for name, (who, how) in rows.items()}
 
 
 def compare(faces: primitives.Rendering, truth: primitives.Rendering) -> dict[str, float]:
     """The losses of faces whose targets are the truth."""
     keeps = jnp.ones((len(truth.image),), bool)
     read, wanted = parts_of(faces), parts_of(truth)
-    images = [jnp.asarray(each.image) for each in (faces, truth)]
+    drawn, shown = jnp.asarray(faces.image), jnp.asarray(truth.image)
     found = {
         "pose": target.pose(jnp.asarray(faces.pose_degrees), jnp.asarray(truth.pose_degrees)),
         "landmarks": target.landmarks(read, wanted, keeps),
         "expression": target.expression(read, wanted, keeps),
         "gaze": target.gaze(read, wanted, keeps),
-        "light": target.light(*images, _region(faces), _region(truth), keeps),
+        "light": target.light(drawn, shown, _region(faces), _region(truth), keeps),
     }
     return {name: round(float(value), 3) for name, value in found.items()}
 
@@ -74,13 +74,14 @@ def render(people: Any, looks: Any, resolution: int) -> primitives.Rendering:
     """Faces in batches, as many at once as memory bears."""
     count = len(jax.tree.leaves(people)[0])
     made = [
-        primitives.render(
-            *(jax.tree.map(lambda x, i=i: x[i : i + BATCH], tree) for tree in (people, looks)),
-            resolution,
-        )
-        for i in range(0, count, BATCH)
+        primitives.render(_some(people, start), _some(looks, start), resolution)
+        for start in range(0, count, BATCH)
     ]
     return jax.tree.map(lambda *parts: np.concatenate([np.asarray(x) for x in parts]), *made)
+
+
+def _some(tree: Any, start: int) -> Any:
+    return jax.tree.map(lambda x: x[start : start + BATCH], tree)
 
 
 def _region(faces: primitives.Rendering) -> Float[Array, "b h w 1"]:
