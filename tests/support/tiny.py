@@ -86,6 +86,7 @@ def tiny_config(name: str, identity: Path | None = None, **changes: Any) -> Conf
         "generator.num_mapping_layers": 2,
         "discriminator.channel_base": 256,
         "discriminator.channel_max": 16,
+        "discriminator.mbstd_blocks": min(config.discriminator.mbstd_blocks, BATCH // 2),
         **encoder,
         "swap.width": 8,
         "swap.context": min(config.swap.context, 8),
