@@ -33,11 +33,11 @@ def parser(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(fabricate(folder, ["parser"], SIDE, tiny.NARROW)["parser"])
 
 
-def photo_plan(root: Path) -> Plan:
+def photo_plan(root: Path, workers: int = 1) -> Plan:
     wish, tree = Wish(root), open_tree(root)
     layout = photo_records.recognise(tree, wish)
     album = photo_records.LAYOUTS[layout](tree, wish)
-    return photo_records.photo_plan(layout, album, SIDE, wish, None, 2, progress=False)
+    return photo_records.photo_plan(layout, album, SIDE, wish, None, workers, progress=False)
 
 
 def wanted(parser: str, images: np.ndarray) -> np.ndarray:
@@ -73,7 +73,7 @@ def test_faces_without_masks_get_the_parsers(parser: str, tmp_path: Path) -> Non
 def test_any_other_model_is_refused(parser: str, tmp_path: Path) -> None:
     for number in range(2):
         fabricated.save(tmp_path / "photos" / f"{number}.png", fabricated.pixels(number))
-    plan = photo_plan(tmp_path / "photos")
+    plan = photo_plan(tmp_path / "photos", workers=2)
     own = tiny.save_tiny_identity(tmp_path / "own")
     with pytest.raises(UserError, match="a model of kind identity; expected face_parser"):
         parsed_plan(plan, str(own))
