@@ -90,8 +90,8 @@ class IdentityTask:
         net, statistics = split_variables(self._analyser.init(net_key, images))
         params: dict[str, PyTree] = {"analyser": net}
         if self._has_classes:
-            read = jax.eval_shape(self._analyser.read, {**net, **statistics}, images)
-            shape = (self._num_people, read.embedding.shape[-1])
+            width = jax.eval_shape(self._embed, {**net, **statistics}, images).shape[-1]
+            shape = (self._num_people, width)
             params["centres"] = {"people": jax.random.normal(centre_key, shape)}
         mutable = {"analyser": statistics} if statistics else {}
         return new_state(params, self._optimizers, ("analyser",), mutable)
@@ -110,7 +110,7 @@ class IdentityTask:
             read = self._analyser.read(self._variables(params, state), images)
             logits = None
             if self._has_classes:
-                assert read.embedding is not None  # of a kind that was checked
+                assert read.embedding is not None
                 centres = unit_length(params["centres"]["people"])
                 logits = arcface_logits(read.embedding, centres, batch.identity)
             forward = AnalyserForward(
@@ -133,6 +133,11 @@ class IdentityTask:
         """The averaged network."""
         variables = self._variables(state.ema, state)
         return ExportedModel(self._kind, self._model_config, variables)
+
+    def _embed(self, variables: PyTree, images: Float[Array, "b h w 3"]) -> Float[Array, "b e"]:
+        embedding = self._analyser.read(variables, images).embedding
+        assert embedding is not None, "the kind was checked to know identities"
+        return embedding
 
     def _variables(self, params: PyTree, state: TrainState) -> PyTree:
         return {**params["analyser"], **state.mutable.get("analyser", {})}

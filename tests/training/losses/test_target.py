@@ -81,7 +81,7 @@ def test_what_is_not_there_measures_nothing_and_has_no_gradient(face: FaceParts)
         read = face_parts(maps, jnp.ones((1, SIDE, SIDE, 3)))
         return target.landmarks(read, face, KEEPS) + target.expression(read, face, KEEPS)
 
-    assert np.isfinite(np.asarray(jax.grad(loss)(maps))).all()
+    assert np.isfinite(np.asarray(jax.jit(jax.grad(loss))(maps))).all()
 
 
 def test_a_moved_face_has_the_same_landmarks_and_a_longer_one_has_not(face: FaceParts) -> None:

@@ -39,7 +39,7 @@ def test_a_stand_in_opens_as_the_published_network_does(name: str, tmp_path: Pat
 def test_a_stand_in_learns_nothing_else() -> None:
     with pytest.raises(UserError, match="losses.pose_regression has a weight with identity.kind a"):
         make_task(tiny.tiny_config("stand_ins_64:identity", losses__pose_regression=1.0))
-    with pytest.raises(UserError, match="losses.arcface .* kind face_parser; expected 0, as that"):
+    with pytest.raises(UserError, match="losses.arcface .*kind face_parser; expected 0, as that"):
         make_task(tiny.tiny_config("stand_ins_64:parser", losses__arcface=1.0))
 
 

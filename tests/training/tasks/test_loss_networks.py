@@ -130,8 +130,7 @@ def test_all_published_loss_networks_serve_together(make: Make, tmp_path: Path) 
     others = dict.fromkeys(OTHERS, 0.0)
     named = {"lpips": "lpips", "parser": "parser", "pose": "pose"}
     keeping = {f"losses__{name}": 0.1 for name in KEEP_TARGET}
-    control = {"swap__attribute_control": 0.5}
-    task = make(named=named, **FACTORS, **others, **keeping, **control)
+    task = make(named=named, **FACTORS, **others, **keeping)
     assert set(task.load_frozen()) == {"identity", "lpips", "parser", "pose"}
     assert set(task.load_frozen()["identity"]) == {"params", "batch_stats"}
     state, metrics, text = step(task, faces(labelled=True), devices=8)
