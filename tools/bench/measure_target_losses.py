@@ -14,7 +14,6 @@ from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from absl import flags
 from jaxtyping import Array, Float
 
@@ -53,13 +52,12 @@ def compare(faces: primitives.Rendering, truth: primitives.Rendering) -> dict[st
     """The losses of faces whose targets are the truth."""
     keeps = jnp.ones((len(truth.image),), bool)
     read, wanted = parts_of(faces), parts_of(truth)
-    drawn, shown = jnp.asarray(faces.image), jnp.asarray(truth.image)
     found = {
-        "pose": target.pose(jnp.asarray(faces.pose_degrees), jnp.asarray(truth.pose_degrees)),
+        "pose": target.pose(faces.pose_degrees, truth.pose_degrees),
         "landmarks": target.landmarks(read, wanted, keeps),
         "expression": target.expression(read, wanted, keeps),
         "gaze": target.gaze(read, wanted, keeps),
-        "light": target.light(drawn, shown, _region(faces), _region(truth), keeps),
+        "light": target.light(faces.image, truth.image, _region(faces), _region(truth), keeps),
     }
     return {name: round(float(value), 3) for name, value in found.items()}
 
@@ -67,7 +65,7 @@ def compare(faces: primitives.Rendering, truth: primitives.Rendering) -> dict[st
 def parts_of(faces: primitives.Rendering) -> FaceParts:
     """Eyes, brows, nose and lips by the true masks."""
     maps = jax.nn.one_hot(faces.parsing, len(primitives.PARSING_LABELS))
-    return face_parts(maps, jnp.asarray(faces.image))
+    return face_parts(maps, faces.image)
 
 
 def render(people: Any, looks: Any, resolution: int) -> primitives.Rendering:
@@ -77,7 +75,7 @@ def render(people: Any, looks: Any, resolution: int) -> primitives.Rendering:
         primitives.render(_some(people, start), _some(looks, start), resolution)
         for start in range(0, count, BATCH)
     ]
-    return jax.tree.map(lambda *parts: np.concatenate([np.asarray(x) for x in parts]), *made)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *made)
 
 
 def _some(tree: Any, start: int) -> Any:
@@ -85,7 +83,7 @@ def _some(tree: Any, start: int) -> Any:
 
 
 def _region(faces: primitives.Rendering) -> Float[Array, "b h w 1"]:
-    inside = np.isin(faces.parsing, primitives.FACE_LABELS)
+    inside = jnp.isin(faces.parsing, jnp.asarray(primitives.FACE_LABELS))
     return jnp.where(inside, CERTAIN, -CERTAIN)[..., None]
 
 
