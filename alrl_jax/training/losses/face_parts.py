@@ -32,6 +32,10 @@ five times as much."""
 SMALLEST_DEVIATION = 1e-3
 """Of a part's size, as a share of the image's side: a root has an infinite slope at 0."""
 
+SMALLEST_SPREAD = 0.1
+"""Of a face's parts, by which errors are divided: half of what an upright crop has. A parser that is
+wrong may see all parts in one place."""
+
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Of red, green and blue (ITU-R BT.709)."""
 
@@ -104,6 +108,8 @@ def layout(
 ) -> tuple[Float[Array, "b p 2"], Float[Array, " b"]]:
     """Centres of the parts relative to their mean, and the root of their mean squared distance.
 
+    That is ``SMALLEST_SPREAD`` at least.
+
     Args:
         parts: of faces.
         seen: parts that count for mean and distance.
@@ -113,7 +119,7 @@ def layout(
     mean = jnp.sum(share[..., None] * parts.centre, axis=1, keepdims=True)
     relative = parts.centre - mean
     spread = jnp.sum(share * jnp.sum(jnp.square(relative), axis=-1), axis=1)
-    return relative, _root(spread)
+    return relative, jnp.maximum(_root(spread), SMALLEST_SPREAD)
 
 
 def _sum(maps: Float[Array, "b h w k"], classes: Sequence[str]) -> Float[Array, "b h w"]:
