@@ -106,9 +106,9 @@ def seen_in_both(first: FaceParts, second: FaceParts) -> Bool[Array, "b p"]:
 def layout(
     parts: FaceParts, seen: Bool[Array, "b p"]
 ) -> tuple[Float[Array, "b p 2"], Float[Array, " b"]]:
-    """Centres of the parts relative to their mean, and the root of their mean squared distance.
+    """Centres of the parts relative to their mean, and how far they lie from it.
 
-    That is ``SMALLEST_SPREAD`` at least.
+    That is the root of the mean squared distance, ``SMALLEST_SPREAD`` at least.
 
     Args:
         parts: of faces.
