@@ -33,8 +33,8 @@ SMALLEST_DEVIATION = 1e-3
 """Of a part's size, as a share of the image's side: a root has an infinite slope at 0."""
 
 SMALLEST_SPREAD = 0.1
-"""Of a face's parts, by which errors are divided: half of what an upright crop has. A parser that is
-wrong may see all parts in one place."""
+"""Of a face's parts, by which errors are divided: half of what an upright crop has. A parser that
+is wrong may see all parts in one place."""
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Of red, green and blue (ITU-R BT.709)."""
