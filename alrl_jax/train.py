@@ -148,8 +148,9 @@ def batch_request(config: Config, kind: str) -> BatchRequest:
         data.witnesses,
         classes=data.num_identities if config.losses.get("arcface") else None,
         parser=bool(config.pretrained.get("parser")),
-        labels=needed_labels(config.task, config.losses),
+        needed_labels=needed_labels(config.task, config.losses),
         on_device=data.on_device,
+        labels=data.labels,
     )
 
 

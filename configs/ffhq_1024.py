@@ -2,10 +2,13 @@
 
 python -m alrl_jax.train --config=configs/ffhq_1024.py --workdir=runs/ffhq_1024
 
-Needs FFHQ as ``alrl prepare-dataset --resolution=1024`` writes it in ``data/ffhq_1024``, and the
+Needs FFHQ as ``alrl prepare-dataset --resolution=1024 --parser=models/parser`` writes it in
+``data/ffhq_1024``, or CelebAMask-HQ with CelebA's list of identities (docs/data.md), and the
 converted networks that ``pretrained`` names (docs/files.md, "From files to a run at 1024 px").
 
 Hardware: 8 accelerators with 24 GB or more, two images each.
+The figures below are of this config before it had cycle targets, witnesses, attribute control and
+the losses that keep the target.
 Memory a device at two images: 13.4 GiB (arguments 5.3, work 8.1), as XLA's compiler for CPUs counts
 it, where bfloat16 is computed in float32. Command:
     alrl memory-report --config=configs/ffhq_1024.py --batch=2 --fabricate
@@ -22,7 +25,7 @@ from alrl_jax.config import recipes
 def get_config() -> ml_collections.ConfigDict:
     """Starts exactly at pSp's reconstruction; learns to select codes, to mask and to move pose.
 
-    The generator is frozen and meets no discriminator: losses are identity, LPIPS and the masks.
+    The generator is frozen and meets no discriminator: losses are those of frozen networks.
     """
     config = recipes.swap_photos_1024(recipes.PHOTO_LOSSES | {"pose_consistency": 0.01})
     config.num_steps = 200_000

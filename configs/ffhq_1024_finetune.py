@@ -7,6 +7,8 @@ SWAPPER is what ``alrl package-model`` makes of a run of ``ffhq_1024.py``. Needs
 networks of that run, and the discriminator that was trained with the generator.
 
 Hardware: 8 accelerators with 24 GB or more, two images each.
+The figures below are of this config before it had cycle targets, witnesses, attribute control and
+the losses that keep the target.
 Memory a device at two images: 17.4 GiB in a step with R1 (arguments 5.6, work 11.8), as XLA's
 compiler for CPUs counts it, where bfloat16 is computed in float32. Command:
     alrl memory-report --config=configs/ffhq_1024_finetune.py --batch=2 --fabricate

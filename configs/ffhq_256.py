@@ -2,10 +2,14 @@
 
 python -m alrl_jax.train --config=configs/ffhq_256.py --workdir=runs/ffhq_256
 
-Needs FFHQ as ``alrl prepare-dataset --resolution=256`` writes it in ``data/ffhq_256``, and the
-converted networks that ``pretrained`` names.
+Needs FFHQ as ``alrl prepare-dataset --resolution=256 --parser=models/parser`` writes it in
+``data/ffhq_256``, and the converted networks that ``pretrained`` names. CelebAMask-HQ with CelebA's
+list of identities serves better (docs/data.md): it has several photographs of some people. The same
+recipe on faces whose truth is known is ``rehearsal_64.py``.
 
 Hardware: 8 accelerators with 24 GB or more, eight images each.
+The figures below are of this config before it had cycle targets, witnesses, attribute control and
+the losses that keep the target.
 Memory a device at eight images: 17.4 GiB (arguments 4.7, work 12.7), as XLA's compiler for CPUs
 counts it, where bfloat16 is computed in float32. Command:
     alrl memory-report --config=configs/ffhq_256.py --batch=8 --fabricate

@@ -25,7 +25,7 @@ STYLES, WIDTH = 18, 32
 BODY = Body(widths=(8, 12, 16, WIDTH), units=(1, 1, 1, 1), squeeze=4)
 NARROW = Sizes(w_dim=WIDTH, channel_base=1024, channel_max=WIDTH, mapping_layers=2)
 ONE_STEP = {
-    "batch_size": 1,
+    "batch_size": 2,
     "num_steps": 1,
     "log_every": 1,
     "checkpoint_every": 1,
@@ -61,14 +61,15 @@ def write_files(folder: Path) -> None:
     save_torch(folder / "alexnet.pth", dict(alex.tensors))
     save_torch(folder / "alex.pth", lin_weights(alex))
     save_torch(folder / "79999_iter.pth", read_golden("bisenet_parsing").tensors)
-    write_celebamask(folder / "CelebAMask-HQ", range(2), {0: 1, 1: 2})
+    save_torch(folder / "hopenet_robust_alpha1.pkl", read_golden("hopenet").tensors)
+    write_celebamask(folder / "CelebAMask-HQ", range(3), {n: n + 1 for n in range(3)})
 
 
 @pytest.mark.slow
 def test_the_commands_of_the_page(tmp_path: Path) -> None:
     write_files(tmp_path)
     lines = commands()
-    assert [module.rpartition(".")[2] for module, _ in lines] == 5 * ["convert_weights"] + [
+    assert [module.rpartition(".")[2] for module, _ in lines] == 6 * ["convert_weights"] + [
         "prepare_dataset",
         "train",
     ]

@@ -22,6 +22,9 @@ from flax import traverse_util
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
 from alrl_jax.models import build
+from alrl_jax.models.loss_networks import PARSER_SIDE
+from alrl_jax.models.published import hopenet
+from alrl_jax.models.published.resnet import STEM_WIDTH
 from alrl_jax.models.stylegan2.generator import channel_table, num_latents
 from alrl_jax.storage.model_directory import save_model, save_shapes
 from alrl_jax.utils import command_line
@@ -45,6 +48,11 @@ class Sizes:
         encoder_resolution: side of the images of the encoder.
         identity_resolution: side of the images of the identity net.
         embedding_width: of the identity net.
+        parser_width: of the first stage of the parser.
+        parser_resolution: side of the images of the parser.
+        pose_width: of the first stage of the pose net.
+        pose_depths: blocks of its stages.
+        pose_resolution: side of the images of the pose net.
     """
 
     w_dim: int = 512
@@ -57,6 +65,11 @@ class Sizes:
     encoder_resolution: int = 256
     identity_resolution: int = 112
     embedding_width: int = 512
+    parser_width: int = STEM_WIDTH
+    parser_resolution: int = PARSER_SIDE
+    pose_width: int = STEM_WIDTH
+    pose_depths: tuple[int, ...] = (3, 4, 6, 3)
+    pose_resolution: int = hopenet.SIDE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,8 +152,22 @@ def lpips(_: int, sizes: Sizes) -> Fabricated:
 
 def parser(_: int, sizes: Sizes) -> Fabricated:
     """BiSeNet with 19 classes."""
-    config = {"num_classes": 19}
+    config = {
+        "num_classes": 19,
+        "width": sizes.parser_width,
+        "resolution": sizes.parser_resolution,
+    }
     return Fabricated("face_parser", config, build.build_face_parser(config), _image(64))
+
+
+def pose(_: int, sizes: Sizes) -> Fabricated:
+    """Hopenet on a ResNet-50."""
+    config = {
+        "depths": list(sizes.pose_depths),
+        "width": sizes.pose_width,
+        "resolution": sizes.pose_resolution,
+    }
+    return Fabricated("hopenet", config, build.build_hopenet(config), _image(64))
 
 
 NETWORKS: dict[str, Callable[[int, Sizes], Fabricated]] = {
@@ -150,6 +177,7 @@ NETWORKS: dict[str, Callable[[int, Sizes], Fabricated]] = {
     "identity": identity,
     "lpips": lpips,
     "parser": parser,
+    "pose": pose,
 }
 """By their names in a config's ``pretrained``: resolution and sizes to network."""
 

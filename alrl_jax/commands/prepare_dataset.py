@@ -3,6 +3,7 @@
     alrl prepare-dataset --source=PHOTOS --output=DIR --resolution=256
     alrl prepare-dataset --source=ffhq.zip --output=DIR --resolution=256 --split=train
     alrl prepare-dataset --source=CelebAMask-HQ --output=DIR --resolution=256
+    alrl prepare-dataset --source=PHOTOS --output=DIR --resolution=256 --parser=models/parser
     alrl prepare-dataset --source=synthetic --output=DIR --num_identities=1000
 
 Training reads it back with --config.data.source=prepared --config.data.path=DIR. A run that was
@@ -22,6 +23,7 @@ from absl import flags
 from alrl_jax.data.folder import PERSON_PER
 from alrl_jax.data.prepare import photo_records
 from alrl_jax.data.prepare.layouts import Album, Wish
+from alrl_jax.data.prepare.parsed_records import parsed_plan
 from alrl_jax.data.request import DataRequest
 from alrl_jax.data.shard_files import progress_bar
 from alrl_jax.data.shards import Plan, ShardSource, prepare
@@ -35,7 +37,7 @@ AUTO = "auto"
 SYNTHETIC = "synthetic"
 OWN_FLAGS = {
     True: ("num_identities", "images_per_identity", "cover_share", "seed"),
-    False: ("layout", "limit", "expect_count", "identities", "identity_file", "workers"),
+    False: ("layout", "limit", "expect_count", "identities", "identity_file", "workers", "parser"),
 }
 """Flags that say something about the synthetic world alone, or about photographs alone."""
 VERIFY_BYTES = 2**24
@@ -109,6 +111,8 @@ def _prepare_photos(path: Path, output: Path) -> None:
         layout, album, values.resolution, wish, values.limit, values.workers or os.cpu_count() or 1
     )
     _expect_count(len(plan.identities), "found")
+    if values.parser:
+        plan = parsed_plan(plan, values.parser)
     source = prepare(output, plan)
     labelled = _verify(source)
     left_out = _left_out(source, album, len(plan.identities))
@@ -126,6 +130,7 @@ def _prepare_photos(path: Path, output: Path) -> None:
             "limit": values.limit,
             "records": len(source),
             "labelled": int(labelled.sum()),
+            "parser": source.parameters.get("parser"),
             "people": len(np.unique(source.identities)),
             "notes": list(album.notes),
             "skipped": [{"file": name, "reason": reason} for name, reason in source.report],
@@ -285,6 +290,11 @@ def define_flags() -> None:
         "identity_file",
         None,
         "CelebA's identity_CelebA.txt, where it does not lie in the source.",
+    )
+    command_line.DEFINE_path(
+        "parser",
+        None,
+        "Directory of a converted face parser, which gives masks to photographs that have none.",
     )
     flags.DEFINE_integer("workers", None, "Processes; by default one a core.")
     flags.DEFINE_integer("num_identities", 4000, "Synthetic people.")

@@ -71,6 +71,11 @@ def _loss_faults(config: Any) -> list[str]:
             "data.on_device is True with data.true_swaps True; expected False, as the host draws "
             "true swaps when a batch needs them"
         )
+    if config.data.on_device and not config.data.labels:
+        faults.append(
+            "data.labels is False with data.on_device True; expected True, as devices keep the "
+            "labels with the faces"
+        )
     if not config.losses:  # of a run that is over: a model is taken out of it
         return faults
     if config.discriminator.ada != "off" and not weight("adversarial"):
@@ -78,10 +83,11 @@ def _loss_faults(config: Any) -> list[str]:
             f"discriminator.ada is {config.discriminator.ada!r} without a weight of "
             "losses.adversarial; expected 'off', as there is no discriminator"
         )
-    if swap.attribute_control and not weight("attributes"):
+    if swap.attribute_control and not (weight("attributes") or weight("pose")):
         faults.append(
             f"swap.attribute_control is {swap.attribute_control} without a weight of "
-            "losses.attributes; expected 0, as no other loss could see whether they are met"
+            "losses.attributes or losses.pose; expected 0, as no other loss could see whether they "
+            "are met"
         )
     if swap.turn_head and not weight("parsing"):
         faults.append(

@@ -44,8 +44,17 @@ BLENDED_LOSSES_64 = {
 }
 """For a swap whose generator is held still: half by the generated face, half by the blended one."""
 
-PHOTO_LOSSES = {
-    "identity": 0.5,
+KEEP_TARGET = {
+    "pose": 0.5,
+    "landmarks": 0.2,
+    "expression": 0.2,
+    "gaze": 0.1,
+    "light": 0.5,
+}
+"""What no identity net says: where a head points, how a face is set, moved and lit."""
+
+PHOTO_LOSSES = KEEP_TARGET | {
+    "identity": 1.0,
     "reconstruction": 1.0,
     "perceptual": 0.8,
     "self_reconstruction": 1.0,
@@ -59,7 +68,7 @@ PHOTO_LOSSES = {
     "gate_budget": 0.1,
     "gate_entropy": 0.002,
 }
-"""For photographs, of which only identity, look and masks can be read by networks of others."""
+"""For photographs, of which networks of others read identity, pose, look and parts alone."""
 
 
 def analyser_64(losses: Mapping[str, float]) -> ml_collections.ConfigDict:
@@ -113,9 +122,28 @@ def selection_64(config: Any) -> None:
     config.optimizer.gate_learning_rate = 0.03
 
 
+def stand_in_64(kind: str, losses: Mapping[str, float]) -> ml_collections.ConfigDict:
+    """A narrow network of the same kind as a published one, at 64 px on the synthetic world."""
+    config: Any = analyser_64(losses)
+    config.identity.kind = kind
+    config.num_steps = 4000
+    config.batch_size = 32
+    config.data.images_per_identity = 6
+    config.optimizer.learning_rate = 0.01
+    return config
+
+
+def without_labels(config: Any) -> None:
+    """What of a recipe needs no label: another face has to be undone, another picture met."""
+    config.data.witnesses = True
+    config.swap.cycle_targets = 0.5
+    config.swap.attribute_control = 0.25
+
+
 def swap_photos(losses: Mapping[str, float]) -> ml_collections.ConfigDict:
-    """The swapper on photographs, on converted networks: ArcFace, LPIPS and a face parser."""
+    """The swapper on photographs, on converted networks: ArcFace, LPIPS, Hopenet, a face parser."""
     config: Any = default_config("swap", losses)
+    without_labels(config)
     config.log_every = 50
     config.checkpoint_every = 2000
     config.sample_every = 2000
@@ -129,11 +157,13 @@ def swap_photos(losses: Mapping[str, float]) -> ml_collections.ConfigDict:
     config.swap.feather = 4
     config.optimizer.learning_rate = 1e-4
     config.optimizer.warmup_steps = 500
+    config.optimizer.decay = True
     config.optimizer.clip_norm = 10.0
     config.optimizer.ema_kimg = 10.0
     config.pretrained.identity = "models/arcface"
     config.pretrained.lpips = "models/lpips"
     config.pretrained.parser = "models/parser"
+    config.pretrained.pose = "models/hopenet"
     return config
 
 

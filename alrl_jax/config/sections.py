@@ -51,6 +51,8 @@ class DataConfig:
     on_device: bool = False
     """Whether every device keeps all faces, as 8-bit images, and batches are put together there.
     They are the same batches."""
+    labels: bool = True
+    """Whether training sees what is known about faces; False hides all but who they are."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -172,15 +174,17 @@ class SwapConfig:
 
 @dataclasses.dataclass(frozen=True)
 class IdentityConfig:
-    """Face analyser: identity net of the losses, or judge."""
+    """A network that reads faces: identity net of the losses, judge, or narrow stand-in."""
 
     kind: str = "identity"
-    """What the trained model is called: ``identity`` or ``judge``."""
+    """Entry of ``KINDS`` (``training/tasks/face_networks.py``): what the trained model is."""
     block: str = "residual"
-    """Entry of ``STAGES`` (``models/face_analyser.py``)."""
+    """Of an analyser, entry of ``STAGES`` (``models/face_analyser.py``)."""
     widths: tuple[int, ...] = checked((24, 48, 96, 160), WIDTHS)
-    """Channels of the stages, which work at 1/2, 1/4, ... of the resolution."""
+    """Channels of the stages, which work at 1/2, 1/4, ... of the resolution; ``hopenet`` and
+    ``face_parser`` take the first and double it."""
     hidden: int = checked(256, POSITIVE)
+    """Width of the last hidden layer, or of the embeddings of ``arcface``."""
     augment: float = checked(1.0, at_least(0, "none"))
     """Strength of the random changes of the images that it learns from."""
 

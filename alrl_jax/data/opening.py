@@ -28,9 +28,10 @@ class BatchRequest:
         witnesses: whether pairs bring a second image of the source's person.
         classes: of people that the losses tell apart; None where they do not.
         parser: whether a face parser gives the masks that the data lack.
-        labels: fields of a record of which the losses need at least one; none where some loss needs
-            no labels.
+        needed_labels: fields of a record of which the losses need at least one; none where some
+            loss needs no labels.
         on_device: whether the devices keep all faces and put batches together.
+        labels: whether batches hold what is known about faces.
     """
 
     kind: str
@@ -41,8 +42,9 @@ class BatchRequest:
     witnesses: bool = False
     classes: int | None = None
     parser: bool = False
-    labels: tuple[str, ...] = ()
+    needed_labels: tuple[str, ...] = ()
     on_device: bool = False
+    labels: bool = True
 
 
 def known_shapes(data: DataRequest, batches: BatchRequest) -> FaceBatch | PairBatch | None:
@@ -54,7 +56,8 @@ def known_shapes(data: DataRequest, batches: BatchRequest) -> FaceBatch | PairBa
     layout = known_layout(data)
     if layout is None or layout.resolution != data.resolution or batches.on_device:
         return None
-    if batches.labels and not _labels_of(layout, batches.labels):
+    needed = batches.needed_labels
+    if needed and not (batches.labels and _labels_of(layout, needed)):
         return None
     return batch_shapes(
         layout, batches.kind, batches.batch_size, data.true_swaps, batches.witnesses
@@ -69,7 +72,7 @@ def open_batches(data: DataRequest, batches: BatchRequest) -> BatchIterator | De
     """
     source = open_source(data)
     _check(source, data, batches)
-    _report(source, batches.parser)
+    _report(source, batches)
     drawn = {
         "kind": batches.kind,
         "batch_size": batches.batch_size,
@@ -86,7 +89,7 @@ def open_batches(data: DataRequest, batches: BatchRequest) -> BatchIterator | De
     if data.true_swaps:
         logging.warning("training sees true swaps: a ceiling, to be called by that name")
         truths = open_true_swaps(data)
-    return make_iterator(source, **drawn, truths=truths)
+    return make_iterator(source, **drawn, truths=truths, labels=batches.labels)
 
 
 def _check(source: Source, data: DataRequest, batches: BatchRequest) -> None:
@@ -102,15 +105,16 @@ def _check(source: Source, data: DataRequest, batches: BatchRequest) -> None:
             f"{batches.classes} of them (data.num_identities), as ArcFace has a class for each; "
             f"set it to {people}"
         )
-    _check_labels(source, data, batches.labels)
+    _check_labels(source, data, batches)
 
 
-def _check_labels(source: Source, data: DataRequest, labels: tuple[str, ...]) -> None:
-    """UserError where the losses need labels and the data have none of them."""
-    if not labels or _labels_of(source.layout, labels):
+def _check_labels(source: Source, data: DataRequest, batches: BatchRequest) -> None:
+    """UserError where the losses need labels and the batches have none of them."""
+    labels = batches.needed_labels
+    if not labels or (batches.labels and _labels_of(source.layout, labels)):
         return
-    few = _few(source)
-    if "pose_degrees" in labels and np.isfinite(few["pose_degrees"][few["labelled"]]).any():
+    few = _few(source) if batches.labels and "pose_degrees" in labels else None
+    if few is not None and np.isfinite(few["pose_degrees"][few["labelled"]]).any():
         return
     raise UserError(
         f"got data.source {data.source} without labels; expected at least one of "
@@ -129,14 +133,21 @@ def _few(source: Source) -> np.ndarray:
     return source.read(np.linspace(0, len(source) - 1, 16).astype(np.int64))
 
 
-def _report(source: Source, parser: bool) -> None:
-    """Warns of files that were left out, and of labels that there are not."""
+def _report(source: Source, batches: BatchRequest) -> None:
+    """Warns of files that were left out, of labels that there are not, and of people seen once."""
     for name, reason in source.report:
         logging.warning("skipped %s: %s", name, reason)
+    once = int(np.sum(np.unique(source.identities, return_counts=True)[1] == 1))
+    if batches.kind == "pairs" and batches.same_identity_share and once:
+        logging.warning(
+            "%d people have one picture alone: their pairs of one person show it twice%s",
+            once,
+            ", mirrored the second time" if batches.flip else "",
+        )
     if source.layout.attribute_factors:
         return
     masked = _few(source)["labelled"].any()
     known = "masks alone: losses that need more" if masked else "no labels: losses that need any"
-    if parser:
+    if batches.parser:
         known = "no labels but masks, their own or the parser's: losses that need more"
     logging.warning("the data have %s are off", known)

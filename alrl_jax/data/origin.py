@@ -12,6 +12,7 @@ from alrl_jax.data.request import DataRequest
 from alrl_jax.data.sources import SOURCES
 from alrl_jax.provenance.lineage import (
     DATA_LICENCES,
+    NOT_STATED,
     UNKNOWN_DATA,
     entries,
     name_of,
@@ -28,7 +29,8 @@ def data_entry(request: DataRequest) -> dict[str, Any]:
 
     Returns:
         ``name``, ``source``, ``kind`` (what a prepared data set was prepared from), ``split``,
-        ``images``, ``people`` (None where that is not known without reading all) and ``licence``.
+        ``images``, ``people`` (None where that is not known without reading all) and ``licence``;
+        ``parser``, where one gave the masks of a prepared data set.
 
     Raises:
         OSError: a prepared data set cannot be read.
@@ -43,7 +45,11 @@ def data_entry(request: DataRequest) -> dict[str, Any]:
         "people": None,
         **SOURCES[source].facts(request),
     }
-    return found | {"licence": DATA_LICENCES.get(found["kind"], UNKNOWN_DATA)}
+    licence = DATA_LICENCES.get(found["kind"], UNKNOWN_DATA)
+    parser = found.get("parser")  # whose masks are part of the data
+    if parser:
+        licence += f"; masks by {parser['name']}: {parser['licence'] or NOT_STATED}"
+    return found | {"licence": licence}
 
 
 def run_origin(data: DataRequest, pretrained: Mapping[str, str], command: str) -> dict[str, Any]:

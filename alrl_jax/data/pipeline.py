@@ -19,7 +19,7 @@ from alrl_jax.data.flip import FlipTables, flip_records, flip_tables
 from alrl_jax.data.records import Layout, Source, to_float
 from alrl_jax.data.true_swaps import TrueSwaps
 from alrl_jax.errors import UserError
-from alrl_jax.types import FaceBatch, PairBatch
+from alrl_jax.types import UNLABELLED, FaceBatch, PairBatch
 
 KINDS = ("faces", "pairs")
 Draw = dict[str, np.ndarray]
@@ -84,6 +84,7 @@ def make_iterator(
     prefetch: int = 2,
     truths: TrueSwaps | None = None,
     witnesses: bool = False,
+    labels: bool = True,
 ) -> "BatchIterator[FaceBatch | PairBatch]":
     """Returns an endless iterator over this process's shares of the global batches 0, 1, ...
 
@@ -98,12 +99,16 @@ def make_iterator(
         seed: of the order, the partners and the flips; 0 to 2**32 - 1.
         same_identity_share: share of pairs that show one person, exact up to rounding in every
             global batch and exact on average.
-        flip: mirror every second face, with everything that is known about it.
+        flip: mirror every second face, with everything that is known about it. Where the source of
+            a pair is its target itself, as the person has no other picture, one of them is
+            mirrored.
         process_index: which contiguous slice of the global batch to return.
         process_count: number of processes that share the global batch.
         prefetch: batches that a thread reads ahead; 0 reads in the calling thread.
         truths: draws the true swaps of pairs, where these shall be known.
         witnesses: whether pairs bring a second image of the source's person.
+        labels: whether batches hold what is known about faces; else all but their persons' numbers
+            is unknown.
 
     Raises:
         UserError: an impossible value, or pairs of strangers from a source with one person.
@@ -111,7 +116,7 @@ def make_iterator(
     _check(source, kind, batch_size, seed, same_identity_share, process_index, process_count)
     draw = _draw_of(source, kind, same_identity_share, flip, witnesses)
     draws = _draws(len(source), batch_size, seed, draw, process_index, process_count)
-    read = _Reader(source, flip_tables(source.layout), truths)
+    read = _Reader(source, flip_tables(source.layout), truths, labels)
     batches = draws.map(read.pairs if kind == "pairs" else read.faces)
     return BatchIterator(_iterate(batches, prefetch), source)
 
@@ -276,6 +281,10 @@ def _draw_pairs(source: Source, share: float, flip: bool, witnesses: bool) -> Dr
             "source_index": partners.draw(indices, same, rng),
             "source_flip": (rng.random(n) < 0.5) & flip,
         }
+        # Who has one picture alone is shown it mirrored: what is the picture's and not the person's
+        # (where the head points, the light) could else be copied from the source.
+        itself = drawn["source_index"] == indices
+        drawn["source_flip"] = np.where(itself & flip, ~drawn["flip"], drawn["source_flip"])
         if witnesses:
             other = partners.draw(drawn["source_index"], np.ones(n, bool), rng)
             drawn["witness_index"] = np.where(same, indices, other)
@@ -292,10 +301,13 @@ class _Reader:
     source: Source
     tables: FlipTables
     truths: TrueSwaps | None
+    labels: bool
 
     def faces(self, drawn: Draw) -> FaceBatch:
         """Reads a batch of faces."""
-        return to_batch(flip_records(self.source.read(drawn["index"]), drawn["flip"], self.tables))
+        records = self.source.read(drawn["index"])
+        faces = to_batch(flip_records(records, drawn["flip"], self.tables))
+        return faces if self.labels else unlabelled(faces)
 
     def pairs(self, drawn: Draw) -> PairBatch:
         """Reads a batch of pairs."""
@@ -319,6 +331,21 @@ def to_batch(records: np.ndarray) -> FaceBatch:
     fields["image"] = to_float(fields["image"])
     fields["parsing"] = fields["parsing"].astype(np.int32)
     return FaceBatch(**fields)
+
+
+def unlabelled(faces: FaceBatch) -> FaceBatch:
+    """The same faces, of which nothing but the person is known."""
+    unknown = {
+        name: np.full_like(getattr(faces, name), np.nan)
+        for name in ("identity_factors", "attribute_factors", "pose_degrees")
+    }
+    return dataclasses.replace(
+        faces,
+        parsing=np.full_like(faces.parsing, UNLABELLED),
+        landmarks=np.zeros_like(faces.landmarks),
+        labelled=np.zeros_like(faces.labelled),
+        **unknown,
+    )
 
 
 def batch_shapes(

@@ -93,7 +93,8 @@ def _prepared_facts(request: DataRequest) -> Facts:
     text = (request.directory / shards.DESCRIPTION).read_text(encoding="utf-8")
     parameters = json.loads(text)["parameters"]
     people = np.load(request.directory / shards.IDENTITIES, allow_pickle=False)
-    known = {name: parameters[name] for name in ("kind", "split") if name in parameters}
+    names = ("kind", "split", "parser")
+    known = {name: parameters[name] for name in names if name in parameters}
     return known | {"images": len(people), "people": len(np.unique(people))}
 
 

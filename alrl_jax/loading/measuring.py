@@ -75,11 +75,16 @@ class FaceParserModel(Model):
 
 
 class HopenetModel(Model):
-    """Kind ``hopenet``: where a head points."""
+    """Kind ``hopenet``: where a head points.
+
+    Attributes:
+        resolution: side of the images in pixels, 224 of the published weights.
+    """
 
     def __init__(self, kind: str, config: dict[str, Any], variables: PyTree) -> None:
         super().__init__(kind, config, variables)
         network = build_hopenet(config)
+        self.resolution = int(config.get("resolution", hopenet.SIDE))
         self._apply = jax.jit(
             lambda variables, images: hopenet.expected_degrees(apply(network, variables, images))
         )
@@ -88,15 +93,16 @@ class HopenetModel(Model):
         """Yaw, pitch and roll in degrees.
 
         Args:
-            images: face crops of 224 x 224 pixels in [-1, 1].
+            images: face crops in [-1, 1] of ``resolution`` pixels a side.
 
         Raises:
             UserError: on another size.
         """
-        if images.shape[1:3] != (hopenet.SIDE, hopenet.SIDE):
+        side = self.resolution
+        if images.shape[1:3] != (side, side):
             raise UserError(
-                f"got images of shape {list(images.shape)}; expected {hopenet.SIDE} x "
-                f"{hopenet.SIDE} pixels; resize them"
+                f"got images of shape {list(images.shape)}; expected {side} x {side} pixels; "
+                "resize them"
             )
         with jax.default_matmul_precision(PRECISION):
             return self._apply(self.variables, images)

@@ -11,13 +11,16 @@ from alrl_jax.models.loss_networks import (
     CroppedEmbedder,
     IdentityNetwork,
     ParserNetwork,
+    PoseNetwork,
 )
+from alrl_jax.models.published import hopenet
 from alrl_jax.models.published.face_backbones import FaceEmbedder
 from alrl_jax.models.published.face_parser import FaceParser
 from alrl_jax.models.published.hopenet import Hopenet
 from alrl_jax.models.published.inception import Inception
 from alrl_jax.models.published.lpips import LPIPS
 from alrl_jax.models.published.psp import StyleEncoder
+from alrl_jax.models.published.resnet import STEM_WIDTH
 from alrl_jax.models.stylegan2.discriminator import Discriminator
 from alrl_jax.models.stylegan2.generator import Generator, channel_table, num_latents
 from alrl_jax.models.swapper.backbones import BACKBONES, CodeShapes, Encoder
@@ -181,8 +184,8 @@ def build_lpips(values: Values) -> LPIPS:
 
 
 def build_face_parser(values: Values) -> FaceParser:
-    """A face parser of ``num_classes`` classes."""
-    return FaceParser(values["num_classes"])
+    """A face parser of ``num_classes`` classes; ``width`` where it is not the published one's."""
+    return FaceParser(values["num_classes"], values.get("width", STEM_WIDTH))
 
 
 def build_parser_network(values: Values, class_ids: tuple[int, ...]) -> ParserNetwork:
@@ -192,8 +195,13 @@ def build_parser_network(values: Values, class_ids: tuple[int, ...]) -> ParserNe
 
 
 def build_hopenet(values: Values) -> Hopenet:
-    """A Hopenet with stages of ``depths`` blocks."""
-    return Hopenet(tuple(values["depths"]))
+    """A Hopenet with stages of ``depths`` blocks; ``width`` where it is not the published one's."""
+    return Hopenet(tuple(values["depths"]), values.get("width", STEM_WIDTH))
+
+
+def build_pose_network(values: Values) -> PoseNetwork:
+    """A Hopenet that reads poses; ``resolution`` is what it sees where that is not the usual."""
+    return PoseNetwork(build_hopenet(values), int(values.get("resolution", hopenet.SIDE)))
 
 
 def build_inception(_: Values) -> Inception:

@@ -16,6 +16,7 @@ from alrl_jax.models.face_analyser import FaceAnalyser, FaceFactors, feature_dis
 from alrl_jax.models.functional import apply
 from alrl_jax.models.published.face_backbones import FaceEmbedder
 from alrl_jax.models.published.face_parser import FaceParser
+from alrl_jax.models.published.hopenet import Hopenet, expected_degrees
 from alrl_jax.models.published.lpips import LPIPS
 from alrl_jax.models.resize import adaptive_pool_matrix, resize_bilinear, resize_nearest
 from alrl_jax.models.stylegan2 import ops
@@ -46,6 +47,18 @@ def crop_face(images: Float[Array, "b h w 3"], side: int) -> Float[Array, "b {si
     columns = _crop_matrix(images.shape[2], *CROP_COLUMNS, side)
     product = "ih,bhwc,jw->bijc"
     return jnp.einsum(product, rows, images.astype(jnp.float32), columns, precision="highest")
+
+
+def resize_smoothly(images: Float[Array, "b h w c"], side: int) -> Float[Array, "b n n c"]:
+    """Square images at another size: no pixel is skipped where they shrink, and all have a slope.
+
+    Args:
+        images: of any size.
+        side: of the result in pixels.
+    """
+    factor = images.shape[1] // side
+    pooled = ops.mean_pool(images, factor) if factor > 1 else images
+    return resize_bilinear(pooled, side, side, align_corners=False)
 
 
 def _crop_matrix(size: int, start: int, stop: int, side: int) -> Float32[np.ndarray, "{side} h"]:
@@ -130,6 +143,24 @@ class PerceptualNetwork:
 
 
 @dataclasses.dataclass(frozen=True)
+class PoseNetwork:
+    """Where a head points.
+
+    Attributes:
+        network: Hopenet.
+        resolution: side of the images that it knows, in pixels.
+    """
+
+    network: Hopenet
+    resolution: int
+
+    def degrees(self, variables: Variables, images: Float[Array, "b h w 3"]) -> Float[Array, "b 3"]:
+        """Yaw, pitch and roll of square face crops in [-1, 1] of any size; has a gradient."""
+        seen = resize_smoothly(images, self.resolution)
+        return expected_degrees(apply(self.network, variables, seen))
+
+
+@dataclasses.dataclass(frozen=True)
 class ParserNetwork:
     """What every pixel of a face shows, where no data set says so.
 
@@ -142,6 +173,21 @@ class ParserNetwork:
     network: FaceParser
     resolution: int
     class_ids: tuple[int, ...]
+
+    def logits(
+        self, variables: Variables, images: Float[Array, "b h w 3"], side: int
+    ) -> Float[Array, "b {side} {side} k"]:
+        """Logits of our classes in every pixel of square images in [-1, 1]; they have a gradient.
+
+        Args:
+            variables: of the network.
+            images: of any size.
+            side: of the result in pixels.
+        """
+        seen = resize_bilinear(images, self.resolution, self.resolution, align_corners=False)
+        logits = apply(self.network, variables, seen)[0]
+        logits = resize_bilinear(logits, side, side, align_corners=False)
+        return logits[..., np.argsort(self.class_ids)]
 
     def labels(
         self, variables: Variables, images: Float[Array, "b h w 3"], side: int

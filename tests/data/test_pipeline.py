@@ -14,6 +14,7 @@ import pytest
 
 from alrl_jax.data.pipeline import Partners, batch_shapes, make_iterator
 from alrl_jax.errors import UserError
+from alrl_jax.types import UNLABELLED
 
 ROOT = Path(__file__).parents[2]
 MakeSource = Callable[..., Any]
@@ -173,6 +174,34 @@ def test_a_witness_is_another_image_of_the_source(make_source: MakeSource) -> No
         ):
             assert source.identities[seen] == source.identities[face]
             assert (seen == target) if same else ((seen == face) == (face == 3))
+
+
+def test_who_has_one_picture_alone_is_shown_it_mirrored(make_source: MakeSource) -> None:
+    source = make_source([0, 0, 1, 2])
+    seen = []
+    for batch in take(make_iterator(source, "pairs", 4, 0, same_identity_share=1.0), 8):
+        for row, person in enumerate(batch.target.identity):
+            pair = [face.pose_degrees[row, 0] for face in (batch.source, batch.target)]
+            seen.append((int(person) > 0, pair[0] == -pair[1]))
+    assert (True, True) in seen and (True, False) not in seen
+    unmirrored = make_iterator(source, "pairs", 4, 0, same_identity_share=1.0, flip=False)
+    batch = take(unmirrored, 1)[0]
+    alone = batch.target.identity > 0
+    np.testing.assert_array_equal(batch.source.image[alone], batch.target.image[alone])
+
+
+def test_labels_can_be_hidden(make_source: MakeSource) -> None:
+    source = make_source([0, 0, 1, 1])
+    shown, hidden = (
+        take(make_iterator(source, "pairs", 4, 0, labels=labels), 1)[0] for labels in (True, False)
+    )
+    for known, face in ((shown.source, hidden.source), (shown.target, hidden.target)):
+        np.testing.assert_array_equal(face.image, known.image)
+        np.testing.assert_array_equal(face.identity, known.identity)
+        assert known.labelled.all() and not face.labelled.any()
+        assert (face.parsing == UNLABELLED).all() and face.parsing.dtype == known.parsing.dtype
+        for unknown in (face.identity_factors, face.attribute_factors, face.pose_degrees):
+            assert unknown.size and np.isnan(unknown).all()
 
 
 def test_partners_are_drawn_evenly() -> None:

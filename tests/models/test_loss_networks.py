@@ -15,9 +15,12 @@ from alrl_jax.models.loss_networks import (
     IdentityNetwork,
     ParserNetwork,
     PerceptualNetwork,
+    PoseNetwork,
     crop_face,
+    resize_smoothly,
 )
 from alrl_jax.models.published.face_parser import FaceParser
+from alrl_jax.models.published.hopenet import Hopenet, expected_degrees
 from alrl_jax.models.published.lpips import LPIPS
 from alrl_jax.models.resize import adaptive_pool_matrix, resize_bilinear
 from alrl_jax.models.stylegan2 import ops
@@ -128,3 +131,40 @@ def test_labels_of_the_parser_are_ours() -> None:
     # Decisions are repeated in an image that is larger than what the network sees.
     large = jax.jit(ParserNetwork(network, 24, IDS).labels, static_argnums=2)(variables, faces, 48)
     np.testing.assert_array_equal(large, np.repeat(np.repeat(large[:, ::2, ::2], 2, 1), 2, 2))
+
+
+def test_logits_of_the_parser_are_in_our_order_and_have_a_slope() -> None:
+    network, faces = FaceParser(width=4), images(1, 16)
+    variables = jax.jit(network.init)(jax.random.key(0), faces)
+    parser = ParserNetwork(network, 32, IDS)
+
+    @jax.jit
+    def read(faces: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        logits = lambda x: parser.logits(variables, x, 16)  # noqa: E731
+        made, pull = jax.vjp(logits, faces)
+        return made, parser.labels(variables, faces, 16), pull(jnp.ones_like(made))[0]
+
+    logits, labels, slope = read(faces)
+    assert logits.shape == (1, 16, 16, 19) and len(np.unique(labels)) > 1
+    assert np.mean(np.argmax(logits, axis=-1) == labels) > 0.99
+    assert np.asarray(slope).any(axis=-1).all()
+
+
+def test_poses_are_read_at_the_size_that_the_network_knows() -> None:
+    network, faces = Hopenet((1, 1, 1, 1), width=4), images(2, 64)
+    variables = jax.jit(network.init)(jax.random.key(0), images(1, 32))
+    read = jax.jit(PoseNetwork(network, 32).degrees)
+    small = faces.reshape(2, 32, 2, 32, 2, 3).mean(axis=(2, 4))
+    wanted = expected_degrees(jax.jit(network.apply)(variables, small))
+    np.testing.assert_allclose(read(variables, faces), wanted, atol=1e-3)
+    slope = jax.jit(jax.grad(lambda x: jnp.sum(PoseNetwork(network, 32).degrees(variables, x))))
+    assert np.asarray(slope(faces)).any(axis=-1).mean() > 0.9, "a pixel was skipped"
+
+
+def test_resizing_skips_no_pixel() -> None:
+    faces = images(1, 64)
+    np.testing.assert_allclose(resize_smoothly(faces, 64), faces)
+    large = resize_smoothly(faces, 96)
+    np.testing.assert_allclose(large, resize_bilinear(faces, 96, 96, align_corners=False))
+    slope = jax.grad(lambda x: jnp.sum(resize_smoothly(x, 24)))(faces)
+    assert (np.asarray(slope) > 0).all()

@@ -20,6 +20,8 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 CONFIG_NAMES = sorted(path.stem for path in CONFIGS.glob("*.py"))
 PHOTO_CONFIGS = tuple(name for name in CONFIG_NAMES if name.startswith("ffhq"))
 """Those that start from networks of others."""
+WITH_PUBLISHED = (*PHOTO_CONFIGS, "rehearsal_64")
+"""Those whose losses read with networks of the published kinds."""
 ROWS_CONFIG = "rows_64"
 """The one that trains on the features of a swapper."""
 RESOLUTION = 32
@@ -35,6 +37,11 @@ NARROW = Sizes(
     encoder_resolution=32,
     identity_resolution=32,
     embedding_width=10,
+    parser_width=4,
+    parser_resolution=64,
+    pose_width=4,
+    pose_depths=(1, 1, 1, 1),
+    pose_resolution=32,
 )
 """Sizes of networks of others, as small as the tiny configs."""
 
@@ -79,6 +86,7 @@ def tiny_config(name: str, identity: Path | None = None, **changes: Any) -> Conf
         "generator.num_mapping_layers": 2,
         "discriminator.channel_base": 256,
         "discriminator.channel_max": 16,
+        "discriminator.mbstd_blocks": min(config.discriminator.mbstd_blocks, BATCH // 2),
         **encoder,
         "swap.width": 8,
         "swap.context": min(config.swap.context, 8),

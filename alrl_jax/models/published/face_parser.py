@@ -14,14 +14,14 @@ from alrl_jax.models.published.inference_layers import (
     imagenet_normalise,
     spatial_mean,
 )
-from alrl_jax.models.published.resnet import ResNet
+from alrl_jax.models.published.resnet import STEM_WIDTH, ResNet
 from alrl_jax.models.resize import resize_bilinear, resize_nearest
 
 RESNET18 = (2, 2, 2, 2)
-CONTEXT_WIDTH = 128
-FUSED_WIDTH = 256
-HEAD_WIDTHS = {"conv_out": 256, "conv_out16": 64, "conv_out32": 64}
-"""Channels inside the heads; the last two were added for training."""
+CONTEXT, FUSED = 2, 4
+HEADS = {"conv_out": 4, "conv_out16": 1, "conv_out32": 1}
+"""Channels of context and fused maps and inside the heads, over those of the first stage; the last
+two heads were added for training."""
 
 
 def _linear(x: Float[Array, "b h w i"], features: int, name: str) -> Float[Array, "b h w o"]:
@@ -29,43 +29,62 @@ def _linear(x: Float[Array, "b h w i"], features: int, name: str) -> Float[Array
 
 
 class AttentionRefinement(nn.Module):
-    """A convolution whose channels are weighted by what the whole map holds."""
+    """A convolution whose channels are weighted by what the whole map holds.
+
+    Attributes:
+        width: channels of the result.
+    """
+
+    width: int
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h w o"]:
         """Maps to maps of the context's width."""
-        x = ConvUnit(CONTEXT_WIDTH, (3, 3), name="conv")(x)
-        attention = _linear(spatial_mean(x), CONTEXT_WIDTH, "conv_atten")
+        x = ConvUnit(self.width, (3, 3), name="conv")(x)
+        attention = _linear(spatial_mean(x), self.width, "conv_atten")
         return x * jax.nn.sigmoid(batch_norm("bn_atten")(attention))
 
 
 class ContextPath(nn.Module):
-    """A ResNet-18 whose coarse maps are refined and carried up."""
+    """A ResNet-18 whose coarse maps are refined and carried up.
+
+    Attributes:
+        width: channels of its first stage.
+    """
+
+    width: int
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b h w 3"]
     ) -> tuple[Float[Array, "b i j _"], Float[Array, "b i j _"], Float[Array, "b k l _"]]:
         """Details at 1/8 of the size, context at 1/8, and at 1/16."""
-        _, fine, middle, coarse = ResNet(RESNET18, bottleneck=False, name="resnet")(x)
-        whole = ConvUnit(CONTEXT_WIDTH, name="conv_avg")(spatial_mean(coarse))
-        low = AttentionRefinement(name="arm32")(coarse) + whole
+        _, fine, middle, coarse = ResNet(RESNET18, False, self.width, name="resnet")(x)
+        width = CONTEXT * self.width
+        whole = ConvUnit(width, name="conv_avg")(spatial_mean(coarse))
+        low = AttentionRefinement(width, name="arm32")(coarse) + whole
         low = resize_nearest(low, *middle.shape[1:3])
-        low = ConvUnit(CONTEXT_WIDTH, (3, 3), name="conv_head32")(low)
-        high = AttentionRefinement(name="arm16")(middle) + low
+        low = ConvUnit(width, (3, 3), name="conv_head32")(low)
+        high = AttentionRefinement(width, name="arm16")(middle) + low
         high = resize_nearest(high, *fine.shape[1:3])
-        return fine, ConvUnit(CONTEXT_WIDTH, (3, 3), name="conv_head16")(high), low
+        return fine, ConvUnit(width, (3, 3), name="conv_head16")(high), low
 
 
 class FeatureFusion(nn.Module):
-    """Details and context in one, weighted by channel."""
+    """Details and context in one, weighted by channel.
+
+    Attributes:
+        width: channels of the result.
+    """
+
+    width: int
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w i"]) -> Float[Array, "b h w o"]:
         """Joined maps to fused ones."""
-        x = ConvUnit(FUSED_WIDTH, name="convblk")(x)
-        attention = nn.relu(_linear(spatial_mean(x), FUSED_WIDTH // 4, "conv1"))
-        return x + x * jax.nn.sigmoid(_linear(attention, FUSED_WIDTH, "conv2"))
+        x = ConvUnit(self.width, name="convblk")(x)
+        attention = nn.relu(_linear(spatial_mean(x), self.width // 4, "conv1"))
+        return x + x * jax.nn.sigmoid(_linear(attention, self.width, "conv2"))
 
 
 class Head(nn.Module):
@@ -91,9 +110,11 @@ class FaceParser(nn.Module):
 
     Attributes:
         num_classes: what a pixel can be.
+        width: channels of the backbone's first stage.
     """
 
     num_classes: int = 19
+    width: int = STEM_WIDTH
 
     @nn.compact
     def __call__(
@@ -104,13 +125,13 @@ class FaceParser(nn.Module):
         Args:
             images: face crops in [-1, 1]; 512 x 512 pixels is what the published weights know.
         """
-        fine, context, coarse = ContextPath(name="cp")(imagenet_normalise(images))
+        fine, context, coarse = ContextPath(self.width, name="cp")(imagenet_normalise(images))
         joined = jnp.concatenate([fine, context], axis=-1)
-        fused = FeatureFusion(name="ffm")(joined)
+        fused = FeatureFusion(FUSED * self.width, name="ffm")(joined)
         height, width = images.shape[1:3]
         logits = [
-            Head(HEAD_WIDTHS[name], self.num_classes, name=name)(x)
-            for name, x in zip(HEAD_WIDTHS, (fused, context, coarse), strict=True)
+            Head(HEADS[name] * self.width, self.num_classes, name=name)(x)
+            for name, x in zip(HEADS, (fused, context, coarse), strict=True)
         ]
         out, middle, low = (resize_bilinear(x, height, width, align_corners=True) for x in logits)
         return out, middle, low

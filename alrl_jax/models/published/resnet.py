@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 from alrl_jax.models.published.inference_layers import AROUND, batch_norm
 
 STEM_WIDTH = 64
+"""Channels of the first stage of the published ones."""
 BOTTLENECK_GAIN = 4
 """Channels of a bottleneck's output over those inside."""
 
@@ -56,7 +57,7 @@ def _convolution(
 
 
 def resnet_stages(
-    x: Float[Array, "b h w i"], depths: Sequence[int], bottleneck: bool
+    x: Float[Array, "b h w i"], depths: Sequence[int], bottleneck: bool, width: int = STEM_WIDTH
 ) -> list[Float[Array, "b _ _ _"]]:
     """The maps of the four stages, at 1/4, 1/8, 1/16 and 1/32 of the size.
 
@@ -66,15 +67,16 @@ def resnet_stages(
         x: normalised images.
         depths: blocks of each stage.
         bottleneck: which form of block.
+        width: channels of the first stage; each further one has twice as many.
     """
-    x = nn.relu(batch_norm("bn1")(_convolution(x, STEM_WIDTH, 7, 2, "conv1")))
+    x = nn.relu(batch_norm("bn1")(_convolution(x, width, 7, 2, "conv1")))
     x = nn.max_pool(x, (3, 3), (2, 2), AROUND)
     stages = []
     for stage, depth in enumerate(depths):
         for i in range(depth):
             stride = 2 if stage and not i else 1
             name = f"layer{stage + 1}.{i}"
-            x = ResidualBlock(STEM_WIDTH * 2**stage, stride, bottleneck, name=name)(x)
+            x = ResidualBlock(width * 2**stage, stride, bottleneck, name=name)(x)
         stages.append(x)
     return stages
 
@@ -84,8 +86,9 @@ class ResNet(nn.Module):
 
     depths: tuple[int, ...]
     bottleneck: bool
+    width: int = STEM_WIDTH
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w i"]) -> list[Float[Array, "b _ _ _"]]:
         """The maps of the stages of normalised images."""
-        return resnet_stages(x, self.depths, self.bottleneck)
+        return resnet_stages(x, self.depths, self.bottleneck, self.width)

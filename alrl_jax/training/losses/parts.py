@@ -74,3 +74,19 @@ def region_error(
     overlap = 2.0 * jnp.sum(mask * truth, axis=(1, 2, 3)) + 1.0
     dice = 1.0 - overlap / (jnp.sum(mask + truth, axis=(1, 2, 3)) + 1.0)
     return mean_where(crossed + dice, labels.known)
+
+
+def parsing_error(
+    logits: Float[Array, "b h w k"], classes: Int[Array, "b h w"], labelled: Bool[Array, " b"]
+) -> Scalar:
+    """Cross-entropy of the classes of the pixels that are known.
+
+    Args:
+        logits: of the classes.
+        classes: what the pixels show.
+        labelled: faces whose classes are known.
+    """
+    # Classes beyond the last one, ``UNLABELLED`` among them, are no truth.
+    known = (classes < logits.shape[-1]) & labelled[:, None, None]
+    truth = jnp.where(known, classes, 0)
+    return mean_where(optax.softmax_cross_entropy_with_integer_labels(logits, truth), known)

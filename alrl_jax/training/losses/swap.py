@@ -10,7 +10,6 @@ only. ``supervised`` alone does, and only where a config asks the data for true 
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Array, Bool, Float, Int
 
 from alrl_jax.models.face_analyser import FaceFactors
@@ -20,6 +19,7 @@ from alrl_jax.training.losses.parts import (
     face_l1,
     factor_error,
     mean_where,
+    parsing_error,
     region_error,
 )
 from alrl_jax.types import ParsingLabels
@@ -119,11 +119,7 @@ def region(
 
 def parsing(logits: Float[Array, "b h w k"], labels: ParsingLabels) -> Scalar:
     """Cross-entropy of the parsing classes, over the pixels of the target that are known."""
-    # Classes beyond the last one, ``UNLABELLED`` among them, are no truth.
-    known = (labels.classes < logits.shape[-1]) & labels.known[:, None, None]
-    classes = jnp.where(known, labels.classes, 0)
-    cross_entropy = optax.softmax_cross_entropy_with_integer_labels(logits, classes)
-    return mean_where(cross_entropy, known)
+    return parsing_error(logits, labels.classes, labels.known)
 
 
 def background(

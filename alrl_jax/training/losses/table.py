@@ -11,8 +11,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from alrl_jax.training.losses import gan, identity, swap
-from alrl_jax.training.losses.parts import Scalar, factor_error
+from alrl_jax.training.losses import gan, identity, swap, target
+from alrl_jax.training.losses.parts import Scalar, factor_error, parsing_error
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,20 @@ LOSSES: dict[str, dict[str, Loss]] = {
         "identity": Loss(swap.identity, ("read.embedding", "wanted.embedding")),
         "identity_factors": Loss(swap.identity_factors, ("read.factors", "wanted.person")),
         "attributes": Loss(swap.attributes, ("read.factors", "wanted.attributes")),
+        "pose": Loss(target.pose, ("read.pose_degrees", "wanted.pose_degrees")),
+        "landmarks": Loss(target.landmarks, ("read.parts", "wanted.parts", "wanted.keeps")),
+        "expression": Loss(target.expression, ("read.parts", "wanted.parts", "wanted.keeps")),
+        "gaze": Loss(target.gaze, ("read.parts", "wanted.parts", "wanted.keeps")),
+        "light": Loss(
+            target.light,
+            (
+                "drawn.generated",
+                "pairs.truth",
+                "encoded.generated.region_logits",
+                "encoded.target.region_logits",
+                "wanted.keeps",
+            ),
+        ),
         "reconstruction": Loss(
             swap.reconstruction,
             ("drawn.generated", "pairs.truth", "drawn.mask", "pairs.same_identity"),
@@ -100,13 +114,14 @@ LOSSES: dict[str, dict[str, Loss]] = {
             factor_error, ("factors.attribute_vector", "faces.attribute_factors", "faces.labelled")
         ),
         "pose_regression": Loss(
-            identity.pose, ("factors.pose_degrees", "faces.pose_degrees", "faces.labelled")
+            identity.pose, ("pose_degrees", "faces.pose_degrees", "faces.labelled")
         ),
         "landmark_regression": Loss(
             identity.landmarks,
             ("factors.landmarks", "faces.landmarks", "faces.labelled", "faces.image"),
         ),
         "arcface": Loss(identity.arcface, ("class_logits", "faces.identity")),
+        "parsing": Loss(parsing_error, ("parsing_logits", "faces.parsing", "faces.labelled")),
     },
 }
 """Losses by task and name."""

@@ -2,11 +2,12 @@
 
 The truth of these is not known, but what the identity net should read from them is: the group that
 was asked for as from the source, all else as from the target. So a caller who asks for the source's
-pose or expression asks for what training has seen.
+pose or expression asks for what training has seen. Where the identity net reads no factors, a pose
+net says whether a pose has come, and pairs ask for that alone.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import flax.struct
 import jax
@@ -32,6 +33,10 @@ MEMBERS = np.array(
 """Which factors belong to which of these groups."""
 
 
+SEEN_BY = {"attributes": CONTROLLED_GROUPS, "pose": ("pose",)}
+"""Losses that see whether what a pair asks for comes: groups by name of the loss."""
+
+
 @flax.struct.dataclass
 class AttributeControl:
     """Which pairs ask, and for what.
@@ -45,8 +50,21 @@ class AttributeControl:
     group: Int[Array, ""]
 
 
+def groups_seen(weights: Mapping[str, float]) -> tuple[str, ...]:
+    """Groups that pairs can ask for, as a loss with a weight sees whether they come.
+
+    Args:
+        weights: of the losses, by name.
+    """
+    found = {group for name, groups in SEEN_BY.items() if weights.get(name) for group in groups}
+    return tuple(group for group in CONTROLLED_GROUPS if group in found)
+
+
 def draw_attribute_control(
-    key: Key[Array, ""], same_identity: Bool[Array, " b"], share: float
+    key: Key[Array, ""],
+    same_identity: Bool[Array, " b"],
+    share: float,
+    groups: tuple[str, ...] = CONTROLLED_GROUPS,
 ) -> AttributeControl:
     """Draws which pairs ask, and for what.
 
@@ -54,12 +72,19 @@ def draw_attribute_control(
         key: seeds the draw.
         same_identity: pairs of one person, whose truth is known and which therefore never ask.
         share: of the other pairs.
+        groups: what can be asked for; see ``groups_seen``.
     """
     asks_key, group_key = jax.random.split(key)
     asks = ~same_identity & (jax.random.uniform(asks_key, same_identity.shape) < share)
     # One group for all: two selections a step serve every pair, where groups of their own would
     # take one for each.
-    return AttributeControl(asks, jax.random.randint(group_key, (), 0, len(CONTROLLED_GROUPS)))
+    places = jnp.asarray([CONTROLLED_GROUPS.index(name) for name in groups])
+    return AttributeControl(asks, places[jax.random.randint(group_key, (), 0, len(groups))])
+
+
+def asks_for(control: AttributeControl, group: str) -> Bool[Array, " b"]:
+    """Pairs that ask for one of ``CONTROLLED_GROUPS``."""
+    return control.asks & (control.group == CONTROLLED_GROUPS.index(group))
 
 
 def select(
@@ -117,7 +142,7 @@ def controlled_factors(
 ) -> FaceFactors:
     """What should be read from the swaps: as from the targets, but for what pairs ask for."""
     members = control.asks[:, None] & jnp.asarray(MEMBERS)[control.group]
-    turned = control.asks & (control.group == CONTROLLED_GROUPS.index("pose"))
+    turned = asks_for(control, "pose")
     return dataclasses.replace(
         target,
         attribute_vector=jnp.where(members, source.attribute_vector, target.attribute_vector),

@@ -1,4 +1,4 @@
-"""Task ``identity``: train a face analyser, either the identity net of the losses or a judge."""
+"""Task ``identity``: train a network that reads faces, for the losses or as a judge."""
 
 import flax.struct
 import jax
@@ -6,15 +6,14 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from alrl_jax.config import Config
-from alrl_jax.models.build import build_analyser
 from alrl_jax.models.face_analyser import FaceFactors, unit_length
-from alrl_jax.models.functional import apply
 from alrl_jax.storage.model_directory import read_model
 from alrl_jax.training.losses.identity import arcface_logits
 from alrl_jax.training.losses.table import readers, total_loss
 from alrl_jax.training.optim import make_optimizer
 from alrl_jax.training.state import PyTree, TrainState, new_state, update_networks
 from alrl_jax.training.tasks import values
+from alrl_jax.training.tasks.face_networks import KINDS, check_readings, split_variables
 from alrl_jax.training.tasks.pretrained import Reader
 from alrl_jax.training.tasks.task import (
     ExportedModel,
@@ -31,26 +30,29 @@ LARGEST_NOISE = 0.1
 
 @flax.struct.dataclass
 class AnalyserForward:
-    """What the losses read: what is true of the faces, and what the analyser says.
+    """What the losses read: what is true of the faces, and what the network says.
 
     Attributes:
-        factors: the net's reading.
+        factors: all known factors; None where the network does not read them.
         faces: what is known about the faces.
         class_logits: scaled cosines to every person's centre, with the margin; None where no loss
             with a weight reads them.
+        pose_degrees: yaw, pitch, roll; None as above.
+        parsing_logits: CelebAMask-HQ class of every pixel; None as above.
     """
 
-    factors: FaceFactors
+    factors: FaceFactors | None
     faces: FaceBatch
     class_logits: Float[Array, "b n"] | None
-
-
-KINDS = ("identity", "judge")
-"""What a trained analyser can be called."""
+    pose_degrees: Float[Array, "b 3"] | None
+    parsing_logits: Float[Array, "b h w k"] | None
 
 
 class IdentityTask:
-    """Regression of the known factors of faces, or ArcFace where only identities are known."""
+    """Regression of the known factors of faces, or ArcFace where only identities are known.
+
+    ``identity.kind`` says what reads them, see ``KINDS``.
+    """
 
     name = "identity"
     batch_kind = "faces"
@@ -62,8 +64,10 @@ class IdentityTask:
         self._resolution, self._num_people = config.resolution, config.data.num_identities
         self._kind, self._augment = config.identity.kind, config.identity.augment
         self._model_config = values.analyser_values(config)
-        self._analyser = build_analyser(self._model_config)
-        self._has_classes = "class_logits" in readers(self.name, config.losses)
+        read_by = readers(self.name, config.losses)
+        check_readings(self._kind, read_by)
+        self._analyser = KINDS[self._kind].build(self._model_config)
+        self._has_classes = "class_logits" in read_by
         optimizer = make_optimizer(
             rates.learning_rate, algorithm=rates.algorithm, **values.optimizer_values(config)
         )
@@ -83,11 +87,14 @@ class IdentityTask:
         """Fresh weights."""
         net_key, centre_key = jax.random.split(key)
         images = jnp.zeros((1, self._resolution, self._resolution, 3))
-        params: dict[str, PyTree] = {"analyser": self._analyser.init(net_key, images)}
+        net, statistics = split_variables(self._analyser.init(net_key, images))
+        params: dict[str, PyTree] = {"analyser": net}
         if self._has_classes:
-            shape = (self._num_people, self._analyser.identity_width)
+            width = jax.eval_shape(self._embed, {**net, **statistics}, images).shape[-1]
+            shape = (self._num_people, width)
             params["centres"] = {"people": jax.random.normal(centre_key, shape)}
-        return new_state(params, self._optimizers, ("analyser",), {})
+        mutable = {"analyser": statistics} if statistics else {}
+        return new_state(params, self._optimizers, ("analyser",), mutable)
 
     def phase(self, step: int) -> Phase:
         """Every step is the same."""
@@ -100,12 +107,15 @@ class IdentityTask:
         images = self._augmented(state, batch)
 
         def loss(params: PyTree) -> tuple[Array, Metrics]:
-            factors, logits = apply(self._analyser, params["analyser"], images), None
+            read = self._analyser.read(self._variables(params, state), images)
+            logits = None
             if self._has_classes:
-                embedding = unit_length(factors.identity_vector)
+                assert read.embedding is not None
                 centres = unit_length(params["centres"]["people"])
-                logits = arcface_logits(embedding, centres, batch.identity)
-            forward = AnalyserForward(factors, batch, logits)
+                logits = arcface_logits(read.embedding, centres, batch.identity)
+            forward = AnalyserForward(
+                read.factors, batch, logits, read.pose_degrees, read.parsing_logits
+            )
             return total_loss(self.name, forward, self._weights)
 
         (total, losses), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
@@ -120,8 +130,17 @@ class IdentityTask:
         return {"face": batch.image, "augmented": self._augmented(state, batch)}
 
     def export(self, state: TrainState, frozen: dict[str, PyTree]) -> ExportedModel:
-        """The averaged analyser."""
-        return ExportedModel(self._kind, self._model_config, state.ema["analyser"])
+        """The averaged network."""
+        variables = self._variables(state.ema, state)
+        return ExportedModel(self._kind, self._model_config, variables)
+
+    def _embed(self, variables: PyTree, images: Float[Array, "b h w 3"]) -> Float[Array, "b e"]:
+        embedding = self._analyser.read(variables, images).embedding
+        assert embedding is not None, "the kind was checked to know identities"
+        return embedding
+
+    def _variables(self, params: PyTree, state: TrainState) -> PyTree:
+        return {**params["analyser"], **state.mutable.get("analyser", {})}
 
     def _augmented(self, state: TrainState, batch: FaceBatch) -> Float[Array, "b h w 3"]:
         key = jax.random.fold_in(jax.random.key(self._seed), state.step)

@@ -6,18 +6,26 @@ A network is opened, and reads, only where a loss with a weight needs it.
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from absl import logging
 from jaxtyping import Array, Bool, Float
 
-from alrl_jax.data.parsing_classes import BISENET_LABELS, BISENET_TO_CELEBAMASK
+from alrl_jax.data.face_parsing import PARSER_KINDS, parser_network
 from alrl_jax.errors import UserError
-from alrl_jax.models.build import build_lpips, build_parser_network
+from alrl_jax.models.build import build_analyser, build_lpips, build_pose_network
 from alrl_jax.models.face_analyser import FaceAnalyser
-from alrl_jax.models.loss_networks import IdentityNetwork, ParserNetwork, PerceptualNetwork
+from alrl_jax.models.loss_networks import (
+    IdentityNetwork,
+    ParserNetwork,
+    PerceptualNetwork,
+    PoseNetwork,
+    resize_smoothly,
+)
+from alrl_jax.training.losses.face_parts import FaceParts, face_parts
 from alrl_jax.training.losses.table import readers
 from alrl_jax.training.state import PyTree
-from alrl_jax.training.tasks.attribute_control import controlled_factors
+from alrl_jax.training.tasks.attribute_control import asks_for, controlled_factors
 from alrl_jax.training.tasks.pairs import interleave, separate
 from alrl_jax.training.tasks.pretrained import Reader, read_pretrained, read_pretrained_meta
 from alrl_jax.training.tasks.swap_forward import Drawn, Read, SwapPairs, Wanted
@@ -28,6 +36,11 @@ EMBEDDERS = ("arcface", "iresnet")
 
 IDENTITY_KINDS = ("identity", *EMBEDDERS)
 
+LPIPS_KINDS = ("lpips", "identity")
+"""Kinds of networks whose features are compared: LPIPS, or an analyser of ours."""
+
+POSE_KINDS = ("hopenet",)
+
 DISTANCES = (
     "read.distance",
     "read.self_distance",
@@ -36,7 +49,13 @@ DISTANCES = (
 )
 LABELS = ("wanted.source_labels", "wanted.target_labels")
 FACTORS = ("read.factors", "wanted.person", "wanted.attributes", "probe_factors")
-"""Parts of a forward pass that need a perceptual network, parsing labels, known factors."""
+POSES = ("read.pose_degrees", "wanted.pose_degrees")
+PARTS = ("read.parts", "wanted.parts")
+"""Parts of a forward pass that need a perceptual network, parsing labels, known factors, a pose
+net, a parser."""
+
+FACE_SIDE = 256
+"""Side at which the parts of a face are measured, at most; the published parser decides at less."""
 
 
 def identity_values(pretrained: Mapping[str, str], side: int) -> dict[str, Any]:
@@ -69,7 +88,8 @@ class LossNetworks:
     Attributes:
         identity: the swapper's own identity net.
         perceptual: None where no loss reads a perceptual distance.
-        parser: None without ``pretrained.parser``, or where no loss reads parsing labels.
+        parser: None without ``pretrained.parser``, or where no loss reads what it says.
+        pose: None where no loss reads poses.
     """
 
     def __init__(
@@ -99,16 +119,19 @@ class LossNetworks:
         self._check_factors()
         measured = self._reader(DISTANCES)
         self.perceptual = self._open_perceptual(perceptual_side) if measured else None
-        self.parser = self._open_parser() if self._reader(LABELS) else None
+        self.parser = self._open_parser() if self._reader((*LABELS, *PARTS)) else None
+        self.pose = self._open_pose() if self._reader(POSES) else None
 
     def load_frozen(self, read: Reader) -> dict[str, PyTree]:
         """The weights by network; logs where masks come from."""
         pretrained = self._pretrained
         frozen = {"identity": read_pretrained(pretrained, "identity", IDENTITY_KINDS, read)}
         if self.perceptual is not None and self._measure == "lpips":
-            frozen["lpips"] = read_pretrained(pretrained, "lpips", ("lpips",), read)
+            frozen["lpips"] = read_pretrained(pretrained, "lpips", LPIPS_KINDS, read)
         if self.parser is not None:
-            frozen["parser"] = read_pretrained(pretrained, "parser", ("face_parser",), read)
+            frozen["parser"] = read_pretrained(pretrained, "parser", PARSER_KINDS, read)
+        if self.pose is not None:
+            frozen["pose"] = read_pretrained(pretrained, "pose", POSE_KINDS, read)
         if self._reader(LABELS):
             parser = pretrained["parser"] if self.parser else None
             source = f"where a face has one, else from {parser}" if parser else "alone"
@@ -143,7 +166,17 @@ class LossNetworks:
                 _, given = self.identity.read(frozen["identity"], pairs.source.image)
                 assert given is not None
                 attributes = controlled_factors(pairs.control, given, attributes)
-        return Wanted(embedding, person, attributes, *labels)
+        control = pairs.control
+        asks = None if control is None else control.asks
+        return Wanted(
+            embedding,
+            person,
+            attributes,
+            *labels,
+            pose_degrees=self._wanted_pose(frozen, pairs),
+            parts=self._parts(frozen, "wanted.parts", pairs.truth),
+            keeps=jnp.ones_like(pairs.same_identity) if asks is None else ~asks,
+        )
 
     def read(self, frozen: dict[str, PyTree], pairs: SwapPairs, drawn: Drawn) -> Read:
         """What is read from the drawn faces, where a loss reads it.
@@ -165,6 +198,8 @@ class LossNetworks:
             self._distance(frozen, "read.true_distance", drawn.generated, pairs.true_swap),
             blended,
             self._distance(frozen, "read.blended_distance", drawn.image, pairs.truth),
+            self._degrees(frozen, drawn.generated),
+            self._parts(frozen, "read.parts", drawn.generated),
         )
 
     def labels(
@@ -172,18 +207,58 @@ class LossNetworks:
     ) -> tuple[ParsingLabels | None, ParsingLabels | None]:
         """What the pixels of source and target show.
 
-        The data's own labels where a face has them; else those of the parser, if there is one.
+        The data's own labels where a face has them; else those of the parser, if there is one. It
+        runs only where a face of the batch has none.
         """
         if not self._reader(LABELS):
             return None, None
         faces = (pairs.source, pairs.target)
-        known = [ParsingLabels(face.parsing, _has_parsing(face)) for face in faces]
-        if self.parser is not None:
-            # Whole images: the parser was trained on larger ones than the losses see.
-            images = interleave(pairs.whole_source, pairs.whole_target)
-            found = self.parser.labels(frozen["parser"], images, pairs.target.parsing.shape[1])
-            known = [_complete(*x) for x in zip(known, separate(found), strict=True)]
-        return known[0], known[1]
+        source, target = (ParsingLabels(face.parsing, _has_parsing(face)) for face in faces)
+        if self.parser is None:
+            return source, target
+        return jax.lax.cond(
+            jnp.all(source.known & target.known),
+            lambda: (_all_known(source), _all_known(target)),
+            lambda: self._parsed(frozen, pairs, (source, target)),
+        )
+
+    def _parsed(
+        self, frozen: dict[str, PyTree], pairs: SwapPairs, known: tuple[ParsingLabels, ...]
+    ) -> tuple[ParsingLabels, ParsingLabels]:
+        """The labels that are known, and the parser's where a face has none."""
+        assert self.parser is not None
+        # Whole images: the parser was trained on larger ones than the losses see.
+        images = interleave(pairs.whole_source, pairs.whole_target)
+        found = self.parser.labels(frozen["parser"], images, pairs.target.parsing.shape[1])
+        source, target = (_complete(*x) for x in zip(known, separate(found), strict=True))
+        return source, target
+
+    def _degrees(
+        self, frozen: dict[str, PyTree], images: Float[Array, "b h w 3"]
+    ) -> Float[Array, "b 3"] | None:
+        """Poses, if a loss reads them."""
+        return None if self.pose is None else self.pose.degrees(frozen["pose"], images)
+
+    def _wanted_pose(
+        self, frozen: dict[str, PyTree], pairs: SwapPairs
+    ) -> Float[Array, "b 3"] | None:
+        """Poses of the targets as they are, but of the sources where pairs ask for those."""
+        degrees, given = self._degrees(frozen, pairs.truth), None
+        if pairs.control is not None:
+            given = self._degrees(frozen, pairs.source.image)
+        if degrees is None or given is None or pairs.control is None:
+            return degrees
+        return jnp.where(asks_for(pairs.control, "pose")[:, None], given, degrees)
+
+    def _parts(
+        self, frozen: dict[str, PyTree], part: str, images: Float[Array, "b h w 3"]
+    ) -> FaceParts | None:
+        """Eyes, brows, nose and lips, if a loss reads that part of a forward pass."""
+        if part not in self._readers or self.parser is None:
+            return None
+        side = min(self.parser.resolution, images.shape[1], FACE_SIDE)
+        logits = self.parser.logits(frozen["parser"], images, side)
+        return face_parts(jax.nn.softmax(logits), resize_smoothly(images, side))
 
     def _reader(self, parts: tuple[str, ...]) -> str | None:
         """The first loss with a weight that reads one of these parts of a forward pass."""
@@ -203,8 +278,9 @@ class LossNetworks:
 
     def _open_perceptual(self, side: int) -> PerceptualNetwork:
         if self._measure == "lpips":
-            meta = read_pretrained_meta(self._pretrained, "lpips", ("lpips",))
-            return PerceptualNetwork(build_lpips(meta["config"]), side)
+            meta = read_pretrained_meta(self._pretrained, "lpips", LPIPS_KINDS)
+            build = build_lpips if meta["kind"] == "lpips" else build_analyser
+            return PerceptualNetwork(build(meta["config"]), side)
         if isinstance(self.identity.network, FaceAnalyser):
             return PerceptualNetwork(self.identity.network, side or self.identity.side)
         name = self._reader(DISTANCES) or ""
@@ -215,18 +291,27 @@ class LossNetworks:
         )
 
     def _open_parser(self) -> ParserNetwork | None:
-        directory = self._pretrained.get("parser")
-        if not directory:
-            return None
-        meta = read_pretrained_meta(self._pretrained, "parser", ("face_parser",))
-        classes = meta["config"]["num_classes"]
-        if classes != len(BISENET_LABELS):
-            raise UserError(
-                f"pretrained.parser is {directory} of {classes} classes; expected the "
-                f"{len(BISENET_LABELS)} of CelebAMask-HQ; name another directory"
+        if self._pretrained.get("parser"):
+            meta = read_pretrained_meta(self._pretrained, "parser", PARSER_KINDS)
+            return parser_network(
+                meta["config"], f"pretrained.parser is {self._pretrained['parser']}"
             )
-        ids = tuple(BISENET_TO_CELEBAMASK[number] for number in range(classes))
-        return build_parser_network(meta["config"], ids)
+        self._require("parser", PARSER_KINDS, self._reader(PARTS))
+        return None
+
+    def _open_pose(self) -> PoseNetwork:
+        self._require("pose", POSE_KINDS, self._reader(POSES))
+        meta = read_pretrained_meta(self._pretrained, "pose", POSE_KINDS)
+        return build_pose_network(meta["config"])
+
+    def _require(self, network: str, kinds: tuple[str, ...], loss: str | None) -> None:
+        """UserError if a loss reads with a network that the run does not name."""
+        if loss is not None and not self._pretrained.get(network):
+            raise UserError(
+                f"losses.{loss} is {self._weights[loss]} without pretrained.{network}; expected "
+                f"the directory of a model of kind {' or '.join(kinds)}; set "
+                f"--config.pretrained.{network}=DIR or the weight to 0"
+            )
 
     def _check_factors(self) -> None:
         name = self._reader(FACTORS)
@@ -240,6 +325,10 @@ class LossNetworks:
 
 def _has_parsing(face: FaceBatch) -> Bool[Array, " b"]:
     return face.labelled & jnp.any(face.parsing != UNLABELLED, axis=(1, 2))
+
+
+def _all_known(data: ParsingLabels) -> ParsingLabels:
+    return ParsingLabels(data.classes, jnp.ones_like(data.known))
 
 
 def _complete(data: ParsingLabels, found: Array) -> ParsingLabels:

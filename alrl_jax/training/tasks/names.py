@@ -20,7 +20,7 @@ from alrl_jax.models.swapper.swapper import MASKS, POSE_SPACES
 from alrl_jax.models.swapper.target_features import SPACE_GATES
 from alrl_jax.models.swapper.transfers import TRANSFERS
 from alrl_jax.training.optim import ALGORITHMS
-from alrl_jax.training.tasks import identity, pretrained, warm_start
+from alrl_jax.training.tasks import face_networks, pretrained, warm_start
 
 TABLES: dict[str, tuple[Collection[str], ...]] = {
     "compute_dtype": (COMPUTE_DTYPES,),
@@ -32,7 +32,7 @@ TABLES: dict[str, tuple[Collection[str], ...]] = {
     "swap.mask": (MASKS,),
     "swap.gate_mode": (GATE_MODES,),
     "swap.target_features": (SPACE_GATES,),
-    "identity.kind": (identity.KINDS,),
+    "identity.kind": (face_networks.KINDS,),
     "identity.block": (STAGES,),
     "optimizer.algorithm": (ALGORITHMS,),
 }

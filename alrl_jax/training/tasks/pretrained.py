@@ -15,7 +15,16 @@ ANY_SIZE = 0
 """A resolution that every model fits."""
 
 NETWORKS: dict[str, tuple[str, ...]] = {
-    "swap": ("identity", "generator", "discriminator", "encoder", "swapper", "lpips", "parser"),
+    "swap": (
+        "identity",
+        "generator",
+        "discriminator",
+        "encoder",
+        "swapper",
+        "lpips",
+        "parser",
+        "pose",
+    ),
 }
 """Networks that a task takes from model directories, by task; other tasks take none."""
 

@@ -47,12 +47,6 @@ from alrl_jax.training.tasks.task import (
 from alrl_jax.types import LatentCodes, PairBatch, SwapGates, SwapOutput
 from alrl_jax.worlds import primitives
 
-FACTOR_GROUPS = {
-    **{name: "identity" for name in primitives.IDENTITY_FACTORS},
-    **{name: group for group, names in primitives.ATTRIBUTE_GROUPS.items() for name in names},
-}
-"""Attribute group of every known factor."""
-
 TARGET_WARP_STREAM, CYCLE_TARGET_STREAM, ATTRIBUTE_CONTROL_STREAM = 1, 2, 3
 """Folded into a step's key for the draws of target warps, cycle targets and attribute control."""
 
@@ -111,7 +105,7 @@ class SwapTask:
         )
         self._probe = FactorProbe(
             attribute_groups=values.ATTRIBUTE_GROUPS,
-            factor_groups=tuple(FACTOR_GROUPS.values()),
+            factor_groups=tuple(values.FACTOR_GROUPS.values()),
             channel_groups=config.swap.channel_groups,
         )
         ada = config.discriminator
@@ -269,7 +263,10 @@ class SwapTask:
         control = None
         if self._control_share:
             control = attribute_control.draw_attribute_control(
-                fold_in(ATTRIBUTE_CONTROL_STREAM), batch.same_identity, self._control_share
+                fold_in(ATTRIBUTE_CONTROL_STREAM),
+                batch.same_identity,
+                self._control_share,
+                attribute_control.groups_seen(self._weights),
             )
         return pooling.pool_pairs(batch, target, control, self._loss_side)
 

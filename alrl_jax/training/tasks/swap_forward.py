@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from alrl_jax.models.face_analyser import FaceFactors
 from alrl_jax.models.swapper.encoder import FaceEncoding
+from alrl_jax.training.losses.face_parts import FaceParts
 from alrl_jax.training.losses.parts import Scalar
 from alrl_jax.training.tasks.attribute_control import AttributeControl
 from alrl_jax.types import FaceBatch, LatentCodes, ParsingLabels, SwapGates
@@ -83,6 +84,9 @@ class Wanted:
         attributes: factors as from the target, but for what pairs ask of their sources.
         source_labels: what the source's pixels show.
         target_labels: what the target's pixels show.
+        pose_degrees: yaw, pitch, roll of the target, or of the source where a pair asks for that.
+        parts: eyes, brows, nose and lips of the target.
+        keeps: pairs that take all but identity from the target.
     """
 
     embedding: Float[Array, "b e"]
@@ -90,6 +94,9 @@ class Wanted:
     attributes: FaceFactors | None
     source_labels: ParsingLabels | None
     target_labels: ParsingLabels | None
+    pose_degrees: Float[Array, "b 3"] | None
+    parts: FaceParts | None
+    keeps: Bool[Array, " b"]
 
 
 @flax.struct.dataclass
@@ -104,6 +111,8 @@ class Read:
         true_distance: perceptual distance of generated face and true swap.
         blended_embedding: unit identity embedding of the swap.
         blended_distance: perceptual distance of swap and target.
+        pose_degrees: yaw, pitch, roll of the generated face.
+        parts: eyes, brows, nose and lips of the generated face.
     """
 
     embedding: Float[Array, "b e"] | None
@@ -113,6 +122,8 @@ class Read:
     true_distance: Float[Array, " b"] | None
     blended_embedding: Float[Array, "b e"] | None
     blended_distance: Float[Array, " b"] | None
+    pose_degrees: Float[Array, "b 3"] | None
+    parts: FaceParts | None
 
 
 @flax.struct.dataclass

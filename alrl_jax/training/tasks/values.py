@@ -10,6 +10,12 @@ Values = dict[str, Any]
 
 ATTRIBUTE_GROUPS = ("identity", *primitives.ATTRIBUTE_GROUPS)
 """Names of the attribute queries."""
+FACTOR_GROUPS = {
+    **{name: "identity" for name in primitives.IDENTITY_FACTORS},
+    **{name: group for group, names in primitives.ATTRIBUTE_GROUPS.items() for name in names},
+}
+"""Attribute group of every known factor."""
+
 WITHOUT_QUERIES = ("identity", "pose")
 """What a caller can ask of a selection that does not decide by attribute."""
 
@@ -106,12 +112,30 @@ def selection_values(config: Config) -> Values:
 
 
 def analyser_values(config: Config) -> Values:
-    """What rebuilds the analyser, widths of the synthetic factors included."""
+    """What rebuilds the network that reads faces, by ``identity.kind``."""
+    values, side = config.identity, config.resolution
+    if values.kind == "arcface":  # sees the middle of the image, in about the same pixels
+        return {
+            "resolution": 3 * side // 4,
+            "widths": list(values.widths),
+            "units": [1] * len(values.widths),
+            "squeeze": None,
+            "iresnet": False,
+            "embedding_width": values.hidden,
+        }
+    if values.kind == "hopenet":
+        return {"depths": [1, 1, 1, 1], "width": values.widths[0], "resolution": side}
+    if values.kind == "face_parser":  # decides at an eighth of what it sees
+        return {
+            "num_classes": len(primitives.PARSING_LABELS),
+            "width": values.widths[0],
+            "resolution": 4 * side,
+        }
     return {
-        "block": config.identity.block,
-        "widths": list(config.identity.widths),
-        "hidden": config.identity.hidden,
-        "resolution": config.resolution,
+        "block": values.block,
+        "widths": list(values.widths),
+        "hidden": values.hidden,
+        "resolution": side,
         "identity_width": len(primitives.IDENTITY_FACTORS),
         "attribute_width": len(primitives.ATTRIBUTE_FACTORS),
         "num_landmarks": len(primitives.LANDMARKS),

@@ -30,7 +30,7 @@ FORWARD = AnalyserForward(
     ),
     faces=FaceBatch(
         image=normal(BATCH, SIDE, SIDE, 3),
-        parsing=jnp.zeros((BATCH, SIDE, SIDE), jnp.int32),
+        parsing=jnp.asarray(RNG.integers(0, 5, (BATCH, SIDE, SIDE)), jnp.int32),
         identity=jnp.asarray([4, 0, 2]),
         identity_factors=normal(BATCH, 2).at[0, 1].set(jnp.nan),
         attribute_factors=normal(BATCH, 4).at[0, 3].set(jnp.nan),
@@ -39,6 +39,8 @@ FORWARD = AnalyserForward(
         labelled=jnp.asarray([True, False, True]),
     ),
     class_logits=normal(BATCH, PEOPLE),
+    pose_degrees=20.0 * normal(BATCH, 3),
+    parsing_logits=normal(BATCH, SIDE, SIDE, 4),  # of four classes; the fifth is unknown
 )
 
 
@@ -54,6 +56,16 @@ def arcface(f: AnalyserForward) -> float:
     return np.mean(np.log(np.exp(logits).sum(1)) - own)
 
 
+def parsing(f: AnalyserForward) -> float:
+    logits = np.asarray(f.parsing_logits, np.float64)
+    values = [
+        np.log(np.exp(logits[b, y, x]).sum()) - logits[b, y, x, f.faces.parsing[b, y, x]]
+        for b, y, x in np.ndindex(BATCH, SIDE, SIDE)
+        if b in KNOWN and f.faces.parsing[b, y, x] < 4
+    ]
+    return float(np.mean(values))
+
+
 def landmarks(f: AnalyserForward) -> float:
     error = np.asarray(f.factors.landmarks) - np.asarray(f.faces.landmarks) / SIDE
     return 100 * np.abs(error[KNOWN]).mean()
@@ -64,9 +76,10 @@ ORACLES: dict[str, Callable[[AnalyserForward], Any]] = {
     "attribute_regression": lambda f: squares(
         f.factors.attribute_vector, f.faces.attribute_factors
     ),
-    "pose_regression": lambda f: squares(f.factors.pose_degrees, f.faces.pose_degrees) / 900,
+    "pose_regression": lambda f: squares(f.pose_degrees, f.faces.pose_degrees) / 900,
     "landmark_regression": landmarks,
     "arcface": arcface,
+    "parsing": parsing,
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 from alrl_jax.models.face_analyser import FaceFactors
 from alrl_jax.models.swapper.encoder import FaceEncoding
 from alrl_jax.training.losses import swap
+from alrl_jax.training.losses.face_parts import PARTS, FaceParts
 from alrl_jax.training.losses.table import LOSSES, evaluate
 from alrl_jax.training.tasks.swap_forward import (
     Constants,
@@ -22,6 +23,8 @@ from alrl_jax.training.tasks.swap_forward import (
     Wanted,
 )
 from alrl_jax.types import UNLABELLED, FaceBatch, LatentCodes, ParsingLabels, SwapGates
+from tests.support import target_oracles
+from tests.support.target_oracles import sigmoid
 
 BATCH, SIDE, LAYERS, WIDTH, GROUPS = 3, 4, 5, 6, 2
 FACE_CLASSES = (1, 2, 4, 10)
@@ -74,6 +77,15 @@ def labels(*known: bool) -> ParsingLabels:
     return ParsingLabels(classes(), jnp.asarray(known))
 
 
+def parts() -> FaceParts:
+    """Of the second face, one part or another is not there."""
+    area = uniform(BATCH, len(PARTS)).at[1, RNG.integers(len(PARTS))].set(0.0)
+    lengths = (uniform(BATCH, len(PARTS)) for _ in range(2))
+    return FaceParts(
+        area, uniform(BATCH, len(PARTS), 2), *lengths, normal(BATCH, 2, 2), uniform(BATCH)
+    )
+
+
 def gates() -> SwapGates:
     layers = (BATCH, LAYERS, GROUPS)
     owners = uniform(LAYERS, GROUPS, 3)
@@ -104,14 +116,25 @@ FORWARD = SwapForward(
         reconstructed=any_image(),
     ),
     wanted=Wanted(
-        normal(BATCH, 4), factors(), factors(), labels(True, False, True), labels(False, True, True)
+        normal(BATCH, 4),
+        factors(),
+        factors(),
+        labels(True, False, True),
+        labels(False, True, True),
+        pose_degrees=20.0 * normal(BATCH, 3),
+        parts=parts(),
+        keeps=jnp.asarray([True, True, False]),
     ),
     read=Read(
         normal(BATCH, 4),
         factors(),
-        *(uniform(BATCH) for _ in range(3)),
+        uniform(BATCH),
+        uniform(BATCH),
+        uniform(BATCH),
         normal(BATCH, 4),
         uniform(BATCH),
+        20.0 * normal(BATCH, 3),
+        parts(),
     ),
     probe_factors=normal(BATCH, 5),
     fake_logits=normal(BATCH, 1),
@@ -126,10 +149,6 @@ def weighted_l1(image: Any, wanted: Any, mask: Any) -> np.ndarray:
         weights = np.repeat(0.25 + 0.75 * m, 3, axis=-1)
         values.append(np.average(np.abs(a - b), weights=weights))
     return np.array(values)
-
-
-def sigmoid(x: Any) -> np.ndarray:
-    return 1.0 / (1.0 + np.exp(-np.asarray(x, np.float64)))
 
 
 def bits(p: Any) -> np.ndarray:
@@ -205,6 +224,11 @@ ORACLES: dict[str, Callable[[SwapForward], Any]] = {
         (f.read.factors.identity_vector - f.wanted.person.identity_vector) ** 2
     ),
     "attributes": attributes,
+    "pose": lambda f: np.mean((f.read.pose_degrees - f.wanted.pose_degrees) ** 2) / 100,
+    "landmarks": target_oracles.landmarks,
+    "expression": target_oracles.expression,
+    "gaze": target_oracles.gaze,
+    "light": target_oracles.light,
     "reconstruction": lambda f: weighted_l1(f.drawn.generated, f.pairs.truth, f.drawn.mask)[
         SAME
     ].mean(),

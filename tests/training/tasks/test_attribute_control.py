@@ -30,6 +30,21 @@ def test_pairs_of_one_person_never_ask() -> None:
     assert set(np.asarray(groups).tolist()) == set(range(len(attribute_control.CONTROLLED_GROUPS)))
 
 
+def test_pairs_ask_for_what_a_loss_sees() -> None:
+    groups = attribute_control.groups_seen
+    assert groups({"attributes": 1.0}) == attribute_control.CONTROLLED_GROUPS
+    assert groups({"attributes": 0.0, "pose": 0.5}) == ("pose",)
+    assert groups({"pose": 0.5, "attributes": 1.0}) == attribute_control.CONTROLLED_GROUPS
+    pose = attribute_control.CONTROLLED_GROUPS.index("pose")
+    for seed in range(5):
+        found = attribute_control.draw_attribute_control(
+            jax.random.key(seed), ~ASKS, 1.0, ("pose",)
+        )
+        assert int(found.group) == pose
+        np.testing.assert_array_equal(attribute_control.asks_for(found, "pose"), ASKS)
+        assert not attribute_control.asks_for(found, "gaze").any()
+
+
 @pytest.mark.parametrize("group", attribute_control.CONTROLLED_GROUPS)
 def test_what_is_asked_for_is_wanted_as_in_the_source(group: str) -> None:
     def read(value: float) -> FaceFactors:

@@ -38,6 +38,7 @@ FACTORS = {
     "losses__attributes": 0.0,
     "losses__attribute_groups": 0.0,
 }
+KEEP_TARGET = ("pose", "landmarks", "expression", "gaze", "light")
 FEW = {
     f"losses__{name}": 0.0
     for name in ("adversarial", "r1", "perceptual", "self_perceptual", "background")
@@ -58,13 +59,10 @@ OTHERS = tuple(
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Directories by name; the parser works on small images, so that tests are quick."""
+    """Directories by name."""
     folder = tmp_path_factory.mktemp("models")
-    found = fabricate(folder, ("identity", "lpips", "parser"), tiny.RESOLUTION, tiny.NARROW)
-    file = found["parser"] / MODEL_FILE
-    meta = json.loads(file.read_text())
-    meta["config"]["resolution"] = 64
-    file.write_text(json.dumps(meta))
+    names = ("identity", "lpips", "parser", "pose")
+    found = fabricate(folder, names, tiny.RESOLUTION, tiny.NARROW)
     own = tiny.save_tiny_identity(folder / "own")
     return {name: str(path) for name, path in {**found, "own": own}.items()}
 
@@ -124,18 +122,21 @@ def test_a_loss_finds_what_it_reads_where_it_is_the_only_one(make: Make, name: s
     alone = {f"losses__{other}": float(other == name) for other in (*LOSSES["swap"], "r1")}
     batch = faces(labelled=True)
     batch = batch.replace(truth=batch.target.image) if name == "supervised" else batch
-    traced_forward(make("own", **alone, data__true_swaps=name == "supervised"), batch)
+    named = {"parser": "parser", "pose": "pose"}
+    traced_forward(make("own", named=named, **alone, data__true_swaps=name == "supervised"), batch)
 
 
 def test_all_published_loss_networks_serve_together(make: Make, tmp_path: Path) -> None:
     # Little else is learned, as every loss has to be compiled.
     others = dict.fromkeys(OTHERS, 0.0)
-    task = make(named={"lpips": "lpips", "parser": "parser"}, **FACTORS, **others)
-    assert set(task.load_frozen()) == {"identity", "lpips", "parser"}
+    named = {"lpips": "lpips", "parser": "parser", "pose": "pose"}
+    keeping = {f"losses__{name}": 0.1 for name in KEEP_TARGET}
+    task = make(named=named, **FACTORS, **others, **keeping)
+    assert set(task.load_frozen()) == {"identity", "lpips", "parser", "pose"}
     assert set(task.load_frozen()["identity"]) == {"params", "batch_stats"}
     state, metrics, text = step(task, faces(labelled=True), devices=8)
     assert all(np.isfinite(value) for value in metrics.values())
-    for name in ("identity", "perceptual", "self_perceptual", "region", "parsing"):
+    for name in ("identity", "perceptual", "self_perceptual", "region", "parsing", *KEEP_TARGET):
         assert metrics[f"loss/{name}"] > 0, name
     assert metrics["labels/from_parser"] == 0.5
     assert "loss/attributes" not in metrics
@@ -219,6 +220,13 @@ def test_the_log_says_where_masks_come_from(make: Make, caplog: pytest.LogCaptur
             "losses.attributes is 0.5; expected 0, as .* reads identities alone",
         ),
         ("identity", FACTORS, "losses.perceptual is 0.5 without pretrained.lpips"),
+        ("own", {"losses__pose": 0.5}, "losses.pose is 0.5 without pretrained.pose"),
+        ("own", {"losses__gaze": 0.5}, "losses.gaze is 0.5 without pretrained.parser"),
+        (
+            "own",
+            {"losses__pose": 0.5, "named": {"pose": "parser"}},
+            "pretrained.pose is .* of kind face_parser; expected hopenet",
+        ),
     ],
 )
 def test_what_cannot_serve_a_loss_is_one_clear_line(

@@ -12,9 +12,8 @@ import pytest
 from alrl_jax.training.tasks import make_task
 from alrl_jax.training.tasks.diagnostics import gate_image
 from alrl_jax.training.tasks.discriminator import DiscriminatorTraining
-from alrl_jax.training.tasks.swap import FACTOR_GROUPS
 from alrl_jax.training.tasks.swap_schedules import gate_temperature
-from alrl_jax.training.tasks.values import ATTRIBUTE_GROUPS
+from alrl_jax.training.tasks.values import ATTRIBUTE_GROUPS, FACTOR_GROUPS
 from tests.support import tiny
 
 

@@ -39,9 +39,10 @@ def tiny_task(identity: Path, tmp_path_factory: pytest.TempPathFactory) -> Calla
         if name == tiny.ROWS_CONFIG:
             path = tiny.save_tiny_swapper(tmp_path_factory.mktemp(name) / "swapper", identity)
             changes["pretrained__swapper"] = str(path)
-        if name not in tiny.PHOTO_CONFIGS:
+        if name not in tiny.WITH_PUBLISHED:
             return make_task(tiny.tiny_config(name, identity, **changes))
-        names = ("generator", "discriminator", "encoder", "identity", "lpips")
+        wanted = tiny.load_config_file(name).get_config().pretrained
+        names = [network for network, directory in wanted.items() if directory]
         paths = fabricate(tmp_path_factory.mktemp(name), names, tiny.RESOLUTION, tiny.NARROW)
         named = {f"pretrained__{key}": str(path) for key, path in paths.items()}
         return make_task(tiny.tiny_config(name, paths["identity"], **named, **changes))
@@ -80,9 +81,9 @@ def run(
     "name",
     [
         pytest.param(name, marks=pytest.mark.slow)
-        if name in (*tiny.PHOTO_CONFIGS, tiny.ROWS_CONFIG, "synthetic_64", "synthetic_64_refine")
+        if name in (*tiny.WITH_PUBLISHED, tiny.ROWS_CONFIG, "synthetic_64", "synthetic_64_refine")
         else name
-        for name in tiny.CONFIG_NAMES
+        for name in (*tiny.CONFIG_NAMES, "stand_ins_64:pose", "stand_ins_64:parser")
     ],
 )
 def test_every_config_takes_a_step(tiny_task: Callable[..., Task], name: str) -> None:

@@ -1,5 +1,6 @@
 """What the losses compare with: which image each reading is from, known by the image's mean."""
 
+import copy
 from typing import Any
 
 import jax
@@ -8,7 +9,8 @@ import numpy as np
 import pytest
 
 from alrl_jax.models.face_analyser import FaceAnalyser, FaceFactors
-from alrl_jax.models.loss_networks import IdentityNetwork
+from alrl_jax.models.loss_networks import IdentityNetwork, PoseNetwork
+from alrl_jax.models.published.hopenet import Hopenet
 from alrl_jax.training.tasks import pooling
 from alrl_jax.training.tasks.attribute_control import CONTROLLED_GROUPS, AttributeControl
 from alrl_jax.training.tasks.loss_networks import LossNetworks
@@ -99,6 +101,29 @@ def test_swaps_are_read_before_the_blend(networks: LossNetworks) -> None:
     np.testing.assert_allclose(read.embedding, GENERATED, rtol=1e-6)
     np.testing.assert_allclose(read.factors.identity_vector, GENERATED, rtol=1e-6)
     assert (read.distance, read.self_distance, read.true_distance) == (None, None, None)
+    assert (read.pose_degrees, read.parts) == (None, None)
+
+
+class MeanPose(PoseNetwork):
+    """Reads the mean of a picture as every angle of its head."""
+
+    def degrees(self, variables: Any, images: jax.Array) -> jax.Array:
+        return jnp.repeat(jnp.mean(images, axis=(1, 2, 3))[:, None], 3, axis=1)
+
+
+def test_poses_are_the_targets_but_for_pairs_that_ask(networks: LossNetworks) -> None:
+    reader = copy.copy(networks)
+    reader.pose = MeanPose(Hopenet(), 8)
+    frozen = {"identity": {}, "pose": {}}
+    for group, first in (("pose", SOURCE), ("gaze", TARGET)):
+        control = AttributeControl(ASKS, jnp.asarray(CONTROLLED_GROUPS.index(group)))
+        wanted = reader.wanted(frozen, pairs(True, control), GIVEN)
+        assert wanted.pose_degrees is not None
+        np.testing.assert_allclose(wanted.pose_degrees[:, 0], [first, TARGET], rtol=1e-6)
+        np.testing.assert_array_equal(wanted.keeps, ~ASKS)
+    wanted = reader.wanted(frozen, pairs(True), GIVEN)
+    assert wanted.pose_degrees is not None and wanted.keeps.all()
+    np.testing.assert_allclose(wanted.pose_degrees, TARGET, rtol=1e-6)
 
 
 def test_what_no_loss_reads_is_not_read() -> None:
