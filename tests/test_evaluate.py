@@ -16,10 +16,11 @@ from PIL import Image
 from alrl_jax import evaluate
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import benchmark, earlier, pair_sets, protocol
+from alrl_jax.evaluation.blocks import blocks_of
 from alrl_jax.evaluation.control import measure_control
 from alrl_jax.evaluation.image_metrics import PSNR_CAP
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
-from alrl_jax.evaluation.metric_table import METRICS
+from alrl_jax.evaluation.metric_table import METRICS, attainable_share
 from alrl_jax.evaluation.report import gates, report, tables
 from alrl_jax.evaluation.rows import own_row, rows_of
 from alrl_jax.worlds import primitives
@@ -83,11 +84,22 @@ def found() -> Measurement:
 def metrics(found: Measurement) -> dict[str, Any]:
     extra = {"benchmark": "counterfactual", "split": "test", "num_pairs": COUNT, "resolution": 16}
     bins = benchmark.skin_tone_bins(found.tones)
-    blocks = evaluate._blocks(found, extra, bins, benchmark.SKIN_TONE_BINS)
+    blocks = blocks_of(found, extra, bins, benchmark.SKIN_TONE_BINS)
     blocks["protocol"] = protocol.describe(blocks["protocol"])
     plan = benchmark.plan_pairs("test", 0, COUNT)
     blocks["control"] = measure_control(FakeSwapper(), judge(), plan, 4, RESOLUTION, 3, render=draw)
     return blocks
+
+
+def test_the_way_goes_from_the_target_to_what_codes_carry(metrics: dict[str, Any]) -> None:
+    shares = {name: row["attainable_share"] for name, row in metrics["rows"].items()}
+    assert shares["target_image"] == 0.0 and shares["reconstruction"] == 1.0
+    # 6 dB nearer is a quarter of the error: three quarters of the way to none.
+    far, near, there = (
+        {"face_psnr": np.full(3, x)} for x in (10.0, 10.0 + 20 * np.log10(2), 100.0)
+    )
+    assert attainable_share(near, far, there) == pytest.approx(0.75, rel=1e-6)
+    assert attainable_share({}, far, there) is None
 
 
 def test_every_row_has_every_metric(metrics: dict[str, Any]) -> None:
@@ -146,7 +158,7 @@ def test_a_set_of_hard_pairs_is_measured_by_its_reasons(
     }
     hard = dataclasses.replace(found, hard=found.hard | reasons)
     bins = benchmark.skin_tone_bins(found.tones)
-    blocks = evaluate._blocks(hard, {}, bins, benchmark.SKIN_TONE_BINS)
+    blocks = blocks_of(hard, {}, bins, benchmark.SKIN_TONE_BINS)
     for name, row in blocks["rows"].items():
         assert row["hard_pairs"] == metrics["rows"][name]["hard_pairs"]
         assert [of["count"] for of in row["by_reason"].values()] == [2, 2, 1, 1, 1]
@@ -265,7 +277,7 @@ def test_a_model_is_measured_by_its_own_name(tmp_path: Path) -> None:
     extra = {"benchmark": "counterfactual", "split": "test", "num_pairs": COUNT, "resolution": 16}
     extra["selectors"] = ["ftm4", "mean"]
     bins = benchmark.skin_tone_bins(found.tones)
-    blocks = evaluate._blocks(found, extra, bins, benchmark.SKIN_TONE_BINS)
+    blocks = blocks_of(found, extra, bins, benchmark.SKIN_TONE_BINS)
     blocks["protocol"] = protocol.describe(blocks["protocol"])
     assert "adaptive" not in blocks["rows"] and list(blocks["comparisons"]) == ["mean"]
     assert len(found.gates["attributes"]) == COUNT and "generated" in found.images

@@ -162,7 +162,9 @@ def test_configs_are_found_from_anywhere(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Path(command_line.find_config(f"~/configs/{own.name}")).samefile(own)
     for named in ("no_such", f"elsewhere/{shipped[0].name}"):
-        with pytest.raises(UserError, match=f"got --config={named}.*: demo, ffhq_1024.*; name one"):
+        with pytest.raises(
+            UserError, match=f"got --config={named}.*: autoencoder_64, demo, .*; name one"
+        ):
             command_line.find_config(named)
 
 

@@ -21,6 +21,7 @@ FAMILIES = {
     ),
     "By the judges": (
         "identity_similarity",
+        "target_similarity",
         "identity_top1",
         "identity_top5",
         "pose_error_degrees",

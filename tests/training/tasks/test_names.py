@@ -70,7 +70,12 @@ def test_the_defaults_are_entries(task: str) -> None:
         ),
         (
             {"swap": {"source_weights": WEIGHTS}},
-            "swap.source_weights has 11 numbers .* adaptive; expected 0",
+            "swap.source_weights has 11 numbers .* adaptive and swap.gate_mode hard; expected 0",
+        ),
+        ({"swap": {"gate_mode": "fixed"}}, "swap.source_weights has 0 numbers .*; expected 11"),
+        (
+            {"swap": {"selector": "mixer", "pose_transfer": True}},
+            "swap.context is 0 with swap.pose_transfer of a transfer; expected 1 or more",
         ),
         ({"encoder": {"widths": (8, 8)}}, "expected 3 widths for encoder.backbone residual"),
         ({"encoder": {"backbone": "ir_se"}}, "expected 4 widths for encoder.backbone ir_se"),
