@@ -1,5 +1,6 @@
 """Both commands from flags to files, on a small swapper and judge with random weights."""
 
+import functools
 import json
 import types
 from pathlib import Path
@@ -99,6 +100,7 @@ def test_evaluate_writes_metrics_and_report(
     judge = evaluate.load_analyser(models / "judge", "judge")
     monkeypatch.setattr(evaluate, "load_analyser", lambda *_: judge)
     monkeypatch.setattr(evaluate, "load_swapper", lambda _: model)
+    monkeypatch.setattr(evaluate, "freeze", functools.partial(evaluate.freeze, count=3))
     given = {"workdir": models / "swapper", "judge": models / "judge", "output": tmp_path}
     _set_flags(
         monkeypatch,
@@ -110,7 +112,9 @@ def test_evaluate_writes_metrics_and_report(
     assert evaluate.main(["evaluate"]) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     references = {"target_image", "source_image", "truth", "truth_blended", "reconstruction"}
-    assert set(metrics["rows"]) == {*references, "adaptive", "mean", "other"}
+    swaps = {"adaptive", "frozen_codes", "frozen_gates", "mean", "other"}  # no features to freeze
+    assert set(metrics["rows"]) == references | swaps
+    assert set(metrics["comparisons"]) == swaps - {"adaptive"}
     assert metrics["rows"]["other"] == metrics["rows"]["adaptive"], "the same model"
     assert metrics["protocol"]["beside"]["other"]["model"] == metrics["protocol"]["model"]
     assert metrics["protocol"]["selectors"] == ["adaptive", "mean"]
