@@ -28,6 +28,7 @@ def _gradients(policy: str) -> tuple[dict, str]:
     return jax.jit(gradient)(trained)["params"], str(jax.make_jaxpr(gradient)(trained))
 
 
+@pytest.mark.slow
 def test_gradients_are_the_same_under_every_policy() -> None:
     wanted, program = _gradients("none")
     assert "remat" not in program and "checkpoint" not in program

@@ -10,4 +10,4 @@ from alrl_jax.training import sharding
 def placed(mesh: jax.sharding.Mesh, state: Any) -> Any:
     """Puts host arrays where training keeps a state: split over the mesh, or whole."""
     laid_out = sharding.abstract_state(mesh, state)
-    return jax.device_put(state, jax.tree.map(lambda leaf: leaf.sharding, laid_out))
+    return jax.tree.map(lambda x, where: jax.device_put(x, where.sharding), state, laid_out)

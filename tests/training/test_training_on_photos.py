@@ -138,6 +138,7 @@ def test_the_swap_trains_without_labels(photos: Path, tmp_path: Path) -> None:
     assert json.loads(line)["loss/region"] == json.loads(line)["loss/parsing"] == 0.0
 
 
+@pytest.mark.slow
 def test_the_swap_learns_the_masks_of_real_faces(tmp_path: Path) -> None:
     """Of faces whose masks are known and nothing else."""
     root, prepared = tmp_path / "CelebAMask-HQ", tmp_path / "prepared"

@@ -126,6 +126,7 @@ def test_a_loss_finds_what_it_reads_where_it_is_the_only_one(make: Make, name: s
     traced_forward(make("own", named=named, **alone, data__true_swaps=name == "supervised"), batch)
 
 
+@pytest.mark.slow
 def test_all_published_loss_networks_serve_together(make: Make, tmp_path: Path) -> None:
     # Little else is learned, as every loss has to be compiled.
     others = dict.fromkeys(OTHERS, 0.0)

@@ -130,7 +130,9 @@ def test_every_selection_trains_on_frozen_features(
 NO_LABELS = {"losses__region": 0.0, "losses__parsing": 0.0, "losses__attribute_groups": 0.0}
 
 
-@pytest.mark.parametrize("row", ["adaptive", "detached_blend"])
+@pytest.mark.parametrize(
+    "row", ["adaptive", pytest.param("detached_blend", marks=pytest.mark.slow)]
+)
 def test_the_mask_learns_from_the_swap(make: Callable[..., SwapTask], row: str) -> None:
     """Without any label of a mask, from the blended image alone; not where that is detached."""
     others = {"losses__identity": 0.0, "losses__reconstruction": 0.0}

@@ -77,11 +77,14 @@ def run(
 # Rows of the table have tests of their own, and other tests take steps of synthetic_64, of what
 # photographs need (test_training_on_photos.py) and of the networks that only they have
 # (test_loss_networks.py).
+LONG_TO_COMPILE = ("autoencoder_64", "rehearsal_64", "synthetic_64", "synthetic_64_refine")
+
+
 @pytest.mark.parametrize(
     "name",
     [
         pytest.param(name, marks=pytest.mark.slow)
-        if name in (*tiny.WITH_PUBLISHED, tiny.ROWS_CONFIG, "synthetic_64", "synthetic_64_refine")
+        if name in (*tiny.WITH_PUBLISHED, tiny.ROWS_CONFIG, *LONG_TO_COMPILE)
         else name
         for name in (*tiny.CONFIG_NAMES, "stand_ins_64:pose", "stand_ins_64:parser")
     ],
