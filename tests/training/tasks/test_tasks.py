@@ -77,7 +77,7 @@ def run(
 # Rows of the table have tests of their own, and other tests take steps of synthetic_64, of what
 # photographs need (test_training_on_photos.py) and of the networks that only they have
 # (test_loss_networks.py).
-LONG_TO_COMPILE = ("autoencoder_64", "rehearsal_64", "synthetic_64", "synthetic_64_refine")
+LONG_TO_COMPILE = ("autoencoder_64", "synthetic_64", "synthetic_64_refine")
 
 
 @pytest.mark.parametrize(
