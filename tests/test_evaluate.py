@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from alrl_jax import evaluate
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import benchmark, earlier, pair_sets, protocol
 from alrl_jax.evaluation.blocks import blocks_of
-from alrl_jax.evaluation.control import measure_control
+from alrl_jax.evaluation.control import measure_control, way_gone
 from alrl_jax.evaluation.image_metrics import PSNR_CAP
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
 from alrl_jax.evaluation.metric_table import METRICS, attainable_share
@@ -184,6 +185,19 @@ def test_control_tells_whose_a_swap_is(metrics: dict[str, Any]) -> None:
     assert target["target"]["pose_error_degrees"] == pytest.approx(0, abs=1e-4)
     assert trained["source"]["identity_similarity"] > target["source"]["identity_similarity"]
     assert control["pose_from_source"] == trained
+    assert target["way"] == pytest.approx(dict.fromkeys(target["way"], 0.0), abs=1e-5)
+    assert 0 < trained["way"]["identity"] < 1, "the middle of the image is the source's"
+
+
+def test_the_way_is_that_of_what_a_judge_reads() -> None:
+    judged, faces = judge(), [jax.random.uniform(jax.random.key(i), (3, 16, 16, 3)) for i in (1, 2)]
+    source, target = (judged.predict(face) for face in faces)
+    half = jax.tree.map(lambda a, b: (a + b) / 2, source, target)
+    for swap, share in ((source, 1.0), (target, 0.0), (half, 0.5)):
+        gone = way_gone(swap, source, target)
+        assert set(gone) == {"identity", "pose", "expression", "gaze", "light", "skin"}
+        for parts in gone.values():
+            assert parts[:, 0].sum() / parts[:, 1].sum() == pytest.approx(share, abs=1e-5)
 
 
 def test_bounds_are_where_they_must_be(metrics: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from tqdm import tqdm
 
 from alrl_jax.evaluation import judging
@@ -33,6 +34,9 @@ CONTROLS: dict[str, dict[str, Any]] = {
 """Arguments of ``SwapperModel.swap`` by name; groups that a model does not have are left out."""
 
 FACES = ("source", "target")
+
+WHOLE = {"identity": "identity_vector", "pose": "pose_degrees"}
+"""Groups that a judge reads as a whole, and the field of its reading."""
 
 Control = dict[str, dict[str, dict[str, float]]]
 """Mean distances by control, face and metric."""
@@ -60,8 +64,10 @@ def measure_control(
         render: draws a slice of the plan.
 
     Returns:
-        ``identity_similarity``, ``pose_error_degrees`` and the errors of the judged groups in
-        standard deviations, by control and by the face they are measured against.
+        By control: ``source`` and ``target``, the distances from that face
+        (``identity_similarity``, ``pose_error_degrees`` and the errors of the judged groups in
+        standard deviations), and ``way``, how far every group has gone from the target to the
+        source, see ``way_gone``.
     """
     examiner, collector = Examiner(judge), Collector()
     controls = {
@@ -77,16 +83,56 @@ def measure_control(
             for face in FACES:
                 for name, values in distances(swapped, faces[face]).items():
                     collector.add(f"{control} {face}", name, values, valid)
-    return {
-        control: {
-            face: {
-                name: float(np.mean(values, dtype=np.float64))
-                for name, values in collector.get(f"{control} {face}").items()
-            }
-            for face in FACES
+            for name, values in way_gone(swapped, faces["source"], faces["target"]).items():
+                collector.add(f"{control} way", name, values, valid)
+    return {control: _of_control(collector, control) for control in controls}
+
+
+def _of_control(collector: Collector, control: str) -> dict[str, dict[str, float]]:
+    means = {
+        face: {
+            name: float(np.mean(values, dtype=np.float64))
+            for name, values in collector.get(f"{control} {face}").items()
         }
-        for control in controls
+        for face in FACES
     }
+    # A share of sums: pairs whose faces hardly differ in a group say hardly anything of it.
+    sums = {
+        name: values.sum(axis=0, dtype=np.float64)
+        for name, values in collector.get(f"{control} way").items()
+    }
+    return means | {"way": {name: float(gone / way) for name, (gone, way) in sums.items()}}
+
+
+def way_gone(
+    swap: FaceFactors, source: FaceFactors, target: FaceFactors
+) -> dict[str, Float[np.ndarray, "b 2"]]:
+    """How far swaps have gone from the target to the source, by what the judge reads of a group.
+
+    Args:
+        swap: read from the swaps.
+        source: read from the sources.
+        target: read from the targets.
+
+    Returns:
+        By group, the movement's product with the way, and the way's with itself: their sums over
+        pairs, divided, are 0 at the target and 1 at the source.
+    """
+    found = {}
+    for group in (*WHOLE, *judging.JUDGED_GROUPS):
+        at, start, end = (_reading(face, group) for face in (swap, target, source))
+        way = end - start
+        found[group] = np.stack([((at - start) * way).sum(-1), (way * way).sum(-1)], axis=-1)
+    return found
+
+
+def _reading(face: FaceFactors, group: str) -> Float[np.ndarray, "b n"]:
+    if group in WHOLE:
+        return np.asarray(getattr(face, WHOLE[group]), np.float64)
+    columns = [
+        primitives.ATTRIBUTE_FACTORS.index(name) for name in primitives.ATTRIBUTE_GROUPS[group]
+    ]
+    return np.asarray(face.attribute_vector, np.float64)[:, columns]
 
 
 def distances(swap: FaceFactors, face: FaceFactors) -> Values:

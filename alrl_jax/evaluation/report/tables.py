@@ -189,7 +189,20 @@ def control_table(control: dict[str, Any]) -> str:
         "attribute of a control should come near to the face that it names; the others should "
         "stay.",
         page.table(["control"] + [page.escape(label(m)) for m in metrics], lines),
+        _way_table(control),
     )
+
+
+def _way_table(control: dict[str, Any]) -> str:
+    """Share of the way from the target (0) to the source (1), by control and group."""
+    groups = list(control["as_trained"].get("way", ()))
+    if not groups:  # an evaluation of before this was measured
+        return ""
+    lines = [
+        page.line([page.escape(name.replace("_", " ")), *(number(of["way"][g]) for g in groups)])
+        for name, of in control.items()
+    ]
+    return page.table(["way from target to source", *map(page.escape, groups)], lines)
 
 
 def judges_table(judges: dict[str, Any]) -> str:
