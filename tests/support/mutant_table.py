@@ -24,6 +24,10 @@ class Mutant:
 
 BLEND = "alrl_jax/models/swapper/blend.py"
 SELECTION = "alrl_jax/models/swapper/selection.py"
+REFINEMENT = "alrl_jax/models/swapper/refinement.py"
+TARGET_FEATURES = "alrl_jax/models/swapper/target_features.py"
+FROZEN = "alrl_jax/evaluation/frozen.py"
+ATTRIBUTE_CONTROL = "alrl_jax/training/tasks/attribute_control.py"
 SWAPPER = "alrl_jax/models/swapper/swapper.py"
 LAYERS = "alrl_jax/models/stylegan2/layers.py"
 ADA = "alrl_jax/models/stylegan2/ada.py"
@@ -85,11 +89,39 @@ MUTANTS = (
     Mutant(
         SELECTION,
         "pose code moves although the target's identity is asked for",
-        "overrides[identity] != FROM_TARGET, moved, 0.0",
-        "overrides[identity] == FROM_TARGET, moved, 0.0",
+        "jnp.where(keeps, 0.0, moved)",
+        "jnp.where(keeps, moved, 0.0)",
     ),
     Mutant(
         SELECTION,
+        "frozen gates are not looked at",
+        "if frozen is not None and frozen.codes is not None:",
+        "if frozen is not None and frozen.codes is None:",
+        ("tests/models/swapper/test_selection.py",),
+    ),
+    Mutant(
+        REFINEMENT,
+        "vectors keep their mean",
+        "centred = x - jnp.mean(x, axis=-1, keepdims=True)",
+        "centred = x",
+        ("tests/models/swapper/test_selection.py",),
+    ),
+    Mutant(
+        TARGET_FEATURES,
+        "a head that turns keeps the target's features",
+        "jnp.where(turned, 0.0, jnp.where(kept, 1.0, gate))",
+        "jnp.where(kept, 1.0, jnp.where(turned, 0.0, gate))",
+        ("tests/models/swapper/test_target_features.py",),
+    ),
+    Mutant(
+        TARGET_FEATURES,
+        "constants are taken outside of the face",
+        "mask * jax.nn.sigmoid(constant) + (1.0 - mask)",
+        "(1.0 - mask) * jax.nn.sigmoid(constant) + mask",
+        ("tests/models/swapper/test_target_features.py",),
+    ),
+    Mutant(
+        REFINEMENT,
         "refinement does not start as identity",
         "return source + jnp.einsum",
         "return target + jnp.einsum",
@@ -147,11 +179,17 @@ MUTANTS = (
     Mutant(
         OPTIM,
         "Muon turns output layers as well",
-        "or value.ndim < 2 or is_output",
-        "or value.ndim < 2",
+        "if is_output or len(shape) < 2",
+        "if len(shape) < 2",
+    ),
+    Mutant(
+        OPTIM,
+        "gates move from the first step",
+        "[optax.constant_schedule(0.0), usual], [start]",
+        "[usual, usual], [start]",
     ),
     Mutant(OPTIM, "no clipping", "if clip_norm else rule", "if not clip_norm else rule"),
-    Mutant(OPTIM, "no warm-up", "start = 0.0 if warmup else peak", "start = peak"),
+    Mutant(OPTIM, "no warm-up", "first = 0.0 if warmup else peak", "first = peak"),
     Mutant(STATE, "average forgets too slowly at the start", "seen * 0.05", "seen * 0.5"),
     Mutant(
         STATE,
@@ -242,8 +280,22 @@ MUTANTS = (
     Mutant(
         SWAP_TASK,
         "the discriminator learns from targets alone",
-        "                generated,\n                mutable,",
+        "                fakes,\n                mutable,",
         "                batch.target.image,\n                mutable,",
+    ),
+    Mutant(
+        ATTRIBUTE_CONTROL,
+        "a head that turns has to keep the target's hair",
+        "return ~(control.asks & (control.group",
+        "return (control.asks & (control.group",
+        ("tests/training/tasks/test_attribute_control.py",),
+    ),
+    Mutant(
+        FROZEN,
+        "the minority for the majority",
+        "(mean > 0.5)",
+        "(mean < 0.5)",
+        ("tests/evaluation/test_frozen.py",),
     ),
     Mutant(
         PARTS,
