@@ -38,7 +38,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 PROGRAM_FILE = "swapper.stablehlo"
 EXPORT_FILE = "export.json"
 EXAMPLE_FILE = "swap.py"
-NETWORKS = ("encoder", "swap", "generator", "identity")
+NETWORKS = ("encoder", "swap", "target_features", "generator", "identity")
 ORIGIN_CODES = {**FACES, "module": -1}
 """Who decides over an attribute group, as the program takes it."""
 
@@ -73,7 +73,7 @@ def export_program(model: SwapperModel) -> jax.export.Exported:
     side = model.config["resolution"]
     (batch,) = jax.export.symbolic_shape("b")
     faces = jax.ShapeDtypeStruct((batch, side, side, 3), jnp.float32)
-    origins = jax.ShapeDtypeStruct((len(model.attribute_groups),), jnp.int32)
+    origins = jax.ShapeDtypeStruct((len(model.config["attribute_groups"]),), jnp.int32)
     weights = {
         name: jax.ShapeDtypeStruct(value.shape, value.dtype)
         for name, value in flat_weights(model).items()
@@ -151,7 +151,8 @@ def description(
         },
         "images": "face crops as the model was trained on, pixels in [-1, 1]",
         "outputs": {name: _shape(value) for name, value in results.items()},
-        "attribute_groups": list(model.attribute_groups),
+        "attribute_groups": list(model.config["attribute_groups"]),
+        "controlled_groups": list(model.attribute_groups),
         "origins": ORIGIN_CODES,
         "licence": meta["source"].get("licence"),
         "described_in": MODEL_FILE,

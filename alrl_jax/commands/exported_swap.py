@@ -44,6 +44,8 @@ def load(directory: Path) -> Callable[..., dict[str, Any]]:
     call, weights = jax.jit(program.call), read_weights(directory / facts["weights"])
 
     def swap(source: np.ndarray, target: np.ndarray, **groups: str) -> dict[str, Any]:
+        if unknown := sorted(set(groups) - set(facts["controlled_groups"])):
+            raise ValueError(f"got {unknown[0]!r}; expected some of {facts['controlled_groups']}")
         chosen = {"pose": "target", **groups}
         owners = [facts["origins"][chosen.get(n, "module")] for n in facts["attribute_groups"]]
         return call(weights, source, target, np.array(owners, np.int32))

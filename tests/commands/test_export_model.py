@@ -33,7 +33,7 @@ def swapper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A swapper with random weights and terms of its own."""
     folder = tmp_path_factory.mktemp("swapper")
     identity = tiny.save_tiny_identity(folder / "identity")
-    task = make_task(tiny.tiny_config("synthetic_64", identity))
+    task = make_task(tiny.tiny_config("synthetic_64", identity, swap__target_features="pair"))
     rng = np.random.default_rng(0)
     # Random, not initialised: that would have to be compiled.
     state = jax.tree.map(
@@ -100,6 +100,8 @@ def test_whose_a_group_is_can_be_said(swap: Callable[..., dict[str, Any]]) -> No
     for owner, gate in {"target": 0, "source": 1}.items():
         gates = swap(SOURCE[:1], TARGET[:1], pose=owner)["pose_gates"]
         np.testing.assert_array_equal(gates, np.full(gates.shape, gate))
+    with pytest.raises(ValueError, match="got 'shoes'; expected some of .'identity', 'pose'"):
+        swap(SOURCE[:1], TARGET[:1], shoes="source")
 
 
 def test_the_example_needs_jax_alone(exported: Path) -> None:
