@@ -37,7 +37,7 @@ def swapper(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(0)
     # Random, not initialised: that would have to be compiled.
     state = jax.tree.map(
-        lambda leaf: np.asarray(0.1 * rng.standard_normal(leaf.shape)).astype(leaf.dtype),
+        lambda leaf: np.asarray(0.2 * rng.standard_normal(leaf.shape)).astype(leaf.dtype),
         jax.eval_shape(task.init, jax.random.key(0), {}),
     )
     model = task.export(state, task.load_frozen())
