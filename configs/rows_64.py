@@ -18,7 +18,8 @@ by the shape of a weight; the same data, losses, rates and steps; and the same i
 identity, the codes of both faces as a whole, the refinement of the pose code, and the target's
 features, through gates that look at the pair in ``adaptive`` and through constants inside the mask
 in all others. ``best_fixed`` and the rules of earlier work have no parameters: they stand outside
-that claim. ``supervised`` is a stated ceiling: it alone sees true swaps.
+that claim. Attribute control is not compared: transfers cannot learn it, and ``controlled`` alone
+does. ``supervised`` is a stated ceiling: it alone sees true swaps.
 """
 
 from typing import Any
@@ -29,19 +30,19 @@ from alrl_jax.config import recipes
 
 BEST = (0.0, 1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
 """``alrl search-selection --model=embedded/swapper_64``: of the pose code, then of every
-layer of W+, whose it is (1: the source's); the best of all 2,048 on development pairs."""
+layer of W+, whose it is (1: the source's); the best of all 2,048 on development pairs. It has to be
+searched again on the neutral start before rows are compared: that has other codes."""
 ALL_SOURCE = (0.0, *[1.0] * 10)
 
 PLAIN = {
     "swap.pose_transfer": False,
     "swap.context": 0,
     "swap.target_features": "mask",
-    "optimizer.gate_learning_rate": 0.0,
 }
 """Of what has nothing to learn but the target's features."""
 UNDECIDED = {"swap.target_features": "mask", "swap.context": 320}
 """Of refinement without a selection: its context is wider by what the votes would take."""
-TRANSFER = {"swap.target_features": "mask", "optimizer.gate_learning_rate": 0.0}
+TRANSFER = {"swap.target_features": "mask"}
 
 FAIR: dict[str, dict[str, Any]] = {
     "adaptive": {},
@@ -66,6 +67,7 @@ ROWS: dict[str, dict[str, Any]] = FAIR | {
     "supervised": {"losses.supervised": 4.0, "data.true_swaps": True},
     "no_features": {"swap.target_features": "none"},
     "mask_features": {"swap.target_features": "mask"},
+    "controlled": {"swap.attribute_control": 0.25},
     "detached_blend": {"swap.detach_blend": True},
     "soft_gates": {"swap.gate_mode": "soft"},
     "late_gates": {"optimizer.gate_start": 100},

@@ -67,7 +67,9 @@ def export_program(model: SwapperModel) -> jax.export.Exported:
     def swap(
         weights: Weights, source: jax.Array, target: jax.Array, origins: jax.Array
     ) -> dict[str, jax.Array]:
-        networks = traverse_util.unflatten_dict(dict(weights), sep="/")
+        # A network without weights leaves nothing in the file.
+        networks: dict[str, Any] = {name: {} for name in NETWORKS}
+        networks |= traverse_util.unflatten_dict(dict(weights), sep="/")
         return outputs(swapper.swap(networks, source, target, origins))
 
     side = model.config["resolution"]

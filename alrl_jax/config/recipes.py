@@ -54,9 +54,12 @@ KEEP_TARGET = {
 """What no identity net says: where a head points, how a face is set, moved and lit."""
 
 PHOTO_LOSSES = KEEP_TARGET | {
-    "identity": 1.0,
-    "reconstruction": 1.0,
-    "perceptual": 0.8,
+    "identity": 0.5,
+    "blended_identity": 0.5,
+    "reconstruction": 0.5,
+    "blended_reconstruction": 0.5,
+    "perceptual": 0.4,
+    "blended_perceptual": 0.4,
     "self_reconstruction": 1.0,
     "self_perceptual": 0.8,
     "region": 0.5,

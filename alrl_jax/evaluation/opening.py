@@ -6,6 +6,7 @@ from typing import Any
 
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import fid
+from alrl_jax.evaluation.frozen import FROZEN_ROWS
 from alrl_jax.evaluation.judges import Judges, describe_input
 from alrl_jax.evaluation.photos import GALLERY, pictures_sha256
 from alrl_jax.evaluation.presets import (
@@ -91,7 +92,7 @@ def check_beside(directory: str, model: Swapper, beside: Mapping[str, Swapper]) 
     """
     wanted = int(model.config["resolution"])
     for name, other in beside.items():
-        if name in (*REFERENCE_ROWS, *model.selectors):
+        if name in (*REFERENCE_ROWS, *FROZEN_ROWS, *model.selectors):
             raise UserError(
                 f"got --beside={name}=..., the name of another row; expected one that no reference "
                 "and no selection that is measured has; choose another, or leave that out of "

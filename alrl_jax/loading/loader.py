@@ -124,4 +124,8 @@ def export_workdir(workdir: Path) -> tuple[int, ExportedModel]:
     names = ("step", "params", "ema", "mutable")
     step, fields = read_fields(workdir, names)
     state = TrainState(**fields, opt_state={})
-    return step, task.export(state, task.load_frozen())
+    exported = task.export(state, task.load_frozen())
+    if exported.kind == "swapper" and values["losses"].get("attribute_groups"):
+        # The task does not know it, as it was made without the losses of the run.
+        exported.config["swap"] = {**exported.config["swap"], "owners_trained": True}
+    return step, exported

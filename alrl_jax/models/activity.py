@@ -15,7 +15,8 @@ ACTIVITY = "intermediates"
 """The collection that linen leaves out of fresh variables."""
 
 DEAD_BELOW = -4.0
-"""A unit whose input stays below is dead: SiLU is -0.07 there, its slope -0.05, and both fade."""
+"""A unit whose input stays below is dead: SiLU is -0.07 there, its slope -0.05, and both fade.
+Where a layer is normalised just before, it takes a learned bias or a large gain to get there."""
 
 
 def silu(module: nn.Module, x: Float[Array, "*b c"], name: str) -> Float[Array, "*b c"]:

@@ -239,7 +239,21 @@ def read_meta(directory: str | Path) -> dict[str, Any]:
             f"got {path / MODEL_FILE} with base {base!r}; expected "
             f"{', '.join(sorted(_BASE_FIELDS))} of a model directory; copy it again"
         )
-    return meta | {"config": _with_present_names(meta["config"])}
+    return meta | {"config": _with_trained_owners(meta, _with_present_names(meta["config"]))}
+
+
+def _with_trained_owners(meta: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """A swapper's configuration that says whether its ownership of codes was trained.
+
+    Models of 0.1.0 do not say so, but note the losses of their run.
+    """
+    swap = config.get("swap")
+    if meta["kind"] != "swapper" or not isinstance(swap, dict) or "owners_trained" in swap:
+        return config
+    run = meta["source"].get("config")
+    losses = run.get("losses") if isinstance(run, dict) else None
+    trained = bool(losses.get("attribute_groups")) if isinstance(losses, dict) else False
+    return {**config, "swap": {**swap, "owners_trained": trained}}
 
 
 def _with_present_names(config: dict[str, Any]) -> dict[str, Any]:

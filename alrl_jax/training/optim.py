@@ -28,6 +28,7 @@ def make_optimizer(
     clip_norm: float = 0.0,
     algorithm: str = "adam",
     equalized: bool = False,
+    start: int = 0,
     apart: Mapping[str, optax.GradientTransformation] | None = None,
 ) -> optax.GradientTransformation:
     """Adam, or Muon (Jordan et al. 2024), as all tasks use them.
@@ -53,14 +54,16 @@ def make_optimizer(
             axis, as flax lays them out.
         equalized: whether the weights are StyleGAN2's, kept at a deviation of one and scaled at
             run time; Muon then makes their updates of size ``learning_rate`` each.
-        apart: rules of parameters that have one of their own, by name.
+        start: steps before the warm-up, in which nothing moves.
+        apart: rules of what has one of its own: parameters of the network itself and whole modules
+            of it, by name.
 
     Returns:
         The gradient transformation.
     """
 
     def schedule(peak: float) -> optax.Schedule:
-        return rate_schedule(peak, num_steps, warmup_steps, decay)
+        return rate_schedule(peak, num_steps, warmup_steps, decay, start)
 
     if algorithm == "muon":
         rule = contrib.muon(
@@ -123,11 +126,14 @@ def make_gate_rule(
 
 
 def _names(wanted: Collection[str], params: PyTree) -> PyTree:
-    """Label of every parameter: its name where that is wanted, else ``usual``."""
+    """Label of every parameter: what it is of the network, where that is wanted; else ``usual``.
+
+    The bias of a gate is the network's own; the bias of a layer belongs to the layer.
+    """
 
     def label(path: tuple[Any, ...], value: jax.Array) -> str:
-        name = _path(path)[-1]
-        return name if name in wanted else "usual"
+        first = next(name for name in _path(path) if name != "params")
+        return first if first in wanted else "usual"
 
     return jax.tree_util.tree_map_with_path(label, params)
 

@@ -1,6 +1,7 @@
 """``alrl_jax.load``: what a model directory becomes, and what a caller can ask of it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -9,11 +10,12 @@ import pytest
 import alrl_jax
 from alrl_jax import loading
 from alrl_jax.errors import UserError
-from alrl_jax.loading import Model, SwapperModel, protocols
+from alrl_jax.loading import Model, SwapperModel, loader, protocols
 from alrl_jax.loading.loader import KINDS, load_as
 from alrl_jax.models.swapper.selection import SELECTORS
 from alrl_jax.storage.model_directory import save_model
 from alrl_jax.training.tasks import make_task
+from alrl_jax.training.tasks.task import ExportedModel
 from tests.support import tiny
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -152,3 +154,19 @@ def test_models_have_what_an_evaluation_needs(models: Path, swapper: SwapperMode
     assert isinstance(swapper, protocols.Swapper) and not isinstance(swapper, protocols.Judge)
     assert isinstance(analyser, protocols.Judge) and isinstance(analyser, protocols.Described)
     assert isinstance(analyser, protocols.MeasuringNetwork)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.1])
+def test_a_run_says_whether_it_trained_ownership(
+    monkeypatch: pytest.MonkeyPatch, weight: float
+) -> None:
+    """Its model is taken out without its losses."""
+    exported = ExportedModel("swapper", {"swap": {"owners_trained": False}}, {})
+    task = SimpleNamespace(export=lambda *_: exported, load_frozen=dict)
+    fields = {"step": np.int32(3), "params": {}, "ema": {}, "mutable": {}}
+    losses = {"losses": {"attribute_groups": weight}}
+    monkeypatch.setattr(loader, "read_config", lambda _: losses)
+    monkeypatch.setattr(loader, "make_task", lambda _: task)
+    monkeypatch.setattr(loader, "read_fields", lambda *_: (3, fields))
+    _, model = loader.export_workdir(Path("run"))
+    assert model.config["swap"]["owners_trained"] is bool(weight)

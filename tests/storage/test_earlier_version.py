@@ -89,5 +89,15 @@ def test_a_model_directory_opens_under_the_present_names(tmp_path: Path) -> None
     config = {"swap": {"selector": "best_fixed", "shares": [0.0, 1.0]}}
     save_model(tmp_path / "m", "swapper", config, {"generator": {"w": np.zeros(2, np.float32)}})
     meta, variables = read_model(tmp_path / "m")
-    assert meta["config"]["swap"] == {"selector": "best_fixed", "source_weights": [0.0, 1.0]}
+    present = {"selector": "best_fixed", "source_weights": [0.0, 1.0]}
+    assert meta["config"]["swap"] == {**present, "owners_trained": False}
+
+
+@pytest.mark.parametrize(("losses", "trained"), [({"attribute_groups": 0.1}, True), ({}, False)])
+def test_whether_owners_were_trained_follows_from_the_losses_of_the_run(
+    tmp_path: Path, losses: dict[str, float], trained: bool
+) -> None:
+    source = {"config": {"losses": losses}}
+    save_model(tmp_path, "swapper", {"swap": {"width": 8}}, {"a": np.zeros(2)}, source=source)
+    assert read_meta(tmp_path)["config"]["swap"]["owners_trained"] is trained
     assert variables["generator"]["w"].shape == (2,)

@@ -109,8 +109,8 @@ MUTANTS = (
     Mutant(
         TARGET_FEATURES,
         "a head that turns keeps the target's features",
-        "jnp.where(turned, 0.0, jnp.where(kept, 1.0, gate))",
-        "jnp.where(kept, 1.0, jnp.where(turned, 0.0, gate))",
+        "jnp.where(turned, 0.0, gate)",
+        "jnp.where(turned, gate, gate)",
         ("tests/models/swapper/test_target_features.py",),
     ),
     Mutant(

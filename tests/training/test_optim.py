@@ -1,11 +1,17 @@
 """Optimisers against what their update must be."""
 
+import dataclasses
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+from alrl_jax.config.sections import OptimizerConfig
+from alrl_jax.models.swapper.pair_codes import PairCodes
+from alrl_jax.models.swapper.selection import GATE_TABLES, VOTE_MODULES, AdaptiveSwap
 from alrl_jax.training.optim import (
     MUON_ADAM_SHARE,
     make_gate_rule,
@@ -14,7 +20,9 @@ from alrl_jax.training.optim import (
 )
 from alrl_jax.training.tasks import make_task
 from alrl_jax.training.tasks.generator import GeneratorTask
+from alrl_jax.training.tasks.swap_schedules import make_optimizers
 from alrl_jax.training.tasks.task import Phase
+from alrl_jax.types import LatentCodes
 from tests.support import tiny
 
 
@@ -63,13 +71,34 @@ def test_gates_have_a_rate_and_a_start_of_their_own() -> None:
     optimizer = make_optimizer(
         0.01, 0.9, 0.999, num_steps=10, algorithm="muon", apart={"bias": rule}
     )
-    params = {"bias": jnp.zeros((4,)), "other_bias": jnp.zeros((4,))}
-    state, moves = optimizer.init(params), []
+    # The bias of a gate is the network's own: that of a layer moves as all biases do.
+    params = {"params": {"bias": jnp.zeros((4,)), "layer": {"bias": jnp.zeros((4,))}}}
+    state, gates, layers = optimizer.init(params), [], []
     for _ in range(4):
         updates, state = optimizer.update(jax.tree.map(jnp.ones_like, params), state, params)
-        moves.append({name: float(x[0]) for name, x in updates.items()})
-    assert [abs(move["bias"]) for move in moves] == pytest.approx([0.0, 0.0, 0.5, 0.5], rel=1e-4)
-    assert all(0.0 < abs(move["other_bias"]) < 0.01 for move in moves)
+        gates.append(abs(float(updates["params"]["bias"][0])))
+        layers.append(abs(float(updates["params"]["layer"]["bias"][0])))
+    assert gates == pytest.approx([0.0, 0.0, 0.5, 0.5], rel=1e-4)
+    assert all(0.0 < move < 0.01 for move in layers)
+
+
+def test_what_decides_in_a_run_waits_for_its_start() -> None:
+    """Tables and votes alike; the refinement beside them learns from the first step."""
+    swap = AdaptiveSwap(("identity", "pose"), channel_groups=2, width=8, context=8, normalised=True)
+    codes = LatentCodes(jnp.ones((2, 4, 4, 4)), jnp.ones((2, 6, 8)))
+    faces = PairCodes(codes, codes, jnp.ones((2, 5)))
+    params = swap.init(jax.random.key(0), faces, jnp.zeros((2,), jnp.int32))
+    rates = dataclasses.replace(OptimizerConfig(), gate_learning_rate=0.5, gate_start=1)
+    shared = {"beta1": 0.9, "beta2": 0.999, "num_steps": 9}
+    table, _ = make_optimizers(rates, {**shared, "warmup_steps": 0}, {"swap"}, ())
+    state = table["swap"].init(params)
+    updates, _ = table["swap"].update(jax.tree.map(jnp.ones_like, params), state, params)
+    still = {name for name, tree in updates["params"].items() if not _moves(tree)}
+    assert still == {*GATE_TABLES, *VOTE_MODULES}
+
+
+def _moves(tree: Any) -> bool:
+    return any(bool(np.asarray(leaf).any()) for leaf in jax.tree.leaves(tree))
 
 
 @pytest.mark.parametrize(

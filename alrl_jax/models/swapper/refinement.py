@@ -36,8 +36,8 @@ def pair_context(
     parts = [source.pose, target.pose, source.attributes, target.attributes, faces.identity]
     parts = [normalise(part.reshape(batch, -1), normalised) for part in parts]
     x = jnp.concatenate([*parts, asked], axis=-1)
-    x = _hidden(module, nn.Dense(width, name="context_in")(x), "context_in", normalised)
-    return _hidden(module, nn.Dense(width, name="context_out")(x), "context_out", normalised)
+    x = hidden_units(module, nn.Dense(width, name="context_in")(x), "context_in", normalised)
+    return hidden_units(module, nn.Dense(width, name="context_out")(x), "context_out", normalised)
 
 
 def refine_source(
@@ -74,7 +74,7 @@ def refine_source(
         "transfer_out", nn.initializers.zeros, (layers, width, code_width), jnp.float32
     )
     hidden = jnp.einsum("bli,lih->blh", inputs, first)
-    hidden = _hidden(module, hidden, "transfer_in", normalised, "transfer_norm")
+    hidden = hidden_units(module, hidden, "transfer_in", normalised, "transfer_norm")
     return source + jnp.einsum("blh,lhd->bld", hidden, last)
 
 
@@ -101,7 +101,7 @@ def refine_pose(
         seen = jnp.concatenate([source, target], axis=-1).reshape(source.shape[0], -1)
         seen = jnp.concatenate([seen, known], axis=-1)
     hidden = nn.Dense(width, name="pose_transfer_in")(seen)
-    hidden = _hidden(module, hidden, "pose_transfer_in", normalised)
+    hidden = hidden_units(module, hidden, "pose_transfer_in", normalised)
     # Starts at zero, so that a trained generator first sees poses that it knows.
     start = nn.initializers.zeros
     moved = nn.Dense(target[0].size, kernel_init=start, name="pose_transfer_out")(hidden)
@@ -121,10 +121,18 @@ def normalise(x: Float[Array, "*b n"], wanted: bool = True) -> Float[Array, "*b 
     return centred / scale
 
 
-def _hidden(
+def hidden_units(
     module: nn.Module, x: Float[Array, "*b n"], name: str, normalised: bool, norm: str = ""
 ) -> Float[Array, "*b n"]:
-    """What a hidden layer passes on."""
+    """What a hidden layer passes on.
+
+    Args:
+        module: that owns the layer.
+        x: what the layer's weights make of its inputs.
+        name: of the layer.
+        normalised: whether it is normalised before it is decided which units fire.
+        norm: name of the normalisation; by default, that of the layer.
+    """
     if normalised:
         # In each vector about half of the units are above 0, whatever the weights have become.
         x = nn.LayerNorm(name=norm or name.replace("_in", "") + "_norm")(x)

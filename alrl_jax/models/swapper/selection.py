@@ -15,7 +15,6 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
-from alrl_jax.models.activity import silu
 from alrl_jax.models.swapper.pair_codes import (
     FROM_SOURCE,
     FROM_TARGET,
@@ -24,7 +23,13 @@ from alrl_jax.models.swapper.pair_codes import (
     GateNoise,
     PairCodes,
 )
-from alrl_jax.models.swapper.refinement import pair_context, refine_pose, refine_source
+from alrl_jax.models.swapper.refinement import (
+    hidden_units,
+    normalise,
+    pair_context,
+    refine_pose,
+    refine_source,
+)
 from alrl_jax.types import LatentCodes, SwapGates
 
 GATE_MODES = ("hard", "soft", "pair_independent", "fixed")
@@ -32,6 +37,18 @@ GATE_MODES = ("hard", "soft", "pair_independent", "fixed")
 
 GATE_TABLES = ("owners", "bias", "queries", "places")
 """Parameters of ``AdaptiveSwap`` that are no matrices, and move the gates."""
+
+VOTE_MODULES = (
+    "code_tokens",
+    "pose_tokens",
+    "token_norm",
+    "identity_query",
+    "keys",
+    "values",
+    "opinion_norm",
+    "opinion",
+)
+"""Its modules that move the gates as well."""
 
 
 class Selector(nn.Module):
@@ -159,7 +176,8 @@ class AdaptiveSwap(Selector):
 
     def _tokens(self, source: LatentCodes, target: LatentCodes) -> Float[Array, "b t {self.width}"]:
         """One token for every channel group of the pose code and of every layer."""
-        both = jnp.stack([source.attributes, target.attributes], axis=2)
+        codes = [normalise(x.attributes, self.normalised) for x in (source, target)]
+        both = jnp.stack(codes, axis=2)
         batch, layers, _, width = both.shape
         group = width // self.channel_groups
         parts = both.reshape(batch, layers, 2, self.channel_groups, group)
@@ -167,7 +185,9 @@ class AdaptiveSwap(Selector):
             batch, layers * self.channel_groups, 2 * group
         )
         tokens = nn.Dense(self.width, name="code_tokens")(parts)
-        pose = jnp.concatenate([source.pose, target.pose], axis=-1).reshape(batch, -1)
+        flat = [normalise(x.pose.reshape(batch, -1), self.normalised) for x in (source, target)]
+        poses = [x.reshape(source.pose.shape) for x in flat]
+        pose = jnp.concatenate(poses, axis=-1).reshape(batch, -1)
         pose_tokens = nn.Dense(self.channel_groups * self.width, name="pose_tokens")(pose)
         pose_tokens = pose_tokens.reshape(batch, self.channel_groups, self.width)
         tokens = jnp.concatenate([pose_tokens, tokens], axis=1)
@@ -208,7 +228,8 @@ class AdaptiveSwap(Selector):
         # saturate the softmax.
         attention = jax.nn.softmax(scores / jnp.sqrt(float(self.width)), axis=-1)
         seen = jnp.einsum("bkt,btw->bkw", attention, nn.Dense(self.width, name="values")(tokens))
-        opinion = nn.Dense(self.width, name="opinion")(silu(self, seen + asked, "opinion"))
+        thought = hidden_units(self, seen + asked, "opinion", self.normalised)
+        opinion = nn.Dense(self.width, name="opinion")(thought)
         return jnp.einsum("bkw,btw->btk", opinion, tokens) / jnp.sqrt(float(self.width))
 
     def _gates(self, logits: Float[Array, "b t"], noise: GateNoise | None) -> Float[Array, "b t"]:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from alrl_jax.models.activity import silu
 from alrl_jax.models.resize import resize_bilinear
 from alrl_jax.models.swapper.encoder import NUM_PARSING_CLASSES, FaceEncoding
-from alrl_jax.models.swapper.pair_codes import FROM_SOURCE, FROM_TARGET, FrozenGates, PairCodes
+from alrl_jax.models.swapper.pair_codes import FROM_SOURCE, FrozenGates, PairCodes
 from alrl_jax.models.swapper.refinement import normalise, pair_context
 
 NUM_DISTANCES = 8
@@ -69,15 +69,14 @@ class TargetFeatures(nn.Module):
         Args:
             faces: codes and identities of the pair.
             target: what the encoder says of the target, with ``features``.
-            overrides: see ``Selector``. Who keeps the target's identity keeps all of its features;
-                who takes the source's pose takes none, as they lie where the target's head was.
+            overrides: see ``Selector``. Who takes the source's pose takes no features, as they lie
+                where the target's head was.
             frozen: decisions that are the same for all pairs.
         """
         features = {x.shape[1]: x for x in target.features}
         context = None
         if self.gates == "pair":
             context = pair_context(self, faces, overrides, 2 * self.width, normalised=True)
-        kept = overrides[self.attribute_groups.index("identity")] == FROM_TARGET
         turned = overrides[self.attribute_groups.index("pose")] == FROM_SOURCE
         maps, gates = {}, {}
         for resolution, channels in self.channels:
@@ -90,7 +89,7 @@ class TargetFeatures(nn.Module):
                 gate = self._pair_gate(seen, target, context, resolution)
             else:
                 gate = self._mask_gate(target, resolution, channels)
-            gate = jnp.where(turned, 0.0, jnp.where(kept, 1.0, gate))
+            gate = jnp.where(turned, 0.0, gate)
             start = nn.initializers.zeros
             passed = nn.Dense(channels, use_bias=False, kernel_init=start, name=f"map{resolution}")
             wide = jnp.repeat(gate, channels // gate.shape[-1], axis=-1)
@@ -122,6 +121,9 @@ class TargetFeatures(nn.Module):
         mask = silhouette(target, resolution)[..., :1]
         return mask * jax.nn.sigmoid(constant) + (1.0 - mask)
 
+
+CONSTANTS = tuple(f"constant{2**power}" for power in range(2, 10))
+"""Names that the parameters of ``mask`` gates may have."""
 
 SPACE_GATES: dict[str, str] = {
     "none": "the generator takes no features of the target",

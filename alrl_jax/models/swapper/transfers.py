@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from alrl_jax.models.activity import silu
 from alrl_jax.models.swapper.pair_codes import (
     FROM_SOURCE,
     FROM_TARGET,
@@ -20,7 +19,12 @@ from alrl_jax.models.swapper.pair_codes import (
     GateNoise,
     PairCodes,
 )
-from alrl_jax.models.swapper.refinement import normalise, pair_context, refine_pose
+from alrl_jax.models.swapper.refinement import (
+    hidden_units,
+    normalise,
+    pair_context,
+    refine_pose,
+)
 from alrl_jax.models.swapper.selection import Selector
 from alrl_jax.types import LatentCodes, SwapGates
 
@@ -49,6 +53,11 @@ class LearnedTransfer(Selector):
     width: int
     pose_transfer: bool = False
     context: int = 0
+
+    @property
+    def normalised(self) -> bool:
+        """Whether inputs of wide layers are normalised: of all that see more than two codes."""
+        return self.context > 0
 
     def move(self, source: Codes, target: Codes, known: Float[Array, "b l e"]) -> Codes:
         """The target's codes, moved towards the source; ``known`` is of the pair as a whole."""
@@ -102,10 +111,12 @@ class FaceTransfer(LearnedTransfer):
         """See the class."""
         first, second = source[:, COARSE_LAYERS:], target[:, COARSE_LAYERS:]
         for cell in range(NUM_CELLS):
-            both = jnp.concatenate([first, second, known[:, COARSE_LAYERS:]], axis=-1)
+            parts = [normalise(x, self.normalised) for x in (first, second)]
+            both = jnp.concatenate([*parts, known[:, COARSE_LAYERS:]], axis=-1)
             width = first.shape[-1]
             name = f"cell{cell}_in"
-            hidden = silu(self, layerwise_dense(self, name, both, self.width), name)
+            hidden = layerwise_dense(self, name, both, self.width)
+            hidden = hidden_units(self, hidden, name, self.normalised)
             selected = layerwise_dense(self, f"cell{cell}_select", hidden, 2 * width, True)
             # Three fresh cells in a row have to pass codes on, or no gradient reaches the first.
             keep = jax.nn.sigmoid(selected + KEEP_BIAS)
@@ -127,10 +138,12 @@ class LatentMixer(LearnedTransfer):
 
     def move(self, source: Codes, target: Codes, known: Float[Array, "b l e"]) -> Codes:
         """See the class."""
-        hidden = jnp.concatenate([source, target, known], axis=-1)
+        parts = [normalise(x, self.normalised) for x in (source, target)]
+        hidden = jnp.concatenate([*parts, known], axis=-1)
         for number in range(HIDDEN_LAYERS):
             name = f"layer{number}"
-            hidden = silu(self, layerwise_dense(self, name, hidden, self.width), name)
+            hidden = layerwise_dense(self, name, hidden, self.width)
+            hidden = hidden_units(self, hidden, name, self.normalised)
         return target + layerwise_dense(self, "out", hidden, target.shape[-1], True)
 
 

@@ -11,31 +11,58 @@ from jaxtyping import Array, Float, Int
 from alrl_jax.models.activity import ACTIVITY, dead_shares
 from alrl_jax.models.swapper.swapper import Networks, PairEncoding, Swapper
 from alrl_jax.training.losses.parts import entropy
+from alrl_jax.training.state import TrainState
 from alrl_jax.training.tasks.task import Metrics
 from alrl_jax.types import SwapGates
 
+FIRST_OWNERS = "first_owners"
+"""Entry of a state's ``mutable``."""
+
 
 def gate_metrics(gates: SwapGates) -> Metrics:
-    """Mean, entropy in nats and spread of the gates.
+    """Mean, entropy in nats and spread of the gates, as they would be decided without noise.
 
     ``gates/varying`` is the share of gates over codes that are not the same for all pairs of the
     batch; ``gates/layer_NN`` the mean of each layer. Of gates in space, ``space/mean_N`` is how
     much of the target's features is kept at N px, and ``space/deviation_N`` how far a pixel's gate
     strays from its mean over the pairs.
     """
-    decided = gates.attributes > 0.5
+    # The votes alone: in training, noise and what pairs ask for make gates differ as well.
+    decided = (gates.probabilities > 0.5).astype(jnp.float32)
     differs = jnp.any(decided != decided[:1], axis=0)
     found = {
-        "gates/mean": jnp.mean(gates.attributes),
+        "gates/mean": jnp.mean(decided),
         "gates/entropy": jnp.mean(entropy(gates.probabilities)),
         "gates/varying": jnp.mean(differs.astype(jnp.float32)),
     }
-    for layer, mean in enumerate(jnp.mean(gates.attributes, axis=(0, 2))):
+    for layer, mean in enumerate(jnp.mean(decided, axis=(0, 2))):
         found[f"gates/layer_{layer:02d}"] = mean
     for resolution, kept in gates.space.items():
         found[f"space/mean_{resolution}"] = jnp.mean(kept)
         found[f"space/deviation_{resolution}"] = jnp.mean(jnp.std(kept, axis=0))
     return found
+
+
+def first_owners(params: Mapping[str, Any]) -> dict[str, Array]:
+    """What a state keeps of the ownership of codes that a run begins with; nothing without one."""
+    owners = params.get("swap", {}).get("params", {}).get("owners")
+    # A copy: a step gives away the memory of its state, which no array may have twice.
+    return {} if owners is None else {FIRST_OWNERS: jnp.copy(owners)}
+
+
+def owner_metrics(state: TrainState) -> Metrics:
+    """Correlation of the ownership's logits with those that the run began with.
+
+    Near 1, ownership is still what was drawn, and what a caller asks for comes by chance.
+    """
+    first = state.mutable.get(FIRST_OWNERS)
+    if first is None:
+        return {}
+    # A softmax does not see the mean of a code's logits.
+    both = (first, state.params["swap"]["params"]["owners"])
+    before, now = (x - jnp.mean(x, axis=-1, keepdims=True) for x in both)
+    lengths = jnp.sqrt(jnp.sum(jnp.square(before)) * jnp.sum(jnp.square(now)))
+    return {"owners/like_first": jnp.sum(before * now) / jnp.maximum(lengths, 1e-12)}
 
 
 def gradient_metrics(gradients: Mapping[str, Any]) -> Metrics:

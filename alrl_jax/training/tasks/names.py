@@ -63,6 +63,7 @@ def check_names(config: Config, tasks: Collection[str]) -> None:
         *_unknown("fresh", config.fresh, warm_start.FRESH),
         *_backbone_faults(config),
         *_selection_faults(config),
+        *_gate_faults(config),
     ]
     if faults:
         raise UserError(f"config: {'; '.join(faults)}")
@@ -119,4 +120,19 @@ def _selection_faults(config: Config) -> Iterator[str]:
             f"swap.source_weights has {len(swap.source_weights)} numbers with swap.selector "
             f"{swap.selector} and swap.gate_mode {swap.gate_mode}; expected {wanted}"
             + (": of the pose code and every layer" if wanted else "")
+        )
+
+
+def _gate_faults(config: Config) -> Iterator[str]:
+    """Schedules of gates where nothing decides, or where they would never begin."""
+    rates = config.optimizer
+    if rates.gate_start and not rates.gate_learning_rate:
+        yield (
+            f"optimizer.gate_start is {rates.gate_start} without optimizer.gate_learning_rate; "
+            "expected a rate above 0 with it"
+        )
+    if rates.gate_learning_rate and rates.gate_start >= config.num_steps:
+        yield (
+            f"optimizer.gate_start is {rates.gate_start} of {config.num_steps} steps; expected "
+            "fewer, or gates never move"
         )

@@ -88,5 +88,9 @@ def resize_encoding(encoding: FaceEncoding, side: int) -> FaceEncoding:
 
 def resize_encoded(encoded: Encoded, side: int) -> Encoded:
     """All encodings at ``side`` pixels."""
-    faces = (encoded.source, encoded.target, encoded.generated)
-    return Encoded(*(resize_encoding(face, side) for face in faces))
+    return Encoded(
+        source=resize_encoding(encoded.source, side),
+        target=resize_encoding(encoded.target, side),
+        generated=resize_encoding(encoded.generated, side),
+        identity=encoded.identity,
+    )

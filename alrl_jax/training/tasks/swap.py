@@ -16,6 +16,7 @@ from alrl_jax.config import Config
 from alrl_jax.models.build import build_swapper
 from alrl_jax.models.functional import apply
 from alrl_jax.models.stylegan2.ada import DiscriminatorAugmentation
+from alrl_jax.models.swapper import target_features
 from alrl_jax.models.swapper.pair_codes import GateNoise
 from alrl_jax.models.swapper.probe import FactorProbe
 from alrl_jax.models.swapper.swapper import Networks, PairEncoding, Selected
@@ -120,7 +121,7 @@ class SwapTask:
             self._swapper, config.generator.train, "fake_logits" in self._readers
         )
         self._optimizers, self._rates = swap_schedules.make_optimizers(
-            config.optimizer, own["optimizer"], trained
+            config.optimizer, own["optimizer"], trained, target_features.CONSTANTS
         )
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
@@ -156,7 +157,7 @@ class SwapTask:
         mutable = {"encoder": statistics} if statistics else {}
         if self._trains("generator"):
             params["generator"], mutable["constants"] = generator["params"], generator["constants"]
-        mutable |= self._discriminator.augmentation.start()
+        mutable |= self._discriminator.augmentation.start() | diagnostics.first_owners(params)
         averaged = {"encoder", "swap", "target_features", "generator"} & params.keys()
         return new_state(params, self._optimizers, averaged, mutable)
 
@@ -312,7 +313,9 @@ class SwapTask:
         fakes = alternate(generated, image)
         forward = SwapForward(
             pairs=pairs,
-            encoded=pooling.resize_encoded(Encoded(source, target, encoded), self._loss_side),
+            encoded=pooling.resize_encoded(
+                Encoded(source, target, encoded, embedding), self._loss_side
+            ),
             drawn=drawn,
             wanted=self._loss_networks.wanted(frozen, pairs, embedding),
             read=self._loss_networks.read(frozen, pairs, drawn),
@@ -335,11 +338,12 @@ class SwapTask:
     ) -> Metrics:
         """What says whether all parts are at work; see ``diagnostics``."""
         networks, encoded = self._networks(state.params, state, frozen), forward.encoded
-        pair = PairEncoding(encoded.source, encoded.target, forward.wanted.embedding)
+        pair = PairEncoding(encoded.source, encoded.target, encoded.identity)
         return {
             "gates/temperature": self._temperature(state.step),
             "mask/area": jnp.mean(forward.drawn.mask),
             **diagnostics.gate_metrics(forward.drawn.gates),
+            **diagnostics.owner_metrics(state),
             **diagnostics.gradient_metrics(gradients),
             **diagnostics.rate_metrics(self._rates, state.step),
             **diagnostics.dead_metrics(self._swapper, networks, pair),

@@ -46,11 +46,19 @@ class SwapPairs:
 
 @flax.struct.dataclass
 class Encoded:
-    """What the encoder says of both faces, and of the generated one."""
+    """What the encoder says of both faces and of the generated one, and who the source is.
+
+    Attributes:
+        source: of the faces that give the identity.
+        target: of the faces that give everything else.
+        generated: of the generated faces.
+        identity: unit identity embeddings of the sources.
+    """
 
     source: FaceEncoding
     target: FaceEncoding
     generated: FaceEncoding
+    identity: Float[Array, "b e"]
 
 
 @flax.struct.dataclass

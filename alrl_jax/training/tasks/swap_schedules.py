@@ -9,7 +9,7 @@ import optax
 from jaxtyping import Array, Float, Int
 
 from alrl_jax.config.sections import OptimizerConfig
-from alrl_jax.models.swapper.selection import GATE_TABLES, FixedSwap
+from alrl_jax.models.swapper.selection import GATE_TABLES, VOTE_MODULES, FixedSwap
 from alrl_jax.models.swapper.swapper import Swapper
 from alrl_jax.training.optim import make_gate_rule, make_optimizer, rate_schedule
 
@@ -33,7 +33,10 @@ def trained_networks(swapper: Swapper, with_generator: bool, adversarial: bool) 
 
 
 def make_optimizers(
-    rates: OptimizerConfig, shared: dict[str, Any], trained: Collection[str]
+    rates: OptimizerConfig,
+    shared: dict[str, Any],
+    trained: Collection[str],
+    constants: Collection[str],
 ) -> tuple[dict[str, optax.GradientTransformation], dict[str, optax.Schedule]]:
     """Optimisers by network, and the learning rates that a run logs.
 
@@ -41,17 +44,27 @@ def make_optimizers(
         rates: of the config.
         shared: arguments of ``make_optimizer`` that all networks share.
         trained: names of the networks.
+        constants: parameters of the target's features that stand for gates.
     """
     optimizer = functools.partial(make_optimizer, **shared)
     clock = {name: shared[name] for name in ("num_steps", "warmup_steps")}
     usual = optimizer(rates.learning_rate, algorithm=rates.algorithm)
     table, logged = dict.fromkeys(trained, usual), {}
     logged["learning"] = rate_schedule(rates.learning_rate, decay=rates.decay, **clock)
-    if "swap" in trained and rates.gate_learning_rate:
+    if rates.gate_learning_rate:
         own = {"decay": rates.decay and rates.gate_decay, "start": rates.gate_start}
         rule = make_gate_rule(rates.gate_learning_rate, **clock, **own)
-        apart = dict.fromkeys(GATE_TABLES, rule)
-        table["swap"] = optimizer(rates.learning_rate, algorithm=rates.algorithm, apart=apart)
+        late = optimizer(rates.learning_rate, algorithm=rates.algorithm, start=rates.gate_start)
+        of_votes = dict.fromkeys(VOTE_MODULES, late) if rates.gate_start else {}
+        deciding = {
+            "swap": dict.fromkeys(GATE_TABLES, rule) | of_votes,
+            # What stands for a decision where gates in space do not look at the pair.
+            "target_features": {name: rule for name in constants},
+        }
+        for name in deciding.keys() & set(trained):
+            table[name] = optimizer(
+                rates.learning_rate, algorithm=rates.algorithm, apart=deciding[name]
+            )
         logged["gates"] = rate_schedule(rates.gate_learning_rate, **clock, **own)
     if "generator" in trained:
         table["generator"] = optimizer(

@@ -86,9 +86,9 @@ def test_a_fresh_one_changes_nothing(gates: str) -> None:
 
 
 @pytest.mark.parametrize("gates", ["pair", "mask"])
-def test_who_keeps_the_target_keeps_its_features_and_who_turns_takes_none(gates: str) -> None:
+def test_a_head_that_turns_takes_no_features(gates: str) -> None:
     kept = inject(gates, identity=FROM_TARGET)
-    assert all(np.asarray(x == 1.0).all() for x in kept.gates.values())
+    assert all(np.asarray(x > 0.0).all() for x in kept.gates.values())
     turned = inject(gates, pose=FROM_SOURCE, identity=FROM_TARGET)
     assert not any(np.asarray(x).any() for x in [*turned.gates.values(), *turned.maps.values()])
 

@@ -106,7 +106,7 @@ FORWARD = SwapForward(
         keeps_background=jnp.asarray([True, True, False]),
         control=None,
     ),
-    encoded=Encoded(encoding(), encoding(), encoding()),
+    encoded=Encoded(encoding(), encoding(), encoding(), normal(BATCH, 4)),
     drawn=Drawn(
         image=any_image(),
         generated=any_image(),

@@ -72,6 +72,11 @@ def test_the_defaults_are_entries(task: str) -> None:
             {"swap": {"source_weights": WEIGHTS}},
             "swap.source_weights has 11 numbers .* adaptive and swap.gate_mode hard; expected 0",
         ),
+        ({"optimizer": {"gate_start": 9}}, "gate_start is 9 without optimizer.gate_learning_rate"),
+        (
+            {"num_steps": 9, "optimizer": {"gate_start": 9, "gate_learning_rate": 0.1}},
+            "gate_start is 9 of 9 steps; expected fewer",
+        ),
         ({"swap": {"gate_mode": "fixed"}}, "swap.source_weights has 0 numbers .*; expected 11"),
         (
             {"swap": {"selector": "mixer", "pose_transfer": True}},
