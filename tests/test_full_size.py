@@ -32,7 +32,13 @@ def count(tree: dict) -> int:
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-@pytest.mark.parametrize("name", tiny.PHOTO_CONFIGS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name == "ffhq_1024_finetune" else pytest.param(name, marks=pytest.mark.slow)
+        for name in tiny.PHOTO_CONFIGS
+    ],
+)
 def test_a_full_size_config_lowers(name: str, tmp_path: Path) -> None:
     config = fabricated(full_config(name), tmp_path)
     run = abstract_run(config)

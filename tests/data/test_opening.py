@@ -18,7 +18,7 @@ REQUEST = DataRequest("fake", None, 16)
 
 
 def batches(*labels: str) -> BatchRequest:
-    return BatchRequest("faces", 4, 0, labels=labels)
+    return BatchRequest("faces", 4, 0, needed_labels=labels)
 
 
 @pytest.fixture

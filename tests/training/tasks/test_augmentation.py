@@ -53,6 +53,7 @@ def metrics(workdir: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_the_probability(photos: Path, tmp_path: Path) -> None:
     """Stopped between two moves, so that the sum of signs has to be kept too."""
     for steps in (6, 10):
