@@ -10,7 +10,7 @@ import alrl_jax
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
 from alrl_jax.storage.checkpoint import Checkpointer, read_fields
-from alrl_jax.storage.model_directory import read_model, save_model
+from alrl_jax.storage.model_directory import read_meta, read_model, save_model
 from alrl_jax.storage.workdir import EARLIER_FIELDS, read_config
 from alrl_jax.train import train
 from tests.conftest import RunCli
