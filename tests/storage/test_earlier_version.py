@@ -91,6 +91,7 @@ def test_a_model_directory_opens_under_the_present_names(tmp_path: Path) -> None
     meta, variables = read_model(tmp_path / "m")
     present = {"selector": "best_fixed", "source_weights": [0.0, 1.0]}
     assert meta["config"]["swap"] == {**present, "owners_trained": False}
+    assert variables["generator"]["w"].shape == (2,)
 
 
 @pytest.mark.parametrize(("losses", "trained"), [({"attribute_groups": 0.1}, True), ({}, False)])
@@ -100,4 +101,3 @@ def test_whether_owners_were_trained_follows_from_the_losses_of_the_run(
     source = {"config": {"losses": losses}}
     save_model(tmp_path, "swapper", {"swap": {"width": 8}}, {"a": np.zeros(2)}, source=source)
     assert read_meta(tmp_path)["config"]["swap"]["owners_trained"] is trained
-    assert variables["generator"]["w"].shape == (2,)
