@@ -37,7 +37,9 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_task(identity: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Task]:
     def make(name: str, **changes: Any) -> Task:
         if name == tiny.ROWS_CONFIG:
-            path = tiny.save_tiny_swapper(tmp_path_factory.mktemp(name) / "swapper", identity)
+            folder = tmp_path_factory.mktemp(name) / "swapper"
+            # The neutral start of rows selects nothing.
+            path = tiny.save_tiny_swapper(folder, identity, swap__selector="all_target")
             changes["pretrained__swapper"] = str(path)
         if name not in tiny.WITH_PUBLISHED:
             return make_task(tiny.tiny_config(name, identity, **changes))
