@@ -111,8 +111,8 @@ def refine_pose(
 def normalise(x: Float[Array, "*b n"], wanted: bool = True) -> Float[Array, "*b n"]:
     """Vectors with mean 0 and deviation 1.
 
-    Thousands of inputs with a mean of their own all push a layer's units the same way: measured,
-    optimisers that move whole matrices had pushed all 256 of a layer to where SiLU is 0.
+    Thousands of inputs with a mean of their own all push a layer's units the same way. Optimisers
+    that move whole matrices can so push whole layers to where SiLU is 0 (``models/activity.py``).
     """
     if not wanted:
         return x

@@ -121,10 +121,10 @@ class AdaptiveSwap(Selector):
         batch, layers, _ = target.attributes.shape
         shape = (layers + 1, self.channel_groups)
         logits, owners = self._logits(faces)
-        gates = self._gates(logits, noise)
+        gates, probabilities = self._gates(logits, noise), jax.nn.sigmoid(logits)
         if self.gate_mode == "fixed":
             weights = jnp.repeat(jnp.asarray(self.source_weights), self.channel_groups)
-            gates = jnp.broadcast_to(weights, gates.shape)
+            gates = probabilities = jnp.broadcast_to(weights, gates.shape)
         if frozen is not None and frozen.codes is not None:
             gates = jnp.broadcast_to(frozen.codes.reshape(-1), gates.shape)
         # The query with the largest share owns a code outright where a caller overrides: a gate
@@ -151,7 +151,7 @@ class AdaptiveSwap(Selector):
             pose=pose_gates,
             attributes=gates[:, 1:],
             # Of the votes alone: the losses of gates see neither noise nor overrides.
-            probabilities=jax.nn.sigmoid(logits).reshape(batch, *shape)[:, 1:],
+            probabilities=probabilities.reshape(batch, *shape)[:, 1:],
             owners=owners.reshape(*shape, -1)[1:],
         )
 

@@ -2,8 +2,8 @@
 
 The encoder's maps of the target at 1/2 and 1/4 are added, through 1x1 convolutions that start at
 zero, to the generator's features of the same resolution. Gates say, pixel by pixel, how much of
-them is kept: the light, the hair over a brow, glasses, what covers the face. ``PairGates`` decides
-that from the pair; ``MaskGates`` has one learned constant a channel inside the face and keeps all
+them is kept: the light, the hair over a brow, glasses, what covers the face. The gates ``pair``
+decide that from the pair; ``mask`` has one learned constant a channel inside the face and keeps all
 outside, which is what a selection that does not look at the pair can do.
 """
 
@@ -24,6 +24,13 @@ from alrl_jax.models.swapper.refinement import normalise, pair_context
 NUM_DISTANCES = 8
 """Bins of the distance to the face region's edge: 4 and more, 3, 2 and 1 steps outside, and the
 same inside."""
+NUM_CELLS = NUM_PARSING_CLASSES * NUM_DISTANCES
+"""Numbers that ``silhouette_cells`` can give."""
+
+SPACE_GATES = ("none", "pair", "mask")
+"""How the target's features are gated: ``none``, the generator takes none; ``pair``, a gate for
+every pixel and group of channels, decided from the pair; ``mask``, a learned constant for every
+channel inside the face, and 1 outside."""
 
 
 @flax.struct.dataclass
@@ -55,6 +62,12 @@ class TargetFeatures(nn.Module):
     gates: str
     groups: int = 4
     width: int = 32
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """Names of the parameters that stand for gates; none where gates look at the pair."""
+        sides = (side for side, _ in self.channels) if self.gates == "mask" else ()
+        return tuple(f"constant{side}" for side in sides)
 
     @nn.compact
     def __call__(
@@ -122,17 +135,6 @@ class TargetFeatures(nn.Module):
         return mask * jax.nn.sigmoid(constant) + (1.0 - mask)
 
 
-CONSTANTS = tuple(f"constant{2**power}" for power in range(2, 10))
-"""Names that the parameters of ``mask`` gates may have."""
-
-SPACE_GATES: dict[str, str] = {
-    "none": "the generator takes no features of the target",
-    "pair": "a gate for every pixel and group of channels, decided from the pair",
-    "mask": "a learned constant for every channel inside the face, 1 outside",
-}
-"""How the target's features are gated."""
-
-
 def injected_channels(
     generator_channels: Sequence[tuple[int, int]], encoder_side: int
 ) -> tuple[tuple[int, int], ...]:
@@ -174,9 +176,6 @@ def silhouette_cells(face: FaceEncoding, resolution: int) -> Int[Array, "b r r"]
         grown, shrunk = _grow(grown), ~_grow(~shrunk)
         steps = jnp.where(shrunk, 4 + step, jnp.where(grown, steps, 3 - step))
     return jnp.argmax(seen[..., 1:], axis=-1) * NUM_DISTANCES + steps[..., 0]
-
-
-NUM_CELLS = NUM_PARSING_CLASSES * NUM_DISTANCES
 
 
 def _grow(where: Array) -> Array:

@@ -27,14 +27,14 @@ EYES = ("l_eye", "r_eye")
 NAMES = tuple(PARTS)
 
 SMALLEST_AREA = 2e-4
-"""Share of the image above which a part is seen at all: an open eye of an upright crop covers about
-five times as much."""
+"""Share of the image above which a part is seen at all; an open eye of an upright crop covers far
+more."""
 SMALLEST_DEVIATION = 1e-3
 """Of a part's size, as a share of the image's side: a root has an infinite slope at 0."""
 
 SMALLEST_SPREAD = 0.1
-"""Of a face's parts, by which errors are divided: half of what an upright crop has. A parser that
-is wrong may see all parts in one place."""
+"""Of a face's parts, by which errors are divided. A parser that is wrong may see all parts in one
+place, where a small spread would make an error of any size."""
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Of red, green and blue (ITU-R BT.709)."""

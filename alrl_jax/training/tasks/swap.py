@@ -16,7 +16,6 @@ from alrl_jax.config import Config
 from alrl_jax.models.build import build_swapper
 from alrl_jax.models.functional import apply
 from alrl_jax.models.stylegan2.ada import DiscriminatorAugmentation
-from alrl_jax.models.swapper import target_features
 from alrl_jax.models.swapper.pair_codes import GateNoise
 from alrl_jax.models.swapper.probe import FactorProbe
 from alrl_jax.models.swapper.swapper import Networks, PairEncoding, Selected
@@ -62,9 +61,9 @@ class SwapTask:
 
     Trained: ``encoder``, ``swap``, ``target_features`` where the swapper has them and, where the
     config says so, ``generator``; for training only, a ``discriminator`` and the ``probe`` of the
-    attribute groups. Frozen: ``identity`` and, where the losses read with them, ``lpips`` and
-    ``parser``, else the ``generator``, where the config says so the encoder's ``backbone``, and the
-    statistics of an encoder's batch normalisation.
+    attribute groups. Frozen: ``identity`` and, where the losses read with them, ``lpips``, ``pose``
+    and ``parser``, else the ``generator``, where the config says so the encoder's ``backbone``, and
+    the statistics of an encoder's batch normalisation.
     """
 
     name = "swap"
@@ -120,8 +119,9 @@ class SwapTask:
         trained = swap_schedules.trained_networks(
             self._swapper, config.generator.train, "fake_logits" in self._readers
         )
+        features = self._swapper.target_features
         self._optimizers, self._rates = swap_schedules.make_optimizers(
-            config.optimizer, own["optimizer"], trained, target_features.CONSTANTS
+            config.optimizer, own["optimizer"], trained, features.constants if features else ()
         )
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
@@ -171,7 +171,6 @@ class SwapTask:
         """One update of all trained networks on one forward pass."""
         key = jax.random.fold_in(jax.random.key(self._seed), state.step)
         pairs = self._pairs(state, frozen, batch, key)
-
         # Forward, losses and gradients of all but the discriminator, which has losses of its own.
         trained = {name: state.params[name] for name in self._optimizers if name != "discriminator"}
 

@@ -36,7 +36,7 @@ def make_optimizers(
     rates: OptimizerConfig,
     shared: dict[str, Any],
     trained: Collection[str],
-    constants: Collection[str],
+    constants: Collection[str] = (),
 ) -> tuple[dict[str, optax.GradientTransformation], dict[str, optax.Schedule]]:
     """Optimisers by network, and the learning rates that a run logs.
 
@@ -54,17 +54,16 @@ def make_optimizers(
     if rates.gate_learning_rate:
         own = {"decay": rates.decay and rates.gate_decay, "start": rates.gate_start}
         rule = make_gate_rule(rates.gate_learning_rate, **clock, **own)
-        late = optimizer(rates.learning_rate, algorithm=rates.algorithm, start=rates.gate_start)
-        of_votes = dict.fromkeys(VOTE_MODULES, late) if rates.gate_start else {}
+        matrices = functools.partial(optimizer, rates.learning_rate, algorithm=rates.algorithm)
         deciding = {
-            "swap": dict.fromkeys(GATE_TABLES, rule) | of_votes,
+            "swap": dict.fromkeys(GATE_TABLES, rule),
             # What stands for a decision where gates in space do not look at the pair.
-            "target_features": {name: rule for name in constants},
+            "target_features": dict.fromkeys(constants, rule),
         }
+        if rates.gate_start:
+            deciding["swap"] |= dict.fromkeys(VOTE_MODULES, matrices(start=rates.gate_start))
         for name in deciding.keys() & set(trained):
-            table[name] = optimizer(
-                rates.learning_rate, algorithm=rates.algorithm, apart=deciding[name]
-            )
+            table[name] = matrices(apart=deciding[name])
         logged["gates"] = rate_schedule(rates.gate_learning_rate, **clock, **own)
     if "generator" in trained:
         table["generator"] = optimizer(

@@ -122,6 +122,7 @@ def test_fixed_gates_are_their_weights_beside_the_same_refinement() -> None:
     swapped, gates = swap.apply(variables, FACES, overrides())
     expected = np.broadcast_to(np.asarray(weights[1:])[:, None], (BATCH, LAYERS, 4))
     np.testing.assert_array_equal(gates.attributes, expected)
+    np.testing.assert_array_equal(gates.probabilities, expected)
     taken = np.asarray(weights[1:]) == 1.0
     np.testing.assert_allclose(
         swapped.attributes[:, ~taken], TARGET.attributes[:, ~taken], atol=1e-6
