@@ -16,7 +16,7 @@ def get_config() -> ml_collections.ConfigDict:
     """Reconstruction alone, of both faces of a pair; masks and parsing learn from labels."""
     losses = {n: w for n, w in recipes.SWAP_LOSSES_64.items() if not n.startswith("gate")}
     config = recipes.swap_64(losses)
-    config.num_steps = 5000
+    config.num_steps = 4000
     config.checkpoint_every = 250
     config.sample_every = 1000
     config.data.same_identity_share = 1.0

@@ -185,6 +185,8 @@ class IdentityConfig:
     ``face_parser`` take the first and double it."""
     hidden: int = checked(256, POSITIVE)
     """Width of the last hidden layer, or of the embeddings of ``arcface``."""
+    glimpses: bool = False
+    """Whether an analyser looks at the eyes a second time, at the image's own resolution."""
     augment: float = checked(1.0, at_least(0, "none"))
     """Strength of the random changes of the images that it learns from."""
 

@@ -59,7 +59,8 @@ def build_discriminator(values: Values) -> Discriminator:
 def build_analyser(values: Values) -> FaceAnalyser:
     """A face analyser from the fields of ``FaceAnalyser``."""
     fields = {k: v for k, v in values.items() if k in FaceAnalyser.__dataclass_fields__}
-    return FaceAnalyser(**{**fields, "widths": tuple(fields["widths"])})
+    lists = {name: tuple(fields[name]) for name in ("widths", "glimpses") if name in fields}
+    return FaceAnalyser(**{**fields, **lists})
 
 
 def build_identity_network(values: Values) -> IdentityNetwork:

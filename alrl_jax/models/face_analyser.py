@@ -64,6 +64,49 @@ class PlainStage(nn.Module):
 
 STAGES = {"residual": ResidualStage, "plain": PlainStage}
 
+GLIMPSE = 0.25
+"""Side of what a ``Glimpse`` sees, as a share of the image's: an eye with its brow."""
+
+
+class Glimpse(nn.Module):
+    """A closer look at one place, at the image's own resolution.
+
+    Attributes:
+        width: channels of the convolutions, and length of the result.
+    """
+
+    width: int
+
+    @nn.compact
+    def __call__(
+        self, images: Float[Array, "b h w c"], centres: Float[Array, "b 2"]
+    ) -> Float[Array, "b {2*self.width}"]:
+        """What is seen around points, given as x, y shares of the image's width and height."""
+        x = crop_around(images, centres, images.shape[1] // 4)
+        x = nn.silu(_conv(self.width, "conv0")(x))
+        x = nn.silu(_conv(self.width, "conv1")(ops.mean_pool(x)))
+        return nn.silu(nn.Dense(2 * self.width, name="seen")(x.reshape(x.shape[0], -1)))
+
+
+def crop_around(
+    images: Float[Array, "b h w c"], centres: Float[Array, "b 2"], size: int
+) -> Float[Array, "b {size} {size} c"]:
+    """Bilinear crops of a ``GLIMPSE`` of the image around points; black beyond the image.
+
+    Two products with matrices of weights: gathers are slow on accelerators, and their gradients
+    slower.
+    """
+    _, height, width, _ = images.shape
+    steps = GLIMPSE * ((jnp.arange(float(size)) + 0.5) / size - 0.5)
+
+    def weights(middle: Float[Array, " b"], side: int) -> Float[Array, "b s {side}"]:
+        # Pixel i covers the shares i/side to (i + 1)/side: its centre lies half a pixel in.
+        places = (middle[:, None] + steps) * side - 0.5
+        return jnp.maximum(0.0, 1.0 - jnp.abs(places[..., None] - jnp.arange(float(side))))
+
+    rows, columns = weights(centres[:, 1], height), weights(centres[:, 0], width)
+    return jnp.einsum("bph,bhwc,bqw->bpqc", rows, images, columns)
+
 
 class FaceAnalyser(nn.Module):
     """Convolutional regressor of identity, attributes, pose and landmarks.
@@ -75,6 +118,8 @@ class FaceAnalyser(nn.Module):
         identity_width: number of identity factors, which is the width of the embedding.
         attribute_width: number of attribute factors.
         num_landmarks: number of landmarks.
+        glimpses: landmarks, the eyes', at which the net looks closer: a pupil moves by a pixel or two of
+            a small image, which the pooled maps lose. None: the maps alone.
     """
 
     block: str
@@ -83,6 +128,7 @@ class FaceAnalyser(nn.Module):
     identity_width: int
     attribute_width: int
     num_landmarks: int
+    glimpses: tuple[int, ...] = ()
 
     def setup(self) -> None:
         self.stages = [
@@ -93,18 +139,34 @@ class FaceAnalyser(nn.Module):
         self.attribute_head = nn.Dense(self.attribute_width)
         self.pose_head = nn.Dense(3)
         self.landmark_head = nn.Dense(2 * self.num_landmarks)
+        if self.glimpses:
+            self.glimpse = Glimpse(self.widths[0])
+            self.joint = nn.Dense(self.hidden)
 
     def __call__(self, images: Float[Array, "b h w 3"]) -> FaceFactors:
         """Reads the factors of faces with pixels in [-1, 1]."""
         last = self.features(images)[-1]
         hidden = nn.silu(self.trunk(last.reshape(last.shape[0], -1)))
-        landmarks = self.landmark_head(hidden).reshape(-1, self.num_landmarks, 2)
+        landmarks = 0.5 + self.landmark_head(hidden).reshape(-1, self.num_landmarks, 2)
+        known = self._looked_closer(images, hidden, landmarks) if self.glimpses else hidden
         return FaceFactors(
-            identity_vector=self.identity_head(hidden),
-            attribute_vector=self.attribute_head(hidden),
+            identity_vector=self.identity_head(known),
+            attribute_vector=self.attribute_head(known),
             pose_degrees=POSE_SCALE_DEGREES * self.pose_head(hidden),
-            landmarks=0.5 + landmarks,
+            landmarks=landmarks,
         )
+
+    def _looked_closer(
+        self,
+        images: Float[Array, "b h w 3"],
+        hidden: Float[Array, "b n"],
+        landmarks: Float[Array, "b m 2"],
+    ) -> Float[Array, "b n"]:
+        """What is known of the whole face and of the places that ``glimpses`` names."""
+        # Landmarks learn where they are, not where a look would be of use.
+        places = jax.lax.stop_gradient(landmarks)
+        seen = [self.glimpse(images, places[:, number]) for number in self.glimpses]
+        return nn.silu(self.joint(jnp.concatenate([hidden, *seen], axis=-1)))
 
     def features(self, images: Float[Array, "b h w 3"]) -> list[Array]:
         """Feature maps after every stage, fine to coarse, for perceptual distances."""

@@ -111,6 +111,10 @@ def selection_values(config: Config) -> Values:
     }
 
 
+EYES = ("l_eye_centre", "r_eye_centre")
+"""Landmarks that an analyser looks at a second time, see ``identity.glimpses``."""
+
+
 def analyser_values(config: Config) -> Values:
     """What rebuilds the network that reads faces, by ``identity.kind``."""
     values, side = config.identity, config.resolution
@@ -139,6 +143,7 @@ def analyser_values(config: Config) -> Values:
         "identity_width": len(primitives.IDENTITY_FACTORS),
         "attribute_width": len(primitives.ATTRIBUTE_FACTORS),
         "num_landmarks": len(primitives.LANDMARKS),
+        "glimpses": [primitives.LANDMARKS.index(name) for name in EYES] if values.glimpses else [],
     }
 
 
