@@ -31,7 +31,7 @@ from alrl_jax.evaluation.presets import PROTOCOLS, ROLES, flag, rows_of_protocol
 from alrl_jax.evaluation.report.report import BEFORE, Extras, file_name, write_report
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, rows_of, rows_of_models
 from alrl_jax.loading import load_analyser, load_swapper
-from alrl_jax.loading.protocols import Judge, Swapper
+from alrl_jax.loading.protocols import Judge, MeasuringNetwork, Swapper
 from alrl_jax.photos.landmarks import LANDMARK_SOURCES, FaceFinder
 from alrl_jax.photos.pair_list import PairFiles, draw_pairs, read_pairs
 from alrl_jax.storage.workdir import read_metrics
@@ -73,7 +73,7 @@ PAIRS_ALONE = (
     "fid_reference",
     "landmarks_from",
     "landmarks_path",
-    *(flag(role).removeprefix("--") for role in ROLES),
+    *(flag(role).removeprefix("--") for role in ROLES if role != "identity"),
 )
 """Flags of the benchmark pairs."""
 
@@ -88,6 +88,7 @@ def evaluate_counterfactual(
     num_shown: int,
     beside: Mapping[str, Swapper] | None = None,
     pair_set: str = pair_sets.USUAL,
+    second: MeasuringNetwork | None = None,
 ) -> tuple[dict[str, Any], Measurement]:
     """Figures of every row on held-out synthetic people.
 
@@ -101,6 +102,7 @@ def evaluate_counterfactual(
         num_shown: how many of the first pairs to keep images of.
         beside: other swappers, each a row of this name.
         pair_set: entry of ``PAIR_SETS``.
+        second: a judge of another kind, which knows identities alone.
 
     Returns:
         The blocks of ``metrics.json``, where the protocol lacks the fields that all evaluations
@@ -113,7 +115,15 @@ def evaluate_counterfactual(
     rows |= rows_of_models(beside or {})
     plan = pair_sets.PAIR_SETS[pair_set].plan(split, seed, num_pairs)
     found = measure_counterfactual(
-        model, judge, plan, num_pairs, rows, resolution, batch_size, num_shown
+        model,
+        judge,
+        plan,
+        num_pairs,
+        rows,
+        resolution,
+        batch_size,
+        num_shown,
+        second=second,
     )
     extra = {
         "benchmark": "counterfactual",
@@ -241,6 +251,7 @@ def run_counterfactual(
     """Evaluates on rendered people; see ``evaluate_counterfactual``."""
     directory = values.judge or DEFAULT_JUDGE
     judge = load_analyser(directory, "judge")
+    second = opening.open_second_judge(values.identity_judge)
     described = opening.describe_model(directory, judge)
     count, pair_set = values.num_pairs or DEFAULT_PAIRS, values.pair_set or pair_sets.USUAL
     if before is not None:
@@ -260,10 +271,12 @@ def run_counterfactual(
         values.num_pictures,
         beside,
         pair_set,
+        second,
     )
     describe = functools.partial(opening.describe_trained, judge_directory=directory, judge=judge)
     extra = describe(values.workdir, model) | {
         "judge": described,
+        "second_judge": second and opening.describe_model(values.identity_judge, second),
         "beside": {name: describe(directories[name], each) for name, each in beside.items()},
     }
     notes = protocol.NOTES | dict(pair_sets.PAIR_SETS[pair_set].notes)
@@ -365,6 +378,8 @@ def define_flags() -> None:
     flags.DEFINE_enum("protocol", None, PROTOCOLS, f"How to measure; by default {DEFAULT_PROTOCOL}")
     for role, kinds in ROLES.items():
         text = f"Model directory of kind {' or '.join(kinds)}; without it {UNMEASURED[role]}."
+        if role == "identity":
+            text += " With rendered pairs, a second judge that knows identities alone."
         command_line.DEFINE_path(flag(role).removeprefix("--"), None, text)
     command_line.DEFINE_path("fid_reference", None, "Folder that FID compares with, not targets.")
     command_line.DEFINE_path("before", None, "Output of an earlier evaluation to compare with.")

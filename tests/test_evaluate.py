@@ -16,7 +16,7 @@ from PIL import Image
 
 from alrl_jax import evaluate
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation import benchmark, earlier, pair_sets, protocol
+from alrl_jax.evaluation import benchmark, earlier, opening, pair_sets, protocol
 from alrl_jax.evaluation.blocks import blocks_of
 from alrl_jax.evaluation.control import measure_control, way_gone
 from alrl_jax.evaluation.image_metrics import PSNR_CAP
@@ -278,6 +278,40 @@ def test_report_is_one_page_with_its_images(
     with np.load(tmp_path / evaluate.OF_PAIRS) as of_pairs:
         np.testing.assert_array_equal(of_pairs["mean/psnr"], found.values["mean"]["psnr"])
         assert len(of_pairs["truth/identity_top1"]) == COUNT
+
+
+class SecondJudge:
+    """Embeds the pixels that it sees."""
+
+    kind, config, variables = "arcface", {"resolution": 8}, {}  # noqa: RUF012
+
+    def __call__(self, images: Array) -> Array:
+        assert images.shape[1:] == (8, 8, 3)  # the crop that its kind takes
+        flat = images.reshape(len(images), -1)
+        return flat / jnp.linalg.norm(flat, axis=1, keepdims=True)
+
+
+def test_a_second_judge_says_who_is_seen() -> None:
+    model, plan = FakeSwapper(), benchmark.plan_pairs("test", 0, COUNT)
+    rows = rows_of(model.selectors, with_truth=True)
+    found = measure_counterfactual(
+        model, judge(), plan, COUNT, rows, RESOLUTION, 3, 0, render=draw, second=SecondJudge()
+    )
+    source, target = (found.values[name] for name in ("source_image", "target_image"))
+    np.testing.assert_allclose(source["second_identity_similarity"], 1.0, rtol=1e-5)
+    assert np.all(target["second_identity_similarity"] < 0.99)
+    # The gallery's images are the sources', a little darker: each is found by its own.
+    assert np.all(source["second_identity_top1"] == 1.0)
+    alone = measure()
+    assert "second_identity_similarity" not in alone.values["source_image"]
+    np.testing.assert_array_equal(
+        alone.values["mean"]["identity_top1"], found.values["mean"]["identity_top1"]
+    )
+
+
+def test_a_second_judge_knows_identities_alone() -> None:
+    with pytest.raises(UserError, match="--identity_judge=embedded/judge_64.*kind 'judge'"):
+        opening.open_second_judge("embedded/judge_64")
 
 
 def test_a_model_is_measured_by_its_own_name(tmp_path: Path) -> None:

@@ -9,14 +9,19 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 from tqdm import tqdm
 
-from alrl_jax.evaluation import image_metrics, judging
+from alrl_jax.evaluation import image_metrics, judges, judging
 from alrl_jax.evaluation.benchmark import Counterfactuals, PairPlan, render_pairs, take
 from alrl_jax.evaluation.metric_table import Values
+from alrl_jax.evaluation.presets import OWN_VIEWS
 from alrl_jax.evaluation.rows import Question, Row, RowImages, own_row
-from alrl_jax.loading.protocols import Judge, Swapper
+from alrl_jax.loading.protocols import Judge, MeasuringNetwork, Swapper
 from alrl_jax.models.face_analyser import FaceFactors, feature_distance, unit_length
 from alrl_jax.types import AnyArray, SwapGates
 from alrl_jax.worlds import primitives
+
+Images = Float[AnyArray, "b h w 3"]
+Embeddings = dict[str, Float[AnyArray, "b k"]]
+"""Unit embeddings by judge, see ``Examiner.identities``."""
 
 SHOWN_BY_PAIR = ("target_image", "source_image", "truth", "truth_blended")
 """Rows whose images the report shows under another name, or not at all."""
@@ -71,10 +76,15 @@ def batches(count: int, batch_size: int) -> Iterator[tuple[Int[np.ndarray, " b"]
 
 
 class Examiner:
-    """Runs one judge on images of any size."""
+    """Runs the judges on images of any size.
 
-    def __init__(self, judge: Judge) -> None:
-        self.judge = judge
+    Args:
+        judge: the net that measures.
+        second: one of another kind, which knows identities alone; None for none.
+    """
+
+    def __init__(self, judge: Judge, second: MeasuringNetwork | None = None) -> None:
+        self.judge, self.second = judge, second
         self.resolution = int(judge.config["resolution"])
 
     def predict(self, images: Float[AnyArray, "b h w 3"]) -> FaceFactors:
@@ -84,6 +94,17 @@ class Examiner:
     def embed(self, images: Float[AnyArray, "b h w 3"]) -> Float[Array, "b k"]:
         """Unit embeddings of identity."""
         return unit_length(self.predict(images).identity_vector)
+
+    def identities(self, images: Images) -> Embeddings:
+        """Unit embeddings by judge: ``identity``, and ``second_identity`` where there is one."""
+        return {"identity": self.embed(images), **self.second_identities(images)}
+
+    def second_identities(self, images: Images) -> Embeddings:
+        """What the second judge alone says, as ``identities`` has it."""
+        if self.second is None:
+            return {}
+        view = OWN_VIEWS[self.second.kind]
+        return {"second_identity": judges.embed(self.second, view, images, None)}
 
     def distance(
         self, images: Float[AnyArray, "b h w 3"], references: Float[AnyArray, "b h w 3"]
@@ -96,22 +117,31 @@ class Examiner:
 def measure_row(
     row: RowImages,
     pair: Counterfactuals,
-    source_embedding: Float[AnyArray, "b k"],
-    target_embedding: Float[AnyArray, "b k"],
+    source: Embeddings,
+    target: Embeddings,
     examiner: Examiner,
-) -> tuple[Values, Float[np.ndarray, "b k"]]:
-    """All figures of one batch except retrieval, and the embeddings that retrieval needs."""
+) -> tuple[Values, Embeddings]:
+    """All figures of one batch except retrieval, and the embeddings that retrieval needs.
+
+    Args:
+        row: images of the batch.
+        pair: what is known of the pairs.
+        source: embeddings of the sources, see ``Examiner.identities``.
+        target: likewise of the targets.
+        examiner: the judges.
+    """
     image, size = row.image, row.image.shape[1]
     factors = examiner.predict(image)
-    embedding = unit_length(factors.identity_vector)
+    found = {"identity": unit_length(factors.identity_vector)}
+    found |= examiner.second_identities(image)
     values = {
         "face_psnr": image_metrics.psnr(image, pair.truth, pair.face_region),
         "psnr": image_metrics.psnr(image, pair.truth),
         "ssim": image_metrics.ssim(image, pair.truth),
         "face_ssim": image_metrics.ssim(image, pair.truth, pair.face_region),
         "lpips_like": examiner.distance(image, pair.truth),
-        "identity_similarity": judging.cosine(embedding, source_embedding),
-        "target_similarity": judging.cosine(embedding, target_embedding),
+        **{f"{name}_similarity": judging.cosine(x, source[name]) for name, x in found.items()},
+        "target_similarity": judging.cosine(found["identity"], target["identity"]),
         "pose_error_degrees": judging.pose_errors(factors.pose_degrees, pair.pose_degrees),
         "landmark_error": judging.landmark_errors(
             np.asarray(factors.landmarks) * size, pair.landmarks, pair.visible
@@ -126,7 +156,7 @@ def measure_row(
     }
     if row.mask is not None:
         values["mask_iou"] = image_metrics.mask_iou(row.mask, pair.face_region)
-    return {name: np.asarray(v) for name, v in values.items()}, np.asarray(embedding)
+    return {name: np.asarray(v) for name, v in values.items()}, found
 
 
 def measure_counterfactual(
@@ -139,6 +169,7 @@ def measure_counterfactual(
     batch_size: int,
     num_shown: int,
     render: Callable[[PairPlan, int], Counterfactuals] = render_pairs,
+    second: MeasuringNetwork | None = None,
 ) -> Measurement:
     """Measures every row on all pairs of a plan.
 
@@ -152,24 +183,27 @@ def measure_counterfactual(
         batch_size: pairs rendered and swapped at a time; figures do not depend on it.
         num_shown: how many of the first pairs to keep images of.
         render: draws a slice of the plan.
+        second: a judge of another kind, which knows identities alone.
     """
-    examiner, collector = Examiner(judge), Collector()
+    examiner, collector = Examiner(judge, second), Collector()
     for numbers, valid in tqdm(list(batches(count, batch_size)), desc="evaluate", unit="batch"):
         pair = render(take(plan, numbers), resolution)
         shown = max(0, min(valid, num_shown - int(numbers[0])))
         _show_pair(collector, pair, shown)
-        people = examiner.embed(pair.source), examiner.embed(pair.target)
-        collector.add("people", "gallery", examiner.embed(pair.gallery), valid)
+        people = examiner.identities(pair.source), examiner.identities(pair.target)
+        for name, embedding in examiner.identities(pair.gallery).items():
+            collector.add("gallery", name, embedding, valid)
         collector.add("people", "tone", pair.skin_tone, valid)
         for reason, hard in pair.hard.items():
             collector.add("hard", reason, hard, valid)
         question = Question(pair.source, pair.target, pair.truth, pair.face_region)
         for name, row in rows.items():
             answer = row(model, question)
-            values, embedding = measure_row(answer, pair, *people, examiner)
+            values, embeddings = measure_row(answer, pair, *people, examiner)
             for metric, numbers_of in values.items():
                 collector.add(name, metric, numbers_of, valid)
-            collector.add("embedding", name, embedding, valid)
+            for judged, embedding in embeddings.items():
+                collector.add(f"{judged} of rows", name, embedding, valid)
             keep_row(collector, name, answer, shown, valid, own=name == own_row(rows))
     return _finish(collector, tuple(rows))
 
@@ -209,12 +243,13 @@ def kept_in_space(gates: SwapGates, side: int) -> Float[Array, "b h h 1"]:
 
 
 def _finish(collector: Collector, rows: tuple[str, ...]) -> Measurement:
-    people, embeddings = collector.get("people"), collector.get("embedding")
+    people = collector.get("people")
     values = {name: collector.get(name) for name in rows}
-    for name in rows:
-        for top in (1, 5):
-            found = judging.retrieval(embeddings[name], people["gallery"], top=top)
-            values[name][f"identity_top{top}"] = found
+    for judged, gallery in collector.get("gallery").items():
+        for name, embeddings in collector.get(f"{judged} of rows").items():
+            for top in (1, 5):
+                found = judging.retrieval(embeddings, gallery, top=top)
+                values[name][f"{judged}_top{top}"] = found
     owners = collector.get("owners").get("owners")
     return Measurement(
         values=values,

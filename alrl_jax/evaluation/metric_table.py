@@ -31,6 +31,12 @@ METRICS: dict[str, Metric] = {
     "identity_similarity": Metric("", True, "cosine of the judge's identities, row and source"),
     "identity_top1": Metric("share", True, "source found first among all source people"),
     "identity_top5": Metric("share", True, "source found among the first five source people"),
+    "second_identity_similarity": Metric(
+        "", True, "cosine of the second judge's embeddings, row and source"
+    ),
+    "second_identity_top1": Metric(
+        "share", True, "source found first among all source people, by the second judge"
+    ),
     "target_similarity": Metric(
         "", False, "cosine of the judge's identities, row and target: what leaks into the swap"
     ),

@@ -131,6 +131,23 @@ def open_judges(protocol: str, directories: Mapping[str, str | None]) -> tuple[P
     return preset, Judges(**models)
 
 
+def open_second_judge(directory: str | None) -> Any:
+    """The judge of rendered pairs that knows identities alone; None where none is named.
+
+    Raises:
+        UserError: the directory holds a model of another kind.
+    """
+    if directory is None:
+        return None
+    model, kinds = load(directory), ("arcface", "iresnet")
+    if model.kind not in kinds:
+        raise UserError(
+            f"got --identity_judge={directory}, a model of kind {model.kind!r}; expected "
+            f"{' or '.join(kinds)} beside --judge, which reads factors; name another directory"
+        )
+    return model
+
+
 def describe_judges(
     judged_by: Judges,
     directories: Mapping[str, str | None],

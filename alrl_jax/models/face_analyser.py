@@ -118,8 +118,8 @@ class FaceAnalyser(nn.Module):
         identity_width: number of identity factors, which is the width of the embedding.
         attribute_width: number of attribute factors.
         num_landmarks: number of landmarks.
-        glimpses: landmarks, the eyes', at which the net looks closer: a pupil moves by a pixel or two of
-            a small image, which the pooled maps lose. None: the maps alone.
+        glimpses: landmarks, the eyes', at which the net looks closer: a pupil moves by a pixel or
+            two of a small image, which the pooled maps lose. None: the maps alone.
     """
 
     block: str

@@ -9,9 +9,9 @@ all pairs of another draw together. The difference of the two is the headroom of
 this model's codes. No better gates are looked for than single flips lead to, so that the true
 headroom is at least what is found. Gates in space stay the model's own.
 
-Prints one JSON object: the face PSNR in dB, mean over the pairs, of the model's own gates (``own``),
-of its majority over other pairs (``frozen_codes``), of the shared gates (``shared``) and of every
-pair's own (``best``), and the headroom ``best - shared`` with its 95% interval over pairs.
+Prints one JSON object: the face PSNR in dB, mean over the pairs, of the model's own gates
+(``own``), of its majority over other pairs (``frozen_codes``), of the shared gates (``shared``) and
+of every pair's own (``best``), and the headroom ``best - shared`` with its 95% interval over pairs.
 """
 
 import json
@@ -38,7 +38,7 @@ from alrl_jax.utils import command_line
 
 SPLIT, BATCH, SWEEPS = "development", 20, 2
 SHARED_SEED = 129
-"""Pairs that shared gates are sought on: not those of the measurement, nor those of the majority."""
+"""Of the pairs that shared gates are sought on: neither measured nor those of the majority."""
 
 Gates = Float[np.ndarray, "n t"]
 Score = Callable[[Gates], Float[np.ndarray, " n"]]

@@ -24,6 +24,8 @@ FAMILIES = {
         "target_similarity",
         "identity_top1",
         "identity_top5",
+        "second_identity_similarity",
+        "second_identity_top1",
         "pose_error_degrees",
         "expression_error",
         "gaze_error",
