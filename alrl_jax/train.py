@@ -8,6 +8,7 @@ Several processes train as one where a cluster (``--distributed``) or the flags
 ``--coordinator_address``, ``--num_processes`` and ``--process_id`` bring them together.
 """
 
+import dataclasses
 import shlex
 import sys
 from collections.abc import Sequence
@@ -21,21 +22,27 @@ from alrl_jax.config import Config
 from alrl_jax.data.opening import BatchRequest, known_shapes, open_batches
 from alrl_jax.data.origin import record_origin
 from alrl_jax.data.request import DataRequest
+from alrl_jax.data.sources import SOURCES
+from alrl_jax.errors import UserError
 from alrl_jax.loading.packaging import package
 from alrl_jax.provenance.model_card import CARD_FILE, write_card
 from alrl_jax.storage import checkpoint
 from alrl_jax.storage.workdir import open_workdir
 from alrl_jax.training.distributed import CLUSTERS, connect, meeting
+from alrl_jax.training.held_out import HeldOut
 from alrl_jax.training.loop import Batches, Schedule, fit
 from alrl_jax.training.losses.table import needed_labels
 from alrl_jax.training.metrics import TrainingDiverged
 from alrl_jax.training.sharding import make_mesh
 from alrl_jax.training.stopping import Clock
 from alrl_jax.training.tasks import make_task
+from alrl_jax.training.tasks.task import Measurable, Trainable
 from alrl_jax.utils import command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 from alrl_jax.utils.paths import local_path
 
+HELD_OUT_PAIRS, HELD_OUT_SPLIT = 64, "development"
+"""Pairs of different people that a run measures itself on, and the part of a world they are of."""
 MODEL = "model"
 """Model directory within the work directory of a run that the clock may end."""
 
@@ -83,7 +90,8 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
         # Of photographs, files are looked at before minutes of compiling.
         batches = opened() if shapes is None else opened
         mesh = make_mesh(parameter_shards=config.parameter_shards)
-        step = fit(task, batches, workdir, plan, config.seed, mesh, shapes, clock)
+        apart = held_out(config, task, mesh.size)
+        step = fit(task, batches, workdir, plan, config.seed, mesh, shapes, clock, apart)
         if jax.process_index() == 0:
             write_card(workdir)
         if clock.ended or (config.max_minutes and step == config.num_steps):
@@ -152,6 +160,45 @@ def batch_request(config: Config, kind: str) -> BatchRequest:
         on_device=data.on_device,
         labels=data.labels,
     )
+
+
+def held_out(config: Config, task: Trainable, devices: int) -> HeldOut | None:
+    """What the configuration measures on the way, on faces that training does not see.
+
+    Args:
+        config: of the run.
+        task: what it trains.
+        devices: which share a batch.
+
+    Raises:
+        UserError: if the task measures nothing, or it is not known what to measure on.
+    """
+    if not config.held_out_every:
+        return None
+    source = config.data.source
+    if not isinstance(task, Measurable):
+        raise UserError(
+            f"held_out_every is {config.held_out_every} with task {config.task}; expected 0, as that "
+            "measures nothing while it trains; set --config.held_out_every=0"
+        )
+    is_world = SOURCES[source].world is not None
+    if not is_world and config.data.held_out is None:
+        raise UserError(
+            f"held_out_every is {config.held_out_every} with data.source {source}; expected "
+            "data.held_out, other faces of the same kind; name them, or set held_out_every to 0"
+        )
+    pairs = -(-HELD_OUT_PAIRS // devices) * devices
+    split = HELD_OUT_SPLIT if is_world else config.data.split
+    data = dataclasses.replace(
+        data_request(config),
+        path=config.data.held_out,
+        split=split,
+        num_identities=pairs,
+        images_per_identity=1,
+        true_swaps=False,
+    )
+    asked = BatchRequest("pairs", pairs, 0, same_identity_share=0.0, flip=False)
+    return HeldOut(task, lambda: next(open_batches(data, asked)), config.held_out_every)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -24,6 +24,7 @@ def get_config() -> ml_collections.ConfigDict:
     """``ffhq_256.py`` with the sizes and rates of ``synthetic_64.py``."""
     config = recipes.swap_64(recipes.PHOTO_LOSSES | {"adversarial": 0.05, "r1": 1.0})
     recipes.without_labels(config)
+    recipes.decide_by_pair(config, 0.03)
     config.num_steps = 6000
     config.checkpoint_every = 500
     config.sample_every = 500

@@ -93,10 +93,11 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
     config = recipes.swap_64(
         recipes.BLENDED_LOSSES_64 | {"gate_information": 0.1, "attribute_groups": 0.1}
     )
-    recipes.selection_64(config)
+    recipes.decide_by_pair(config, 0.03)
     config.num_steps = 300
     config.checkpoint_every = 150
     config.sample_every = 300
+    config.held_out_every = 50
     config.generator.train = False
     config.encoder.train_backbone = False
     config.pretrained.swapper = "runs/autoencoder_64_model"

@@ -3,6 +3,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 
 from alrl_jax import train as train_module
@@ -50,6 +51,60 @@ def test_schedule_takes_every_field_from_the_configuration() -> None:
     values = VALUES | {"sample_every": 5, "keep_checkpoints": 7, "steps_per_call": 3}
     wanted = {k: v for k, v in values.items() if k != "task"}
     assert vars(schedule(Config.from_dict(values))) == wanted
+
+
+class MeasuredTask(FakeTask):
+    """Says how far its parameters are from where its last batch would have them."""
+
+    def measure(self, state: Any, frozen: Any, batch: Any) -> dict[str, Any]:
+        return {"held_out/size": sum(jax.numpy.sum(x) for x in jax.tree.leaves(state.params))}
+
+
+def test_held_out_faces_are_measured_at_their_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_module, "make_task", lambda config: MeasuredTask())
+    asked: list[Any] = []
+
+    def open_batches(data: Any, batches: Any) -> FakeBatches:
+        asked.append((data.split, data.num_identities, batches.kind, batches.flip))
+        return FakeBatches()
+
+    monkeypatch.setattr(train_module, "open_batches", open_batches)
+
+    def lines(workdir: Path) -> list[dict[str, Any]]:
+        return [json.loads(x) for x in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+    train(config(held_out_every=2), tmp_path / "whole")
+    whole = lines(tmp_path / "whole")
+    assert [line["step"] for line in whole if "held_out/size" in line] == [2, 4]
+    assert ("development", 64, "pairs", False) in asked
+    train(config(held_out_every=2, num_steps=2), tmp_path / "resumed")
+    train(config(held_out_every=2), tmp_path / "resumed")
+    assert lines(tmp_path / "resumed") == whole
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"log_every": 2, "held_out_every": 3}, "expected 0 or a multiple of log_every \\(2\\)"),
+        ({"held_out_every": 1}, "task identity; expected 0, as that measures nothing"),
+    ],
+)
+def test_held_out_faces_that_cannot_be_measured(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        train(config(**changes), tmp_path)
+
+
+def test_held_out_photographs_have_to_be_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_module, "make_task", lambda config: MeasuredTask())
+    photos = config(held_out_every=1, data={"source": "folder", "path": str(tmp_path)})
+    with pytest.raises(UserError, match="data.source folder; expected data.held_out"):
+        train(photos, tmp_path / "run")
 
 
 def test_finished_run_ends_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

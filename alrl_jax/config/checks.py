@@ -13,7 +13,20 @@ def joint_faults(config: Any) -> list[str]:
     Args:
         config: a ``Config``, which knows this module and cannot be known here.
     """
-    return [*_size_faults(config), *_block_faults(config), *_loss_faults(config)]
+    return [
+        *_size_faults(config),
+        *_block_faults(config),
+        *_loss_faults(config),
+        *_interval_faults(config),
+    ]
+
+
+def _interval_faults(config: Any) -> list[str]:
+    every, line = config.held_out_every, config.log_every
+    # What is measured becomes a part of a line of the log.
+    if every <= 0 or line <= 0 or every % line == 0:
+        return []
+    return [f"held_out_every is {every}; expected 0 or a multiple of log_every ({line})"]
 
 
 def _size_faults(config: Any) -> list[str]:

@@ -117,12 +117,12 @@ def like_shipped_swapper(config: Any) -> None:
     config.pretrained.swapper = "embedded/swapper_64"
 
 
-def selection_64(config: Any) -> None:
-    """Selection, refinement and target features at 64 px, with gates that can move."""
+def decide_by_pair(config: Any, gate_learning_rate: float) -> None:
+    """Selection, refinement and target features that look at the pair, with gates that can move."""
     config.swap.pose_transfer = True
     config.swap.context = 256
     config.swap.target_features = "pair"
-    config.optimizer.gate_learning_rate = 0.03
+    config.optimizer.gate_learning_rate = gate_learning_rate
 
 
 def stand_in_64(kind: str, losses: Mapping[str, float]) -> ml_collections.ConfigDict:
@@ -147,6 +147,7 @@ def swap_photos(losses: Mapping[str, float]) -> ml_collections.ConfigDict:
     """The swapper on photographs, on converted networks: ArcFace, LPIPS, Hopenet, a face parser."""
     config: Any = default_config("swap", losses)
     without_labels(config)
+    decide_by_pair(config, 0.003)
     config.log_every = 50
     config.checkpoint_every = 2000
     config.sample_every = 2000

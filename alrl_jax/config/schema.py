@@ -66,6 +66,9 @@ class Config:
     log_every: int = checked(20, POSITIVE)
     checkpoint_every: int = checked(500, POSITIVE)
     sample_every: int = checked(500, at_least(0, "never"))
+    held_out_every: int = checked(0, at_least(0, "never"))
+    """Steps, a multiple of ``log_every``, between measurements of task ``swap`` on held-out pairs:
+    people of a world that no run trains on, or those of ``data.held_out``."""
     keep_checkpoints: int = checked(2, POSITIVE)
     compute_dtype: str = "float32"
     """Of the convolutions of the StyleGAN2 networks and of an ``ir_se`` encoder."""

@@ -51,6 +51,8 @@ class DataConfig:
     on_device: bool = False
     """Whether every device keeps all faces, as 8-bit images, and batches are put together there.
     They are the same batches."""
+    held_out: str | None = None
+    """Data of the same kind that ``held_out_every`` measures on; a world draws other people."""
     labels: bool = True
     """Whether training sees what is known about faces; False hides all but who they are."""
 

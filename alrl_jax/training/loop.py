@@ -20,6 +20,7 @@ from alrl_jax.storage.checkpoint import Checkpointer, wait_for_all
 from alrl_jax.training import sharding
 from alrl_jax.training.calls import Calls
 from alrl_jax.training.held_data import HeldBatches, OnHeldData, hold
+from alrl_jax.training.held_out import HeldOut
 from alrl_jax.training.metrics import MetricLog, MetricWindow, TrainingDiverged
 from alrl_jax.training.state import leaf_types
 from alrl_jax.training.step import check_finite, first_state, memory_held
@@ -84,6 +85,7 @@ def fit(
     mesh: jax.sharding.Mesh | None = None,
     batch_shapes: PyTree = None,
     clock: Clock | None = None,
+    held_out: HeldOut | None = None,
 ) -> int:
     """Trains from the newest checkpoint on, until the last step, a SIGTERM or SIGINT, or the clock.
 
@@ -99,6 +101,7 @@ def fit(
             once. None where this is not known. A first batch of other shapes is compiled for when
             it comes.
         clock: ends training after a call of the devices; None never does.
+        held_out: what to measure on the way, on faces that training does not see.
 
     Returns:
         Finished updates, all of them in a checkpoint.
@@ -118,6 +121,8 @@ def fit(
             with stop.set_aside():
                 batches = batches()
         run.take(batches, iterator_state)
+        if held_out is not None:
+            run.held_out = held_out.opened(mesh)
         with MetricLog(workdir, first, enabled=jax.process_index() == 0) as log:
             with _progress_bar(first, schedule) as bar:
                 return run.train(first, log, bar, stop, begin)
@@ -152,6 +157,7 @@ class _Run:
         self.frozen: dict[str, PyTree] = {}
         self.preview_batch: PyTree = None
         self.draw_preview: Callable[..., Any] | None = None
+        self.held_out: Callable[..., dict[str, float]] | None = None
 
     def start(self, seed: int) -> tuple[int, dict[str, Any] | None]:
         """Restores or initialises the state.
@@ -260,18 +266,25 @@ class _Run:
 
     def _log(self, step: int, log: MetricLog) -> None:
         means = self.window.take_means()
+        if self.held_out is not None:
+            means |= self._timed(self.held_out, step, self.state, self.frozen)
         log.write(step, means)
         values = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
         _say(f"step {step}/{self.schedule.num_steps}  {values}  {self.pace.since_last(step)}")
 
     def _sample(self, step: int, log: MetricLog) -> None:
-        begin = time.perf_counter()
         if self.draw_preview is None:
             where = sharding.replicated(self.mesh)
             self.draw_preview = jax.jit(self.task.preview, out_shardings=where)
-        columns = self.draw_preview(self.state, self.frozen, self.preview_batch)
-        log.write_samples(step, {k: v[:PREVIEW_ROWS] for k, v in jax.device_get(columns).items()})
+        drawn = self._timed(self.draw_preview, self.state, self.frozen, self.preview_batch)
+        log.write_samples(step, {k: v[:PREVIEW_ROWS] for k, v in drawn.items()})
+
+    def _timed(self, call: Callable[..., Any], *inputs: Any) -> Any:
+        """A call's result on the host, whose time is not that of training."""
+        begin = time.perf_counter()
+        result = jax.device_get(call(*inputs))
         self.pace.pause(time.perf_counter() - begin)
+        return result
 
     def _save(self, step: int) -> None:
         self.window.collect()

@@ -27,6 +27,7 @@ from alrl_jax.training.tasks import (
     cycle_targets,
     diagnostics,
     pooling,
+    swap_samples,
     swap_schedules,
     values,
     warm_start,
@@ -44,7 +45,7 @@ from alrl_jax.training.tasks.task import (
     check_losses,
     loss_metrics,
 )
-from alrl_jax.types import LatentCodes, PairBatch, SwapGates, SwapOutput
+from alrl_jax.types import LatentCodes, PairBatch, SwapGates
 from alrl_jax.worlds import primitives
 
 TARGET_WARP_STREAM, CYCLE_TARGET_STREAM, ATTRIBUTE_CONTROL_STREAM = 1, 2, 3
@@ -212,16 +213,12 @@ class SwapTask:
     ) -> dict[str, Float[Array, "b h w 3"]]:
         """Source, target and all that the averaged networks make of them."""
         networks = self._networks(state.ema, state, frozen)
-        swapped = self._swap(networks, batch.source.image, batch.target.image)
-        return {
-            "source": batch.source.image,
-            "target": batch.target.image,
-            "reconstructed": self._swapper.reconstruct(networks, batch.target.image),
-            "generated": swapped.generated,
-            "mask": jnp.repeat(2.0 * swapped.mask - 1.0, 3, axis=-1),
-            "swap": swapped.image,
-            "gates": diagnostics.gate_image(swapped.gates.attributes, self._resolution),
-        }
+        return swap_samples.show(self._swapper, networks, batch)
+
+    def measure(self, state: TrainState, frozen: dict[str, PyTree], batch: PairBatch) -> Metrics:
+        """How much of the source's and of the target's person swaps of held-out pairs have."""
+        networks = self._networks(state.ema, state, frozen)
+        return swap_samples.measure(self._swapper, networks, batch)
 
     def export(self, state: TrainState, frozen: dict[str, PyTree]) -> ExportedModel:
         """The averaged swapper, and the training-only networks for those who train on."""
@@ -374,11 +371,8 @@ class SwapTask:
             return None
         return self._discriminator.logits(discriminator, fakes, state.mutable, key, "generator")
 
-    def _swap(self, networks: Networks, source: Images, target: Images) -> SwapOutput:
-        return self._swapper.swap(networks, source, target, self._swapper.overrides({}))
-
     def _swap_images(self, networks: Networks, source: Images, target: Images) -> Images:
-        return self._swap(networks, source, target).image
+        return self._swapper.swap(networks, source, target, self._swapper.overrides({})).image
 
     def _networks(self, params: PyTree, state: TrainState, frozen: dict[str, PyTree]) -> Networks:
         generator = frozen.get("generator")

@@ -76,6 +76,15 @@ class Trainable(Protocol):
 
 
 @runtime_checkable
+class Measurable(Protocol):
+    """A task that says, while it trains, how it does on faces that it does not train on."""
+
+    def measure(self, state: PyTree, frozen: dict[str, PyTree], batch: PyTree) -> Metrics:
+        """Figures of the averaged networks; pure."""
+        ...
+
+
+@runtime_checkable
 class Task(Trainable, Protocol):
     """A row of ``TASKS``: what can be trained, on what, and what comes of it."""
 

@@ -52,3 +52,6 @@ def test_the_rehearsal_weighs_no_label_of_the_world() -> None:
     assert config.data.witnesses and photos.data.witnesses
     for name in ("cycle_targets", "attribute_control"):
         assert getattr(config.swap, name) == getattr(photos.swap, name) > 0
+    assert config.swap.target_features == photos.swap.target_features == "pair"
+    assert config.swap.pose_transfer and photos.swap.pose_transfer
+    assert config.optimizer.gate_learning_rate and photos.optimizer.gate_learning_rate
