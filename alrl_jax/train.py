@@ -178,8 +178,8 @@ def held_out(config: Config, task: Trainable, devices: int) -> HeldOut | None:
     source = config.data.source
     if not isinstance(task, Measurable):
         raise UserError(
-            f"held_out_every is {config.held_out_every} with task {config.task}; expected 0, as that "
-            "measures nothing while it trains; set --config.held_out_every=0"
+            f"held_out_every is {config.held_out_every} with task {config.task}; expected 0, as "
+            "that measures nothing while it trains; set --config.held_out_every=0"
         )
     is_world = SOURCES[source].world is not None
     if not is_world and config.data.held_out is None:
