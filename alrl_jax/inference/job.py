@@ -101,22 +101,38 @@ class Job:
         return dataclasses.replace(self, **over | changes)
 
 
-def measured(swapped: tuple[SwappedFace, ...]) -> dict[str, Any]:
+def measured(job: Job) -> dict[str, Any]:
     """What results say of a swap, as plain values; of several faces the mean.
 
-    ``gates``: the share that came from the source, over all layers, in each layer (coarse to fine)
-    and in the pose code. ``identity_similarity`` is null where it is no number.
+    ``faces``: of each face of the target its box (left, top, right, bottom in px), and how sure the
+    detector (``confidence``) and the network of its landmarks (``flag``) are; null where nothing
+    was looked for, or nothing is said. ``gates``: the share that came from the source, over all
+    layers, in each layer (coarse to fine) and in the pose code. ``identity_similarity`` is null
+    where it is no number.
     """
-    layers = np.mean([face.attribute_gates for face in swapped], axis=0)
-    similarity = float(np.mean([face.identity_similarity for face in swapped]))
+    layers = np.mean([face.attribute_gates for face in job.swapped], axis=0)
+    similarity = float(np.mean([face.identity_similarity for face in job.swapped]))
     return {
         "gates": {
             "source_share": round(float(layers.mean()), 4),
             "source_share_by_layer": [round(float(share), 4) for share in layers],
-            "source_share_of_pose": round(float(np.mean([f.pose_gate for f in swapped])), 4),
+            "source_share_of_pose": round(float(np.mean([f.pose_gate for f in job.swapped])), 4),
         },
         "identity_similarity": round(similarity, 4) if np.isfinite(similarity) else None,
         "identity_similarity_by": IDENTITY_NET,
+        "faces": [_sighted(face) for face in job.target.faces] if job.target else [],
+    }
+
+
+def _sighted(face: Face) -> dict[str, Any] | None:
+    """What is said of a face that was found; None where it was not looked for."""
+    found = face.found
+    if found is None:
+        return None
+    sure = {"confidence": found.confidence, "flag": found.flag}
+    return {
+        "box": [round(float(edge), 1) for edge in found.box],
+        **{name: None if value is None else round(value, 4) for name, value in sure.items()},
     }
 
 

@@ -30,7 +30,7 @@ MASKS = "masks"
 """Folder of the masks; each has the name of its output, of a video a folder of masks."""
 MANIFEST_FILE = "manifest.csv"
 """Of a run with masks; see ``manifest``."""
-FACTS = ("gates", "identity_similarity", "identity_similarity_by")
+FACTS = ("gates", "identity_similarity", "identity_similarity_by", "faces")
 """What results and sidecars say of a swap; see ``job.measured``."""
 
 
@@ -90,7 +90,7 @@ class OutputFolder:
             "tool": image_metadata.TOOL,
             "version": version.tool_version(),
             "model": {"kind": model_kind, "sha256": model_sha256},
-            "settings": dataclasses.asdict(settings) | (more or {}),
+            "settings": _plain(dataclasses.asdict(settings) | (more or {})),
         }
 
     def recipe(self, hashes: Mapping[str, str]) -> dict[str, Any]:
@@ -264,6 +264,11 @@ class ResultsLog(LineLog):
     def write(self, result: Mapping[str, Any]) -> None:
         """Adds the line of a pair."""
         self.add((json.dumps(result, allow_nan=False) + "\n").encode())
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """As JSON gives them back, so that they can be compared."""
+    return json.loads(json_text(values))
 
 
 def _sha256(content: bytes) -> str:

@@ -15,7 +15,8 @@ from alrl_jax.inference.settings import Settings
 from alrl_jax.photos.decoding import UnreadableImageError
 from alrl_jax.photos.face_photos import FacePhoto, read_faces
 from alrl_jax.photos.file_trees import MAX_FILE_BYTES
-from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError
+from alrl_jax.photos.found_face import FaceNotFoundError
+from alrl_jax.photos.landmarks import FaceFinder
 from alrl_jax.photos.photo import reading_bytes
 from alrl_jax.utils import hashing
 
@@ -128,6 +129,24 @@ class PhotoReader:
             raise PairFailed(f"{file.name}: {error}") from error
         except MemoryError as error:
             raise PairFailed(f"{file.name}: too large for this machine's memory") from error
+
+
+def open_finder(
+    settings: Settings, landmarks_path: Path | None, resolution: int
+) -> FaceFinder | None:
+    """What finds faces as the settings say; None where all photos are face crops.
+
+    Args:
+        settings: of the run.
+        landmarks_path: file of ``settings.landmarks_from``; None where it needs none.
+        resolution: side of the crops in px.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    if settings.aligned:
+        return None
+    return FaceFinder(settings.landmarks_from, landmarks_path, resolution, settings.detector)
 
 
 def _hash(file: _File) -> str:

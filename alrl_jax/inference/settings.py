@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from alrl_jax.photos.finder.views import DetectorOptions
+from alrl_jax.photos.landmarks import DEFAULT_SOURCE
 from alrl_jax.photos.paste import PasteOptions
 
 FACES = ("source", "target")
@@ -17,6 +19,7 @@ class Settings:
         aligned: photos are face crops; no face is looked for.
         aligned_source: only the sources are.
         landmarks_from: what finds the faces, an entry of ``LANDMARK_SOURCES``.
+        detector: how the default detector looks for faces.
         landmarks_sha256: of the landmark file or the detector's model file, where one was given.
         face: which faces of a target; see ``landmarks.choose_faces``.
         source_face: which face of a source.
@@ -29,7 +32,8 @@ class Settings:
     identity_from: str = "source"
     aligned: bool = False
     aligned_source: bool = False
-    landmarks_from: str = "cascade"
+    landmarks_from: str = DEFAULT_SOURCE
+    detector: DetectorOptions = DetectorOptions()
     landmarks_sha256: str | None = None
     face: str = "largest"
     source_face: str = "largest"

@@ -12,10 +12,9 @@ from alrl_jax.inference.finishing import finish
 from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault, measured, timed
 from alrl_jax.inference.manifest import manifest_of
 from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog, output_name
-from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.photo_reader import PhotoReader, open_finder
 from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.settings import FACES, Settings
-from alrl_jax.photos.landmarks import FaceFinder
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.utils import hashing
 from alrl_jax.utils.files import remove_leftovers
@@ -47,9 +46,7 @@ class Swapping:
         self.model_sha256 = hashing.variables_sha256(model.variables)
         self.output = OutputFolder(output, model.kind, self.model_sha256, settings)
         resolution = resolution_of(model)
-        finder = None
-        if not settings.aligned:
-            finder = FaceFinder(settings.landmarks_from, landmarks_path, resolution)
+        finder = open_finder(settings, landmarks_path, resolution)
         self._reader = PhotoReader(settings, finder, resolution, refused)
 
     def run(self, pairs: Sequence[PairFiles], batch_size: int) -> Iterator[dict[str, Any]]:
@@ -116,7 +113,7 @@ class Swapping:
         job = dataclasses.replace(job, seconds=seconds)
         try:
             with timed(seconds, "write"):
-                job = dataclasses.replace(job, facts=measured(job.swapped))
+                job = dataclasses.replace(job, facts=measured(job))
                 photo = finish(target, job.swapped, self.settings, self.model_sha256)
                 sidecar = self.output.write(self._name(job), job, photo)
         except PairFailed as error:

@@ -1,23 +1,32 @@
 """Photos with those of their faces that are to be swapped."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from alrl_jax.photos.alignment import Alignment, centre_square, crop_face
-from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError
+from alrl_jax.photos.found_face import FaceNotFoundError, FoundFace
+from alrl_jax.photos.landmarks import FaceFinder
 from alrl_jax.photos.paste import DeepPixels, PasteOptions, face_share, paste_face
 from alrl_jax.photos.photo import Photo, read_photo
 
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-    """One face of a photo."""
+    """One face of a photo.
+
+    Attributes:
+        alignment: where its crop lies.
+        crop: in [-1, 1].
+        found: what was found there; None where nothing was looked for.
+    """
 
     alignment: Alignment
     crop: Float[np.ndarray, "r r 3"]
+    found: FoundFace | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,10 +91,14 @@ def find_faces(
     if finder is None:
         return cut_faces(photo, [centre_square(photo.seen, resolution)], sha256)
     try:
-        return cut_faces(photo, finder.alignments(path, photo.seen, choice), sha256)
+        found = finder.places(path, photo.seen, choice)
     except FaceNotFoundError as error:
         hint = "crops need --aligned or --aligned_source"
         raise FaceNotFoundError(f"{error}; {hint}") from error
+    cut = cut_faces(photo, [alignment for _, alignment in found], sha256)
+    pairs = zip(cut.faces, found, strict=True)
+    faces = tuple(dataclasses.replace(face, found=own) for face, (own, _) in pairs)
+    return dataclasses.replace(cut, faces=faces)
 
 
 def cut_faces(photo: Photo, places: list[Alignment], sha256: str) -> FacePhoto:
@@ -102,6 +115,9 @@ def paste_faces(
 ) -> DeepPixels:
     """The photo's colours with all its faces swapped; its size and depth are the photo's.
 
+    Where two faces meet, the larger one lies over the other: with shares m and n of theirs, a pixel
+    has (1 - m) (1 - n) of the photo, m (1 - n) of the face below and n of the one above.
+
     Args:
         target: with its photo.
         swapped: generated face and mask of each of its faces.
@@ -109,9 +125,42 @@ def paste_faces(
     """
     assert target.photo is not None
     colour = target.photo.colour
-    for face, (generated, mask) in zip(target.faces, swapped, strict=True):
-        colour = paste_face(colour, face.alignment, face.crop, generated, mask, options)
+    pairs = sorted(zip(target.faces, swapped, strict=True), key=lambda pair: _size(pair[0]))
+    shares = [_share(target, face, mask, options) for face, (_, mask) in pairs]
+    for number, (face, (generated, mask)) in enumerate(pairs):
+        room = _room(shares[number], shares[number + 1 :])
+        colour = paste_face(colour, face.alignment, face.crop, generated, mask, options, room)
     return colour
+
+
+Share = UInt8[np.ndarray, "h w 1"]
+
+
+def _share(
+    target: FacePhoto, face: Face, mask: Float[np.ndarray, "r r 1"], options: PasteOptions
+) -> Share | None:
+    """Share of one face in every pixel, in units of 1 / 255; None where there is one face alone."""
+    if len(target.faces) == 1:
+        return None
+    return face_share(*target.size, face.alignment, mask, options)
+
+
+def _room(own: Share | None, above: Sequence[Share | None]) -> Float[np.ndarray, "h w 1"] | None:
+    """What faces above leave of one; None where none of them meets it."""
+    meeting = [
+        s for s in above if own is not None and s is not None and ((s > 0) & (own > 0)).any()
+    ]
+    if not meeting:
+        return None
+    room = np.ones(meeting[0].shape, np.float32)
+    for share in meeting:
+        room *= 1 - share.astype(np.float32) / 255
+    return room
+
+
+def _size(face: Face) -> float:
+    """Side of a face's crop in the photo, px."""
+    return 1 / float(np.linalg.norm(face.alignment.matrix[:2, 0]))
 
 
 def face_shares(

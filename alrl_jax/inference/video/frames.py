@@ -10,7 +10,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import THREADS, Engine
 from alrl_jax.inference.finishing import SwappedPhoto, finish
 from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
-from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.photo_reader import PhotoReader, open_finder
 from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.video.one_euro import OneEuro
@@ -18,13 +18,8 @@ from alrl_jax.inference.video.tracking import SMOOTHING, FaceTrack, Sighting, th
 from alrl_jax.photos.alignment import Alignment, centre_square
 from alrl_jax.photos.decoding import UnreadableImageError
 from alrl_jax.photos.face_photos import FacePhoto, cut_faces
-from alrl_jax.photos.landmarks import (
-    DetectorFailedError,
-    FaceFinder,
-    FaceNotFoundError,
-    FoundFace,
-    place,
-)
+from alrl_jax.photos.found_face import DetectorFailedError, FaceNotFoundError, FoundFace
+from alrl_jax.photos.landmarks import place
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.photos.photo import Photo
 from alrl_jax.utils import hashing
@@ -109,9 +104,7 @@ class FrameSwapping:
         self.smoothing = smoothing
         self._first: int | None = None
         self._resolution = resolution_of(model)
-        self._finder = None
-        if not settings.aligned:
-            self._finder = FaceFinder(settings.landmarks_from, landmarks_path, self._resolution)
+        self._finder = open_finder(settings, landmarks_path, self._resolution)
         reader = PhotoReader(settings, self._finder, self._resolution)
         try:
             self.source = reader.source(source, reader.sha256("source", source))
@@ -248,4 +241,4 @@ class FrameSwapping:
 
 def with_facts(job: Job) -> Job:
     """The job of a swapped frame with what was measured."""
-    return dataclasses.replace(job, facts=measured(job.swapped))
+    return dataclasses.replace(job, facts=measured(job))
