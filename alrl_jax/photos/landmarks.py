@@ -19,7 +19,7 @@ from PIL import Image
 from alrl_jax.errors import UserError
 from alrl_jax.photos.alignment import Alignment, LandmarkError, Pixels
 from alrl_jax.photos.finder.finding import open_finder
-from alrl_jax.photos.finder.networks import INSTALL, is_installed
+from alrl_jax.photos.finder.networks import INSTALL, PACKAGE
 from alrl_jax.photos.finder.views import DetectorOptions
 from alrl_jax.photos.found_face import (
     DetectorFailedError,
@@ -31,7 +31,7 @@ from alrl_jax.photos.found_face import (
     of_points,
 )
 from alrl_jax.photos.landmark_files import CENTRE, absolute, read_landmark_file
-from alrl_jax.utils.extras import importing
+from alrl_jax.utils.extras import importing, is_installed
 
 CASCADE_SIDE = 480
 """The cascade looks at photos scaled so that their shorter side has this many pixels."""
@@ -68,8 +68,12 @@ DEFAULT_OPTIONS = DetectorOptions()
 
 
 def default_source() -> str:
-    """What finds faces where nothing is chosen: else the cascade, with a warning."""
-    if is_installed():
+    """What finds faces where nothing is chosen.
+
+    Without its networks the cascade, with a warning; without that one too, what the default's
+    opening says is what to do.
+    """
+    if is_installed(PACKAGE) or not is_installed("skimage"):
         return DEFAULT_SOURCE
     logging.warning(
         "faces are found by the coarse %s, which misses most that are not upright and frontal: the "

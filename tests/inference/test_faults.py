@@ -34,7 +34,7 @@ def breaking(number: int) -> LandmarkSource:
             raise BrokenLibraryError("two\nlines")
         return [of_points(FACE * 0.8)]
 
-    return LandmarkSource(lambda path: find, "")
+    return LandmarkSource(lambda path, options: find, "")
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[dict[str, Any]]]:
@@ -124,7 +124,7 @@ def test_frames_fail_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_faces_that_are_none_are_left_out_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     good, bad = of_points(FACE * 0.8), of_points(FACE * 0.8 + 1e6)
     found = [bad, good, bad]
-    source = LandmarkSource(lambda path: lambda photo_path, photo: found, "")
+    source = LandmarkSource(lambda path, options: lambda photo_path, photo: found, "")
     monkeypatch.setitem(landmarks.LANDMARK_SOURCES, "cascade", source)
     finder, photo = FaceFinder("cascade", None, 16), np.zeros((96, 96, 3), np.uint8)
     assert len(finder.alignments(Path(), photo, "all")) == 1

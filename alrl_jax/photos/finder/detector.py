@@ -1,4 +1,4 @@
-"""BlazeFace: where faces may lie in a photo, how large they are, and how they are turned.
+"""BlazeFace (full range): where faces may lie in a photo, how large, and how they are turned.
 
 Source: Bazarevsky et al. 2019 (arXiv 1907.05047); MediaPipe's description of its anchors.
 """
@@ -14,11 +14,8 @@ from alrl_jax.photos.finder.views import DetectorOptions, Pyramid, ViewMatrix, v
 
 OUTSIDE = 127
 """Grey level of what a view shows outside of its photo."""
-ANCHORS: dict[str, tuple[tuple[int, int], ...]] = {
-    "full_range": ((48, 1),),
-    "short_range": ((16, 2), (8, 6)),
-}
-"""Of each detector: cells along a side, and anchors in the middle of each; coarser grids follow."""
+CELLS = 48
+"""Along a side of a view; each has one anchor in its middle."""
 SAME_BOX = 0.5
 """Overlap of two boxes, over their union, from which the weaker one is dropped ..."""
 SAME_ANGLE = math.radians(30)
@@ -43,31 +40,18 @@ class Candidate:
     angle: float
 
 
-def anchors(name: str) -> Float[np.ndarray, "a 2"]:
-    """Centres of a detector's anchors, x and y in units of the view's side."""
-    parts = []
-    for cells, each in ANCHORS[name]:
-        y, x = np.mgrid[:cells, :cells]
-        parts.append(np.repeat((np.stack([x, y], -1).reshape(-1, 2) + 0.5) / cells, each, axis=0))
-    return np.concatenate(parts)
+def _anchors() -> Float[np.ndarray, "a 2"]:
+    """Centres of the anchors, x and y in units of the view's side."""
+    y, x = np.mgrid[:CELLS, :CELLS]
+    return (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) / CELLS
 
 
 def candidates(
     pyramid: Pyramid, height: int, width: int, options: DetectorOptions
 ) -> list[Candidate]:
     """Where faces may be, the likeliest ones first."""
-    places = views(height, width, options)
-    found = _detected("full_range", pyramid, places, options)
-    whole = [place for place in places if np.linalg.norm(place[:, 0]) >= max(height, width)]
-    found += _detected("short_range", pyramid, whole, options)
-    found = [face for face in found if face.side >= options.min_face * max(height, width)]
-    return _distinct(sorted(found, key=lambda face: -face.score))
-
-
-def _detected(
-    name: str, pyramid: Pyramid, places: list[ViewMatrix], options: DetectorOptions
-) -> list[Candidate]:
-    network, centres = open_network(name, 1 / 127.5, -1.0), anchors(name)
+    places, centres = views(height, width, options), _anchors()
+    network = open_network("full_range", 1 / 127.5, -1.0)
     boxes, logits = network([pyramid.cut(place, network.side, OUTSIDE) for place in places])
     scores = 1 / (1 + np.exp(-np.clip(logits[..., 0], -80, 80)))
     found = []
@@ -76,7 +60,8 @@ def _detected(
         values = boxes[view, anchor].reshape(8, 2).astype(np.float64) / network.side
         score = float(scores[view, anchor])
         found.append(_candidate(score, values, centres[anchor], places[view]))
-    return found
+    found = [face for face in found if face.side >= options.min_face * max(height, width)]
+    return _distinct(sorted(found, key=lambda face: -face.score))
 
 
 def _candidate(

