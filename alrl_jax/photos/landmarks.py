@@ -19,7 +19,7 @@ from PIL import Image
 from alrl_jax.errors import UserError
 from alrl_jax.photos.alignment import Alignment, LandmarkError, Pixels
 from alrl_jax.photos.finder.finding import open_finder
-from alrl_jax.photos.finder.networks import INSTALL, PACKAGE
+from alrl_jax.photos.finder.package import INSTALL, PACKAGE
 from alrl_jax.photos.finder.views import DetectorOptions
 from alrl_jax.photos.found_face import (
     DetectorFailedError,

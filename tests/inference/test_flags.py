@@ -17,7 +17,7 @@ from alrl_jax.inference.video.frames import FrameSwapping
 from alrl_jax.inference.video.tracking import SMOOTHING
 from alrl_jax.inference.video.video_file import VideoSwapping
 from alrl_jax.photos import landmarks
-from alrl_jax.photos.finder import networks
+from alrl_jax.photos.finder import package
 from alrl_jax.photos.finder.views import DetectorOptions
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.photos.paste import PasteOptions
@@ -187,7 +187,7 @@ def test_without_the_extra_that_finds_faces(
     """The first command of the README, by who has not installed what finds faces yet."""
     there = write_photo(tmp_path / "a.png", 0)
     monkeypatch.setitem(sys.modules, "skimage", None)
-    for user in (landmarks, networks):
+    for user in (landmarks, package):
         monkeypatch.setattr(user, "PACKAGE", "a_package_that_is_not_there")
     monkeypatch.setattr(module, "load_swapper", lambda directory: FakeSwapper())
     side = "target" if module is infer else "frames"

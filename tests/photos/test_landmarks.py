@@ -13,7 +13,7 @@ import pytest
 from alrl_jax.errors import UserError
 from alrl_jax.photos import landmarks
 from alrl_jax.photos.alignment import ffhq
-from alrl_jax.photos.finder import networks
+from alrl_jax.photos.finder import package
 from alrl_jax.photos.found_face import (
     FaceNotFoundError,
     FoundFace,
@@ -181,7 +181,7 @@ def test_an_error_says_what_is_missing(
     """No file, a file that is not there, and then no library."""
     for module in ("skimage", "cv2", "mediapipe"):
         monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setattr(networks, "PACKAGE", "a_package_that_is_not_there")
+    monkeypatch.setattr(package, "PACKAGE", "a_package_that_is_not_there")
     with pytest.raises(UserError, match="landmarks_path"):
         open_landmarks(name, tmp_path / "none")
     (tmp_path / "model").write_bytes(b"x")

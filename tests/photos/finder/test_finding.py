@@ -15,7 +15,8 @@ from PIL import Image
 from alrl_jax.photos.alignment import five_points
 from alrl_jax.photos.finder import networks
 from alrl_jax.photos.finder.finding import find
-from alrl_jax.photos.finder.networks import INSTALL, PACKAGE, load_network
+from alrl_jax.photos.finder.networks import load_network
+from alrl_jax.photos.finder.package import INSTALL, PACKAGE
 from alrl_jax.photos.finder.views import DetectorOptions
 from alrl_jax.photos.found_face import FoundFace
 from alrl_jax.utils.extras import is_installed

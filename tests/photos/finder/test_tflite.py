@@ -1,6 +1,5 @@
 """Networks read from ``.tflite`` files: what LiteRT computes, and files that are refused."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,9 @@ import pytest
 from jaxtyping import Float, UInt8
 
 from alrl_jax.models.published.operators import OPERATORS
-from alrl_jax.photos.finder import tflite
-from alrl_jax.photos.finder.networks import INSTALL, NETWORKS, PACKAGE, open_network
+from alrl_jax.photos.finder import package, tflite
+from alrl_jax.photos.finder.networks import NETWORKS, open_network
+from alrl_jax.photos.finder.package import INSTALL, PACKAGE
 from alrl_jax.photos.finder.tflite import KINDS, NotReadableError, as_weights, read_network
 from alrl_jax.utils.extras import is_installed
 
@@ -21,9 +21,9 @@ SHORT = "face_detection_short_range.tflite"
 
 
 def folder() -> Path:
-    spec = importlib.util.find_spec(PACKAGE)
-    assert spec is not None and spec.submodule_search_locations is not None
-    return Path(next(iter(spec.submodule_search_locations))) / "data"
+    found = package.folder()
+    assert found is not None
+    return found
 
 
 def picture(side: int) -> UInt8[np.ndarray, "s s 3"]:
