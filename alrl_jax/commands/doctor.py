@@ -83,6 +83,7 @@ PARTS: Mapping[str, Part] = {
         ("tensorflow_datasets", "clu", "tensorflow", "tensorboard"),
         imported=False,
     ),
+    "heif": Part("reading HEIC photos", ("pi_heif",)),
     "export": Part("alrl export-model", ("flatbuffers",)),
 }
 """By the name of the extra that installs each."""
