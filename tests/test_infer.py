@@ -271,7 +271,8 @@ def test_no_face_fails_the_pair(tmp_path: Path) -> None:
     pytest.importorskip("skimage")
     Image.new("RGB", (200, 200), "white").save(tmp_path / "blank.png")
     (tmp_path / "out").mkdir()
-    swapping = Swapping(FakeSwapper(), Settings(), tmp_path / "out")
+    settings = Settings(landmarks_from="cascade")
+    swapping = Swapping(FakeSwapper(), settings, tmp_path / "out")
     pair = PairFiles(tmp_path / "blank.png", tmp_path / "blank.png")
     (result,) = swapping.run([pair], 4)
     assert result["status"] == "failed" and "no face found" in result["reason"]

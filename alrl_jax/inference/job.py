@@ -61,7 +61,7 @@ class Job:
     Attributes:
         number: of the pair, from 0.
         files: where it came from; None where it came from memory.
-        source: the face to put in.
+        source: the face to put in; several where each face of the target gets its own.
         target: the photo that it goes into.
         status: ``done``, ``skipped`` or ``failed``; empty while it is under way.
         reason: why it is not ``done``.
@@ -87,7 +87,10 @@ class Job:
         """The source's face and where it is to go, once for every face of the target."""
         if self.source is None or self.target is None:
             return []
-        return [(self.source.faces[0], face) for face in self.target.faces]
+        sources, targets = self.source.faces, self.target.faces
+        if len(sources) == 1:
+            sources = sources * len(targets)
+        return list(zip(sources, targets, strict=True))
 
     @property
     def nbytes(self) -> int:
@@ -105,10 +108,11 @@ def measured(job: Job) -> dict[str, Any]:
     """What results say of a swap, as plain values; of several faces the mean.
 
     ``faces``: of each face of the target its box (left, top, right, bottom in px), and how sure the
-    detector (``confidence``) and the network of its landmarks (``flag``) are; null where nothing
-    was looked for, or nothing is said. ``gates``: the share that came from the source, over all
-    layers, in each layer (coarse to fine) and in the pose code. ``identity_similarity`` is null
-    where it is no number.
+    detector (``confidence``) and the network of its landmarks (``flag``) are, and its
+    ``similarity`` to a reference; null where nothing was looked for, or nothing is said.
+    ``notes``: what should be known of the photos. ``gates``: the share that came from the source,
+    over all layers, in each layer (coarse to fine) and in the pose code. ``identity_similarity`` is
+    null where it is no number.
     """
     layers = np.mean([face.attribute_gates for face in job.swapped], axis=0)
     similarity = float(np.mean([face.identity_similarity for face in job.swapped]))
@@ -121,7 +125,18 @@ def measured(job: Job) -> dict[str, Any]:
         "identity_similarity": round(similarity, 4) if np.isfinite(similarity) else None,
         "identity_similarity_by": IDENTITY_NET,
         "faces": [_sighted(face) for face in job.target.faces] if job.target else [],
+        "notes": _notes(job),
     }
+
+
+def _notes(job: Job) -> list[str]:
+    """What a user should know of the photos."""
+    photos = {"source": job.source, "target": job.target}
+    return [
+        f"{name}: the first of {photo.pictures} pictures"
+        for name, photo in photos.items()
+        if photo is not None and photo.pictures > 1
+    ]
 
 
 def _sighted(face: Face) -> dict[str, Any] | None:
@@ -129,7 +144,7 @@ def _sighted(face: Face) -> dict[str, Any] | None:
     found = face.found
     if found is None:
         return None
-    sure = {"confidence": found.confidence, "flag": found.flag}
+    sure = {"confidence": found.confidence, "flag": found.flag, "similarity": face.similarity}
     return {
         "box": [round(float(edge), 1) for edge in found.box],
         **{name: None if value is None else round(value, 4) for name, value in sure.items()},

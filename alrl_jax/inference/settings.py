@@ -25,6 +25,11 @@ class Settings:
         source_face: which face of a source.
         paste: how faces are brought back.
         mark: whether outputs get the invisible mark.
+        format: of the outputs, an entry of ``provenance.encoding.ENCODERS``.
+        references_sha256: of the pictures of the people whose faces are swapped, by person; none
+            where ``face`` says which.
+        reference_similarity: cosine of two faces from which they are of one person.
+        average: whether all sources are pictures of one person, who is their mean.
         masks: whether the share of the generated face in every pixel is kept as well.
     """
 
@@ -39,6 +44,10 @@ class Settings:
     source_face: str = "largest"
     paste: PasteOptions = PasteOptions()
     mark: bool = True
+    format: str = "png"
+    references_sha256: tuple[tuple[str, ...], ...] = ()
+    reference_similarity: float = 0.4
+    average: bool = False
     masks: bool = False
 
     def is_crop(self, face: str) -> bool:
@@ -46,7 +55,9 @@ class Settings:
         return self.aligned or (face == "source" and self.aligned_source)
 
     def choice(self, face: str) -> str:
-        """Which face of a photo of one of ``FACES`` counts."""
+        """Which face of a photo of one of ``FACES`` counts, before references choose."""
+        if face == "target" and self.references_sha256:
+            return "all"
         return self.source_face if face == "source" else self.face
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 from jaxtyping import Float, UInt8
 
 from alrl_jax.photos.alignment import Alignment, centre_square, crop_face
@@ -20,13 +21,16 @@ class Face:
 
     Attributes:
         alignment: where its crop lies.
-        crop: in [-1, 1].
+        crop: in [-1, 1]; of a source of several pictures one of each.
         found: what was found there; None where nothing was looked for.
+        similarity: cosine of its identity and that of the reference that it was taken for; None
+            without references.
     """
 
     alignment: Alignment
-    crop: Float[np.ndarray, "r r 3"]
+    crop: Float[np.ndarray, "r r 3"] | Float[np.ndarray, "k r r 3"]
     found: FoundFace | None = None
+    similarity: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,12 +42,14 @@ class FacePhoto:
         faces: where they lie, and their crops.
         sha256: of the file; "" where it came from memory.
         size: width and height of the upright photo in px.
+        pictures: how many its file shows one after another, of which this is the first.
     """
 
     photo: Photo | None
     faces: tuple[Face, ...]
     sha256: str
     size: tuple[int, int]
+    pictures: int = 1
 
     @property
     def nbytes(self) -> int:
@@ -89,6 +95,7 @@ def find_faces(
         FaceNotFoundError: the photo has no such face.
     """
     if finder is None:
+        _warn_of_sides(photo, path)
         return cut_faces(photo, [centre_square(photo.seen, resolution)], sha256)
     try:
         found = finder.places(path, photo.seen, choice)
@@ -105,7 +112,20 @@ def cut_faces(photo: Photo, places: list[Alignment], sha256: str) -> FacePhoto:
     """A photo with the faces at these places."""
     faces = tuple(Face(place, crop_face(photo.seen, place)) for place in places)
     height, width = photo.seen.shape[:2]
-    return FacePhoto(photo, faces, sha256, (width, height))
+    return FacePhoto(photo, faces, sha256, (width, height), photo.pictures)
+
+
+def _warn_of_sides(photo: Photo, path: Path) -> None:
+    """Warns, once in a run, of a photo that can hardly be a face crop."""
+    height, width = photo.seen.shape[:2]
+    if height != width:
+        logging.log_first_n(
+            logging.WARNING,
+            "%s has %dx%d pixels and is taken for a face crop: its centre square counts, wherever "
+            "the face is; leave out --aligned to find faces",
+            1,
+            *(path.name or "a picture", width, height),
+        )
 
 
 def paste_faces(

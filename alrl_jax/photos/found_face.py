@@ -71,7 +71,11 @@ def of_points(points: Float[np.ndarray, "n 2"]) -> FoundFace:
 
 
 def choose_faces(found: list[FoundFace], choice: str) -> list[FoundFace]:
-    """The faces that a choice names: ``largest``, ``all``, or a number that counts from 0.
+    """The faces that a choice names.
+
+    Args:
+        found: all that there are.
+        choice: ``largest``, ``all``, or numbers that count from 0, with commas between them.
 
     Raises:
         FaceNotFoundError: there is none, or none of that number.
@@ -82,9 +86,10 @@ def choose_faces(found: list[FoundFace], choice: str) -> list[FoundFace]:
         return found
     if choice == "largest":
         return [max(found, key=lambda face: face.area)]
-    if int(choice) >= len(found):
-        raise FaceNotFoundError(f"{len(found)} faces found, none of number {choice} (from 0)")
-    return [found[int(choice)]]
+    numbers = [int(number) for number in choice.split(",")]
+    if max(numbers) >= len(found):
+        raise FaceNotFoundError(f"{len(found)} faces found, none of number {max(numbers)} (from 0)")
+    return [found[number] for number in numbers]
 
 
 def check_choice(flag: str, choice: str, *, several: bool) -> str:
@@ -94,11 +99,12 @@ def check_choice(flag: str, choice: str, *, several: bool) -> str:
         UserError: it is none.
     """
     words = ("largest", "all") if several else ("largest",)
-    if choice in words or (choice.isascii() and choice.isdigit()):
+    numbers = choice.split(",") if several else [choice]
+    digits = all(number.isascii() and number.isdigit() for number in numbers)
+    if choice in words or (digits and len(set(map(int, numbers))) == len(numbers)):
         return choice
-    raise UserError(
-        f"got --{flag}={choice}; expected {', '.join(words)} or a number from 0; choose one"
-    )
+    number = "numbers from 0, as 0,2" if several else "a number from 0"
+    raise UserError(f"got --{flag}={choice}; expected {', '.join(words)} or {number}; choose")
 
 
 def left_to_right(found: list[FoundFace]) -> list[FoundFace]:

@@ -351,7 +351,7 @@ class FaceFinder:
                 places.append((face, place(face, image, self.resolution)))
             except FaceNotFoundError as error:
                 faults.append(error)
-        if not places:
+        if faults and (choice != "all" or not places):
             raise faults[0]
         return places
 

@@ -134,16 +134,19 @@ def test_every_flag_of_frames_counts(
 def test_every_flag_of_photos_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given_to: dict[str, Any]
 ) -> None:
-    more = {"source": "frames", "target": "frames/*.png", "pairing": "zip"}
+    more = {"source": "frames", "target": "frames/*.png", "pairing": "zip", "format": "webp"}
     (tmp_path / "pairs.csv").write_text("source,target\ns.png,frames/f1.png\n")
     usual = {"model": "m", "output": "out", "pairs": "pairs.csv"}
     given = {**CHOSEN, **PASTE, **OWN, **more}
-    more_runs = usual | {"aligned": True}, usual | SEARCH
+    mean = {"model": "m", "output": "out", "source": "frames", "target": "s.png", "average": True}
+    people = {"reference": "frames", "reference_similarity": 0.7}
+    more_runs = usual | {"aligned": True}, usual | SEARCH, mean | people
     runs = run(monkeypatch, infer, given, usual, *more_runs)
     next(runs)
-    model, settings, output, landmarks, refused = given_to["Swapping"]
-    assert given_to["model"] == "m" and isinstance(model, FakeSwapper) and not refused
-    assert settings == settings_chosen(tmp_path)
+    model, settings, output, landmarks, refused, references = given_to["Swapping"]
+    assert given_to["model"] == "m" and isinstance(model, FakeSwapper)
+    assert not refused and not references
+    assert settings == dataclasses.replace(settings_chosen(tmp_path), format="webp")
     assert (output, landmarks) == (Path("out"), Path("faces.json"))
     pairs, batch_size = given_to["run"]
     assert [pair.source for pair in pairs] == [pair.target for pair in pairs] and len(pairs) == 2
@@ -155,6 +158,13 @@ def test_every_flag_of_photos_counts(
     assert given_to["Swapping"][1] == dataclasses.replace(DEFAULTS, aligned=True)
     next(runs)
     assert given_to["Swapping"][1].detector == DetectorOptions(0.7, (0.0, -45.0), 0.1)
+    next(runs)
+    settings, files = given_to["Swapping"][1], [Path("frames/f1.png"), Path("frames/f2.png")]
+    assert settings.references_sha256 == (tuple(map(hashing.file_sha256, files)),)
+    assert settings.reference_similarity == 0.7 and settings.average
+    assert given_to["Swapping"][5] == [files]
+    (pair,) = given_to["run"][0]
+    assert pair == PairFiles(files[0], Path("s.png"), pictures=tuple(files))
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,8 @@ class FakeSwapper:
         batch = source.shape[0]
         self.calls.append({"shape": source.shape, "pose_from": pose_from, "array": source})
         source, target = jnp.asarray(source), jnp.asarray(target)
+        if source.ndim == 5:
+            source = source.mean(axis=1)
         generated = source if identity_from == "source" else target
         if selector == "mean":
             generated = (source + target) / 2
@@ -83,6 +85,8 @@ class FakeSwapper:
         return SwapOutput(image, generated, mask, gates, codes)
 
     def embed(self, images: Array) -> Array:
+        if images.ndim == 5:
+            images = jnp.asarray(images).mean(axis=1)
         coarse = jnp.asarray(images)[:, ::4, ::4].reshape(images.shape[0], -1)
         return coarse / jnp.linalg.norm(coarse, axis=-1, keepdims=True)
 

@@ -97,8 +97,10 @@ class FrameSwapping:
         landmarks_path: Path | None = None,
         smoothing: OneEuro | None = SMOOTHING,
     ) -> None:
-        if settings.face == "all":
-            raise UserError("got --face=all; expected one face to follow; name it by a number")
+        if settings.face == "all" or "," in settings.face:
+            raise UserError(
+                f"got --face={settings.face}; expected one face to follow; name it by a number"
+            )
         self.model, self.settings, self.source_path = model, settings, source
         self.model_sha256 = hashing.variables_sha256(model.variables)
         self.smoothing = smoothing
