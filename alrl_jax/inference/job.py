@@ -14,6 +14,9 @@ from alrl_jax.photos.pair_list import PairFiles
 
 EARLIER = "done by an earlier run"
 """Reason why a pair is skipped."""
+LEAST_FACE = 0.02
+"""Share of a crop that the model takes for the face below which there can hardly be one."""
+FAINT = "target: the model sees hardly a face in it, which was taken for a face crop"
 STAGES = ("read", "swap", "write")
 IDENTITY_NET = "the swapper's own identity net, on the crops"
 """What measures ``identity_similarity``: it guided the swap as well, so it cannot judge it."""
@@ -132,11 +135,14 @@ def measured(job: Job) -> dict[str, Any]:
 def _notes(job: Job) -> list[str]:
     """What a user should know of the photos."""
     photos = {"source": job.source, "target": job.target}
-    return [
+    notes = [
         f"{name}: the first of {photo.pictures} pictures"
         for name, photo in photos.items()
         if photo is not None and photo.pictures > 1
     ]
+    taken = job.target is not None and any(face.found is None for face in job.target.faces)
+    least = min((float(face.mask.mean()) for face in job.swapped), default=1.0)
+    return [*notes, FAINT] if taken and least < LEAST_FACE else notes
 
 
 def _sighted(face: Face) -> dict[str, Any] | None:

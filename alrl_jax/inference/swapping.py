@@ -6,10 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import finish
-from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault, measured, timed
+from alrl_jax.inference.job import EARLIER, FAINT, Job, PairFailed, fault, measured, timed
 from alrl_jax.inference.manifest import manifest_of
 from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog, output_name
 from alrl_jax.inference.photo_reader import PhotoReader, open_finder
@@ -145,6 +147,9 @@ class Swapping:
         try:
             with timed(seconds, "write"):
                 job = dataclasses.replace(job, facts=measured(job))
+                if FAINT in job.facts["notes"]:
+                    warning = "%s: %s; leave out --aligned to find faces"
+                    logging.log_first_n(logging.WARNING, warning, 1, self._name(job), FAINT)
                 photo = finish(target, job.swapped, self.settings, self.model_sha256)
                 sidecar = self.output.write(self._name(job), job, photo)
         except (PairFailed, NotEncodableError) as error:

@@ -102,15 +102,19 @@ def find_faces(
     except FaceNotFoundError as error:
         hint = "crops need --aligned or --aligned_source"
         raise FaceNotFoundError(f"{error}; {hint}") from error
-    cut = cut_faces(photo, [alignment for _, alignment in found], sha256)
-    pairs = zip(cut.faces, found, strict=True)
-    faces = tuple(dataclasses.replace(face, found=own) for face, (own, _) in pairs)
-    return dataclasses.replace(cut, faces=faces)
+    places = [alignment for _, alignment in found]
+    return cut_faces(photo, places, sha256, [face for face, _ in found])
 
 
-def cut_faces(photo: Photo, places: list[Alignment], sha256: str) -> FacePhoto:
-    """A photo with the faces at these places."""
-    faces = tuple(Face(place, crop_face(photo.seen, place)) for place in places)
+def cut_faces(
+    photo: Photo,
+    places: list[Alignment],
+    sha256: str,
+    found: Sequence[FoundFace | None] | None = None,
+) -> FacePhoto:
+    """A photo with the faces at these places, and what was found there."""
+    pairs = zip(places, found or [None] * len(places), strict=True)
+    faces = tuple(Face(place, crop_face(photo.seen, place), own) for place, own in pairs)
     height, width = photo.seen.shape[:2]
     return FacePhoto(photo, faces, sha256, (width, height), photo.pictures)
 

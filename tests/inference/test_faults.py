@@ -18,7 +18,7 @@ from alrl_jax.photos import landmarks
 from alrl_jax.photos.landmarks import FaceFinder, FoundFace, LandmarkSource, of_points
 from tests.inference.video.test_frames import run as run_frames
 from tests.inference.video.test_smoothing import FACE
-from tests.support.fakes import PASTED, FakeSwapper
+from tests.support.fakes import OF_PHOTOS, PASTED, FakeSwapper
 from tests.support.photo_files import write_photo
 
 
@@ -47,7 +47,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[dict[s
         "source": str(write_photo(folder / "s.png", 7)),
         "target": str(folder / "targets"),
         "output": str(folder / "out"),
-        "pairing": "all",
+        **OF_PHOTOS,
         **PASTED,
         "aligned_source": True,
         "batch_size": 2,

@@ -110,6 +110,18 @@ def test_a_photo_that_can_hardly_be_a_crop(tmp_path: Path, monkeypatch: pytest.M
     assert len(said) == 1
 
 
+def test_a_crop_in_which_the_model_sees_no_face(tmp_path: Path) -> None:
+    class Faint(FakeSwapper):
+        def mask(self, batch: int) -> Any:
+            return super().mask(batch) * 0.01
+
+    pair = PairFiles(write_photo(tmp_path / "s.png", 0), write_photo(tmp_path / "t.png", 1))
+    (tmp_path / "out").mkdir()
+    (result,) = Swapping(Faint(), Settings(aligned=True), tmp_path / "out").run([pair], 1)
+    assert result["status"] == "done" and "hardly a face" in result["notes"][0]
+    assert run(tmp_path, pair, mark=False)["notes"] == []
+
+
 def test_heic_without_its_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "_opens_heif", lambda: False)
     with pytest.raises(UnreadableImageError, match=r"pip install 'alrl_jax\[heif\]'"):

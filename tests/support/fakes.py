@@ -34,6 +34,14 @@ PASTED = {
     "masks": False,
 }
 """Flags that ``infer`` and ``infer_frames`` share, with their default values."""
+OF_PHOTOS = {
+    "pairing": "all",
+    "reference": [],
+    "reference_similarity": 0.4,
+    "average": False,
+    "format": "png",
+}
+"""Flags that ``infer`` alone has, with their default values."""
 
 
 class FakeSwapper:

@@ -59,6 +59,7 @@ class _Placed:
         photo: None where it could not be read.
         sha256: of its file.
         alignment: None where the face is not in it.
+        found: the face, its landmarks smoothed; None where none was looked for.
         reason: why it is not.
     """
 
@@ -66,6 +67,7 @@ class _Placed:
     photo: Photo | None = None
     sha256: str = ""
     alignment: Alignment | None = None
+    found: FoundFace | None = None
     reason: str | None = None
 
     @property
@@ -216,13 +218,14 @@ class FrameSwapping:
             square = centre_square(photo.seen, self._resolution)
             return dataclasses.replace(placed, alignment=square)
         try:
-            alignment = place(track.follow(sighting), photo.seen, self._resolution)
+            found = track.follow(sighting)
+            alignment = place(found, photo.seen, self._resolution)
         except FaceNotFoundError as error:
             return dataclasses.replace(placed, reason=f"{error}; {KEPT}")
         except Exception as error:  # one bad frame must not end the run
             job = placed.job.ended("failed", _FRAME + fault(error))
             return dataclasses.replace(placed, job=job)
-        return dataclasses.replace(placed, alignment=alignment)
+        return dataclasses.replace(placed, alignment=alignment, found=found)
 
     def _cut(self, placed: _Placed) -> Job:
         """The job of a frame, with the crop of its face."""
@@ -235,7 +238,7 @@ class FrameSwapping:
         if placed.alignment is None:
             return dataclasses.replace(job, target=target, status="skipped", reason=placed.reason)
         try:
-            cut = cut_faces(photo, [placed.alignment], placed.sha256)
+            cut = cut_faces(photo, [placed.alignment], placed.sha256, [placed.found])
         except Exception as error:  # one bad frame must not end the run
             return job.ended("failed", _FRAME + fault(error), target=target)
         return dataclasses.replace(job, source=self.source, target=cut)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import Float, UInt8
@@ -53,7 +54,7 @@ def test_the_networks_compute_what_litert_computes(name: str) -> None:
 def test_other_networks_are_read_as_well() -> None:
     network = read_network(folder() / SHORT)
     images = picture(network.side)[None].astype(np.float32) / 127.5 - 1
-    outputs = network(as_weights(network), images)
+    outputs = network(as_weights(network), jnp.asarray(images))
     with np.load(GOLDENS) as goldens:
         for number, output in enumerate(outputs):
             expected = goldens[f"short_range_{number}"]
