@@ -32,7 +32,12 @@ from alrl_jax.evaluation.report.report import BEFORE, Extras, file_name, write_r
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, rows_of, rows_of_models
 from alrl_jax.loading import load_analyser, load_swapper
 from alrl_jax.loading.protocols import Judge, MeasuringNetwork, Swapper
-from alrl_jax.photos.landmarks import LANDMARK_SOURCES, FaceFinder
+from alrl_jax.photos.landmarks import (
+    DEFAULT_SOURCE,
+    LANDMARK_SOURCES,
+    FaceFinder,
+    default_source,
+)
 from alrl_jax.photos.pair_list import PairFiles, draw_pairs, read_pairs
 from alrl_jax.storage.workdir import read_metrics
 from alrl_jax.training.metrics import SAMPLES
@@ -44,7 +49,6 @@ BENCHMARKS = ("counterfactual", "pairs")
 DEFAULT_JUDGE = "embedded/judge_64"
 DEFAULT_PAIRS = 1000
 DEFAULT_PROTOCOL = "pairs"
-DEFAULT_DETECTOR = "cascade"
 OF_PAIRS = "pairs.npz"
 """File of an evaluation that holds one number for every pair, by ``ROW/METRIC``."""
 SAME_PAIRS = (
@@ -297,7 +301,7 @@ def run_pairs(
     origin = Path(values.pairs or values.data)
     seed = None if values.data is None else values.seed
     pairs = read_pairs(origin) if seed is None else draw_pairs(origin, values.num_pairs, seed)
-    detector = None if values.aligned else values.landmarks_from or DEFAULT_DETECTOR
+    detector = None if values.aligned else values.landmarks_from or default_source()
     landmarks = None if values.landmarks_path is None else Path(values.landmarks_path)
     resolution = int(model.config["resolution"])
     finder = None if detector is None else FaceFinder(detector, landmarks, resolution)
@@ -372,7 +376,7 @@ def define_flags() -> None:
     flags.DEFINE_boolean("aligned", False, "Photos of pairs are face crops already.")
     finders = list(LANDMARK_SOURCES)
     flags.DEFINE_enum(
-        "landmarks_from", None, finders, f"What finds faces; default {DEFAULT_DETECTOR}"
+        "landmarks_from", None, finders, f"What finds faces; default {DEFAULT_SOURCE}"
     )
     command_line.DEFINE_path("landmarks_path", None, "Landmark file, or the detector's model.")
     flags.DEFINE_enum("protocol", None, PROTOCOLS, f"How to measure; by default {DEFAULT_PROTOCOL}")

@@ -3,13 +3,13 @@
 alrl infer --model=DIR --pairs=pairs.csv|--source=PATH --target=PATH --output=DIR
 
 A PATH is a photo, a pattern in quotes ('people/*.jpg') or a directory; several on both sides are
-paired by --pairing. Every pair gives ``NUMBER_SOURCE_to_TARGET.png`` of the target's size, and the
-same name with ``.json``: settings, hashes, places of the faces. ``results.jsonl`` says how every
-pair went, a line as soon as it is done. Pairs that an earlier run with the same files, model and
-settings finished are skipped. ``--masks`` adds ``masks/`` (which pixels come from the generated
-face) and ``manifest.csv``. Use photos of people who agreed. Outputs carry metadata and, from
-256 px on, an invisible mark; ``--nomark`` omits it, as the sidecar says. Exit status: 0 all done;
-2 bad usage; 3 finished, some pairs failed.
+paired by --pairing. Every pair gives ``NUMBER_SOURCE_to_TARGET.png`` (or what --format says) of the
+target's size, and the same name with ``.json``: settings, hashes, places of the faces.
+``results.jsonl`` says how every pair went, a line as soon as it is done. Pairs that an earlier run
+with the same files, model and settings finished are skipped. ``--masks`` adds ``masks/`` (which
+pixels come from the generated face) and ``manifest.csv``. Use photos of people who agreed. Outputs
+carry metadata and, from 256 px on, an invisible mark; ``--nomark`` omits it, as the sidecar says.
+Exit status: 0 all done; 2 bad usage; 3 finished, some pairs failed.
 """
 
 import collections
@@ -21,12 +21,14 @@ from absl import flags
 from tqdm import tqdm
 
 from alrl_jax.inference import command
+from alrl_jax.inference.job import IDENTITY_NET
 from alrl_jax.inference.outputs import RESULTS_FILE, make_output
 from alrl_jax.inference.samples import SAMPLE, write_sample
 from alrl_jax.inference.swapping import Swapping
 from alrl_jax.loading import load_swapper
-from alrl_jax.photos.pair_list import PAIRINGS, list_pairs
-from alrl_jax.utils import command_line
+from alrl_jax.photos.pair_list import PAIRINGS, list_files, list_pairs
+from alrl_jax.provenance.encoding import ENCODERS
+from alrl_jax.utils import command_line, hashing
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 
 
@@ -38,15 +40,30 @@ def main(argv: list[str]) -> int:
     output = Path(values.output)
     landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
     settings = command.read_settings(values, landmarks_path)
-    settings = dataclasses.replace(settings, masks=values.masks)
+    people = [list_files("reference", named)[0] for named in values.reference]
+    settings = dataclasses.replace(
+        settings,
+        masks=values.masks,
+        format=values.format,
+        references_sha256=tuple(tuple(map(hashing.file_sha256, files)) for files in people),
+        reference_similarity=values.reference_similarity,
+        average=values.average,
+    )
     model = load_swapper(values.model)
     source = values.source
     if source is not None and source.startswith(SAMPLE):
         make_output(values.output)
         source = str(write_sample(model, source, output))
         settings = dataclasses.replace(settings, aligned_source=True)
-    listing = list_pairs(values.pairs, source, values.target, values.pairing, output)
-    swapping = Swapping(model, settings, output, landmarks_path, listing.refused)
+    listing = list_pairs(
+        values.pairs, source, values.target, values.pairing, output, values.average
+    )
+    swapping = Swapping(model, settings, output, landmarks_path, listing.refused, people)
+    if people:
+        print(
+            f"faces of {len(people)} references are swapped: cosine at least "
+            f"{settings.reference_similarity:g} by {IDENTITY_NET}"
+        )
     make_output(values.output)
     counts: collections.Counter[str] = collections.Counter()
     failures = []
@@ -72,6 +89,16 @@ def define_flags() -> None:
         "who does not exist.",
     )
     command_line.DEFINE_path("target", None, "Photo, pattern or directory to put them into.")
+    flags.DEFINE_multi_string(
+        "reference",
+        [],
+        "Photo, or directory of photos, of a person whose face alone is swapped. Repeatable.",
+    )
+    flags.DEFINE_float(
+        "reference_similarity", 0.4, "Cosine to a reference from which a face is it.", -1.0, 1.0
+    )
+    flags.DEFINE_boolean("average", False, "All sources show one person, whose mean goes in.")
+    flags.DEFINE_enum("format", "png", list(ENCODERS), "Of the outputs.")
     flags.DEFINE_boolean("masks", False, "Write the masks and a manifest, to train detectors with.")
     flags.DEFINE_enum("pairing", "all", PAIRINGS, "Every source with every target, or in turn.")
 

@@ -25,7 +25,7 @@ from alrl_jax.photos.photo import read_photo
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing, png
 from tests.conftest import RunCli
-from tests.support.fakes import PASTED, RESOLUTION, FakeSwapper
+from tests.support.fakes import OF_PHOTOS, PASTED, RESOLUTION, FakeSwapper
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -223,7 +223,7 @@ def test_main_ends_with_3_when_a_pair_failed(
         "pairs": str(tmp_path / "p.csv"),
         "source": None,
         "target": None,
-        "pairing": "all",
+        **OF_PHOTOS,
         "output": str(tmp_path / "out"),
         **PASTED,
         "aligned": True,
@@ -271,7 +271,8 @@ def test_no_face_fails_the_pair(tmp_path: Path) -> None:
     pytest.importorskip("skimage")
     Image.new("RGB", (200, 200), "white").save(tmp_path / "blank.png")
     (tmp_path / "out").mkdir()
-    swapping = Swapping(FakeSwapper(), Settings(), tmp_path / "out")
+    settings = Settings(landmarks_from="cascade")
+    swapping = Swapping(FakeSwapper(), settings, tmp_path / "out")
     pair = PairFiles(tmp_path / "blank.png", tmp_path / "blank.png")
     (result,) = swapping.run([pair], 4)
     assert result["status"] == "failed" and "no face found" in result["reason"]

@@ -48,6 +48,7 @@ OPTIONAL = (
     "cv2",
     "matplotlib",
     "mediapipe",
+    "pi_heif",
     "scipy",
     "skimage",
     "tensorboard",

@@ -19,7 +19,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from alrl_jax.photos.finder.package import INSTALL, PACKAGE
 from alrl_jax.utils import command_line, version
+from alrl_jax.utils.extras import is_installed
 from alrl_jax.utils.user_cache import cache_directory
 
 TESTED: Mapping[str, str] = {
@@ -71,7 +73,7 @@ class Part:
 
 
 PARTS: Mapping[str, Part] = {
-    "photos": Part("the default finder of faces", ("skimage",)),
+    "photos": Part("a coarse finder of faces", ("skimage",)),
     "mediapipe": Part("landmarks by MediaPipe", ("mediapipe",)),
     "yunet": Part("landmarks by YuNet", ("cv2",)),
     "video": Part("swaps in video files", ("av",)),
@@ -81,9 +83,14 @@ PARTS: Mapping[str, Part] = {
         ("tensorflow_datasets", "clu", "tensorflow", "tensorboard"),
         imported=False,
     ),
+    "heif": Part("reading HEIC photos", ("pi_heif",)),
     "export": Part("alrl export-model", ("flatbuffers",)),
 }
 """By the name of the extra that installs each."""
+DATA: Mapping[str, tuple[str, str, str]] = {
+    "finder": ("the default finder of faces", PACKAGE, INSTALL),
+}
+"""Packages of ``requirements-data.lock``: purpose, module, and what installs it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,6 +256,9 @@ def part_lines() -> list[str]:
         else:
             text = _load_fault(part) or "present"
         lines.append(f"{name:<11}{part.purpose:<40}{text}")
+    for name, (purpose, module, command) in DATA.items():
+        text = "present" if is_installed(module) else f"missing: {command}"
+        lines.append(f"{name:<11}{purpose:<40}{text}")
     several = [name for name in OPENCV if installed(name)]
     if len(several) > 1:
         lines.append(f"cv2 was installed several times: keep one of {', '.join(several)}")

@@ -20,7 +20,7 @@ from alrl_jax.evaluation.rows import REFERENCE_ROWS
 from alrl_jax.loading import load
 from alrl_jax.loading.protocols import Described, Judge, Swapper
 from alrl_jax.photos.file_trees import list_images
-from alrl_jax.photos.landmarks import FACE_BOX_TO_CROP, FACE_BOX_UP
+from alrl_jax.photos.found_face import FACE_BOX_TO_CROP, FACE_BOX_UP
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.provenance import lineage
 from alrl_jax.provenance.model_card import read_record
@@ -28,6 +28,8 @@ from alrl_jax.utils import hashing
 from alrl_jax.utils.user_cache import cache_directory
 
 DETECTORS = {
+    "blazeface": "FFHQ's crop from Face Mesh's landmarks of what BlazeFace (full range) finds, "
+    "upright or turned, largest face",
     "cascade": "scikit-image's frontal-face cascade of local binary patterns, largest face; "
     f"upright square of {FACE_BOX_TO_CROP} times its box, {FACE_BOX_UP} of it higher; no landmarks",
     "file": "FFHQ's crop from landmarks in a file, largest face",

@@ -25,7 +25,8 @@ from alrl_jax.loading import InceptionModel
 from alrl_jax.loading.protocols import MeasuringNetwork, Swapper
 from alrl_jax.photos.decoding import UnreadableImageError
 from alrl_jax.photos.face_photos import read_faces
-from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError
+from alrl_jax.photos.found_face import FaceNotFoundError
+from alrl_jax.photos.landmarks import FaceFinder
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.types import AnyArray
 

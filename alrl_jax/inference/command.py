@@ -4,11 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from absl import flags
 
 from alrl_jax.errors import UserError
 from alrl_jax.inference.settings import FACES, Settings
-from alrl_jax.photos.landmarks import LANDMARK_SOURCES, check_choice
+from alrl_jax.photos.finder.views import DetectorOptions
+from alrl_jax.photos.found_face import check_choice
+from alrl_jax.photos.landmarks import (
+    DEFAULT_OPTIONS,
+    DEFAULT_SOURCE,
+    LANDMARK_SOURCES,
+    default_source,
+)
 from alrl_jax.photos.paste import BLENDS, PasteOptions
 from alrl_jax.utils import command_line, hashing
 
@@ -44,24 +52,47 @@ def read_settings(values: Any, landmarks_path: Path | None) -> Settings:
     """The settings that the flags ask for.
 
     Raises:
-        UserError: a choice of faces is unknown, or the landmark file is missing.
+        UserError: a choice of faces is unknown, the landmark file is missing, or a detector is
+            given options that it does not take.
     """
     if landmarks_path is not None and (values.aligned or not landmarks_path.is_file()):
         raise UserError(
             f"got --landmarks_path={landmarks_path}; expected a file, and no --aligned; correct it"
         )
+    source = values.landmarks_from or (DEFAULT_SOURCE if values.aligned else default_source())
     return Settings(
         pose_from=values.pose_from,
         identity_from=values.identity_from,
         aligned=values.aligned,
         aligned_source=values.aligned_source,
-        landmarks_from=values.landmarks_from,
+        landmarks_from=source,
+        detector=_read_options(values, source),
         landmarks_sha256=None if landmarks_path is None else hashing.file_sha256(landmarks_path),
         face=check_choice("face", values.face, several=True),
         source_face=check_choice("source_face", values.source_face, several=False),
         paste=PasteOptions(values.blend, values.colour_match, values.feather, values.detail),
         mark=values.mark,
     )
+
+
+def _read_options(values: Any, source: str) -> DetectorOptions:
+    """UserError for options out of range, or of a detector that has none."""
+    try:
+        angles = tuple(float(angle) for angle in values.detector_angles)
+        if not angles or not np.isfinite(angles).all():
+            raise ValueError
+    except ValueError:
+        raise UserError(
+            f"got --detector_angles={','.join(values.detector_angles)}; expected degrees with "
+            "commas between them, such as 0,90,180,270; correct them"
+        ) from None
+    options = DetectorOptions(values.min_confidence, angles, values.min_face)
+    if options != DEFAULT_OPTIONS and source != DEFAULT_SOURCE:
+        raise UserError(
+            "got --min_confidence, --detector_angles or --min_face with faces from "
+            f"{source}; expected them with --landmarks_from={DEFAULT_SOURCE}; drop them"
+        )
+    return options
 
 
 def define_flags() -> None:
@@ -75,7 +106,20 @@ def define_flags() -> None:
     flags.DEFINE_boolean("aligned", False, "Photos are face crops; look for no face in them.")
     flags.DEFINE_boolean("aligned_source", False, "Only the sources are face crops.")
     finders = list(LANDMARK_SOURCES)
-    flags.DEFINE_enum("landmarks_from", "cascade", finders, "What finds faces; cascade is coarse.")
+    flags.DEFINE_enum(
+        "landmarks_from", None, finders, f"What finds faces; default {DEFAULT_SOURCE}."
+    )
+    options = DEFAULT_OPTIONS
+    flags.DEFINE_float(
+        "min_confidence", options.min_confidence, "Of a face, the least that counts.", 0.01, 0.99
+    )
+    angles = [f"{angle:g}" for angle in options.angles]
+    flags.DEFINE_list(
+        "detector_angles", angles, "Degrees by which photos are turned to find faces."
+    )
+    flags.DEFINE_float(
+        "min_face", options.min_face, "Smallest face, over the photo's longer side.", 0.001, 1.0
+    )
     command_line.DEFINE_path("landmarks_path", None, "Landmark file, or the detector's model.")
     flags.DEFINE_string("face", "largest", "Faces of the target: largest, all, or a number from 0.")
     flags.DEFINE_string("source_face", "largest", "Face of the source: largest, or a number.")

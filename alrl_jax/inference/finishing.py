@@ -13,6 +13,7 @@ from alrl_jax.inference.job import PairFailed, SwappedFace
 from alrl_jax.inference.settings import Settings
 from alrl_jax.photos.face_photos import FacePhoto, face_shares, paste_faces
 from alrl_jax.provenance import image_metadata
+from alrl_jax.provenance.encoding import ENCODERS
 from alrl_jax.provenance.watermark import codec
 from alrl_jax.utils import png
 from alrl_jax.utils.files import write_files
@@ -44,9 +45,17 @@ class SwappedPhoto:
         """What the file has of the target's colour profile; None where the target has none."""
         return None if self.icc_profile is None else png.profile_fault(self.icc_profile) or "kept"
 
+    def encoded(self, name: str) -> bytes:
+        """The file of a format (``ENCODERS``), with its provenance.
+
+        Raises:
+            NotEncodableError: the format does not take pictures of this size.
+        """
+        return ENCODERS[name][1](self.pixels, self.fields, self.icc_profile)
+
     def png(self) -> bytes:
         """The PNG file, with its provenance."""
-        return image_metadata.png_bytes(self.pixels, self.fields, self.icc_profile)
+        return self.encoded("png")
 
     def mask_png(self, photo_sha256: str) -> bytes | None:
         """The PNG file of the mask, where there is one; its metadata name the photo's file."""

@@ -14,6 +14,9 @@ from alrl_jax.photos.pair_list import PairFiles
 
 EARLIER = "done by an earlier run"
 """Reason why a pair is skipped."""
+LEAST_FACE = 0.02
+"""Share of a crop that the model takes for the face below which there can hardly be one."""
+FAINT = "target: the model sees hardly a face in it, which was taken for a face crop"
 STAGES = ("read", "swap", "write")
 IDENTITY_NET = "the swapper's own identity net, on the crops"
 """What measures ``identity_similarity``: it guided the swap as well, so it cannot judge it."""
@@ -61,7 +64,7 @@ class Job:
     Attributes:
         number: of the pair, from 0.
         files: where it came from; None where it came from memory.
-        source: the face to put in.
+        source: the face to put in; several where each face of the target gets its own.
         target: the photo that it goes into.
         status: ``done``, ``skipped`` or ``failed``; empty while it is under way.
         reason: why it is not ``done``.
@@ -87,7 +90,10 @@ class Job:
         """The source's face and where it is to go, once for every face of the target."""
         if self.source is None or self.target is None:
             return []
-        return [(self.source.faces[0], face) for face in self.target.faces]
+        sources, targets = self.source.faces, self.target.faces
+        if len(sources) == 1:
+            sources = sources * len(targets)
+        return list(zip(sources, targets, strict=True))
 
     @property
     def nbytes(self) -> int:
@@ -101,22 +107,53 @@ class Job:
         return dataclasses.replace(self, **over | changes)
 
 
-def measured(swapped: tuple[SwappedFace, ...]) -> dict[str, Any]:
+def measured(job: Job) -> dict[str, Any]:
     """What results say of a swap, as plain values; of several faces the mean.
 
-    ``gates``: the share that came from the source, over all layers, in each layer (coarse to fine)
-    and in the pose code. ``identity_similarity`` is null where it is no number.
+    ``faces``: of each face of the target its box (left, top, right, bottom in px), and how sure the
+    detector (``confidence``) and the network of its landmarks (``flag``) are, and its
+    ``similarity`` to a reference; null where nothing was looked for, or nothing is said.
+    ``notes``: what should be known of the photos. ``gates``: the share that came from the source,
+    over all layers, in each layer (coarse to fine) and in the pose code. ``identity_similarity`` is
+    null where it is no number.
     """
-    layers = np.mean([face.attribute_gates for face in swapped], axis=0)
-    similarity = float(np.mean([face.identity_similarity for face in swapped]))
+    layers = np.mean([face.attribute_gates for face in job.swapped], axis=0)
+    similarity = float(np.mean([face.identity_similarity for face in job.swapped]))
     return {
         "gates": {
             "source_share": round(float(layers.mean()), 4),
             "source_share_by_layer": [round(float(share), 4) for share in layers],
-            "source_share_of_pose": round(float(np.mean([f.pose_gate for f in swapped])), 4),
+            "source_share_of_pose": round(float(np.mean([f.pose_gate for f in job.swapped])), 4),
         },
         "identity_similarity": round(similarity, 4) if np.isfinite(similarity) else None,
         "identity_similarity_by": IDENTITY_NET,
+        "faces": [_sighted(face) for face in job.target.faces] if job.target else [],
+        "notes": _notes(job),
+    }
+
+
+def _notes(job: Job) -> list[str]:
+    """What a user should know of the photos."""
+    photos = {"source": job.source, "target": job.target}
+    notes = [
+        f"{name}: the first of {photo.pictures} pictures"
+        for name, photo in photos.items()
+        if photo is not None and photo.pictures > 1
+    ]
+    taken = job.target is not None and any(face.found is None for face in job.target.faces)
+    least = min((float(face.mask.mean()) for face in job.swapped), default=1.0)
+    return [*notes, FAINT] if taken and least < LEAST_FACE else notes
+
+
+def _sighted(face: Face) -> dict[str, Any] | None:
+    """What is said of a face that was found; None where it was not looked for."""
+    found = face.found
+    if found is None:
+        return None
+    sure = {"confidence": found.confidence, "flag": found.flag, "similarity": face.similarity}
+    return {
+        "box": [round(float(edge), 1) for edge in found.box],
+        **{name: None if value is None else round(value, 4) for name, value in sure.items()},
     }
 
 

@@ -30,16 +30,16 @@ MASKS = "masks"
 """Folder of the masks; each has the name of its output, of a video a folder of masks."""
 MANIFEST_FILE = "manifest.csv"
 """Of a run with masks; see ``manifest``."""
-FACTS = ("gates", "identity_similarity", "identity_similarity_by")
+FACTS = ("gates", "identity_similarity", "identity_similarity_by", "faces", "notes")
 """What results and sidecars say of a swap; see ``job.measured``."""
 
 
-def output_name(number: int, files: PairFiles) -> str:
+def output_name(number: int, files: PairFiles, suffix: str = ".png") -> str:
     """Name of a pair's output: its number (from 0) makes it unique, the stems make it readable."""
     source, target = (
         re.sub(r"[^A-Za-z0-9._-]+", "_", path.stem)[:60] for path in (files.source, files.target)
     )
-    return f"{number:06d}_{source}_to_{target}.png"
+    return f"{number:06d}_{source}_to_{target}{suffix}"
 
 
 def make_output(path: str) -> Path:
@@ -85,17 +85,22 @@ class OutputFolder:
     ) -> None:
         self.directory = directory
         self._videos = videos
-        self._masks = settings.masks
+        self._masks, self._format = settings.masks, settings.format
         self._recipe = {
             "tool": image_metadata.TOOL,
             "version": version.tool_version(),
             "model": {"kind": model_kind, "sha256": model_sha256},
-            "settings": dataclasses.asdict(settings) | (more or {}),
+            "settings": _plain(dataclasses.asdict(settings) | (more or {})),
         }
 
-    def recipe(self, hashes: Mapping[str, str]) -> dict[str, Any]:
-        """All that an output depends on: tool, model, settings, and the hashes of its inputs."""
-        return self._recipe | {"inputs_sha256": dict(hashes)}
+    def recipe(self, hashes: Mapping[str, str], listed_face: str = "") -> dict[str, Any]:
+        """All that an output depends on.
+
+        Args:
+            hashes: SHA-256 of its inputs, by name.
+            listed_face: which faces of the target the list of pairs names.
+        """
+        return self._recipe | {"inputs_sha256": dict(hashes), "listed_face": listed_face}
 
     def sidecar(self, name: str) -> Path:
         """The JSON file beside an output: ``a.png`` has ``a.json``, a video ``a.mp4.json``."""
@@ -103,20 +108,26 @@ class OutputFolder:
         return path.with_name(f"{name}.json") if self._videos else path.with_suffix(".json")
 
     def mask(self, name: str) -> Path:
-        """The mask of an output, of a video the folder of its masks."""
-        return self.directory / MASKS / name
+        """The mask of an output, a PNG; of a video the folder of its masks."""
+        path = self.directory / MASKS / name
+        return path if self._videos else path.with_suffix(".png")
 
-    def finished(self, name: str, hashes: dict[str, str]) -> dict[str, Any] | None:
+    def finished(
+        self, name: str, hashes: dict[str, str], listed_face: str = ""
+    ) -> dict[str, Any] | None:
         """The sidecar of this very output, where an earlier run left both whole; else None.
 
         Args:
             name: of the output.
             hashes: SHA-256 of source and target.
+            listed_face: see ``recipe``.
         """
         path = self.directory / name
         try:
             sidecar = json.loads(self.sidecar(name).read_text(encoding="utf-8"))
-            same = all(sidecar[key] == value for key, value in self.recipe(hashes).items())
+            same = all(
+                sidecar[key] == value for key, value in self.recipe(hashes, listed_face).items()
+            )
             same = same and sidecar["output"]["sha256"] == hashing.file_sha256(path)
             if same and self._masks:
                 sha256 = hashing.folder_sha256 if self._videos else hashing.file_sha256
@@ -144,15 +155,19 @@ class OutputFolder:
             OSError: it cannot be written; nothing new is left.
         """
         assert job.source is not None and job.target is not None and job.files is not None
-        path, content = self.directory / name, photo.png()
+        path, content = self.directory / name, photo.encoded(self._format)
         sha256 = _sha256(content)
         mask = photo.mask_png(sha256)
         photos = {"source": job.source, "target": job.target}
+        listed = job.files.listed_face
         sidecar = {
-            **self.recipe({face: photo.sha256 for face, photo in photos.items()}),
+            **self.recipe({face: photo.sha256 for face, photo in photos.items()}, listed),
             **{face: self._input(getattr(job.files, face), photos[face]) for face in FACES},
+            "sources": [self.relative(path) for path in job.files.sources],
             "output": {"file": name, "sha256": sha256},
-            "mask": None if mask is None else {"file": f"{MASKS}/{name}", "sha256": _sha256(mask)},
+            "mask": None
+            if mask is None
+            else {"file": f"{MASKS}/{self.mask(name).name}", "sha256": _sha256(mask)},
             "colour_profile": photo.colour_profile,
             "swapped_share_of_crop": float(np.mean([face.mask for face in job.swapped])),
             **job.facts,
@@ -185,6 +200,12 @@ class OutputFolder:
         """A path as results give it, relative to the directory."""
         return Path(os.path.relpath(path, self.directory)).as_posix()
 
+    def _several(self, files: PairFiles) -> dict[str, Any]:
+        """All pictures that go into a target that gets several."""
+        if len(files.sources) == 1:
+            return {}
+        return {"sources": [self.relative(path) for path in files.sources]}
+
     def result(self, job: Job, name: str) -> dict[str, Any]:
         """The line of a pair in ``results.jsonl``; what is not known is None."""
         assert job.files is not None
@@ -192,6 +213,7 @@ class OutputFolder:
         return {
             "source": self.relative(job.files.source),
             "target": self.relative(job.files.target),
+            **self._several(job.files),
             "output": None if job.status == "failed" else name,
             "status": job.status,
             "reason": job.reason,
@@ -264,6 +286,11 @@ class ResultsLog(LineLog):
     def write(self, result: Mapping[str, Any]) -> None:
         """Adds the line of a pair."""
         self.add((json.dumps(result, allow_nan=False) + "\n").encode())
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """As JSON gives them back, so that they can be compared."""
+    return json.loads(json_text(values))
 
 
 def _sha256(content: bytes) -> str:

@@ -6,8 +6,11 @@ against broken ones.
 
 import dataclasses
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
+from absl import logging
 
 from alrl_jax.inference.bounded_cache import BoundedCache
 from alrl_jax.inference.job import PairFailed
@@ -15,7 +18,8 @@ from alrl_jax.inference.settings import Settings
 from alrl_jax.photos.decoding import UnreadableImageError
 from alrl_jax.photos.face_photos import FacePhoto, read_faces
 from alrl_jax.photos.file_trees import MAX_FILE_BYTES
-from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError
+from alrl_jax.photos.found_face import FaceNotFoundError
+from alrl_jax.photos.landmarks import FaceFinder
 from alrl_jax.photos.photo import reading_bytes
 from alrl_jax.utils import hashing
 
@@ -87,6 +91,22 @@ class PhotoReader:
             return 0
         return 0 if name == "source" and file.version in self._sources else reading_bytes(path)
 
+    def sources(self, paths: Sequence[Path], hashes: Sequence[str]) -> FacePhoto:
+        """One face of several pictures of a person, whose mean is swapped in.
+
+        Raises:
+            PairFailed: one of them has none.
+        """
+        read = []
+        for path, own in zip(paths, hashes, strict=True):
+            try:
+                read.append(self.source(path, own))
+            except PairFailed as error:
+                raise PairFailed(f"{error} ({path.name}, of several to be averaged)") from error
+        crops = np.stack([photo.faces[0].crop for photo in read])
+        face = dataclasses.replace(read[0].faces[0], crop=crops)
+        return dataclasses.replace(read[0], faces=(face,), sha256=hashing.joined_sha256(hashes))
+
     def source(self, path: Path, sha256: str) -> FacePhoto:
         """The face of a source; its photo is let go.
 
@@ -96,13 +116,18 @@ class PhotoReader:
         file = self._file("source", path)
         return self._sources.get(file.version, lambda: self._read(file, sha256).without_photo())
 
-    def target(self, path: Path, sha256: str) -> FacePhoto:
+    def target(self, path: Path, sha256: str, choice: str = "") -> FacePhoto:
         """A target with its faces.
+
+        Args:
+            path: of the photo.
+            sha256: of its file.
+            choice: which faces; what the settings say where it is empty.
 
         Raises:
             PairFailed: there are none.
         """
-        return self._read(self._file("target", path), sha256)
+        return self._read(self._file("target", path), sha256, choice)
 
     def _file(self, name: str, path: Path) -> _File:
         if path in self._refused:
@@ -119,15 +144,47 @@ class PhotoReader:
             raise PairFailed(f"{name}: {status.st_size} bytes; no photograph has as many")
         return _File(name, (path, status.st_ino, status.st_size, status.st_mtime_ns))
 
-    def _read(self, file: _File, sha256: str) -> FacePhoto:
+    def _read(self, file: _File, sha256: str, choice: str = "") -> FacePhoto:
         finder = None if self._settings.is_crop(file.name) else self._finder
-        choice = self._settings.choice(file.name)
+        choice = choice or self._settings.choice(file.name)
         try:
-            return read_faces(file.path, sha256, finder, choice, self._resolution)
+            photo = read_faces(file.path, sha256, finder, choice, self._resolution)
+            _warn_of_pictures(file.path, photo)
+            return photo
         except (UnreadableImageError, FaceNotFoundError) as error:
             raise PairFailed(f"{file.name}: {error}") from error
         except MemoryError as error:
             raise PairFailed(f"{file.name}: too large for this machine's memory") from error
+
+
+def _warn_of_pictures(path: Path, photo: FacePhoto) -> None:
+    """Says which picture counts of a file that has several, of the first such files."""
+    if photo.pictures > 1:
+        logging.log_first_n(
+            logging.WARNING,
+            "%s: the first of its %d pictures counts; alrl infer-frames swaps in all frames of a "
+            "video",
+            3,
+            *(path.name, photo.pictures),
+        )
+
+
+def open_finder(
+    settings: Settings, landmarks_path: Path | None, resolution: int
+) -> FaceFinder | None:
+    """What finds faces as the settings say; None where all photos are face crops.
+
+    Args:
+        settings: of the run.
+        landmarks_path: file of ``settings.landmarks_from``; None where it needs none.
+        resolution: side of the crops in px.
+
+    Raises:
+        UserError: it cannot be opened.
+    """
+    if settings.aligned:
+        return None
+    return FaceFinder(settings.landmarks_from, landmarks_path, resolution, settings.detector)
 
 
 def _hash(file: _File) -> str:

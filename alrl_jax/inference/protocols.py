@@ -37,16 +37,19 @@ class Swapper(HasWeights, Protocol):
 
     def swap(
         self,
-        source: Images,
+        source: Images | Float[AnyArray, "b k h w 3"],
         target: Images,
         *,
         pose_from: str = "target",
         identity_from: str = "source",
     ) -> SwapOutput:
-        """Target faces with the identity of source faces; "source" and "target" say whose."""
+        """Target faces with the identity of source faces; "source" and "target" say whose.
+
+        Of k pictures of each source, their mean counts.
+        """
         ...
 
-    def embed(self, images: Images) -> Float[Array, "b e"]:
+    def embed(self, images: Images | Float[AnyArray, "b k h w 3"]) -> Float[Array, "b e"]:
         """Unit embeddings of identity."""
         ...
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from alrl_jax.photos.finder.views import DetectorOptions
+from alrl_jax.photos.landmarks import DEFAULT_SOURCE
 from alrl_jax.photos.paste import PasteOptions
 
 FACES = ("source", "target")
@@ -17,11 +19,17 @@ class Settings:
         aligned: photos are face crops; no face is looked for.
         aligned_source: only the sources are.
         landmarks_from: what finds the faces, an entry of ``LANDMARK_SOURCES``.
+        detector: how the default detector looks for faces.
         landmarks_sha256: of the landmark file or the detector's model file, where one was given.
         face: which faces of a target; see ``landmarks.choose_faces``.
         source_face: which face of a source.
         paste: how faces are brought back.
         mark: whether outputs get the invisible mark.
+        format: of the outputs, an entry of ``provenance.encoding.ENCODERS``.
+        references_sha256: of the pictures of the people whose faces are swapped, by person; none
+            where ``face`` says which.
+        reference_similarity: cosine of two faces from which they are of one person.
+        average: whether all sources are pictures of one person, who is their mean.
         masks: whether the share of the generated face in every pixel is kept as well.
     """
 
@@ -29,12 +37,17 @@ class Settings:
     identity_from: str = "source"
     aligned: bool = False
     aligned_source: bool = False
-    landmarks_from: str = "cascade"
+    landmarks_from: str = DEFAULT_SOURCE
+    detector: DetectorOptions = DetectorOptions()
     landmarks_sha256: str | None = None
     face: str = "largest"
     source_face: str = "largest"
     paste: PasteOptions = PasteOptions()
     mark: bool = True
+    format: str = "png"
+    references_sha256: tuple[tuple[str, ...], ...] = ()
+    reference_similarity: float = 0.4
+    average: bool = False
     masks: bool = False
 
     def is_crop(self, face: str) -> bool:
@@ -42,7 +55,9 @@ class Settings:
         return self.aligned or (face == "source" and self.aligned_source)
 
     def choice(self, face: str) -> str:
-        """Which face of a photo of one of ``FACES`` counts."""
+        """Which face of a photo of one of ``FACES`` counts, before references choose."""
+        if face == "target" and self.references_sha256:
+            return "all"
         return self.source_face if face == "source" else self.face
 
 

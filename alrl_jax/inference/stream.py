@@ -12,13 +12,14 @@ from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import SwappedPhoto, finish
 from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
-from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.photo_reader import PhotoReader, open_finder
 from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.settings import DEFAULTS, FACES, Settings
 from alrl_jax.loading import load_swapper
 from alrl_jax.photos.decoding import MIN_SIDE
 from alrl_jax.photos.face_photos import FacePhoto, find_faces
-from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError
+from alrl_jax.photos.found_face import FaceNotFoundError
+from alrl_jax.photos.landmarks import FaceFinder
 from alrl_jax.photos.photo import Photo
 from alrl_jax.utils import hashing
 
@@ -35,7 +36,7 @@ class StreamResult:
         photo: the target with its faces swapped; None where that failed.
         reason: why it failed; None where it did not.
         seconds: by stage (``read``, ``swap``, ``write``).
-        facts: ``gates`` and ``identity_similarity``; see ``job.measured``.
+        facts: ``gates``, ``identity_similarity`` and ``faces``; see ``job.measured``.
     """
 
     number: int
@@ -72,9 +73,7 @@ def swap_stream(
     """
     swapper = load_swapper(str(model)) if isinstance(model, str | Path) else model
     resolution = resolution_of(swapper)
-    finder = None
-    if not settings.aligned:
-        finder = FaceFinder(settings.landmarks_from, landmarks_path, resolution)
+    finder = open_finder(settings, landmarks_path, resolution)
     stream = _Stream(settings, finder, resolution, hashing.variables_sha256(swapper.variables))
     engine = Engine(swapper, settings, batch_size)
     return engine.run(enumerate(pairs), stream.prepare, stream.finish, stream.weigh)
@@ -144,7 +143,7 @@ class _Stream:
         try:
             with timed(seconds, "write"):
                 photo = finish(job.target, job.swapped, self._settings, self._model_sha256)
-                facts = measured(job.swapped)
+                facts = measured(job)
         except PairFailed as error:
             return StreamResult(job.number, None, str(error), seconds, {})
         except UserError:

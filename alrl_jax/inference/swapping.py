@@ -6,17 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from absl import logging
+
 from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import finish
-from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault, measured, timed
+from alrl_jax.inference.job import EARLIER, FAINT, Job, PairFailed, fault, measured, timed
 from alrl_jax.inference.manifest import manifest_of
 from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog, output_name
-from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.photo_reader import PhotoReader, open_finder
 from alrl_jax.inference.protocols import Swapper, resolution_of
-from alrl_jax.inference.settings import FACES, Settings
-from alrl_jax.photos.landmarks import FaceFinder
+from alrl_jax.inference.references import open_references
+from alrl_jax.inference.settings import Settings
+from alrl_jax.photos.face_photos import FacePhoto
+from alrl_jax.photos.found_face import FaceNotFoundError
 from alrl_jax.photos.pair_list import PairFiles
+from alrl_jax.provenance.encoding import ENCODERS, NotEncodableError
 from alrl_jax.utils import hashing
 from alrl_jax.utils.files import remove_leftovers
 
@@ -30,9 +35,11 @@ class Swapping:
         output: directory of the outputs; must exist when the run starts.
         landmarks_path: file of ``settings.landmarks_from``; None where it needs none.
         refused: files that must not be read, with the reason; their pairs fail.
+        references: pictures of the people whose faces are swapped, by person; where there are none,
+            ``settings.face`` says which.
 
     Raises:
-        UserError: what finds the faces cannot be opened.
+        UserError: what finds the faces cannot be opened, or a reference has no face.
     """
 
     def __init__(
@@ -42,15 +49,16 @@ class Swapping:
         output: Path,
         landmarks_path: Path | None = None,
         refused: Mapping[Path, str] | None = None,
+        references: Sequence[Sequence[Path]] = (),
     ) -> None:
         self.model, self.settings = model, settings
         self.model_sha256 = hashing.variables_sha256(model.variables)
         self.output = OutputFolder(output, model.kind, self.model_sha256, settings)
         resolution = resolution_of(model)
-        finder = None
-        if not settings.aligned:
-            finder = FaceFinder(settings.landmarks_from, landmarks_path, resolution)
+        finder = open_finder(settings, landmarks_path, resolution)
         self._reader = PhotoReader(settings, finder, resolution, refused)
+        least = settings.reference_similarity
+        self._references = open_references(model, self._reader, references, least)
 
     def run(self, pairs: Sequence[PairFiles], batch_size: int) -> Iterator[dict[str, Any]]:
         """Swaps all pairs as their results are asked for.
@@ -80,7 +88,9 @@ class Swapping:
 
     def _weigh(self, numbered: tuple[int, PairFiles]) -> int:
         """Bytes that reading a pair takes; a source's photo is let go before the target's."""
-        return max(self._reader.weight(name, getattr(numbered[1], name)) for name in FACES)
+        files = numbered[1]
+        sources = [self._reader.weight("source", path) for path in files.sources]
+        return max(*sources, self._reader.weight("target", files.target))
 
     def prepare(self, numbered: tuple[int, PairFiles]) -> Job:
         """Reads a pair and finds its faces."""
@@ -98,14 +108,34 @@ class Swapping:
             return job.ended("failed", fault(error))
 
     def _read(self, job: Job, files: PairFiles) -> Job:
-        hashes = {name: self._reader.sha256(name, getattr(files, name)) for name in FACES}
-        sidecar = self.output.finished(self._name(job), hashes)
+        each = [self._reader.sha256("source", path) for path in files.sources]
+        hashes = {
+            "source": each[0] if len(each) == 1 else hashing.joined_sha256(each),
+            "target": self._reader.sha256("target", files.target),
+        }
+        sidecar = self.output.finished(self._name(job), hashes, files.listed_face)
         if sidecar is not None:
             facts = self.output.facts(sidecar)
             return job.ended("skipped", EARLIER, facts=facts, sidecar=sidecar)
-        source = self._reader.source(files.source, hashes["source"])
-        target = self._reader.target(files.target, hashes["target"])
+        source = self._source(files, each)
+        target = self._reader.target(files.target, hashes["target"], files.listed_face)
+        if self._references is not None and not files.face:
+            try:
+                target = self._references.among(target)
+            except FaceNotFoundError as error:
+                raise PairFailed(f"target: {error}") from error
         return dataclasses.replace(job, source=source, target=target)
+
+    def _source(self, files: PairFiles, hashes: Sequence[str]) -> FacePhoto:
+        """What goes into the target: one face, the mean of several, or one for each face of it."""
+        if files.pictures:
+            return self._reader.sources(files.pictures, hashes)
+        paths = [part.source for part in files.parts]
+        read = [self._reader.source(p, sha256) for p, sha256 in zip(paths, hashes, strict=True)]
+        if len(read) == 1:
+            return read[0]
+        faces = tuple(photo.faces[0] for photo in read)
+        return dataclasses.replace(read[0], faces=faces, sha256=hashing.joined_sha256(hashes))
 
     def _finish(self, job: Job) -> Job:
         """Pastes the faces back and writes photo, sidecar and mask."""
@@ -116,10 +146,13 @@ class Swapping:
         job = dataclasses.replace(job, seconds=seconds)
         try:
             with timed(seconds, "write"):
-                job = dataclasses.replace(job, facts=measured(job.swapped))
+                job = dataclasses.replace(job, facts=measured(job))
+                if FAINT in job.facts["notes"]:
+                    warning = "%s: %s; leave out --aligned to find faces"
+                    logging.log_first_n(logging.WARNING, warning, 1, self._name(job), FAINT)
                 photo = finish(target, job.swapped, self.settings, self.model_sha256)
                 sidecar = self.output.write(self._name(job), job, photo)
-        except PairFailed as error:
+        except (PairFailed, NotEncodableError) as error:
             return job.ended("failed", str(error), facts={})
         except OSError as error:
             reason = f"output: {error.strerror or error}"
@@ -132,4 +165,4 @@ class Swapping:
 
     def _name(self, job: Job) -> str:
         assert job.files is not None
-        return output_name(job.number, job.files)
+        return output_name(job.number, job.files, ENCODERS[self.settings.format][0])

@@ -17,7 +17,7 @@ from alrl_jax.models.stylegan2.generator import num_latents
 from alrl_jax.models.swapper.pair_codes import FROM_SOURCE, FROM_TARGET, FrozenGates
 from alrl_jax.models.swapper.selection import SELECTORS
 from alrl_jax.models.swapper.target_features import silhouette_cells
-from alrl_jax.types import SwapOutput
+from alrl_jax.types import AnyArray, SwapOutput
 from alrl_jax.worlds import primitives
 
 Face = str
@@ -74,7 +74,7 @@ class SwapperModel(Model):
 
     def swap(
         self,
-        source: Images,
+        source: Images | Float[AnyArray, "b k h w 3"],
         target: Images,
         pose_from: Face = "target",
         identity_from: Face = "source",
@@ -85,7 +85,8 @@ class SwapperModel(Model):
         """Swaps faces.
 
         Args:
-            source: faces that give the identity, pixels in [-1, 1].
+            source: faces that give the identity, pixels in [-1, 1]; k pictures of each person are
+                averaged, by their codes and embeddings.
             target: faces that give everything else.
             pose_from: whose pose the result has.
             identity_from: ``source`` swaps as trained; ``target`` takes everything from the target
@@ -112,8 +113,11 @@ class SwapperModel(Model):
         asked = self._swapper.overrides(overrides)
         return self._swap(self._networks, source, target, asked, source_weights, frozen)
 
-    def embed(self, images: Images) -> Float[Array, "b e"]:
-        """Unit embeddings of the identities of faces, by the identity net that guides the swap."""
+    def embed(self, images: Images | Float[AnyArray, "b k h w 3"]) -> Float[Array, "b e"]:
+        """Unit embeddings of the identities of faces, by the identity net that guides the swap.
+
+        Of k pictures of each person, the embedding of the mean.
+        """
         return self._embed(self._networks, images)
 
     @property

@@ -17,12 +17,14 @@ Points = Float[np.ndarray, "n 2"]
 
 # Groups of points whose means are, as they are seen in the photo: left eye, right eye, tip of the
 # nose, left and right corner of the mouth. 5: in this order. 68: the scheme of dlib and 300-W. 478:
-# MediaPipe's face landmarker; of the eyes the points that correspond to the 68 (corners and lids,
-# so that a glance to the side moves nothing).
+# MediaPipe's face landmarker, and 468, the same without the irises; of the eyes the points that
+# correspond to the 68 (corners and lids, so that a glance to the side moves nothing).
+_MESH = ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380), (1,), (61,), (291,))
 LANDMARK_GROUPS: dict[int, tuple[tuple[int, ...], ...]] = {
     5: ((0,), (1,), (2,), (3,), (4,)),
     68: ((36, 37, 38, 39, 40, 41), (42, 43, 44, 45, 46, 47), (30,), (48,), (54,)),
-    478: ((33, 160, 158, 133, 153, 144), (362, 385, 387, 263, 373, 380), (1,), (61,), (291,)),
+    468: _MESH,
+    478: _MESH,
 }
 
 ARCFACE_SIDE = 112
@@ -71,7 +73,7 @@ def five_points(points: Points) -> Float[np.ndarray, "5 2"]:
     """Eyes, tip of the nose and corners of the mouth, each pair left to right in the photo.
 
     Args:
-        points: 5, 68 or 478 landmarks, in the order of ``LANDMARK_GROUPS``.
+        points: 5, 68, 468 or 478 landmarks, in the order of ``LANDMARK_GROUPS``.
 
     Raises:
         LandmarkError: another number, not finite, eyes or mouth in one place, less than a pixel
@@ -109,7 +111,7 @@ def ffhq(points: Points, resolution: int) -> Alignment:
     where the square leaves the photo, which is not done here: the photo's edge goes on.
 
     Args:
-        points: 5, 68 or 478 landmarks in continuous coordinates.
+        points: 5, 68, 468 or 478 landmarks in continuous coordinates.
         resolution: side of the crop in px.
 
     Raises:
@@ -133,7 +135,7 @@ def arcface(points: Points, resolution: int = ARCFACE_SIDE) -> Alignment:
     """The crop that ArcFace networks were trained on: the points brought nearest to the template.
 
     Args:
-        points: 5, 68 or 478 landmarks in continuous coordinates.
+        points: 5, 68, 468 or 478 landmarks in continuous coordinates.
         resolution: side of the crop in px; the template is scaled to it.
 
     Raises:

@@ -1,7 +1,9 @@
-"""Reading photographs as they come: whatever Pillow can make of a JPEG, PNG or WebP, as square RGB.
+"""Reading photographs as they come: whatever Pillow can make of their files, as square RGB.
 
+JPEG, PNG, WebP, AVIF, GIF and TIFF; HEIC (what phones write) where the extra ``heif`` is installed.
 What the files are turned into: 16-bit grey is scaled to 8 bits; grey, palette and CMYK become
-RGB; transparent pixels lie on white; of an animation the first frame counts; EXIF orientation is
+RGB; transparent pixels lie on white; of several pictures the first one
+counts; EXIF orientation is
 honoured. Embedded colour profiles are not applied. The file's content decides what it is, not its
 name. Photos of absurd size are refused before they are decoded, and so is text or a profile that
 grows beyond what Pillow allows.
@@ -17,8 +19,17 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-FORMATS = ("JPEG", "PNG", "WEBP")  # JPEG covers MPO, what phones write into .jpg
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp"),
+    *(".avif", ".gif", ".heic", ".heif", ".tif", ".tiff"),
+)
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF")
+"""Of Pillow; JPEG covers MPO, what phones write into .jpg."""
+HEIF = "HEIF"
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""What a HEIC file begins with, after its length and ``ftyp``."""
+NO_HEIF = "a HEIC file; reading it needs pip install 'alrl_jax[heif]'"
+UNKNOWN = "not a JPEG, PNG or WebP file, nor AVIF, GIF, HEIC or TIFF"
 MIN_SIDE = 16
 """Pixels; no face can be seen in anything smaller."""
 
@@ -95,7 +106,7 @@ def decoded(file: Path | bytes, decode: Callable[[Image.Image], Decoded]) -> Dec
     """
     try:
         opened = io.BytesIO(file) if isinstance(file, bytes) else file
-        with Image.open(opened, formats=FORMATS) as image:
+        with Image.open(opened, formats=_formats(file)) as image:
             _check_size(image)
             return decode(image)
     except UnreadableImageError:
@@ -105,8 +116,49 @@ def decoded(file: Path | bytes, decode: Callable[[Image.Image], Decoded]) -> Dec
         raise UnreadableImageError(_reason(error, file)) from error
 
 
+def num_pictures(image: Image.Image) -> int:
+    """How many pictures an opened file shows one after another, such as an animation's frames."""
+    # Those beside the photo in a phone's JPEG are no frames: depth, brightness, a smaller copy.
+    return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+
+
+def _formats(file: Path | bytes) -> list[str]:
+    """The formats that a file may have; UnreadableImageError for HEIC without its reader."""
+    if isinstance(file, bytes):
+        head = file[:12]
+    else:
+        with file.open("rb") as stream:
+            head = stream.read(12)
+    if head[4:8] != b"ftyp" or head[8:12] not in HEIC_BRANDS:
+        return _known_formats()
+    if not _opens_heif():
+        # Files of that brand may be AVIF.
+        if head[8:12] in (b"mif1", b"msf1"):
+            return _known_formats()
+        raise UnreadableImageError(NO_HEIF)
+    return [*_known_formats(), HEIF]
+
+
+@functools.cache
+def _known_formats() -> list[str]:
+    """``FORMATS`` that this Pillow has been built with."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
+
+
+@functools.cache
+def _opens_heif() -> bool:
+    """Lets Pillow open HEIC files; False where the extra is not installed."""
+    try:
+        import pi_heif
+    except ImportError:
+        return False
+    pi_heif.register_heif_opener()
+    return True
+
+
 def _check_size(image: Image.Image) -> None:
-    """UnreadableImageError for what is too small or too large."""
+    """UnreadableImageError for what is too small or too large, or has pixels of 32 bits."""
     width, height = image.size
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         raise UnreadableImageError(
@@ -117,6 +169,8 @@ def _check_size(image: Image.Image) -> None:
         raise UnreadableImageError(
             f"{width}x{height} pixels; expected at least {MIN_SIDE}x{MIN_SIDE}"
         )
+    if image.mode == "F" or (image.format == "TIFF" and image.mode == "I"):
+        raise UnreadableImageError("32 bits a channel; expected 8 or 16")
 
 
 def _expect_square(image: Image.Image) -> None:
@@ -194,7 +248,7 @@ def _reason(error: Exception, file: Path | bytes) -> str:
     """One line without the path, which the report names already."""
     if isinstance(error, Image.UnidentifiedImageError):
         size = len(file) if isinstance(file, bytes) else file.stat().st_size
-        return "not a JPEG, PNG or WebP file" if size else "empty file"
+        return UNKNOWN if size else "empty file"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"too many pixels: {error}"
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]

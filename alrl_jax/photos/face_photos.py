@@ -1,23 +1,36 @@
 """Photos with those of their faces that are to be swapped."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from absl import logging
 from jaxtyping import Float, UInt8
 
 from alrl_jax.photos.alignment import Alignment, centre_square, crop_face
-from alrl_jax.photos.landmarks import FaceFinder, FaceNotFoundError
+from alrl_jax.photos.found_face import FaceNotFoundError, FoundFace
+from alrl_jax.photos.landmarks import FaceFinder
 from alrl_jax.photos.paste import DeepPixels, PasteOptions, face_share, paste_face
 from alrl_jax.photos.photo import Photo, read_photo
 
 
 @dataclasses.dataclass(frozen=True)
 class Face:
-    """One face of a photo."""
+    """One face of a photo.
+
+    Attributes:
+        alignment: where its crop lies.
+        crop: in [-1, 1]; of a source of several pictures one of each.
+        found: what was found there; None where nothing was looked for.
+        similarity: cosine of its identity and that of the reference that it was taken for; None
+            without references.
+    """
 
     alignment: Alignment
-    crop: Float[np.ndarray, "r r 3"]
+    crop: Float[np.ndarray, "r r 3"] | Float[np.ndarray, "k r r 3"]
+    found: FoundFace | None = None
+    similarity: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +42,14 @@ class FacePhoto:
         faces: where they lie, and their crops.
         sha256: of the file; "" where it came from memory.
         size: width and height of the upright photo in px.
+        pictures: how many its file shows one after another, of which this is the first.
     """
 
     photo: Photo | None
     faces: tuple[Face, ...]
     sha256: str
     size: tuple[int, int]
+    pictures: int = 1
 
     @property
     def nbytes(self) -> int:
@@ -80,19 +95,41 @@ def find_faces(
         FaceNotFoundError: the photo has no such face.
     """
     if finder is None:
+        _warn_of_sides(photo, path)
         return cut_faces(photo, [centre_square(photo.seen, resolution)], sha256)
     try:
-        return cut_faces(photo, finder.alignments(path, photo.seen, choice), sha256)
+        found = finder.places(path, photo.seen, choice)
     except FaceNotFoundError as error:
         hint = "crops need --aligned or --aligned_source"
         raise FaceNotFoundError(f"{error}; {hint}") from error
+    places = [alignment for _, alignment in found]
+    return cut_faces(photo, places, sha256, [face for face, _ in found])
 
 
-def cut_faces(photo: Photo, places: list[Alignment], sha256: str) -> FacePhoto:
-    """A photo with the faces at these places."""
-    faces = tuple(Face(place, crop_face(photo.seen, place)) for place in places)
+def cut_faces(
+    photo: Photo,
+    places: list[Alignment],
+    sha256: str,
+    found: Sequence[FoundFace | None] | None = None,
+) -> FacePhoto:
+    """A photo with the faces at these places, and what was found there."""
+    pairs = zip(places, found or [None] * len(places), strict=True)
+    faces = tuple(Face(place, crop_face(photo.seen, place), own) for place, own in pairs)
     height, width = photo.seen.shape[:2]
-    return FacePhoto(photo, faces, sha256, (width, height))
+    return FacePhoto(photo, faces, sha256, (width, height), photo.pictures)
+
+
+def _warn_of_sides(photo: Photo, path: Path) -> None:
+    """Warns, once in a run, of a photo that can hardly be a face crop."""
+    height, width = photo.seen.shape[:2]
+    if height != width:
+        logging.log_first_n(
+            logging.WARNING,
+            "%s has %dx%d pixels and is taken for a face crop: its centre square counts, wherever "
+            "the face is; leave out --aligned to find faces",
+            1,
+            *(path.name or "a picture", width, height),
+        )
 
 
 def paste_faces(
@@ -102,6 +139,9 @@ def paste_faces(
 ) -> DeepPixels:
     """The photo's colours with all its faces swapped; its size and depth are the photo's.
 
+    Where two faces meet, the larger one lies over the other: with shares m and n of theirs, a pixel
+    has (1 - m) (1 - n) of the photo, m (1 - n) of the face below and n of the one above.
+
     Args:
         target: with its photo.
         swapped: generated face and mask of each of its faces.
@@ -109,9 +149,42 @@ def paste_faces(
     """
     assert target.photo is not None
     colour = target.photo.colour
-    for face, (generated, mask) in zip(target.faces, swapped, strict=True):
-        colour = paste_face(colour, face.alignment, face.crop, generated, mask, options)
+    pairs = sorted(zip(target.faces, swapped, strict=True), key=lambda pair: _size(pair[0]))
+    shares = [_share(target, face, mask, options) for face, (_, mask) in pairs]
+    for number, (face, (generated, mask)) in enumerate(pairs):
+        room = _room(shares[number], shares[number + 1 :])
+        colour = paste_face(colour, face.alignment, face.crop, generated, mask, options, room)
     return colour
+
+
+Share = UInt8[np.ndarray, "h w 1"]
+
+
+def _share(
+    target: FacePhoto, face: Face, mask: Float[np.ndarray, "r r 1"], options: PasteOptions
+) -> Share | None:
+    """Share of one face in every pixel, in units of 1 / 255; None where there is one face alone."""
+    if len(target.faces) == 1:
+        return None
+    return face_share(*target.size, face.alignment, mask, options)
+
+
+def _room(own: Share | None, above: Sequence[Share | None]) -> Float[np.ndarray, "h w 1"] | None:
+    """What faces above leave of one; None where none of them meets it."""
+    meeting = [
+        s for s in above if own is not None and s is not None and ((s > 0) & (own > 0)).any()
+    ]
+    if not meeting:
+        return None
+    room = np.ones(meeting[0].shape, np.float32)
+    for share in meeting:
+        room *= 1 - share.astype(np.float32) / 255
+    return room
+
+
+def _size(face: Face) -> float:
+    """Side of a face's crop in the photo, px."""
+    return 1 / float(np.linalg.norm(face.alignment.matrix[:2, 0]))
 
 
 def face_shares(

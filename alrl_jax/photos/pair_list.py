@@ -28,17 +28,41 @@ class PairFiles:
     target: Path
     skin_tone: str = ""
     """Of the target, as the list names it; empty where it says nothing."""
+    face: str = ""
+    """Which face of the target, as the list names it; see ``choose_faces``."""
+    more: tuple["PairFiles", ...] = ()
+    """What the list puts into further faces of the same target, each by its number."""
+    pictures: tuple[Path, ...] = ()
+    """Of the source's person, ``source`` among them, where their mean goes into the target."""
+
+    @property
+    def parts(self) -> tuple["PairFiles", ...]:
+        """This pair and ``more``."""
+        return (self, *self.more)
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """All pictures that go into the target."""
+        return self.pictures or tuple(part.source for part in self.parts)
+
+    @property
+    def listed_face(self) -> str:
+        """Which faces of the target the list names; empty where it names none."""
+        return ",".join(part.face for part in self.parts)
 
 
 def read_pairs(path: Path) -> list[PairFiles]:
     """Reads a CSV file with the header ``source,target`` (more columns may stand beside them).
 
-    A column ``skin_tone`` names the target's, in whatever words or numbers. Relative paths are
-    relative to the CSV file; ``~`` is expanded. The photos themselves are not opened.
+    A column ``skin_tone`` names the target's, in whatever words or numbers; a column ``face`` the
+    face of the target that the source goes into: a number from 0, ``largest`` or ``all``. Rows that
+    follow each other and name numbers of faces of the same target are one pair: one picture with
+    several sources. Relative paths are relative to the CSV file; ``~`` is expanded. The photos
+    themselves are not opened.
 
     Raises:
         UserError: no such file, not UTF-8 text, no header, a row without both cells, no row, the
-            address of a bucket.
+            address of a bucket, a face that is none, or one that is named twice.
     """
     if not path.is_file():
         raise UserError(f"got --pairs={path}; expected a CSV file; check the path")
@@ -55,7 +79,25 @@ def read_pairs(path: Path) -> list[PairFiles]:
         )
     if not rows:
         raise UserError(f"got {path} without a pair; expected one a line; add some")
-    return [_pair(path, line, row) for line, row in enumerate(rows, start=2)]
+    return _joined(path, [_pair(path, line, row) for line, row in enumerate(rows, start=2)])
+
+
+def _joined(path: Path, rows: list[PairFiles]) -> list[PairFiles]:
+    """Rows that put sources into faces of one target, as one pair."""
+    pairs: list[PairFiles] = []
+    for row in rows:
+        last = pairs[-1] if pairs else None
+        numbered = row.face.isdigit() and last is not None and last.face.isdigit()
+        if last is None or not numbered or last.target != row.target:
+            pairs.append(row)
+        elif int(row.face) in {int(part.face) for part in last.parts}:
+            raise UserError(
+                f"got {path} with two sources for face {row.face} of {row.target}; expected one; "
+                "drop the other, or put another target between them"
+            )
+        else:
+            pairs[-1] = dataclasses.replace(last, more=(*last.more, row))
+    return pairs
 
 
 def _header(path: Path) -> list[str]:
@@ -68,7 +110,13 @@ def _pair(path: Path, line: int, row: dict[str, str | None]) -> PairFiles:
     if not all(cells):
         raise UserError(f"got {path} row {line} {cells}; expected a source and a target; add both")
     source, target = (path.parent / local_path(cell) for cell in cells)
-    return PairFiles(source, target, (row.get("skin_tone") or "").strip())
+    face = (row.get("face") or "").strip()
+    if face and face not in ("largest", "all") and not (face.isascii() and face.isdigit()):
+        raise UserError(
+            f"got {path} row {line} with face {face!r}; expected largest, all or a number from 0; "
+            "correct it"
+        )
+    return PairFiles(source, target, (row.get("skin_tone") or "").strip(), face)
 
 
 class AllPairs(Sequence[PairFiles]):
@@ -108,6 +156,7 @@ def list_pairs(
     target: str | None,
     pairing: str = "all",
     output: Path | None = None,
+    average: bool = False,
 ) -> Listing:
     """The pairs that the flags name.
 
@@ -117,6 +166,7 @@ def list_pairs(
         target: the same.
         pairing: of ``PAIRINGS``.
         output: directory of results, whose photos are left out of others'.
+        average: whether all sources are pictures of one person, who goes into every target.
 
     Raises:
         UserError: neither a CSV file nor both sides, or all of them; no such file; counts that
@@ -125,6 +175,10 @@ def list_pairs(
     if pairs is not None:
         if source is not None or target is not None:
             raise UserError("got --pairs beside --source or --target; expected one way; drop one")
+        if average:
+            raise UserError(
+                "got --average with --pairs; expected it with --source and --target; drop one"
+            )
         return Listing(read_pairs(Path(pairs)), {})
     if source is None or target is None:
         raise UserError(
@@ -132,6 +186,9 @@ def list_pairs(
         )
     sources, refused = list_files("source", source, output)
     targets, more = list_files("target", target, output)
+    if average:
+        mean = [PairFiles(sources[0], t, pictures=tuple(sources)) for t in targets]
+        return Listing(mean, refused | more)
     if pairing == "all":
         return Listing(AllPairs(sources, targets), refused | more)
     if len(sources) != len(targets):

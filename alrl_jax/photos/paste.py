@@ -53,6 +53,7 @@ def paste_face(
     generated: Crop,
     mask: Mask,
     options: PasteOptions = PasteOptions(),
+    room: Float[np.ndarray, "h w 1"] | None = None,
 ) -> DeepPixels:
     """Adds ``mask * (generated - crop)`` to a photo, warped into its place.
 
@@ -66,6 +67,8 @@ def paste_face(
         generated: what the generator drew, in [-1, 1], not blended yet.
         mask: share of the generated face in every pixel of the crop.
         options: how.
+        room: share of what is added that shows in every pixel of the photo, in [0, 1]: less than 1
+            where another face lies over this one. None for all of it.
     """
     share = _edged(mask, image.shape[1], image.shape[0], alignment, options)
     if options.colour_match:
@@ -78,6 +81,8 @@ def paste_face(
         if options.detail < 1:
             fine = _detail(image[part], bilinear(crop, u, v))
             added = added - (1 - options.detail) * weight * fine
+        if room is not None:
+            added = added * room[part]
         result[part] = np.where(weight > 0, _added(image[part], added), image[part])
     return result
 

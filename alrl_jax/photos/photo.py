@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image
 
-from alrl_jax.photos.decoding import UnreadableImageError, decoded, to_rgb, upright
+from alrl_jax.photos.decoding import UnreadableImageError, decoded, num_pictures, to_rgb, upright
 
 _DEEP = ("I;16B", "LA;16B", "RGB;16B", "RGBA;16B")
 """What Pillow calls 16-bit pixels of a PNG; all but the first it would decode to 8 bits."""
@@ -30,12 +30,14 @@ class Photo:
         alpha: opacity at the same depth; None where all is opaque by format.
         seen: 8-bit RGB, transparent pixels on white: what is looked at.
         icc_profile: colour profile of ``colour``; None where there is none.
+        pictures: how many the file shows one after another; this is the first of them.
     """
 
     colour: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
     alpha: UInt8[np.ndarray, "h w 1"] | UInt16[np.ndarray, "h w 1"] | None
     seen: UInt8[np.ndarray, "h w 3"]
     icc_profile: bytes | None
+    pictures: int = 1
 
     @property
     def nbytes(self) -> int:
@@ -66,7 +68,7 @@ def reading_bytes(path: Path) -> int:
     """
 
     def peak(image: Image.Image) -> int:
-        deep = _rawmode(image) in _DEEP
+        deep = _is_deep(image)
         return image.width * image.height * (_READING_DEEP if deep else _READING)
 
     try:
@@ -76,9 +78,9 @@ def reading_bytes(path: Path) -> int:
 
 
 def _photo(image: Image.Image, path: Path) -> Photo:
-    name = _rawmode(image)
+    name, deep, pictures = _rawmode(image), _is_deep(image), num_pictures(image)
     image.load()  # before looking for EXIF: a PNG may hold it at its end
-    if name in _DEEP:
+    if deep:
         pixels = _deep(image, name, path)
         seen = _on_white(pixels)
     else:
@@ -91,7 +93,12 @@ def _photo(image: Image.Image, path: Path) -> Photo:
     alpha = upright(image, pixels[..., 3:]) if pixels.shape[-1] == 4 else None
     same = alpha is None and colour.dtype == np.uint8  # one array, half the memory
     seen = colour if same else upright(image, seen)
-    return Photo(colour, alpha, seen, profile if is_rgb else None)
+    return Photo(colour, alpha, seen, profile if is_rgb else None, pictures)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether the pixels are read with 16 bits a channel; those of a TIFF are read with 8."""
+    return image.format == "PNG" and _rawmode(image) in _DEEP
 
 
 def _rawmode(image: Image.Image) -> str:

@@ -1,6 +1,7 @@
 """Importing packages that are optional: extras of the installation."""
 
 import contextlib
+import importlib.util
 from collections.abc import Iterator
 
 from alrl_jax.errors import UserError
@@ -30,3 +31,11 @@ def importing(module: str, missing: str) -> Iterator[None]:
             f"got the package {module}, which is installed and cannot be imported ({reason}); "
             "expected one that works; repair its installation"
         ) from error
+
+
+def is_installed(module: str) -> bool:
+    """Whether there is a package of an outermost name; it is not imported."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # a module without a specification, or None in its place
+        return False

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +40,8 @@ def variables_sha256(variables: Mapping[str, Any]) -> str:
         digest.update(f"{name} {values.dtype} {values.shape}\n".encode())
         digest.update(values.tobytes())
     return digest.hexdigest()
+
+
+def joined_sha256(hashes: Iterable[str]) -> str:
+    """One hash for several, in their order."""
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()

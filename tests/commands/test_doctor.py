@@ -126,7 +126,10 @@ def test_parts_that_are_missing_or_do_not_load(
     }
     monkeypatch.setattr(doctor, "PARTS", parts)
     monkeypatch.setattr(doctor, "installed", lambda name: "5" if "headless" in name else None)
-    a, b, c, d, several = doctor.part_lines()
+    data = {"e": ("data that is there", "json", "do this"), "f": ("not there", "no_such", "do it")}
+    monkeypatch.setattr(doctor, "DATA", data)
+    a, b, c, d, e, f, several = doctor.part_lines()
+    assert e.endswith(" present") and f.endswith("missing: do it")
     assert a.endswith(" present") and d.endswith(" present")
     assert b.endswith("missing (no_such_part): pip install 'alrl_jax[b]'")
     assert c.endswith("present, but does not load: ImportError: libxcb.so.1: no such file")

@@ -85,7 +85,9 @@ def test_celebamask_in_a_zip(tmp_path: Path, run_cli: RunCli) -> None:
     wanted = {"layout": "celebamask", "split": "train", "expected": 24183, "found": 5, "records": 4}
     assert report.items() >= wanted.items()
     name = "CelebAMask-HQ/CelebA-HQ-img/2.jpg"
-    assert report["skipped"] == [{"file": name, "reason": "not a JPEG, PNG or WebP file"}]
+    assert report["skipped"] == [
+        {"file": name, "reason": "not a JPEG, PNG or WebP file, nor AVIF, GIF, HEIC or TIFF"}
+    ]
     with (output / "records.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["file"][-5:], row["celeba_file"], row["identity"]) for row in rows] == [

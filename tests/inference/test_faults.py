@@ -18,7 +18,7 @@ from alrl_jax.photos import landmarks
 from alrl_jax.photos.landmarks import FaceFinder, FoundFace, LandmarkSource, of_points
 from tests.inference.video.test_frames import run as run_frames
 from tests.inference.video.test_smoothing import FACE
-from tests.support.fakes import PASTED, FakeSwapper
+from tests.support.fakes import OF_PHOTOS, PASTED, FakeSwapper
 from tests.support.photo_files import write_photo
 
 
@@ -34,7 +34,7 @@ def breaking(number: int) -> LandmarkSource:
             raise BrokenLibraryError("two\nlines")
         return [of_points(FACE * 0.8)]
 
-    return LandmarkSource(lambda path: find, "")
+    return LandmarkSource(lambda path, options: find, "")
 
 
 def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[dict[str, Any]]]:
@@ -47,7 +47,7 @@ def run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[dict[s
         "source": str(write_photo(folder / "s.png", 7)),
         "target": str(folder / "targets"),
         "output": str(folder / "out"),
-        "pairing": "all",
+        **OF_PHOTOS,
         **PASTED,
         "aligned_source": True,
         "batch_size": 2,
@@ -124,7 +124,7 @@ def test_frames_fail_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_faces_that_are_none_are_left_out_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     good, bad = of_points(FACE * 0.8), of_points(FACE * 0.8 + 1e6)
     found = [bad, good, bad]
-    source = LandmarkSource(lambda path: lambda photo_path, photo: found, "")
+    source = LandmarkSource(lambda path, options: lambda photo_path, photo: found, "")
     monkeypatch.setitem(landmarks.LANDMARK_SOURCES, "cascade", source)
     finder, photo = FaceFinder("cascade", None, 16), np.zeros((96, 96, 3), np.uint8)
     assert len(finder.alignments(Path(), photo, "all")) == 1

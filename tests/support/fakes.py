@@ -21,6 +21,9 @@ PASTED = {
     "aligned_source": False,
     "landmarks_from": "cascade",
     "landmarks_path": None,
+    "min_confidence": 0.5,
+    "detector_angles": ["0", "90", "180", "270"],
+    "min_face": 0.02,
     "face": "largest",
     "source_face": "largest",
     "blend": "feather",
@@ -31,6 +34,14 @@ PASTED = {
     "masks": False,
 }
 """Flags that ``infer`` and ``infer_frames`` share, with their default values."""
+OF_PHOTOS = {
+    "pairing": "all",
+    "reference": [],
+    "reference_similarity": 0.4,
+    "average": False,
+    "format": "png",
+}
+"""Flags that ``infer`` alone has, with their default values."""
 
 
 class FakeSwapper:
@@ -65,6 +76,8 @@ class FakeSwapper:
         batch = source.shape[0]
         self.calls.append({"shape": source.shape, "pose_from": pose_from, "array": source})
         source, target = jnp.asarray(source), jnp.asarray(target)
+        if source.ndim == 5:
+            source = source.mean(axis=1)
         generated = source if identity_from == "source" else target
         if selector == "mean":
             generated = (source + target) / 2
@@ -80,6 +93,8 @@ class FakeSwapper:
         return SwapOutput(image, generated, mask, gates, codes)
 
     def embed(self, images: Array) -> Array:
+        if images.ndim == 5:
+            images = jnp.asarray(images).mean(axis=1)
         coarse = jnp.asarray(images)[:, ::4, ::4].reshape(images.shape[0], -1)
         return coarse / jnp.linalg.norm(coarse, axis=-1, keepdims=True)
 

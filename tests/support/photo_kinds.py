@@ -122,6 +122,11 @@ READABLE: dict[str, Callable[[], bytes]] = {
     "cmyk.jpg": lambda: encoded(image().convert("CMYK"), "JPEG", quality=95),
     "animated.png": lambda: _frames("PNG"),
     "animated.webp": lambda: _frames("WEBP"),
+    "plain.avif": lambda: encoded(image(), "AVIF", quality=95),
+    "animated.gif": lambda: _frames("GIF"),
+    "plain.tiff": lambda: encoded(image(), "TIFF"),
+    "cmyk.tif": lambda: encoded(image().convert("CMYK"), "TIFF", compression="tiff_lzw"),
+    "oriented.avif": lambda: _oriented("AVIF"),
     "png_named.jpg": lambda: encoded(image(), "PNG"),
     "oriented.jpg": lambda: _oriented("JPEG"),
     "oriented.webp": lambda: _oriented("WEBP"),
@@ -148,8 +153,14 @@ OTHER_READABLE: dict[str, Callable[[], bytes]] = {
 
 BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "empty.jpg": (lambda: b"", "empty file"),
-    "text.png": (lambda: b"I am not a photo", "not a JPEG, PNG or WebP file"),
-    "gif_named.jpg": (lambda: encoded(image(), "GIF"), "not a JPEG, PNG or WebP file"),
+    "text.png": (
+        lambda: b"I am not a photo",
+        "not a JPEG, PNG or WebP file, nor AVIF, GIF, HEIC or TIFF",
+    ),
+    "bmp_named.jpg": (
+        lambda: encoded(image(), "BMP"),
+        "not a JPEG, PNG or WebP file, nor AVIF, GIF, HEIC or TIFF",
+    ),
     "truncated.jpg": (lambda: READABLE["plain.jpg"]()[:600], "(?i)truncated"),
     "truncated.png": (lambda: READABLE["plain.png"]()[:-40], "(?i)truncated"),
     "truncated.webp": (lambda: READABLE["plain.webp"]()[:-20], "."),
@@ -157,6 +168,12 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "flipped_bits.png": (
         lambda: bytes(b ^ (0xFF if i == 60 else 0) for i, b in enumerate(READABLE["plain.png"]())),
         ".",
+    ),
+    "truncated.gif": (lambda: READABLE["animated.gif"]()[:300], "."),
+    "truncated.tif": (lambda: READABLE["cmyk.tif"]()[:-200], "."),
+    "float.tif": (
+        lambda: encoded(Image.fromarray(np.zeros((SIDE, SIDE), np.float32)), "TIFF"),
+        "32 bits a channel",
     ),
     "one_pixel.png": (lambda: encoded(Image.new("RGB", (1, 1)), "PNG"), "1x1 pixels"),
     "sliver.png": (lambda: encoded(Image.new("RGB", (400, 3)), "PNG"), "400x3 pixels"),

@@ -10,7 +10,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import THREADS, Engine
 from alrl_jax.inference.finishing import SwappedPhoto, finish
 from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
-from alrl_jax.inference.photo_reader import PhotoReader
+from alrl_jax.inference.photo_reader import PhotoReader, open_finder
 from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.video.one_euro import OneEuro
@@ -18,13 +18,8 @@ from alrl_jax.inference.video.tracking import SMOOTHING, FaceTrack, Sighting, th
 from alrl_jax.photos.alignment import Alignment, centre_square
 from alrl_jax.photos.decoding import UnreadableImageError
 from alrl_jax.photos.face_photos import FacePhoto, cut_faces
-from alrl_jax.photos.landmarks import (
-    DetectorFailedError,
-    FaceFinder,
-    FaceNotFoundError,
-    FoundFace,
-    place,
-)
+from alrl_jax.photos.found_face import DetectorFailedError, FaceNotFoundError, FoundFace
+from alrl_jax.photos.landmarks import place
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.photos.photo import Photo
 from alrl_jax.utils import hashing
@@ -64,6 +59,7 @@ class _Placed:
         photo: None where it could not be read.
         sha256: of its file.
         alignment: None where the face is not in it.
+        found: the face, its landmarks smoothed; None where none was looked for.
         reason: why it is not.
     """
 
@@ -71,6 +67,7 @@ class _Placed:
     photo: Photo | None = None
     sha256: str = ""
     alignment: Alignment | None = None
+    found: FoundFace | None = None
     reason: str | None = None
 
     @property
@@ -102,16 +99,16 @@ class FrameSwapping:
         landmarks_path: Path | None = None,
         smoothing: OneEuro | None = SMOOTHING,
     ) -> None:
-        if settings.face == "all":
-            raise UserError("got --face=all; expected one face to follow; name it by a number")
+        if settings.face == "all" or "," in settings.face:
+            raise UserError(
+                f"got --face={settings.face}; expected one face to follow; name it by a number"
+            )
         self.model, self.settings, self.source_path = model, settings, source
         self.model_sha256 = hashing.variables_sha256(model.variables)
         self.smoothing = smoothing
         self._first: int | None = None
         self._resolution = resolution_of(model)
-        self._finder = None
-        if not settings.aligned:
-            self._finder = FaceFinder(settings.landmarks_from, landmarks_path, self._resolution)
+        self._finder = open_finder(settings, landmarks_path, self._resolution)
         reader = PhotoReader(settings, self._finder, self._resolution)
         try:
             self.source = reader.source(source, reader.sha256("source", source))
@@ -221,13 +218,14 @@ class FrameSwapping:
             square = centre_square(photo.seen, self._resolution)
             return dataclasses.replace(placed, alignment=square)
         try:
-            alignment = place(track.follow(sighting), photo.seen, self._resolution)
+            found = track.follow(sighting)
+            alignment = place(found, photo.seen, self._resolution)
         except FaceNotFoundError as error:
             return dataclasses.replace(placed, reason=f"{error}; {KEPT}")
         except Exception as error:  # one bad frame must not end the run
             job = placed.job.ended("failed", _FRAME + fault(error))
             return dataclasses.replace(placed, job=job)
-        return dataclasses.replace(placed, alignment=alignment)
+        return dataclasses.replace(placed, alignment=alignment, found=found)
 
     def _cut(self, placed: _Placed) -> Job:
         """The job of a frame, with the crop of its face."""
@@ -240,7 +238,7 @@ class FrameSwapping:
         if placed.alignment is None:
             return dataclasses.replace(job, target=target, status="skipped", reason=placed.reason)
         try:
-            cut = cut_faces(photo, [placed.alignment], placed.sha256)
+            cut = cut_faces(photo, [placed.alignment], placed.sha256, [placed.found])
         except Exception as error:  # one bad frame must not end the run
             return job.ended("failed", _FRAME + fault(error), target=target)
         return dataclasses.replace(job, source=self.source, target=cut)
@@ -248,4 +246,4 @@ class FrameSwapping:
 
 def with_facts(job: Job) -> Job:
     """The job of a swapped frame with what was measured."""
-    return dataclasses.replace(job, facts=measured(job.swapped))
+    return dataclasses.replace(job, facts=measured(job))

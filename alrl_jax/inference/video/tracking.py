@@ -13,15 +13,19 @@ from PIL import Image
 
 from alrl_jax.inference.video.one_euro import OneEuro, OneEuroFilter
 from alrl_jax.photos.alignment import Pixels
-from alrl_jax.photos.landmarks import FaceNotFoundError, FoundFace, choose_faces
+from alrl_jax.photos.found_face import (
+    SAME_FACE,
+    FaceNotFoundError,
+    FoundFace,
+    choose_faces,
+    overlap,
+)
 
 SMOOTHING = OneEuro(min_cutoff=1.0, beta=8.0)
 """Speeds are in sides of the face's box a second."""
 CUT_DIFFERENCE = 0.12
 """Mean absolute difference of two thumbnails' luminance, of 1, that marks a cut."""
 THUMBNAIL = 32
-SAME_FACE = 0.3
-"""Overlap of two boxes, over their union, from which they are one face's."""
 
 Thumbnail = Float[np.ndarray, "t t"]
 
@@ -116,15 +120,6 @@ class FaceTrack:
             (left, top), (right, bottom) = points
             return FoundFace((float(left), float(top), float(right), float(bottom)))
         return dataclasses.replace(face, points=points)
-
-
-def overlap(a: FoundFace, b: FoundFace) -> float:
-    """Intersection of two faces' boxes over their union."""
-    width = min(a.box[2], b.box[2]) - max(a.box[0], b.box[0])
-    height = min(a.box[3], b.box[3]) - max(a.box[1], b.box[1])
-    common = max(0.0, width) * max(0.0, height)
-    union = a.area + b.area - common
-    return common / union if union > 0 else 0.0
 
 
 def _points(face: FoundFace) -> Float[np.ndarray, "n 2"]:

@@ -157,9 +157,29 @@ class Swapper:
         pose = jnp.zeros_like(encoding.codes.pose)
         return dataclasses.replace(encoding, codes=dataclasses.replace(encoding.codes, pose=pose))
 
-    def embed(self, networks: Networks, images: Float[Array, "b h w 3"]) -> Float[Array, "b e"]:
-        """Unit identity embeddings."""
-        return self.identity.embed(networks["identity"], images)
+    def embed(
+        self,
+        networks: Networks,
+        images: Float[Array, "b h w 3"] | Float[Array, "b k h w 3"],
+    ) -> Float[Array, "b e"]:
+        """Unit identity embeddings; of people with k pictures each, of their means."""
+        if images.ndim == 4:
+            return self.identity.embed(networks["identity"], images)
+        each = self.identity.embed(networks["identity"], images.reshape(-1, *images.shape[2:]))
+        mean = each.reshape(*images.shape[:2], -1).mean(axis=1)
+        return mean / jnp.linalg.norm(mean, axis=-1, keepdims=True)
+
+    def _encode_source(
+        self,
+        networks: Networks,
+        images: Float[Array, "b h w 3"] | Float[Array, "b k h w 3"],
+    ) -> FaceEncoding:
+        """What ``encode`` says of faces; of people with k pictures each, its mean."""
+        if images.ndim == 4:
+            return self.encode(networks, images)
+        each = self.encode(networks, images.reshape(-1, *images.shape[2:]))
+        people = images.shape[:2]
+        return jax.tree.map(lambda x: x.reshape(*people, *x.shape[1:]).mean(axis=1), each)
 
     def generate(
         self,
@@ -298,9 +318,9 @@ class Swapper:
     def swap(
         self,
         networks: Networks,
-        source: Float[Array, "b h w 3"],
+        source: Float[Array, "b h w 3"] | Float[Array, "b k h w 3"],
         target: Float[Array, "b h w 3"],
-        overrides: Int[Array, " k"],
+        overrides: Int[Array, " a"],
         source_weights: Float[Array, " n"] | None = None,
         frozen: FrozenGates | None = None,
     ) -> SwapOutput:
@@ -308,14 +328,15 @@ class Swapper:
 
         Args:
             networks: variables by network.
-            source: faces that give the identity.
+            source: faces that give the identity; of k pictures each, the mean of their codes and
+                embeddings counts.
             target: faces that give everything else.
             overrides: see ``overrides``.
             source_weights: fixed weights of the source, see ``SELECTORS``; None is as trained.
             frozen: decisions that are the same for all pairs.
         """
         pair = PairEncoding(
-            self.encode(networks, source),
+            self._encode_source(networks, source),
             self.encode(networks, target),
             self.embed(networks, source),
         )

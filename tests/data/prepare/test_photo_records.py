@@ -179,7 +179,9 @@ def test_broken_files_are_remembered_when_a_stopped_run_goes_on(
     monkeypatch.setattr(photo_records, "read_image", counting)
     source = prepare(tmp_path / "out", plan)
     assert len(asked) == 6  # of files 6 to 11
-    assert source.report == [("00001.png", "not a JPEG, PNG or WebP file")]
+    assert source.report == [
+        ("00001.png", "not a JPEG, PNG or WebP file, nor AVIF, GIF, HEIC or TIFF")
+    ]
     assert source.identities.tolist() == [n for n in NUMBERS if n != 1]
     monkeypatch.undo()
     other = prepare(tmp_path / "other", plan_of(tmp_path / "in"))
@@ -258,7 +260,9 @@ def test_killed_with_its_workers_and_started_again(many: Path, tmp_path: Path) -
     assert "63 images of 63 people" in stdout and "skipped 017.png: not a JPEG" in stdout
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     source = open_shards(output)
-    assert source.report == [("017.png", "not a JPEG, PNG or WebP file")]
+    assert source.report == [
+        ("017.png", "not a JPEG, PNG or WebP file, nor AVIF, GIF, HEIC or TIFF")
+    ]
     expected, _ = plan_of(many, 1024).make(60, 64)
     assert same(source.read(np.arange(59, 63)), expected)
     report = json.loads((output / "report.json").read_text())

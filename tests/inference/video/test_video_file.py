@@ -40,7 +40,7 @@ def found_in(monkeypatch: pytest.MonkeyPatch, *numbers: int, broken: int = -1) -
             raise RuntimeError("odd")
         return [of_points(FACE * photo.shape[0] / 100)] if number in numbers else []
 
-    monkeypatch.setitem(LANDMARK_SOURCES, "cascade", LandmarkSource(lambda path: find, ""))
+    monkeypatch.setitem(LANDMARK_SOURCES, "cascade", LandmarkSource(lambda path, options: find, ""))
 
 
 def write_video(path: Path, frames: int = 6, sound: bool = True, **video: Any) -> Path:

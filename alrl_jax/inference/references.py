@@ -1,0 +1,105 @@
+"""Which face of a photo is a person of whom there are pictures: by the swapper's identity net."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from alrl_jax.errors import UserError
+from alrl_jax.inference.job import PairFailed
+from alrl_jax.inference.protocols import Swapper
+from alrl_jax.photos.face_photos import Face, FacePhoto
+from alrl_jax.photos.found_face import FaceNotFoundError
+
+BATCH = 8
+"""Faces that are embedded at a time: one shape, one compiled program."""
+
+Embeddings = Float[np.ndarray, "n e"]
+
+
+def embed(model: Swapper, faces: Sequence[Face]) -> Embeddings:
+    """Unit embeddings of faces; at least one."""
+    found = []
+    for start in range(0, len(faces), BATCH):
+        crops = [face.crop for face in faces[start : start + BATCH]]
+        padded = np.stack(crops + [crops[-1]] * (BATCH - len(crops)))
+        found.append(np.asarray(model.embed(padded))[: len(crops)])
+    return np.concatenate(found)
+
+
+class References:
+    """The people whose faces are swapped.
+
+    Args:
+        model: whose identity net compares faces.
+        people: of each person the pictures, each with one face.
+        least: cosine of two faces from which they are of one person.
+    """
+
+    def __init__(self, model: Swapper, people: Sequence[Sequence[FacePhoto]], least: float) -> None:
+        self._model, self._least = model, least
+        means = [embed(model, [p.faces[0] for p in photos]).mean(axis=0) for photos in people]
+        self._people = np.stack([mean / np.linalg.norm(mean) for mean in means])
+
+    def among(self, photo: FacePhoto) -> FacePhoto:
+        """A photo with those of its faces that are of these people, at most one of each.
+
+        Args:
+            photo: with all its faces.
+
+        Raises:
+            FaceNotFoundError: none is; the message names the nearest.
+        """
+        similar = embed(self._model, photo.faces) @ self._people.T
+        chosen: dict[int, float] = {}
+        left = similar.copy()
+        while left.size and left.max() >= self._least:
+            face, person = np.unravel_index(int(left.argmax()), left.shape)
+            chosen[int(face)] = float(left[face, person])
+            left[face], left[:, person] = -np.inf, -np.inf
+        if not chosen:
+            raise FaceNotFoundError(
+                f"no face of the references among {len(photo.faces)}: cosine "
+                f"{similar.max():.2f}, at least {self._least:g} expected"
+            )
+        faces = [
+            dataclasses.replace(face, similarity=chosen[number])
+            for number, face in enumerate(photo.faces)
+            if number in chosen
+        ]
+        return dataclasses.replace(photo, faces=tuple(faces))
+
+
+def open_references(
+    model: Swapper, reader: Any, people: Sequence[Sequence[Path]], least: float
+) -> References | None:
+    """The people of ``--reference``; None where nobody is named.
+
+    Args:
+        model: whose identity net compares faces.
+        reader: a ``PhotoReader``.
+        people: of each person the files.
+        least: see ``References``.
+
+    Raises:
+        UserError: a picture cannot be read, or has no face.
+    """
+    if not people:
+        return None
+    photos = []
+    for files in people:
+        photos.append([_read(reader, file) for file in files])
+    return References(model, photos, least)
+
+
+def _read(reader: Any, file: Path) -> FacePhoto:
+    try:
+        return reader.source(file, reader.sha256("source", file))
+    except PairFailed as error:
+        reason = str(error).removeprefix("source: ")
+        raise UserError(
+            f"got --reference={file} ({reason}); expected a photo with a face; take another"
+        ) from error
