@@ -72,6 +72,8 @@ ROWS: dict[str, dict[str, Any]] = FAIR | {
     "soft_gates": {"swap.gate_mode": "soft"},
     "late_gates": {"optimizer.gate_start": 100},
     "steady_gates": {"optimizer.gate_decay": False},
+    "fine_gates": {"swap.channel_groups": 16},
+    "hard_pairs": {"data.cover_share": 0.6},
     "no_pose_space": {"encoder.pose_space": "none"},
     "coarse_codes": {"encoder.pose_space": "coarse_codes"},
     "trained_generator": {"generator.train": True},
