@@ -29,8 +29,8 @@ import ml_collections
 from alrl_jax.config import recipes
 
 BEST = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0)
-"""``alrl search-selection --model=runs/autoencoder_64_model``: of the pose code, then of every layer
-of W+, whose it is (1: the source's); the best of all 2,048 on development pairs, 19.26 dB."""
+"""``alrl search-selection --model=runs/autoencoder_64_model``: of the pose code, then of every
+layer of W+, whose it is (1: the source's); the best of all 2,048 on development pairs."""
 ALL_SOURCE = (0.0, *[1.0] * 10)
 
 PLAIN = {
