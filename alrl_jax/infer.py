@@ -40,6 +40,7 @@ def main(argv: list[str]) -> int:
     settings = command.read_settings(values, landmarks_path)
     settings = dataclasses.replace(settings, masks=values.masks)
     model = load_swapper(values.model)
+    model.asked(**settings.asked())
     source = values.source
     if source is not None and source.startswith(SAMPLE):
         make_output(values.output)

@@ -186,12 +186,7 @@ class Engine:
         columns = zip(FACES, zip(*padded, strict=True), strict=True)
         crops = {name: np.stack([face.crop for face in faces]) for name, faces in columns}
         crops = shard_batch(self.mesh, crops)
-        swapped = self.model.swap(
-            crops["source"],
-            crops["target"],
-            pose_from=self.settings.pose_from,
-            identity_from=self.settings.identity_from,
-        )
+        swapped = self.model.swap(crops["source"], crops["target"], **self.settings.asked())
         return len(places), {
             "generated": swapped.generated,
             "mask": swapped.mask,

@@ -42,8 +42,13 @@ class Swapper(HasWeights, Protocol):
         *,
         pose_from: str = "target",
         identity_from: str = "source",
+        groups: Mapping[str, str] | None = None,
+        selector: str | None = None,
     ) -> SwapOutput:
-        """Target faces with the identity of source faces; "source" and "target" say whose."""
+        """Target faces with the identity of source faces; "source" and "target" say whose.
+
+        The last two are given only where a user asks for attribute groups or a selection.
+        """
         ...
 
     def embed(self, images: Images) -> Float[Array, "b e"]:

@@ -1,6 +1,8 @@
 """What a user chooses about a run of swaps."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from alrl_jax.photos.paste import PasteOptions
 
@@ -23,6 +25,8 @@ class Settings:
         paste: how faces are brought back.
         mark: whether outputs get the invisible mark.
         masks: whether the share of the generated face in every pixel is kept as well.
+        groups: the face of ``FACES`` that an attribute group comes from, by its name.
+        selector: the rule that selects codes; None for the model's own.
     """
 
     pose_from: str = "target"
@@ -36,10 +40,18 @@ class Settings:
     paste: PasteOptions = PasteOptions()
     mark: bool = True
     masks: bool = False
+    groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    selector: str | None = None
 
     def is_crop(self, face: str) -> bool:
         """Whether the photos of one of ``FACES`` are face crops already."""
         return self.aligned or (face == "source" and self.aligned_source)
+
+    def asked(self) -> dict[str, Any]:
+        """What the model is asked for, as arguments of ``swap``; what is not asked for is left."""
+        more = {"groups": dict(self.groups), "selector": self.selector}
+        faces = {"pose_from": self.pose_from, "identity_from": self.identity_from}
+        return faces | {name: value for name, value in more.items() if value}
 
     def choice(self, face: str) -> str:
         """Which face of a photo of one of ``FACES`` counts."""

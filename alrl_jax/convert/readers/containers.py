@@ -21,6 +21,7 @@ from alrl_jax.errors import UserError
 
 _ZIP = b"PK\x03\x04"
 _HEAD_BYTES = 512
+_LEGACY_BYTES = 64
 
 
 def read_checkpoint(path: Path) -> Any:
@@ -67,7 +68,8 @@ def _open(path: Path) -> tuple[bytes, bytes | mmap.mmap]:
 
 
 def _read_stream(data: memoryview, head: bytes) -> Any:
-    if MAGIC_BYTES in head:
+    # At the very beginning: pickles of NVIDIA hold such streams further on.
+    if MAGIC_BYTES in head[:_LEGACY_BYTES]:
         return read_legacy(data, TORCH_NAMES | NUMPY_NAMES)
     budget = Budget(len(data))
     names = TORCH_NAMES | NUMPY_NAMES | nvidia_names(budget) | TF_NAMES
