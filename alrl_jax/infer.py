@@ -20,6 +20,7 @@ from typing import NoReturn
 from absl import flags
 from tqdm import tqdm
 
+from alrl_jax.errors import UserError
 from alrl_jax.inference import command
 from alrl_jax.inference.outputs import RESULTS_FILE, make_output
 from alrl_jax.inference.samples import SAMPLE, write_sample
@@ -38,7 +39,13 @@ def main(argv: list[str]) -> int:
     output = Path(values.output)
     landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
     settings = command.read_settings(values, landmarks_path)
-    settings = dataclasses.replace(settings, masks=values.masks)
+    if values.tune_generator and not values.optimise:
+        raise UserError(
+            f"got --tune_generator={values.tune_generator} without --optimise; expected the codes "
+            "to be refined first; give --optimise=100"
+        )
+    steps = {"optimise": values.optimise, "tune_generator": values.tune_generator}
+    settings = dataclasses.replace(settings, masks=values.masks, **steps)
     model = load_swapper(values.model)
     model.asked(**settings.asked())
     source = values.source
@@ -73,6 +80,13 @@ def define_flags() -> None:
         "who does not exist.",
     )
     command_line.DEFINE_path("target", None, "Photo, pattern or directory to put them into.")
+    flags.DEFINE_integer("optimise", 0, "Steps that refine the codes of every pair.", 0)
+    flags.DEFINE_integer(
+        "tune_generator",
+        0,
+        "Steps that then tune the generator to every pair.",
+        0,
+    )
     flags.DEFINE_boolean("masks", False, "Write the masks and a manifest, to train detectors with.")
     flags.DEFINE_enum("pairing", "all", PAIRINGS, "Every source with every target, or in turn.")
 

@@ -40,6 +40,7 @@ class SwappedFace:
         attribute_gates: share of the source in every W+ layer.
         pose_gate: share of the source in the pose code.
         identity_similarity: cosine of the unit embeddings of source and blended swap.
+        refined: steps of the optimisation and its losses before and after, where there was one.
     """
 
     generated: Float[np.ndarray, "r r 3"]
@@ -47,6 +48,7 @@ class SwappedFace:
     attribute_gates: Float[np.ndarray, " l"]
     pose_gate: float
     identity_similarity: float
+    refined: Mapping[str, Any] | None = None
 
     @property
     def is_finite(self) -> bool:
@@ -105,8 +107,10 @@ def measured(swapped: tuple[SwappedFace, ...]) -> dict[str, Any]:
     """What results say of a swap, as plain values; of several faces the mean.
 
     ``gates``: the share that came from the source, over all layers, in each layer (coarse to fine)
-    and in the pose code. ``identity_similarity`` is null where it is no number.
+    and in the pose code. ``identity_similarity`` is null where it is no number. ``optimised``: a
+    list, of every face, where the codes were refined; else null.
     """
+    refined = [dict(face.refined) for face in swapped if face.refined is not None]
     layers = np.mean([face.attribute_gates for face in swapped], axis=0)
     similarity = float(np.mean([face.identity_similarity for face in swapped]))
     return {
@@ -117,6 +121,7 @@ def measured(swapped: tuple[SwappedFace, ...]) -> dict[str, Any]:
         },
         "identity_similarity": round(similarity, 4) if np.isfinite(similarity) else None,
         "identity_similarity_by": IDENTITY_NET,
+        "optimised": refined or None,
     }
 
 

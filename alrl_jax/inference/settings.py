@@ -27,6 +27,8 @@ class Settings:
         masks: whether the share of the generated face in every pixel is kept as well.
         groups: the face of ``FACES`` that an attribute group comes from, by its name.
         selector: the rule that selects codes; None for the model's own.
+        optimise: steps by which the codes of every pair are refined; 0 for none.
+        tune_generator: steps by which the generator is tuned to every pair after that.
     """
 
     pose_from: str = "target"
@@ -42,6 +44,8 @@ class Settings:
     masks: bool = False
     groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
     selector: str | None = None
+    optimise: int = 0
+    tune_generator: int = 0
 
     def is_crop(self, face: str) -> bool:
         """Whether the photos of one of ``FACES`` are face crops already."""

@@ -17,7 +17,7 @@ from alrl_jax.models.build import build_swapper
 from alrl_jax.models.stylegan2.generator import num_latents
 from alrl_jax.models.swapper.pair_codes import FROM_SOURCE, FROM_TARGET, FrozenGates
 from alrl_jax.models.swapper.selection import SELECTORS
-from alrl_jax.models.swapper.swapper import NETWORKS
+from alrl_jax.models.swapper.swapper import NETWORKS, Swapper
 from alrl_jax.models.swapper.target_features import silhouette_cells
 from alrl_jax.types import SwapOutput
 from alrl_jax.worlds import primitives
@@ -142,6 +142,11 @@ class SwapperModel(Model):
     def _facts(self) -> list[str]:
         selectors, groups = ", ".join(self.selectors), ", ".join(self.attribute_groups)
         return [*super()._facts(), f"selectors: {selectors}", f"groups: {groups}"]
+
+    @property
+    def module(self) -> Swapper:
+        """The networks' modules and how they work together, without weights."""
+        return self._swapper
 
     @property
     def samples_are_rendered(self) -> bool:

@@ -71,7 +71,7 @@ def _check_members(archive: zipfile.ZipFile, file_bytes: int) -> str:
     roots = [name.removesuffix("/data.pkl") for name in names if name.endswith("/data.pkl")]
     if not roots:
         inside = shown(min(names, default="nothing"))
-        raise CheckpointError(f"no data.pkl, but a zip archive of other files ({inside}); unpack it")
+        raise CheckpointError(f"no data.pkl: a zip archive of other files ({inside}); unpack it")
     if len(roots) != 1 or len(names) != len(members):
         raise CheckpointError("it has several data.pkl, or two files of one name")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
