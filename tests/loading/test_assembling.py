@@ -11,11 +11,13 @@ import pytest
 
 import alrl_jax
 from alrl_jax.commands.fabricate_models import fabricate
+from alrl_jax.data.parsing_classes import bisenet_to_celebamask_channels
 from alrl_jax.errors import UserError
 from alrl_jax.loading.assembling import Parts, assemble
 from alrl_jax.models.swapper.selection import SELECTORS
 from alrl_jax.models.swapper.swapper import POSE_SPACES
 from alrl_jax.storage.model_directory import MODEL_FILE, read_meta, read_model, save_model
+from alrl_jax.worlds.primitives.labels import FACE_LABELS
 from tests.support.tiny import NARROW
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -80,9 +82,6 @@ def test_codes_are_selected_by_the_rule_and_pose_is_in_the_coarse_ones(
 def test_the_mask_is_the_parsers_face(
     swapper: alrl_jax.SwapperModel, directories: dict[str, str]
 ) -> None:
-    from alrl_jax.data.parsing_classes import bisenet_to_celebamask_channels
-    from alrl_jax.worlds.primitives.labels import FACE_LABELS
-
     out = swapper.swap(FACES, FACES[::-1].copy())
     parser = alrl_jax.load_face_parser(directories["parser"])
 
