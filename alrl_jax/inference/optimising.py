@@ -99,7 +99,7 @@ class PairOptimiser:
         networks = {**self.networks, **given}
         before = self._terms(networks, swapped.generated, wanted)
         count = len(target)
-        prior = Prior(Codes(swapped.codes.attributes), Codes(self._scale))
+        prior = self._prior(swapped)
         state = self._search.init(prior, count)
         state = self._run(self._advance, "optimise", (networks, prior), state, wanted)
         codes, generated, _ = self._result(networks, prior, state, wanted)
@@ -114,6 +114,10 @@ class PairOptimiser:
             swapped, image=image, generated=generated, mask=mask, codes=latent
         )
         return Refined(output, self._facts(before, after, diverged))
+
+    def _prior(self, swapped: SwapOutput) -> Prior:
+        """A search begins at the codes of the swap."""
+        return Prior(Codes(swapped.codes.attributes), Codes(self._scale))
 
     def _run(self, advance: Any, title: str, moved: Any, state: Any, wanted: PyTree) -> Any:
         """All steps of a search, with a bar that says how long it takes."""

@@ -13,6 +13,7 @@ import alrl_jax
 from alrl_jax.commands.fabricate_models import fabricate
 from alrl_jax.data.parsing_classes import bisenet_to_celebamask_channels
 from alrl_jax.errors import UserError
+from alrl_jax.loading import SwapperModel
 from alrl_jax.loading.assembling import Parts, assemble
 from alrl_jax.models.swapper.selection import SELECTORS
 from alrl_jax.models.swapper.swapper import POSE_SPACES
@@ -42,9 +43,7 @@ def _parts(directories: dict[str, str], **changes: Any) -> Parts:
 
 
 @pytest.fixture(scope="module")
-def swapper(
-    directories: dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> alrl_jax.SwapperModel:
+def swapper(directories: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> SwapperModel:
     """The whole of them, assembled."""
     output = tmp_path_factory.mktemp("swapper") / "s"
     assemble(_parts(directories), output, "alrl assemble-swapper --generator=/home/me/ffhq")
@@ -56,7 +55,7 @@ def swapper(
 
 
 def test_codes_are_selected_by_the_rule_and_pose_is_in_the_coarse_ones(
-    swapper: alrl_jax.SwapperModel, directories: dict[str, str]
+    swapper: SwapperModel, directories: dict[str, str]
 ) -> None:
     encoder = alrl_jax.load_style_encoder(directories["encoder"])
     source, target = np.asarray(encoder(FACES)), np.asarray(encoder(FACES[::-1].copy()))
@@ -79,9 +78,7 @@ def test_codes_are_selected_by_the_rule_and_pose_is_in_the_coarse_ones(
     assert "psp_middle" in text and "32 px" in text and "parameters" in text
 
 
-def test_the_mask_is_the_parsers_face(
-    swapper: alrl_jax.SwapperModel, directories: dict[str, str]
-) -> None:
+def test_the_mask_is_the_parsers_face(swapper: SwapperModel, directories: dict[str, str]) -> None:
     out = swapper.swap(FACES, FACES[::-1].copy())
     parser = alrl_jax.load_face_parser(directories["parser"])
 

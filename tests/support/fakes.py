@@ -29,6 +29,10 @@ PASTED = {
     "detail": 1.0,
     "mark": True,
     "masks": False,
+    "groups": [],
+    "selector": None,
+    "optimise": 0,
+    "tune_generator": 0,
 }
 """Flags that ``infer`` and ``infer_frames`` share, with their default values."""
 
@@ -78,6 +82,9 @@ class FakeSwapper:
         codes = LatentCodes(jnp.zeros((batch, 4, 4, 2)), jnp.zeros((batch, LAYERS, 4)))
         image = mask * generated + (1 - mask) * target
         return SwapOutput(image, generated, mask, gates, codes)
+
+    def asked(self, **_: Any) -> tuple[None, None]:
+        return None, None
 
     def embed(self, images: Array) -> Array:
         coarse = jnp.asarray(images)[:, ::4, ::4].reshape(images.shape[0], -1)
