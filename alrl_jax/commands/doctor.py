@@ -82,6 +82,7 @@ PARTS: Mapping[str, Part] = {
         imported=False,
     ),
     "export": Part("alrl export-model", ("flatbuffers",)),
+    "onnx": Part("ArcFace's ONNX file", ("onnx",)),
 }
 """By the name of the extra that installs each."""
 

@@ -1,6 +1,6 @@
 """Codes that are refined pair by pair, and a generator that is tuned around them."""
 
-from pathlib import Path
+import dataclasses
 from typing import Any
 
 import jax
@@ -10,12 +10,11 @@ import pytest
 
 from alrl_jax.errors import UserError
 from alrl_jax.inference.engine import Engine
-from alrl_jax.inference.job import measured
 from alrl_jax.inference.optimising import PairOptimiser, Refined
 from alrl_jax.inference.settings import Settings
+from alrl_jax.inference.stream import swap_stream
 from alrl_jax.loading import SwapperModel, load_swapper
 from alrl_jax.loading.assembling import Parts, assemble
-from alrl_jax.photos.face_photos import Face
 from alrl_jax.types import SwapOutput
 from tests.support.fakes import FakeSwapper
 from tests.support.tiny import RESOLUTION, save_tiny_identity, save_tiny_swapper
@@ -113,17 +112,15 @@ def test_an_engine_refines_what_it_swaps(
         return Refined(output, [facts] * len(target))
 
     monkeypatch.setattr(PairOptimiser, "__call__", given)
-    engine = Engine(model, Settings(optimise=1), 8)
-    faces = [Face(None, np.asarray(images[0])) for images in (SOURCE, TARGET)]  # pyright: ignore
-    (face,) = engine.swap([(faces[0], faces[1])])
-    assert measured((face,))["optimised"] == [facts]
-    assert (
-        measured(tuple(Engine(model, Settings(), 8).swap([(faces[0], faces[1])])))["optimised"]
-        is None
-    )
+    pixels = RNG.integers(0, 256, (2, RESOLUTION, RESOLUTION, 3)).astype(np.uint8)
+    pairs = [(pixels[0], pixels[1])]
+    plain = Settings(aligned=True, mark=False)
+    for settings, expected in ((dataclasses.replace(plain, optimise=1), [facts]), (plain, None)):
+        (result,) = swap_stream(pairs, model, settings, batch_size=8)
+        assert result.facts["optimised"] == expected
 
 
-def test_what_cannot_be_refined(model: SwapperModel, tmp_path: Path) -> None:
+def test_what_cannot_be_refined(model: SwapperModel) -> None:
     with pytest.raises(UserError, match="--optimise with --groups=expression=source"):
         PairOptimiser(model, Settings(optimise=1, groups={"expression": "source"}))
     with pytest.raises(UserError, match="got optimise=1 with a FakeSwapper"):
