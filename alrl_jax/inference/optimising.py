@@ -103,8 +103,8 @@ class PairOptimiser:
         state = self._search.init(prior, count)
         state = self._run(self._advance, "optimise", (networks, prior), state, wanted)
         codes, generated, _ = self._result(networks, prior, state, wanted)
-        # What a batch loses is seen before it is tuned.
-        diverged = ~np.isfinite(np.asarray(jax.tree.leaves(state.offsets)[0])).all((1, 2))
+        last = np.asarray(state.offsets.ws).reshape(count, -1)
+        diverged = np.logical_not(np.isfinite(last).all(axis=1))
         if self.settings.tune_generator:
             generated = self._tuned(networks, codes, generated, wanted)
         after = self._terms(networks, generated, wanted)
@@ -148,8 +148,11 @@ class PairOptimiser:
         if module.target_features is None:
             return {}
         weights, asked = self.model.asked(**self.settings.asked())
-        faces = (module.encode(networks, images) for images in (source, target))
-        pair = PairEncoding(*faces, module.embed(networks, source))
+        pair = PairEncoding(
+            module.encode(networks, source),
+            module.encode(networks, target),
+            module.embed(networks, source),
+        )
         return module.select(networks, pair, asked, None, weights).injected
 
     def _draw(self, networks: PyTree, codes: Codes) -> Images:

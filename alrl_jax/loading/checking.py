@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 from alrl_jax.errors import UserError
 from alrl_jax.types import AnyArray
@@ -129,10 +130,12 @@ def _shape_of(array: Any, name: str) -> list[int]:
 
 def _check_range(images: AnyArray, name: str, most: float) -> None:
     # What a device is still at work on is no caller's photo, and waiting for it would cost time.
-    if isinstance(images, jax.core.Tracer):
+    if isinstance(images, Tracer):
         return
-    if isinstance(images, jax.Array) and not (images.is_fully_addressable and images.is_ready()):
-        return
+    if isinstance(images, jax.Array):
+        ready = images.is_ready()  # pyright: ignore[reportAttributeAccessIssue]
+        if not (images.is_fully_addressable and ready):
+            return
     values = np.asarray(images)
     low, high = float(values.min()), float(values.max())
     if not (-most <= low and high <= most):  # false for NaN as well
