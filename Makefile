@@ -58,6 +58,7 @@ install-dev: $(VENV)/.dev
 $(RUN):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: $(PYTHON) is older than Python 3.11; name another: make PYTHON=python3.12 ..." >&2; exit 2; }
+	@$(PYTHON) alrl_jax/utils/platforms.py
 	$(PYTHON) -m venv $(VENV)
 
 # A stamp is written once its installation has succeeded, and is stale when a pin changes.

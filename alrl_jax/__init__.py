@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from alrl_jax.utils.platforms import check_platform
 from alrl_jax.utils.version import VERSION as __version__
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ _HOMES = {
 }
 """Where public names come from: module, and name in it. They are imported when they are asked for,
 so that ``alrl --help`` and a command's mistakes do not wait for JAX."""
+
+
+check_platform()
 
 
 def __getattr__(name: str) -> Any:

@@ -20,6 +20,7 @@ from typing import NoReturn
 from absl import flags
 from tqdm import tqdm
 
+from alrl_jax.errors import UserError
 from alrl_jax.inference import command
 from alrl_jax.inference.job import IDENTITY_NET
 from alrl_jax.inference.outputs import RESULTS_FILE, make_output
@@ -40,6 +41,11 @@ def main(argv: list[str]) -> int:
     output = Path(values.output)
     landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
     settings = command.read_settings(values, landmarks_path)
+    if values.tune_generator and not values.optimise:
+        raise UserError(
+            f"got --tune_generator={values.tune_generator} without --optimise; expected the codes "
+            "to be refined first; give --optimise=100"
+        )
     people = [list_files("reference", named)[0] for named in values.reference]
     settings = dataclasses.replace(
         settings,
@@ -48,8 +54,11 @@ def main(argv: list[str]) -> int:
         references_sha256=tuple(tuple(map(hashing.file_sha256, files)) for files in people),
         reference_similarity=values.reference_similarity,
         average=values.average,
+        optimise=values.optimise,
+        tune_generator=values.tune_generator,
     )
     model = load_swapper(values.model)
+    model.asked(**settings.asked())
     source = values.source
     if source is not None and source.startswith(SAMPLE):
         make_output(values.output)
@@ -99,6 +108,13 @@ def define_flags() -> None:
     )
     flags.DEFINE_boolean("average", False, "All sources show one person, whose mean goes in.")
     flags.DEFINE_enum("format", "png", list(ENCODERS), "Of the outputs.")
+    flags.DEFINE_integer("optimise", 0, "Steps that refine the codes of every pair.", 0)
+    flags.DEFINE_integer(
+        "tune_generator",
+        0,
+        "Steps that then tune the generator to every pair.",
+        0,
+    )
     flags.DEFINE_boolean("masks", False, "Write the masks and a manifest, to train detectors with.")
     flags.DEFINE_enum("pairing", "all", PAIRINGS, "Every source with every target, or in turn.")
 

@@ -51,8 +51,10 @@ def main(argv: list[str]) -> int:
     landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
     settings = command.read_settings(values, landmarks_path)
     settings = dataclasses.replace(settings, masks=values.masks)
+    model = load_swapper(values.model)
+    model.asked(**settings.asked())
     swapping = FrameSwapping(
-        load_swapper(values.model),
+        model,
         settings,
         Path(values.source),
         landmarks_path,

@@ -1,11 +1,13 @@
-"""The documented way from the files that people have to a run at 1024 px, on narrow networks."""
+"""The documented ways from the files that people have, at 1024 px, on narrow networks."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from alrl_jax.commands.export_weights import Permissions, export_file
 from alrl_jax.commands.fabricate_models import Sizes, fabricate
@@ -17,7 +19,7 @@ from tests.support.checkpoints import face_files
 from tests.support.checkpoints.face_files import Body
 from tests.support.checkpoints.golden_files import lin_weights
 from tests.support.checkpoints.torch_writer import save_torch
-from tests.support.fabricated import write_celebamask
+from tests.support.fabricated import pixels, save, write_celebamask
 
 PAGE = ROOT / "docs" / "files.md"
 SECTION = "## From files to a run at 1024 px"
@@ -40,10 +42,14 @@ ONE_STEP = {
 """Overrides: one step with little of everything but pixels."""
 
 
-def commands() -> list[tuple[str, list[str]]]:
+SWAP_PAGE = ROOT / "docs" / "swap.md"
+SWAP_SECTION = "## From published files to a swap, without training"
+
+
+def commands(page: Path = PAGE, section: str = SECTION) -> list[tuple[str, list[str]]]:
     """The commands of the section's first block: modules and arguments."""
-    before = PAGE.read_text(encoding="utf-8").partition(SECTION)[0].count("\n")
-    block = next(block for block in doc_commands.blocks(PAGE) if block.line > before)
+    before = page.read_text(encoding="utf-8").partition(section)[0].count("\n")
+    block = next(block for block in doc_commands.blocks(page) if block.line > before)
     found = [doc_commands.split_command(words) for words in doc_commands.commands(block.text)]
     return [command for command in found if command is not None]
 
@@ -74,6 +80,37 @@ def test_the_commands_of_the_page(tmp_path: Path) -> None:
         "train",
     ]
     lines[-1][1].extend(f"--config.{name}={value}" for name, value in ONE_STEP.items())
+    run_all(lines, tmp_path)
+    (metrics,) = read_metrics(tmp_path / "runs/celeba_1024")
+    assert metrics["step"] == 1 and np.isfinite(list(metrics.values())).all()
+
+
+@pytest.mark.slow
+def test_a_swap_without_training(tmp_path: Path) -> None:
+    """The commands of the page, and the same with the codes refined."""
+    write_files(tmp_path)
+    for number, name in enumerate(("me.jpg", "picture.jpg")):
+        save(tmp_path / name, pixels(number, 1024))
+    lines = commands(SWAP_PAGE, SWAP_SECTION)
+    names = ["convert_weights"] * 4 + ["assemble_swapper", "infer"]
+    assert [module.rpartition(".")[2] for module, _ in lines] == names
+    infer, arguments = lines[-1]
+    refined = [a for a in arguments if not a.startswith("--output")]
+    refined += ["--output=runs/refined", "--optimise=2"]
+    run_all([*lines, (infer, refined)], tmp_path)
+    results = [
+        json.loads((tmp_path / "runs" / name / "results.jsonl").read_text())
+        for name in ("swaps", "refined")
+    ]
+    assert [result["status"] for result in results] == ["done", "done"]
+    with Image.open(tmp_path / "runs/swaps" / results[0]["output"]) as image:
+        assert image.size == (1024, 1024)
+    (found,) = results[1]["optimised"]
+    assert {"identity", "parsing", "outside"} <= found["before"].keys() == found["after"].keys()
+
+
+def run_all(lines: list[tuple[str, list[str]]], folder: Path) -> None:
+    """Runs commands one after the other, in a folder."""
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "JAX_COMPILATION_CACHE_DIR": str(COMPILATION_CACHE),
@@ -82,12 +119,10 @@ def test_the_commands_of_the_page(tmp_path: Path) -> None:
     for module, arguments in lines:
         done = subprocess.run(
             doc_commands.program(module, arguments),
-            cwd=tmp_path,
+            cwd=folder,
             env=environment,
             capture_output=True,
             text=True,
             timeout=1200,
         )
         assert done.returncode == 0, done.stderr
-    (metrics,) = read_metrics(tmp_path / "runs/celeba_1024")
-    assert metrics["step"] == 1 and np.isfinite(list(metrics.values())).all()

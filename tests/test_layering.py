@@ -46,8 +46,10 @@ OPTIONAL = (
     "c2pa",
     "clu",
     "cv2",
+    "google",  # protobuf, which comes with onnx
     "matplotlib",
     "mediapipe",
+    "onnx",
     "pi_heif",
     "scipy",
     "skimage",

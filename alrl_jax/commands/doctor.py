@@ -85,6 +85,7 @@ PARTS: Mapping[str, Part] = {
     ),
     "heif": Part("reading HEIC photos", ("pi_heif",)),
     "export": Part("alrl export-model", ("flatbuffers",)),
+    "onnx": Part("ArcFace's ONNX file", ("onnx",)),
 }
 """By the name of the extra that installs each."""
 DATA: Mapping[str, tuple[str, str, str]] = {

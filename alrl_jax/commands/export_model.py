@@ -28,6 +28,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.loading import SwapperModel, load_swapper
 from alrl_jax.loading.swapper import FACES
 from alrl_jax.models.build import build_swapper
+from alrl_jax.models.swapper.swapper import NETWORKS
 from alrl_jax.provenance.model_card import read_record, write_card
 from alrl_jax.storage.model_directory import MODEL_FILE, WEIGHTS_FILE, read_meta, save_model
 from alrl_jax.types import SwapOutput
@@ -38,7 +39,6 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 PROGRAM_FILE = "swapper.stablehlo"
 EXPORT_FILE = "export.json"
 EXAMPLE_FILE = "swap.py"
-NETWORKS = ("encoder", "swap", "target_features", "generator", "identity")
 ORIGIN_CODES = {**FACES, "module": -1}
 """Who decides over an attribute group, as the program takes it."""
 
@@ -47,8 +47,7 @@ Weights = Mapping[str, Any]
 
 def flat_weights(model: SwapperModel) -> dict[str, np.ndarray]:
     """The weights that a swap reads, by the names of the file."""
-    networks = {name: model.variables[name] for name in NETWORKS}
-    flat = traverse_util.flatten_dict(jax.device_get(networks), sep="/")
+    flat = traverse_util.flatten_dict(jax.device_get(model.networks), sep="/")
     return {name: np.asarray(value) for name, value in flat.items()}
 
 
@@ -121,9 +120,8 @@ def export_model(directory: str, output: Path, half: bool = False) -> dict[str, 
     model = load_swapper(directory)
     program = export_program(model)
     with atomic_folder(output) as fresh:
-        networks = {name: model.variables[name] for name in NETWORKS}
         source = read_record(directory)["source"]
-        save_model(fresh, model.kind, model.config, networks, source=source, half=half)
+        save_model(fresh, model.kind, model.config, model.networks, source=source, half=half)
         write_card(fresh)
         (fresh / PROGRAM_FILE).write_bytes(program.serialize())
         shutil.copy(exported_swap.__file__, fresh / EXAMPLE_FILE)

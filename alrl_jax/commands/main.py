@@ -17,6 +17,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "alrl_jax.commands.convert_weights",
         "Convert weights of other projects into a model directory.",
     ),
+    "assemble-swapper": (
+        "alrl_jax.commands.assemble_swapper",
+        "Make a swapper of converted parts, without training.",
+    ),
     "export-weights": (
         "alrl_jax.commands.export_weights",
         "Write a generator or discriminator as other projects read it.",

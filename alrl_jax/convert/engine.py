@@ -20,6 +20,7 @@ from alrl_jax.convert.finding import Candidate, choose, find_networks, skipped
 from alrl_jax.convert.format import Format
 from alrl_jax.convert.joining import read_sources
 from alrl_jax.convert.rules import lay_out
+from alrl_jax.convert.unsupported import all_names, unsupported
 from alrl_jax.errors import UserError
 from alrl_jax.storage.model_directory import save_model
 from alrl_jax.utils.hashing import file_sha256
@@ -38,6 +39,8 @@ class Converted:
     conventions: dict[str, str]
     source: dict[str, Any]
     summary: dict[str, str]
+    notes: dict[str, str] = dataclasses.field(default_factory=dict)
+    """What the file left open and how that was settled; stands in ``source`` too."""
 
     @property
     def num_parameters(self) -> int:
@@ -84,8 +87,12 @@ def _convert_from(
     formats: Sequence[Format],
 ) -> Converted:
     """Converts without writing; whatever was read and is not used is gone on return."""
-    candidates, others = find_networks(read_sources(sources), formats)
+    checkpoint = read_sources(sources)
+    candidates, others = find_networks(checkpoint, formats)
+    names = all_names(checkpoint)
+    del checkpoint
     try:
+        _check_supported(candidates, kind, names)
         chosen = choose(candidates, kind, formats)
         rest = skipped(candidates, chosen, others)
         candidates.clear()
@@ -104,6 +111,19 @@ def _convert_from(
         tensors=tensors,
     )
     return converted
+
+
+def _check_supported(candidates: list[Candidate], kind: str, names: list[str]) -> None:
+    """Names what the file holds where that is known and is not converted.
+
+    A network beside it is converted where ``kind`` asks for it.
+    """
+    if kind in {c.format.kind for c in candidates}:
+        return
+    own = {name for c in candidates for name in c.network.tensors}
+    said = unsupported(name for name in names if name not in own)
+    if said is not None:
+        raise UserError(f"got {said}")
 
 
 def _check_files(candidate: Candidate, count: int) -> None:
@@ -171,7 +191,7 @@ def convert(
     source["tensors"] = report
     variables = traverse_util.unflatten_dict(flat, sep="/")
     conventions, summary = dict(entry.conventions), entry.summary(config)
-    return Converted(entry.kind, config, variables, conventions, source, summary)
+    return Converted(entry.kind, config, variables, conventions, source, summary, notes)
 
 
 def _check_tensors(tensors: Mapping[Any, Any]) -> None:
@@ -207,6 +227,7 @@ def describe(converted: Converted) -> list[tuple[str, str]]:
         ("project", converted.source["project"]),
         ("section", converted.source["section"] or "(the whole file)"),
         *converted.summary.items(),
+        *converted.notes.items(),
         ("parameters", f"{converted.num_parameters:,}"),
         ("arrays", f"{len(arrays)}, {sum(a.nbytes for a in arrays) / 2**20:.1f} MiB"),
         ("licence", converted.source["licence"]),

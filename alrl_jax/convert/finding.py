@@ -10,11 +10,9 @@ import numpy as np
 from alrl_jax.convert.families import FORMATS
 from alrl_jax.convert.faults import shown
 from alrl_jax.convert.format import Format, divided
+from alrl_jax.convert.naming import part_of, prefixes, without_owner, without_wrapper
 from alrl_jax.convert.networks import INIT_KWARGS, OPTIONS, Network, Settings, join_names
 from alrl_jax.errors import UserError
-
-PARALLEL = "module."
-"""Stands before every name where a network was saved inside its data-parallel wrapper."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +48,10 @@ def find_networks(
     if not isinstance(checkpoint, dict):
         return [], [type(checkpoint).__name__]
     alone = {k: v for k, v in checkpoint.items() if isinstance(v, np.ndarray)}
-    beside = _Beside(alone, _said_beside(checkpoint), formats)
+    said = _said_beside(checkpoint)
+    options = said.get(OPTIONS, {})
+    given = {k: v for k, v in options.items() if isinstance(v, np.ndarray)}
+    beside = _Beside(given | alone, said, formats)
     found, others = _in_section("", alone, beside.said, beside)
     if found:
         return found, others + [shown(k) for k in checkpoint if k not in {*alone, OPTIONS}]
@@ -68,7 +69,7 @@ class _Beside:
     """What counts for every network of a checkpoint.
 
     Attributes:
-        tensors: those of the checkpoint itself.
+        tensors: those of the checkpoint itself, and of its options.
         said: what the checkpoint says of networks whose tensors stand alone.
         formats: the networks that are looked for.
     """
@@ -113,40 +114,47 @@ def _below(
 def _in_section(
     name: str, tensors: Mapping[Any, Any], said: Settings, beside: _Beside
 ) -> tuple[list[Candidate], list[str]]:
-    """The networks whose tensors stand together under a name, and all else there."""
-    tensors = without_wrapper(tensors)
+    """The networks whose tensors stand together under a name, and all else there.
+
+    Names are first read without what wrappers add.  Networks of which some names lead with their
+    owner, and others do not, are known by the names without; and if all this finds nothing, a
+    network may have a part that is called as a wrapper is.
+    """
+    plain = without_wrapper(tensors)
+    found: list[Candidate] = []
+    others: list[str] = []
+    for names in (plain, without_owner(plain), tensors):
+        found, others = _by_names(name, names, said, beside)
+        if found:
+            break
+    return found, others
+
+
+def _by_names(
+    name: str, tensors: Mapping[Any, Any], said: Settings, beside: _Beside
+) -> tuple[list[Candidate], list[str]]:
     found: list[Candidate] = []
     used: set[Any] = set()
     for entry, prefix, part in _recognised(tensors, beside.formats):
         near = {k: v for k, v in {**beside.tensors, **tensors}.items() if k in entry.beside}
-        network = Network(part | near, said)
+        network = Network({n: tensors[k] for n, k in part.items()} | near, said)
         if entry.applies(network):
-            found.append(Candidate(entry, join_names("/", name, prefix.rstrip(".")), network))
-            used |= {prefix + k for k in part} if prefix else part.keys()
-            used |= near.keys()
+            section = join_names("/", name, prefix.rstrip(".").replace(".", "/"))
+            found.append(Candidate(entry, section, network))
+            used |= {*part.values(), *near}
     parts = (shown(k).partition(".")[0] for k in tensors if k not in used)
     return found, [join_names("/", name, part) for part in dict.fromkeys(parts)]
-
-
-def without_wrapper(tensors: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """Tensors by the names that they had before their network was wrapped."""
-    # All names or none: a network may have a part that is called "module".
-    if tensors and all(isinstance(k, str) and k.startswith(PARALLEL) for k in tensors):
-        return {k.removeprefix(PARALLEL): v for k, v in tensors.items()}
-    return tensors
 
 
 def _recognised(
     tensors: Mapping[Any, Any], formats: Sequence[Format]
 ) -> Iterator[tuple[Format, str, dict[Any, Any]]]:
-    """Formats whose signature is there, with the prefix of the names and what follows it."""
-    for entry in formats:
-        for prefix in entry.prefixes:
-            if all(isinstance(tensors.get(prefix + n), np.ndarray) for n in entry.signature):
-                texts = (k for k in tensors if isinstance(k, str) and k.startswith(prefix))
-                part = {k.removeprefix(prefix): tensors[k] for k in texts}
-                part = part if prefix else dict(tensors)
-                yield entry, prefix, {k: v for k, v in part.items() if not _is_apart(entry, k)}
+    """Formats whose signature is there, with the prefix of the names, and names by own names."""
+    arrays = {name for name, tensor in tensors.items() if isinstance(tensor, np.ndarray)}
+    found = [(entry, p) for entry in formats for p in prefixes(arrays, entry.signature)]
+    for entry, prefix in found:
+        part = part_of(tensors, prefix, (p for _, p in found), entry.signature)
+        yield entry, prefix, {n: k for n, k in part.items() if not _is_apart(entry, n)}
 
 
 def _is_apart(entry: Format, name: Any) -> bool:
@@ -198,7 +206,7 @@ def choose(
     rest = [c for c in candidates if kind in ("auto", c.format.kind)]
     for section in rest[0].format.sections:
         for candidate in rest:
-            if candidate.section == section:
+            if f"/{candidate.section}".endswith(f"/{section}"):
                 return candidate
     if len(rest) > 1:
         names = ", ".join(c.section for c in rest)

@@ -50,8 +50,6 @@ class Format:
         optional: pattern of the names of tensors that some files lack and ours does without.
         apart: pattern of the names of tensors that stand among those of the network and belong to
             another one.
-        prefixes: what stands before the names of its tensors, where a file holds more than one
-            network under one name.
         applies: whether what else is known of a network that has the signature speaks for this
             format; where a file says too little, several apply and the user has to choose.
         prepare: brings what stands beside the network into the one form that ``rows`` knows, in
@@ -74,7 +72,6 @@ class Format:
     beside: tuple[str, ...] = ()
     optional: str | None = None
     apart: str | None = None
-    prefixes: tuple[str, ...] = ("",)
     applies: Callable[[Network], bool] = _always
     prepare: Callable[[Network], dict[str, str]] = _nothing
     files: tuple[str, ...] = ("FILE",)

@@ -8,8 +8,8 @@ import numpy as np
 
 from alrl_jax.convert.families import FORMATS
 from alrl_jax.convert.faults import shown
-from alrl_jax.convert.finding import without_wrapper
 from alrl_jax.convert.format import divided
+from alrl_jax.convert.naming import without_wrapper
 from alrl_jax.convert.readers.containers import read_checkpoint
 from alrl_jax.errors import UserError
 from alrl_jax.utils.paths import local_path

@@ -1,6 +1,6 @@
 """What the commands that swap faces share: flags, settings, and the summary."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,8 @@ def read_settings(values: Any, landmarks_path: Path | None) -> Settings:
         source_face=check_choice("source_face", values.source_face, several=False),
         paste=PasteOptions(values.blend, values.colour_match, values.feather, values.detail),
         mark=values.mark,
+        groups=_read_groups(values.groups),
+        selector=values.selector,
     )
 
 
@@ -95,6 +97,20 @@ def _read_options(values: Any, source: str) -> DetectorOptions:
     return options
 
 
+def _read_groups(texts: Sequence[str]) -> dict[str, str]:
+    """Faces by attribute group, of the flag ``--groups``."""
+    groups: dict[str, str] = {}
+    for text in texts:
+        name, _, face = text.strip().partition("=")
+        if not name or face not in FACES or name in groups:
+            raise UserError(
+                f"got --groups={','.join(texts)}; expected NAME=source or NAME=target, each name "
+                "once, with commas between, such as --groups=expression=source,light=target"
+            )
+        groups[name] = face
+    return groups
+
+
 def define_flags() -> None:
     """Defines the flags that every such command has."""
     command_line.DEFINE_path(
@@ -103,6 +119,8 @@ def define_flags() -> None:
     command_line.DEFINE_path("output", None, "Directory of the results.", required=True)
     flags.DEFINE_enum("pose_from", "target", FACES, "Whose pose the result has.")
     flags.DEFINE_enum("identity_from", "source", FACES, "Whose identity the result has.")
+    flags.DEFINE_list("groups", [], "Attribute groups by face: expression=source,light=target.")
+    flags.DEFINE_string("selector", None, "Rule that selects codes, in place of the model's own.")
     flags.DEFINE_boolean("aligned", False, "Photos are face crops; look for no face in them.")
     flags.DEFINE_boolean("aligned_source", False, "Only the sources are face crops.")
     finders = list(LANDMARK_SOURCES)

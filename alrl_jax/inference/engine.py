@@ -20,9 +20,11 @@ import numpy as np
 
 from alrl_jax.errors import UserError
 from alrl_jax.inference.job import Job, SwappedFace
+from alrl_jax.inference.optimising import PairOptimiser
 from alrl_jax.inference.ordered import ordered
 from alrl_jax.inference.protocols import Swapper
 from alrl_jax.inference.settings import FACES, Settings
+from alrl_jax.loading.swapper import SwapperModel
 from alrl_jax.photos.face_photos import Face
 from alrl_jax.training.sharding import make_mesh, shard_batch
 
@@ -61,6 +63,9 @@ class Engine:
         settings: whose pose and identity.
         batch_size: faces at a time; rounded up to a multiple of the number of devices.
 
+    Raises:
+        UserError: the swaps are to be refined, and the model cannot do that.
+
     ``run`` and ``swap`` raise UserError where the device's memory does not suffice for a batch.
     """
 
@@ -68,6 +73,14 @@ class Engine:
         self.model, self.settings = model, settings
         self.mesh = make_mesh(jax.local_devices())
         self.batch_size = -(-batch_size // self.mesh.size) * self.mesh.size
+        self._optimiser = None
+        if settings.optimise:
+            if not isinstance(model, SwapperModel):
+                raise UserError(
+                    f"got optimise={settings.optimise} with a {type(model).__name__}; expected a "
+                    "model of alrl_jax.load_swapper; take one"
+                )
+            self._optimiser = PairOptimiser(model, settings)
         self._fetched = 0.0
 
     @property
@@ -186,13 +199,13 @@ class Engine:
         columns = zip(FACES, zip(*padded, strict=True), strict=True)
         crops = {name: np.stack([face.crop for face in faces]) for name, faces in columns}
         crops = shard_batch(self.mesh, crops)
-        swapped = self.model.swap(
-            crops["source"],
-            crops["target"],
-            pose_from=self.settings.pose_from,
-            identity_from=self.settings.identity_from,
-        )
+        swapped = self.model.swap(crops["source"], crops["target"], **self.settings.asked())
+        refined: list[Any] = []
+        if self._optimiser is not None:
+            found = self._optimiser(crops["source"], crops["target"], swapped)
+            swapped, refined = found.output, found.facts
         return len(places), {
+            "refined": refined,
             "generated": swapped.generated,
             "mask": swapped.mask,
             "attribute_gates": swapped.gates.attributes,
@@ -209,6 +222,7 @@ def _writing(job: Job) -> int:
 
 def _fetch(count: int, batch: dict[str, Any]) -> list[SwappedFace]:
     """The first faces of a batch, once the device is done; the others only fill it."""
+    refined = batch.pop("refined")
     values = {name: np.asarray(array)[:count] for name, array in batch.items()}
     similarity = np.sum(values["source"] * values["image"], axis=-1)
     return [
@@ -219,6 +233,7 @@ def _fetch(count: int, batch: dict[str, Any]) -> list[SwappedFace]:
             attribute_gates=values["attribute_gates"][i].mean(axis=-1),
             pose_gate=float(values["pose_gates"][i].mean()),
             identity_similarity=float(similarity[i]),
+            refined=refined[i] if refined else None,
         )
         for i in range(count)
     ]

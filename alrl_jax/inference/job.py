@@ -43,6 +43,7 @@ class SwappedFace:
         attribute_gates: share of the source in every W+ layer.
         pose_gate: share of the source in the pose code.
         identity_similarity: cosine of the unit embeddings of source and blended swap.
+        refined: steps of the optimisation and its losses before and after, where there was one.
     """
 
     generated: Float[np.ndarray, "r r 3"]
@@ -50,6 +51,7 @@ class SwappedFace:
     attribute_gates: Float[np.ndarray, " l"]
     pose_gate: float
     identity_similarity: float
+    refined: Mapping[str, Any] | None = None
 
     @property
     def is_finite(self) -> bool:
@@ -115,8 +117,10 @@ def measured(job: Job) -> dict[str, Any]:
     ``similarity`` to a reference; null where nothing was looked for, or nothing is said.
     ``notes``: what should be known of the photos. ``gates``: the share that came from the source,
     over all layers, in each layer (coarse to fine) and in the pose code. ``identity_similarity`` is
-    null where it is no number.
+    null where it is no number. ``optimised``: a list, of every face, where the codes were refined;
+    else null.
     """
+    refined = [dict(face.refined) for face in job.swapped if face.refined is not None]
     layers = np.mean([face.attribute_gates for face in job.swapped], axis=0)
     similarity = float(np.mean([face.identity_similarity for face in job.swapped]))
     return {
@@ -129,6 +133,7 @@ def measured(job: Job) -> dict[str, Any]:
         "identity_similarity_by": IDENTITY_NET,
         "faces": [_sighted(face) for face in job.target.faces] if job.target else [],
         "notes": _notes(job),
+        "optimised": refined or None,
     }
 
 

@@ -30,7 +30,14 @@ MASKS = "masks"
 """Folder of the masks; each has the name of its output, of a video a folder of masks."""
 MANIFEST_FILE = "manifest.csv"
 """Of a run with masks; see ``manifest``."""
-FACTS = ("gates", "identity_similarity", "identity_similarity_by", "faces", "notes")
+FACTS = (
+    "gates",
+    "identity_similarity",
+    "identity_similarity_by",
+    "faces",
+    "notes",
+    "optimised",
+)
 """What results and sidecars say of a swap; see ``job.measured``."""
 
 

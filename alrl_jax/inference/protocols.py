@@ -42,10 +42,13 @@ class Swapper(HasWeights, Protocol):
         *,
         pose_from: str = "target",
         identity_from: str = "source",
+        groups: Mapping[str, str] | None = None,
+        selector: str | None = None,
     ) -> SwapOutput:
         """Target faces with the identity of source faces; "source" and "target" say whose.
 
-        Of k pictures of each source, their mean counts.
+        Of k pictures of each source, their mean counts. The last two are given only where a user
+        asks for attribute groups or a selection.
         """
         ...
 

@@ -1,6 +1,8 @@
 """What a user chooses about a run of swaps."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from alrl_jax.photos.finder.views import DetectorOptions
 from alrl_jax.photos.landmarks import DEFAULT_SOURCE
@@ -31,6 +33,10 @@ class Settings:
         reference_similarity: cosine of two faces from which they are of one person.
         average: whether all sources are pictures of one person, who is their mean.
         masks: whether the share of the generated face in every pixel is kept as well.
+        groups: the face of ``FACES`` that an attribute group comes from, by its name.
+        selector: the rule that selects codes; None for the model's own.
+        optimise: steps by which the codes of every pair are refined; 0 for none.
+        tune_generator: steps by which the generator is tuned to every pair after that.
     """
 
     pose_from: str = "target"
@@ -49,10 +55,20 @@ class Settings:
     reference_similarity: float = 0.4
     average: bool = False
     masks: bool = False
+    groups: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    selector: str | None = None
+    optimise: int = 0
+    tune_generator: int = 0
 
     def is_crop(self, face: str) -> bool:
         """Whether the photos of one of ``FACES`` are face crops already."""
         return self.aligned or (face == "source" and self.aligned_source)
+
+    def asked(self) -> dict[str, Any]:
+        """What the model is asked for, as arguments of ``swap``; what is not asked for is left."""
+        more = {"groups": dict(self.groups), "selector": self.selector}
+        faces = {"pose_from": self.pose_from, "identity_from": self.identity_from}
+        return faces | {name: value for name, value in more.items() if value}
 
     def choice(self, face: str) -> str:
         """Which face of a photo of one of ``FACES`` counts, before references choose."""

@@ -8,12 +8,11 @@ from typing import Any
 import jax
 from jaxtyping import Array, Float
 
-from alrl_jax.errors import UserError
-from alrl_jax.loading.base import PRECISION, Images, Model, PyTree
+from alrl_jax.loading.base import PRECISION, AnyImages, Model, PyTree
+from alrl_jax.loading.checking import check_images
 from alrl_jax.models.build import build_face_embedder, build_style_encoder
 from alrl_jax.models.published.face_backbones import FaceEmbedder
 from alrl_jax.models.published.psp import StyleEncoder
-from alrl_jax.types import AnyArray
 
 
 class _FaceModel(Model):
@@ -37,14 +36,9 @@ class _FaceModel(Model):
         self.channels = int(config.get("input_channels", 3))
         self._apply = jax.jit(network.apply, static_argnames="method")
 
-    def _run(self, images: Float[AnyArray, "b h w c"], method: str | None = None) -> Any:
+    def _run(self, images: AnyImages, method: str | None = None) -> Any:
         """What the network, or a method of it, gives for images of its size."""
-        expected = (self.resolution, self.resolution, self.channels)
-        if images.ndim != 4 or images.shape[1:] != expected:
-            raise UserError(
-                f"got images of shape {list(images.shape)}; expected [n, "
-                f"{', '.join(map(str, expected))}] for kind {self.kind!r}; crop and resize them"
-            )
+        check_images(images, self.resolution, channels=self.channels)
         with jax.default_matmul_precision(PRECISION):
             return self._apply(self.variables, images, method=method)
 
@@ -56,18 +50,18 @@ class StyleEncoderModel(_FaceModel):
         self.network = build_style_encoder(config)
         super().__init__(kind, config, variables, self.network)
 
-    def __call__(self, images: Float[AnyArray, "b h w c"]) -> Float[Array, "b l d"]:
+    def __call__(self, images: AnyImages) -> Float[Array, "b l d"]:
         """Codes for every layer of the generator, around ``latent_avg`` where there is one.
 
         Args:
             images: aligned faces in [-1, 1] of ``resolution`` pixels.
 
         Raises:
-            UserError: if they have another shape.
+            UserError: if they have another shape, type or range.
         """
         return self._run(images)
 
-    def features(self, images: Float[AnyArray, "b h w c"]) -> list[Array]:
+    def features(self, images: AnyImages) -> list[Array]:
         """Maps at 1/4, 1/8 and 1/16 of the resolution, fine to coarse."""
         return self._run(images, "features")
 
@@ -79,13 +73,13 @@ class FaceEmbedderModel(_FaceModel):
         self.network = build_face_embedder(config)
         super().__init__(kind, config, variables, self.network)
 
-    def __call__(self, images: Images) -> Float[Array, "b e"]:
+    def __call__(self, images: AnyImages) -> Float[Array, "b e"]:
         """Unit embeddings of identity.
 
         Args:
             images: faces in [-1, 1] of ``resolution`` pixels, aligned as for ArcFace.
 
         Raises:
-            UserError: if they have another shape.
+            UserError: if they have another shape, type or range.
         """
         return self._run(images)

@@ -6,9 +6,10 @@ import jax
 from jaxtyping import Array, Float, Key
 
 from alrl_jax.errors import UserError
-from alrl_jax.loading.base import Model, PyTree
+from alrl_jax.loading.base import AnyImages, Model, PyTree
+from alrl_jax.loading.checking import check_codes, check_label
 from alrl_jax.models.build import build_generator, constant_channels
-from alrl_jax.models.stylegan2.generator import NoiseMode
+from alrl_jax.models.stylegan2.generator import NoiseMode, num_latents
 from alrl_jax.training.tasks.generator import PoseCodeSampler
 from alrl_jax.types import AnyArray
 
@@ -33,12 +34,18 @@ class GeneratorModel(Model):
 
     def map(
         self,
-        z: Float[AnyArray, "b z"],
+        z: AnyImages,
         label: Float[AnyArray, "b n"] | None = None,
         truncation_psi: float = 1.0,
         truncation_cutoff: int | None = None,
     ) -> Float[Array, "b l d"]:
-        """W+ codes of normal latents; see ``Generator.map``."""
+        """W+ codes of normal latents; see ``Generator.map``.
+
+        Raises:
+            UserError: on latents of another width, and where a label is missing.
+        """
+        check_codes(z, "z", self.network.z_dim, f"[n, {self.network.z_dim}]")
+        check_label(label, self.network.label_dim, len(z))
         return self._apply(
             self._networks,
             z,
@@ -63,12 +70,18 @@ class GeneratorModel(Model):
 
     def synthesize(
         self,
-        ws: Float[AnyArray, "b l d"],
+        ws: AnyImages,
         noise_mode: NoiseMode = "const",
         pose_code: Float[AnyArray, "b 4 4 c"] | None = None,
         noise_key: Key[Array, ""] | None = None,
     ) -> Float[Array, "b h w 3"]:
-        """Images of W+ codes; ``random`` noise without a key draws from seed 0."""
+        """Images of W+ codes; ``random`` noise without a key draws from seed 0.
+
+        Raises:
+            UserError: on codes of another shape.
+        """
+        layers, width = num_latents(self.network.resolution), self.network.w_dim
+        check_codes(ws, "ws", width, f"[n, {layers}, {width}]", layers)
         if noise_mode == "random" and noise_key is None:
             noise_key = jax.random.key(0)
         return self._apply(

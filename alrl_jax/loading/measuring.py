@@ -9,7 +9,8 @@ import jax
 from jaxtyping import Array, Float
 
 from alrl_jax.errors import UserError
-from alrl_jax.loading.base import PRECISION, Images, Model, PyTree
+from alrl_jax.loading.base import PRECISION, AnyImages, Images, Model, PyTree
+from alrl_jax.loading.checking import check_images
 from alrl_jax.models.build import (
     build_face_parser,
     build_hopenet,
@@ -33,7 +34,7 @@ class LPIPSModel(Model):
         self._min_side = lpips.BACKBONES[self._network.backbone].min_side
         self._distances = jax.jit(self.distances)
 
-    def __call__(self, a: Images, b: Others) -> Float[Array, " b"]:
+    def __call__(self, a: AnyImages, b: AnyImages) -> Float[Array, " b"]:
         """Distances, pair by pair.
 
         Args:
@@ -43,6 +44,8 @@ class LPIPSModel(Model):
         Raises:
             UserError: if sizes differ, or images are too small for the backbone.
         """
+        for name, images in (("a", a), ("b", b)):
+            check_images(images, name=name)
         return self._distances(self.variables, a, b)
 
     def distances(self, variables: PyTree, a: Images, b: Others) -> Float[Array, " b"]:
@@ -64,12 +67,13 @@ class FaceParserModel(Model):
         network = build_face_parser(config)
         self._apply = jax.jit(lambda variables, images: apply(network, variables, images)[0])
 
-    def __call__(self, images: Images) -> Float[Array, "b h w n"]:
+    def __call__(self, images: AnyImages) -> Float[Array, "b h w n"]:
         """Logits of the classes, in the order of the checkpoint.
 
         Args:
             images: face crops in [-1, 1], for the published weights of 512 x 512 pixels.
         """
+        check_images(images)
         with jax.default_matmul_precision(PRECISION):
             return self._apply(self.variables, images)
 
@@ -89,7 +93,7 @@ class HopenetModel(Model):
             lambda variables, images: hopenet.expected_degrees(apply(network, variables, images))
         )
 
-    def __call__(self, images: Images) -> Float[Array, "b 3"]:
+    def __call__(self, images: AnyImages) -> Float[Array, "b 3"]:
         """Yaw, pitch and roll in degrees.
 
         Args:
@@ -98,12 +102,7 @@ class HopenetModel(Model):
         Raises:
             UserError: on another size.
         """
-        side = self.resolution
-        if images.shape[1:3] != (side, side):
-            raise UserError(
-                f"got images of shape {list(images.shape)}; expected {side} x {side} pixels; "
-                "resize them"
-            )
+        check_images(images, self.resolution)
         with jax.default_matmul_precision(PRECISION):
             return self._apply(self.variables, images)
 
@@ -117,8 +116,9 @@ class InceptionModel(Model):
         self._resize = jax.jit(inception.resize_for_inception)
         self._apply = jax.jit(build_inception(config).apply)
 
-    def __call__(self, images: Images) -> Float[Array, "b 2048"]:
+    def __call__(self, images: AnyImages) -> Float[Array, "b 2048"]:
         """Features of images of any size in [-1, 1]."""
+        check_images(images)
         return self.features(self._resize(images))
 
     def features(self, images: Float[AnyArray, "b 299 299 3"]) -> Float[Array, "b 2048"]:

@@ -10,12 +10,14 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from alrl_jax.errors import UserError
-from alrl_jax.loading.base import Images, Model, PyTree
+from alrl_jax.loading.base import AnyImages, Images, Model, PyTree
+from alrl_jax.loading.checking import check_images, check_pair
 from alrl_jax.loading.generator import GeneratorModel
 from alrl_jax.models.build import build_swapper
 from alrl_jax.models.stylegan2.generator import num_latents
 from alrl_jax.models.swapper.pair_codes import FROM_SOURCE, FROM_TARGET, FrozenGates
 from alrl_jax.models.swapper.selection import SELECTORS
+from alrl_jax.models.swapper.swapper import NETWORKS, Swapper
 from alrl_jax.models.swapper.target_features import silhouette_cells
 from alrl_jax.types import AnyArray, SwapOutput
 from alrl_jax.worlds import primitives
@@ -44,6 +46,7 @@ class SwapperModel(Model):
         attribute_groups: groups that a caller can take from either face: of a model whose selection
             is not ``adaptive``, or whose ownership of codes was never trained, identity and pose
             alone.
+        networks: variables of the networks that a swap reads.
     """
 
     selectors: tuple[str, ...]
@@ -69,13 +72,12 @@ class SwapperModel(Model):
             ),
             static_argnums=2,
         )
-        names = ("encoder", "swap", "target_features", "generator", "identity")
-        self._networks = {name: self.variables[name] for name in names}
+        self.networks = {n: self.variables[n] for n in NETWORKS if n in self.variables}
 
     def swap(
         self,
-        source: Images | Float[AnyArray, "b k h w 3"],
-        target: Images,
+        source: AnyImages | Float[AnyArray, "b k h w 3"],
+        target: AnyImages,
         pose_from: Face = "target",
         identity_from: Face = "source",
         groups: Mapping[str, Face] | None = None,
@@ -99,6 +101,30 @@ class SwapperModel(Model):
                 ``alrl_jax.evaluation.frozen``.
 
         Raises:
+            UserError: on images of another shape, type or range, on an unknown face or selector,
+                and on a group that is unknown or that the selector cannot take apart.
+        """
+        side = int(self.config["resolution"])
+        if jnp.ndim(source) == 5:
+            check_images(_pictures(source), side, name="source")
+        check_pair(source[:, 0] if jnp.ndim(source) == 5 else source, target, side)
+        source_weights, asked = self.asked(pose_from, identity_from, groups, selector)
+        return self._swap(self.networks, source, target, asked, source_weights, frozen)
+
+    def asked(
+        self,
+        pose_from: Face = "target",
+        identity_from: Face = "source",
+        groups: Mapping[str, Face] | None = None,
+        selector: str | None = None,
+    ) -> tuple[Float[Array, " n"] | None, Int[Array, " k"]]:
+        """What a caller asks for as the networks read it; see ``swap``.
+
+        Returns:
+            Fixed weights of the source, None for the model's own selection; and which face decides
+            over every attribute group.
+
+        Raises:
             UserError: on an unknown face or selector, and on a group that is unknown or that the
                 selector cannot take apart.
         """
@@ -110,15 +136,24 @@ class SwapperModel(Model):
         if self._face_code("identity", identity_from) == FROM_TARGET:
             every = self._swapper.selector.attribute_groups
             overrides = {**dict.fromkeys(every, FROM_TARGET), **overrides}
-        asked = self._swapper.overrides(overrides)
-        return self._swap(self._networks, source, target, asked, source_weights, frozen)
+        return source_weights, self._swapper.overrides(overrides)
 
-    def embed(self, images: Images | Float[AnyArray, "b k h w 3"]) -> Float[Array, "b e"]:
+    def embed(self, images: AnyImages | Float[AnyArray, "b k h w 3"]) -> Float[Array, "b e"]:
         """Unit embeddings of the identities of faces, by the identity net that guides the swap.
 
         Of k pictures of each person, the embedding of the mean.
         """
-        return self._embed(self._networks, images)
+        check_images(_pictures(images), int(self.config["resolution"]))
+        return self._embed(self.networks, images)
+
+    def _facts(self) -> list[str]:
+        selectors, groups = ", ".join(self.selectors), ", ".join(self.attribute_groups)
+        return [*super()._facts(), f"selectors: {selectors}", f"groups: {groups}"]
+
+    @property
+    def module(self) -> Swapper:
+        """The networks' modules and how they work together, without weights."""
+        return self._swapper
 
     @property
     def samples_are_rendered(self) -> bool:
@@ -153,12 +188,12 @@ class SwapperModel(Model):
 
     def reconstruct(self, images: Images, with_features: bool = False) -> Float[Array, "b h w 3"]:
         """Faces that the generator draws from their own codes, and features if that is wanted."""
-        return self._reconstruct(self._networks, images, with_features=with_features)
+        return self._reconstruct(self.networks, images, with_features=with_features)
 
     def silhouettes(self, images: Images, resolution: int) -> Int[Array, "b r r"]:
         """Parsing class and distance to the face's edge as the encoder sees them, as one number a
         pixel; see ``silhouette_cells``."""
-        return self._silhouettes(self._networks, images, resolution)
+        return self._silhouettes(self.networks, images, resolution)
 
     def _source_weights(self, selector: str) -> Float[Array, " n"] | None:
         """The fixed source weights of a selector; None for the model's own."""
@@ -197,3 +232,8 @@ class SwapperModel(Model):
         if face not in FACES:
             raise UserError(f"{group} from {face!r}; expected 'source' or 'target'")
         return FACES[face]
+
+
+def _pictures(images: AnyImages | Float[AnyArray, "b k h w 3"]) -> AnyImages:
+    """All pictures as one batch, of people of whom there are several each."""
+    return images.reshape(-1, *images.shape[2:]) if jnp.ndim(images) == 5 else images

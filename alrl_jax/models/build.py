@@ -25,7 +25,7 @@ from alrl_jax.models.stylegan2.discriminator import Discriminator
 from alrl_jax.models.stylegan2.generator import Generator, channel_table, num_latents
 from alrl_jax.models.swapper.backbones import BACKBONES, CodeShapes, Encoder
 from alrl_jax.models.swapper.selection import SELECTORS, AdaptiveSwap, FixedSwap
-from alrl_jax.models.swapper.swapper import Swapper
+from alrl_jax.models.swapper.swapper import PARSER_MASK, Swapper
 from alrl_jax.models.swapper.target_features import TargetFeatures, injected_channels
 from alrl_jax.models.swapper.transfers import TRANSFERS, LearnedTransfer
 
@@ -75,7 +75,8 @@ def build_swapper(values: Values, remat: str = "none") -> Swapper:
     """A swapper from the config of a ``swapper`` model directory.
 
     Args:
-        values: ``generator``, ``identity``, ``encoder``, ``swap`` and ``attribute_groups``.
+        values: ``generator``, ``identity``, ``encoder``, ``swap`` and ``attribute_groups``; and
+            ``parser`` where its face region is the mask.
         remat: what the backward pass keeps of a block of the generator and of a unit of an
             ``ir_se`` encoder, see ``REMAT_POLICIES``.
     """
@@ -93,7 +94,17 @@ def build_swapper(values: Values, remat: str = "none") -> Swapper:
         mask=swap.get("mask", "learned"),
         head_labels=tuple(swap.get("head_labels", ())),
         target_features=build_target_features(swap, groups, generator, encoder),
+        **_parser_mask(values) if swap.get("mask") == PARSER_MASK else {},
     )
+
+
+def _parser_mask(values: Values) -> dict[str, Any]:
+    """What a swapper has whose mask is a parser's."""
+    parser = values["parser"]
+    return {
+        "parser": build_parser_network(parser, tuple(parser["class_ids"])),
+        "face_labels": tuple(values["swap"]["face_labels"]),
+    }
 
 
 def build_target_features(

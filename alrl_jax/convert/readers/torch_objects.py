@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from alrl_jax.convert.faults import CheckpointError
+from alrl_jax.convert.readers.inert_objects import INERT_NAMES
 from alrl_jax.convert.readers.inert_pickle import Global, Opaque, Unbuilt, check_key
 
 MAX_AXES = 8
@@ -90,7 +91,9 @@ def _make_tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) 
     if not count:
         return np.zeros(size, values.dtype)
     steps = tuple(step * values.itemsize for step in stride)
-    return np.ndarray(size, values.dtype, values.data, offset * values.itemsize, steps)
+    # As bytes: bfloat16 is no type that a buffer may have.
+    data = values.view(np.uint8).data
+    return np.ndarray(size, values.dtype, data, offset * values.itemsize, steps)
 
 
 class _Namespace(Unbuilt):
@@ -107,6 +110,7 @@ def _make_parameter(tensor: Any, *rest: Any) -> np.ndarray:
 
 
 TORCH_NAMES: dict[str, Global] = {
+    **INERT_NAMES,
     "collections OrderedDict": Global("collections OrderedDict", _make_dict),
     "builtins set": Global("builtins set", _make_set),
     "__builtin__ set": Global("__builtin__ set", _make_set),
@@ -116,4 +120,4 @@ TORCH_NAMES: dict[str, Global] = {
     "argparse Namespace": Global("argparse Namespace", lambda *_: _Namespace()),
     **{name: Global(name) for name in STORAGE_TYPES},
 }
-"""What a checkpoint of tensors and plain values may name."""
+"""What a checkpoint of tensors, plain values and options may name."""

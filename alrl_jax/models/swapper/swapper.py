@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from alrl_jax.models.functional import apply
-from alrl_jax.models.loss_networks import IdentityNetwork
+from alrl_jax.models.loss_networks import IdentityNetwork, ParserNetwork
 from alrl_jax.models.resize import resize_bilinear
 from alrl_jax.models.stylegan2 import ops
 from alrl_jax.models.stylegan2.generator import Generator
@@ -31,7 +31,7 @@ from alrl_jax.models.swapper.target_features import TargetFeatures
 from alrl_jax.types import LatentCodes, SwapGates, SwapOutput
 
 Networks = Mapping[str, Any]
-"""Variables by network: ``encoder``, ``swap``, ``target_features``, ``generator``, ``identity``."""
+"""Variables by network, see ``NETWORKS``."""
 
 
 @flax.struct.dataclass
@@ -91,7 +91,13 @@ POSE_SPACES: dict[str, PoseSpace] = {
 """``spatial_const``: a 4x4 code moves the constant. ``coarse_codes``: the W+ codes up to 8x8."""
 
 MASKS = ("learned", "ellipse", "none")
-"""What can blend; see ``Swapper``."""
+"""What can blend in training; see ``Swapper``."""
+
+PARSER_MASK = "parser"
+"""What blends in a swapper that was assembled with a face parser."""
+
+NETWORKS = ("encoder", "swap", "target_features", "generator", "identity", "parser")
+"""Networks that a swap reads; the third and the last are not in every swapper."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,10 +115,13 @@ class Swapper:
         encoder_resolution: side of these images, to which larger ones are pooled; 0 if all that
             the swapper sees.
         mask: what blends: ``learned``, the encoder's region head; ``ellipse``, the same place in
-            every picture; ``none``, nothing, so that the swap is the generated face.
+            every picture; ``none``, nothing, so that the swap is the generated face; ``parser``,
+            the classes ``face_labels`` of a face parser.
         head_labels: parsing classes of a head, which is replaced as a whole where the pose is the
             source's; none where the encoder has not learned to parse: then the face alone is.
         target_features: what lets the target's features into the generator; None for nothing.
+        parser: says what a swap replaces, in place of the encoder's region head; None for that.
+        face_labels: parsing classes of a face, of which the parser's region is made.
     """
 
     encoder: Encoder
@@ -125,6 +134,8 @@ class Swapper:
     mask: str = "learned"
     head_labels: tuple[int, ...] = ()
     target_features: TargetFeatures | None = None
+    parser: ParserNetwork | None = None
+    face_labels: tuple[int, ...] = ()
 
     def init(self, key: Key[Array, ""], images: Float[Array, "b h w 3"]) -> dict[str, Any]:
         """Fresh variables of all networks.
@@ -139,6 +150,8 @@ class Swapper:
         encoder = self.encoder.init(keys[1], self._pool(images), _w_avg(generator))
         identity = self.identity.init(keys[2], images)
         networks = {"encoder": encoder, "generator": generator, "identity": identity}
+        if self.parser is not None:
+            networks["parser"] = self.parser.network.init(jax.random.fold_in(keys[1], 1), images)
         face = self.encode(networks, images)
         faces = PairCodes(face.codes, face.codes, self.embed(networks, images))
         networks["swap"] = self.selector.init(keys[3], faces, self.overrides({}))
@@ -149,9 +162,17 @@ class Swapper:
         return networks
 
     def encode(self, networks: Networks, images: Float[Array, "b h w 3"]) -> FaceEncoding:
-        """Codes, region and parsing of faces; the latter two as large as the encoder sees them."""
+        """Codes, region and parsing of faces.
+
+        The latter two are as large as the encoder sees the faces, or the parser where it says them.
+        """
         seen, w_avg = self._pool(images), _w_avg(networks["generator"])
         encoding = apply(self.encoder, networks["encoder"], seen, w_avg)
+        if self.parser is not None:
+            side = min(self.parser.resolution, images.shape[1])
+            logits = self.parser.logits(networks["parser"], images, side)
+            region = _class_logits(logits, self.face_labels)
+            encoding = dataclasses.replace(encoding, parsing_logits=logits, region_logits=region)
         if POSE_SPACES[self.pose_space].uses_const:
             return encoding
         pose = jnp.zeros_like(encoding.codes.pose)
@@ -271,15 +292,8 @@ class Swapper:
         """
         if not self.head_labels:
             return encoding.region_logits
-        head, others = (
-            jax.nn.logsumexp(encoding.parsing_logits[..., jnp.asarray(labels)], axis=-1)
-            for labels in (
-                self.head_labels,
-                sorted(set(range(NUM_PARSING_CLASSES)) - set(self.head_labels)),
-            )
-        )
-        # Logits of "some class of the head" against "any other": a difference of logsumexp.
-        whole = jnp.maximum(encoding.region_logits, (head - others)[..., None])
+        head = _class_logits(encoding.parsing_logits, self.head_labels)
+        whole = jnp.maximum(encoding.region_logits, head)
         # Wider by the rim of a pixel of 64, or an outline of the old head stays around the new one.
         size = 2 * max(1, whole.shape[1] // 64) + 1
         whole = nn.max_pool(whole, (size, size), padding="SAME")
@@ -380,6 +394,17 @@ class Swapper:
         return jnp.asarray(
             [chosen.get(name, LEARNED) for name in self.selector.attribute_groups], jnp.int32
         )
+
+
+def _class_logits(
+    logits: Float[Array, "b r r 19"], labels: tuple[int, ...]
+) -> Float[Array, "b r r 1"]:
+    """Logits of "some class of these" against "any other": a difference of logsumexp."""
+    rest = sorted(set(range(NUM_PARSING_CLASSES)) - set(labels))
+    inside, outside = (
+        jax.nn.logsumexp(logits[..., jnp.asarray(numbers)], axis=-1) for numbers in (labels, rest)
+    )
+    return (inside - outside)[..., None]
 
 
 def _w_avg(generator: Mapping[str, Any]) -> Float[Array, " d"]:

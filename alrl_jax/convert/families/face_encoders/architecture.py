@@ -75,10 +75,15 @@ def style_encoder(network: Network, kind: str) -> Config:
     if said is not None and not (isinstance(said, str) and said in ENCODER_KINDS):
         raise UserError(
             f"got encoder_type={shown(said)}; expected one of {', '.join(ENCODER_KINDS)}; such "
-            "encoders are unsupported"
+            "encoders, and ReStyle's, are unsupported; take pSp's or e4e's own"
         )
     if options.get("learn_in_w"):
         raise UserError("got learn_in_w=True; expected codes of W+; such encoders are unsupported")
+    if not any(str(name).startswith("latlayer") for name in tensors):
+        raise UserError(
+            "got an encoder whose heads all read the last map, such as ReStyle's; expected pSp's "
+            "or e4e's; take psp_ffhq_encode.pt or e4e_ffhq_encode.pt"
+        )
     body = _ir_body(tensors)
     count = count_numbers(tensors, r"styles\.(\d+)\..*")
     if count > MAX_STYLES:

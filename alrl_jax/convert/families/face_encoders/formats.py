@@ -2,7 +2,7 @@
 
 import functools
 
-from alrl_jax.convert.families.face_encoders import architecture, centres, rules
+from alrl_jax.convert.families.face_encoders import architecture, centres, onnx_graph, rules
 from alrl_jax.convert.families.stylegan2.centres import LATENT_AVERAGE
 from alrl_jax.convert.format import CONVENTIONS, UNKNOWN_TERMS, Format
 from alrl_jax.convert.networks import Network
@@ -53,7 +53,6 @@ def _encoder(kind: str, codes: str) -> Format:
         kind=kind,
         project=kind,
         signature=("input_layer.0.weight", "body.0.res_layer.1.weight"),
-        prefixes=("", "encoder."),
         applies=functools.partial(_is, kind),
         sections=("state_dict/encoder",),
         beside=(LATENT_AVERAGE, *centres.DECODER_MAPPING),
@@ -71,7 +70,6 @@ def _encoder(kind: str, codes: str) -> Format:
 
 _embedder = functools.partial(
     Format,
-    prefixes=("", "backbone."),
     layouts=rules.LAYOUTS,
     shapes=shapes_by(build_face_embedder, _embedder_inputs),
     conventions=_EMBEDDER,
@@ -95,6 +93,17 @@ FORMATS: tuple[Format, ...] = (
         kind="iresnet",
         project="insightface",
         signature=("conv1.weight", "layer1.0.prelu.weight", "features.weight"),
+        read_config=architecture.iresnet,
+        rows=rules.iresnet_rows,
+        licence=_INSIGHTFACE_TERMS,
+    ),
+    _embedder(
+        kind="iresnet",
+        project="insightface, ONNX",
+        # Any graph with such layers; the names of its tensors say no more than that.
+        signature=("Conv.0.weight", "PRelu.0.slope", "BatchNormalization.0.scale"),
+        applies=onnx_graph.is_graph,
+        prepare=onnx_graph.name_tensors,
         read_config=architecture.iresnet,
         rows=rules.iresnet_rows,
         licence=_INSIGHTFACE_TERMS,

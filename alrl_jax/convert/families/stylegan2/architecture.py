@@ -11,6 +11,10 @@ from alrl_jax.models.stylegan2.layers import DemodConvention
 from alrl_jax.models.stylegan2.ops import Number
 
 MAX_MAPPING_LAYERS = 64
+MAX_BLOCKS = 10
+MAX_SIDE = 4 * 2**MAX_BLOCKS
+"""Limits that keep a damaged file from asking for an absurd network."""
+
 _NVIDIA_SIDE = r"b(\d+)\.conv0\.weight"
 _TF_SIDE = r"(\d+)x\d+/"
 
@@ -31,8 +35,10 @@ def count_layers(tensors: Tensors, pattern: str) -> int:
 
 def _sides(blocks: int) -> tuple[int, ...]:
     """Resolutions from 8 up; a limit keeps a damaged file from asking for an absurd network."""
-    if not 1 <= blocks <= 10:
-        raise UserError(f"got {blocks} resolutions above 4x4; expected 1 to 10; is it damaged?")
+    if not 1 <= blocks <= MAX_BLOCKS:
+        raise UserError(
+            f"got {blocks} resolutions above 4x4; expected 1 to {MAX_BLOCKS}; is it damaged?"
+        )
     return tuple(8 * 2**i for i in range(blocks))
 
 

@@ -1,20 +1,57 @@
-"""The centre of W as checkpoints of rosinality's generators hold it, beside the networks."""
+"""What checkpoints of rosinality's generators hold beside the networks or leave out.
+
+The centre of W stands beside them.  The maps of noise are missing in files that were written before
+April 2020, among these rosinality's own 256-px FFHQ: that code drew new ones for every image.
+"""
 
 import jax
 import numpy as np
 from flax import traverse_util
 
 from alrl_jax.convert.families.stylegan2 import rules
-from alrl_jax.convert.families.stylegan2.architecture import count_layers
+from alrl_jax.convert.families.stylegan2.architecture import MAX_SIDE, count_layers
 from alrl_jax.convert.networks import Network, Tensors
 from alrl_jax.convert.rules import fill
-from alrl_jax.convert.shapes import shape_of
+from alrl_jax.convert.shapes import count_numbers, shape_of
 from alrl_jax.errors import UserError
 from alrl_jax.models.functional import apply
 from alrl_jax.models.stylegan2.generator import MappingNetwork
 
 LATENT_AVERAGE = "latent_avg"
 AVERAGE_SAMPLES = 10_000
+
+NOISE_SEED = 0
+_NOISES = "noises.noise_"
+
+
+def complete_generator(network: Network) -> dict[str, str]:
+    """Adds the centre of W and the maps of noise where the file has none, in place.
+
+    Args:
+        network: a generator with what stands beside it.
+
+    Returns:
+        What is to be noted.
+
+    Raises:
+        UserError: if there is no centre and the mapping network is damaged.
+    """
+    return generator_centre(network) | _noises(network.tensors)
+
+
+def _noises(tensors: Tensors) -> dict[str, str]:
+    """Maps of normal noise, of a fixed seed, if there is not one."""
+    if any(str(name).startswith(_NOISES) for name in tensors):
+        return {}
+    random = np.random.default_rng(NOISE_SEED)
+    sides = [4] + [8 * 2**i for i in range(count_numbers(tensors, r"to_rgbs\.(\d+)\.bias"))]
+    if sides[-1] > MAX_SIDE:
+        return {}  # no such generator: the architecture refuses it
+    for k, side in enumerate(sides):
+        for number in (2 * k - 1, 2 * k) if k else (0,):
+            noise = random.standard_normal((1, 1, side, side), np.float32)
+            tensors[f"{_NOISES}{number}"] = noise
+    return {"noise": f"drawn from seed {NOISE_SEED}: the file holds none"}
 
 
 def generator_centre(network: Network) -> dict[str, str]:

@@ -38,6 +38,9 @@ def _summary(config: Config) -> dict[str, str]:
     return {"resolution": str(config["resolution"]), "channels": str(widths)}
 
 
+_FILTERS = r"(.*\.)?(kernel|resample_filter)"
+"""Constants that are only checked: some files lack them."""
+
 _RAW_GAIN = {**CONVENTIONS, "gain": "raw weights, gains applied at run time"}
 _ON_RAW = _RAW_GAIN | {"demodulation": "epsilon on raw weights"}
 _ON_SCALED = _RAW_GAIN | {"demodulation": "epsilon on weights times 1/sqrt(fan in)"}
@@ -59,6 +62,7 @@ _generator = functools.partial(
     shapes=shapes_by(build_generator, _generator_inputs),
     summary=_summary,
     named_licences=_NAMED_TERMS,
+    optional=_FILTERS,
 )
 _discriminator = functools.partial(
     Format,
@@ -67,16 +71,16 @@ _discriminator = functools.partial(
     summary=_summary,
     named_licences=_NAMED_TERMS,
     conventions=_RAW_GAIN,
+    optional=_FILTERS,
 )
 
 FORMATS: tuple[Format, ...] = (
     _generator(
         project="rosinality",
         signature=("input.input", "conv1.conv.modulation.weight", "style.1.weight"),
-        prefixes=("", "decoder."),
-        sections=("g_ema", "g"),
+        sections=("g_ema", "G_ema", "generator_ema", "ema", "g", "generator", "decoder"),
         beside=(LATENT_AVERAGE,),
-        prepare=centres.generator_centre,
+        prepare=centres.complete_generator,
         read_config=architecture.rosinality_generator,
         rows=_rows(rules.ROSINALITY_GENERATOR),
         layouts=rules.LAYOUTS,
