@@ -61,8 +61,9 @@ $(RUN):
 	$(PYTHON) -m venv $(VENV)
 
 # A stamp is written once its installation has succeeded, and is stale when a pin changes.
-$(VENV)/.runtime: requirements.lock pyproject.toml | $(RUN)
+$(VENV)/.runtime: requirements.lock requirements-data.lock pyproject.toml | $(RUN)
 	$(PIP) install --quiet --requirement requirements.lock
+	$(PIP) install --quiet --no-deps --requirement requirements-data.lock
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
