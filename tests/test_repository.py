@@ -7,7 +7,12 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FILE_LIMIT_BYTES = 15_000_000
-LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-docs.lock")
+LOCKS = (
+    "requirements.lock",
+    "requirements-data.lock",
+    "requirements-dev.lock",
+    "requirements-docs.lock",
+)
 
 
 def test_no_tracked_file_is_large() -> None:

@@ -5,6 +5,7 @@
     alrl prepare-dataset --source=CelebAMask-HQ --output=DIR --resolution=256
     alrl prepare-dataset --source=PHOTOS --output=DIR --resolution=256 --parser=models/parser
     alrl prepare-dataset --source=synthetic --output=DIR --num_identities=1000
+    alrl prepare-dataset --source=humans --output=DIR --num_identities=1000 --resolution=128
 
 Training reads it back with --config.data.source=prepared --config.data.path=DIR. A run that was
 stopped goes on where it was when it is started again. Of photographs, DIR/report.json lists what
@@ -27,19 +28,22 @@ from alrl_jax.data.prepare.parsed_records import parsed_plan
 from alrl_jax.data.request import DataRequest
 from alrl_jax.data.shard_files import progress_bar
 from alrl_jax.data.shards import Plan, ShardSource, prepare
+from alrl_jax.data.sources import SOURCES
 from alrl_jax.data.world_faces import world_plan
 from alrl_jax.errors import UserError
 from alrl_jax.photos.file_trees import open_tree
 from alrl_jax.utils import command_line
 from alrl_jax.utils.files import atomic_write, write_json
+from alrl_jax.worlds import WORLDS
 
 AUTO = "auto"
-SYNTHETIC = "synthetic"
+RENDERED = {name: kind.world for name, kind in SOURCES.items() if kind.world is not None}
+"""Worlds by the source that draws on them."""
 OWN_FLAGS = {
     True: ("num_identities", "images_per_identity", "cover_share", "seed"),
     False: ("layout", "limit", "expect_count", "identities", "identity_file", "workers", "parser"),
 }
-"""Flags that say something about the synthetic world alone, or about photographs alone."""
+"""Flags that say something about worlds alone, or about photographs alone."""
 VERIFY_BYTES = 2**24
 """Read at once when all is read back: memory does not grow with the photos."""
 PRINTED = 20
@@ -52,8 +56,8 @@ def main(argv: list[str]) -> int:
     values = flags.FLAGS
     _check_flags()
     output = Path(values.output)
-    if values.source == SYNTHETIC:
-        source = prepare(output, _synthetic())
+    if values.source in RENDERED:
+        source = prepare(output, _rendered(values.source))
         _verify(source)
         _say_result(source, len(source))
     else:
@@ -69,20 +73,21 @@ def _check_flags() -> None:
         value = getattr(values, name)
         if value is not None and value < bound:
             raise UserError(f"got --{name}={value}; expected at least {bound}; raise it")
-    synthetic = values.source == SYNTHETIC
-    for name in OWN_FLAGS[not synthetic]:
+    rendered = values.source in RENDERED
+    for name in OWN_FLAGS[not rendered]:
         if values[name].present:
             raise UserError(
                 f"got --{name} with --source={values.source}; expected it of "
-                f"{'photographs' if synthetic else 'the synthetic world'} alone; leave it out"
+                f"{'photographs' if rendered else 'a world (' + ', '.join(RENDERED) + ')'} alone; "
+                "leave it out"
             )
 
 
-def _synthetic() -> Plan:
-    """What the flags ask of the synthetic world."""
+def _rendered(name: str) -> Plan:
+    """What the flags ask of a world."""
     values = flags.FLAGS
     request = DataRequest(
-        SYNTHETIC,
+        name,
         None,
         values.resolution,
         values.num_identities,
@@ -91,7 +96,7 @@ def _synthetic() -> Plan:
         seed=values.seed,
         cover_share=values.cover_share,
     )
-    return world_plan(request)
+    return world_plan(request, WORLDS[RENDERED[name]])
 
 
 def _prepare_photos(path: Path, output: Path) -> None:
@@ -254,7 +259,7 @@ def define_flags() -> None:
     command_line.DEFINE_path(
         "source",
         None,
-        "A directory tree or a zip of photographs, or the word synthetic.",
+        "A directory tree or a zip of photographs, or a world: " + ", ".join(RENDERED) + ".",
         required=True,
     )
     command_line.DEFINE_path(
@@ -297,10 +302,10 @@ def define_flags() -> None:
         "Directory of a converted face parser, which gives masks to photographs that have none.",
     )
     flags.DEFINE_integer("workers", None, "Processes; by default one a core.")
-    flags.DEFINE_integer("num_identities", 4000, "Synthetic people.")
+    flags.DEFINE_integer("num_identities", 4000, "People of a world.")
     flags.DEFINE_integer("images_per_identity", 6, "Photos of each of them.")
-    flags.DEFINE_float("cover_share", 0.0, "Share of synthetic images with a covered face.", 0, 1)
-    flags.DEFINE_integer("seed", 0, "Number of the synthetic world.")
+    flags.DEFINE_float("cover_share", 0.0, "Share of a world's images with a covered face.", 0, 1)
+    flags.DEFINE_integer("seed", 0, "Number of the world.")
 
 
 def cli() -> NoReturn:

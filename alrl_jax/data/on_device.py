@@ -139,6 +139,7 @@ def _faces(
     mirrored = _mirrored_classes(parsing[:, :, ::-1], tables)
     parsing = jnp.where(_as_wide(flip, parsing), mirrored, parsing)
     signs = jnp.where(flip[:, None], tables.attribute_signs, np.float32(1))
+    person_signs = jnp.where(flip[:, None], tables.identity_signs, np.float32(1))
     points_there = points[:, tables.landmarks]
     points_there = points_there.at[..., 0].set(layout.resolution - points_there[..., 0])
     return FaceBatch(
@@ -147,6 +148,7 @@ def _faces(
             "image": _to_float(image),
             "parsing": parsing.astype(jnp.int32),
             "attribute_factors": fields["attribute_factors"] * signs,
+            "identity_factors": fields["identity_factors"] * person_signs,
             "pose_degrees": fields["pose_degrees"]
             * jnp.where(known[:, None], POSE_SIGNS, np.float32(1)),
             "landmarks": jnp.where(_as_wide(known, points), points_there, points),

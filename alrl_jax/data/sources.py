@@ -120,6 +120,7 @@ def _open_tfds(request: DataRequest) -> Source:
 
 SOURCES: dict[str, SourceKind] = {
     "synthetic": world_source("primitives"),
+    "humans": world_source("humans"),
     "prepared": SourceKind(_open_prepared, _prepared_layout, _prepared_facts),
     "folder": SourceKind(_open_folder, facts=_folder_facts),
     "tfds": SourceKind(_open_tfds),

@@ -1,8 +1,10 @@
 """Worlds as sources: rendered once into shards, then read."""
 
 import ast
+import dataclasses
 import functools
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from alrl_jax.data.records import Layout, to_uint8
 from alrl_jax.data.request import DataRequest
 from alrl_jax.data.shards import Plan
 from alrl_jax.errors import UserError
-from alrl_jax.worlds import CoveringWorld, RenderedFaces, World, primitives
+from alrl_jax.worlds import WORLDS, CoveringWorld, RenderedFaces, World, primitives
 
 DRAWS_ALIKE = {"e82d1992bdbde086": "e15a67cd2e824c23"}
 """Versions of the code that draws faces, by the earlier one whose pictures without covers they draw
@@ -54,18 +56,6 @@ def world_plan(request: DataRequest, world: World = primitives) -> Plan:
     world.split_key(request.split, request.seed)  # raises where there is no such split
     _check_covers(request, world)
 
-    # Not before a picture is missing: most plans find theirs in the cache.
-    drawn = functools.cache(lambda: population(request, world))
-
-    def make(start: int, stop: int) -> np.ndarray:
-        """Renders the records start..stop."""
-        people, attributes, covers = drawn()
-        people = jax.tree.map(lambda x: x[numbers[start:stop]], people)
-        attributes, covers = jax.tree.map(lambda x: x[start:stop], (attributes, covers))
-        records = _render(people, attributes, covers, request.resolution, world)
-        records["identity"] = numbers[start:stop]
-        return records
-
     version = renderer_version(world)
     parameters = {
         "kind": request.source,
@@ -78,7 +68,63 @@ def world_plan(request: DataRequest, world: World = primitives) -> Plan:
         **({"cover_share": request.cover_share} if request.cover_share else {}),
     }
     layout = world_layout(request.resolution, world)
-    return Plan(parameters, layout, numbers, make, progress=request.progress)
+    make = WorldMaker(request, world, numbers)
+    name = next((name for name, other in WORLDS.items() if other is world), None)
+    alone = name is not None and getattr(world, "ONE_CORE_A_FACE", False)
+    # A face takes long there: small files, so that many processes share them and little is lost.
+    sizes = {"max_chunk_size": 8, "chunks_per_shard": 8, "workers": os.cpu_count() or 1}
+    return Plan(
+        parameters, layout, numbers, make, progress=request.progress, **(sizes if alone else {})
+    )
+
+
+class WorldMaker:
+    """Renders the records of a plan, here or, for a world of ``WORLDS``, in another process."""
+
+    def __init__(self, request: DataRequest, world: World, numbers: np.ndarray) -> None:
+        """Says what is to be rendered; ``numbers`` are the people of the records."""
+        self._request, self._world, self._numbers = request, world, numbers
+
+    @functools.cached_property
+    def _drawn(self) -> tuple[Any, Any, Any]:
+        """Everybody. Not before a picture is missing: most plans find theirs in the cache."""
+        return population(self._request, self._world)
+
+    def __call__(self, start: int, stop: int) -> np.ndarray:
+        """Renders the records start..stop."""
+        people, attributes, covers = self._drawn
+        people = jax.tree.map(lambda x: x[self._numbers[start:stop]], people)
+        attributes, covers = jax.tree.map(lambda x: x[start:stop], (attributes, covers))
+        records = _render(people, attributes, covers, self._request.resolution, self._world)
+        records["identity"] = self._numbers[start:stop]
+        return records
+
+    def part(self, start: int, stop: int) -> "_MakerElsewhere":
+        """What renders these records in a process of its own."""
+        del start, stop  # people are drawn there: keys take less room than structs
+        name = next(name for name, other in WORLDS.items() if other is self._world)
+        return _MakerElsewhere(self._request, name)
+
+
+@dataclasses.dataclass(frozen=True)
+class _MakerElsewhere:
+    """A ``WorldMaker`` by names, which can be sent to another process."""
+
+    request: DataRequest
+    world: str
+
+    def __call__(self, start: int, stop: int) -> np.ndarray:
+        """Renders the records start..stop."""
+        return _maker(self.request, self.world)(start, stop)
+
+
+@functools.cache
+def _maker(request: DataRequest, world: str) -> WorldMaker:
+    """One for all shards of a process, on its CPU: an accelerator serves one process alone."""
+    jax.config.update("jax_platforms", "cpu")
+    each = request.images_per_identity
+    numbers = np.arange(request.num_identities * each, dtype=np.int32) // each
+    return WorldMaker(request, WORLDS[world], numbers)
 
 
 def _check_covers(request: DataRequest, world: World) -> None:

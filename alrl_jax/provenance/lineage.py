@@ -25,6 +25,8 @@ OWN_TERMS = "Apache-2.0; trained on faces that this project renders"
 
 DATA_LICENCES: Mapping[str, str] = {
     "synthetic": "Apache-2.0; rendered by this project",
+    "humans": "Apache-2.0; rendered by this project from MakeHuman's meshes, morphs and facial "
+    "actions (CC0 1.0)",
     "ffhq": "FFHQ: CC BY-NC-SA 4.0 as a whole, every photograph under terms of its own; "
     "non-commercial",
     "celebamask": "CelebA and CelebAMask-HQ: non-commercial research and education alone",
@@ -135,7 +137,7 @@ def terms(data: Mapping[str, Any] | None, pretrained: Iterable[Entry]) -> dict[s
             found.append((f"weights {each['name']}", each["licence"]))
         else:
             found += each["terms"].items()
-    own = (DATA_LICENCES["synthetic"], OWN_TERMS)
+    own = (DATA_LICENCES["synthetic"], DATA_LICENCES["humans"], OWN_TERMS)
     known: dict[str, str] = {}
     for name, text in found:
         if text not in own:

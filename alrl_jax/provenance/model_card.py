@@ -51,8 +51,9 @@ def _origin_by_config(config: Mapping[str, Any]) -> Record:
     """The origin of a run without a record, as far as its configuration says it for certain."""
     data = config.get("data", {})
     known = None
-    if data.get("source") == "synthetic":
-        known = {"name": "synthetic", "licence": lineage.DATA_LICENCES["synthetic"]}
+    if data.get("source") in ("synthetic", "humans"):
+        name = data["source"]
+        known = {"name": name, "licence": lineage.DATA_LICENCES[name]}
     try:
         pretrained = lineage.entries(config.get("pretrained", {}))
     except UserError:  # what it started from is gone

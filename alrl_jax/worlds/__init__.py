@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Int, Key
 
-from alrl_jax.worlds import primitives
+from alrl_jax.worlds import humans, primitives
 
 __all__ = ["WORLDS", "CoveringWorld", "RenderedFaces", "World"]
 
@@ -118,5 +118,5 @@ class CoveringWorld(World, Protocol):
         ...
 
 
-WORLDS: dict[str, World] = {"primitives": primitives}
+WORLDS: dict[str, World] = {"primitives": primitives, "humans": humans}
 """Worlds by name."""

@@ -131,8 +131,8 @@ def test_mistakes_of_many_kinds(tmp_path: Path) -> None:
         f"{ffhq} --resolution=8": "got --resolution=8; expected at least 16",
         f"{ffhq} --workers=0": "got --workers=0; expected at least 1",
         f"{ffhq} --limit=0": "got --limit=0",
-        f"{ffhq} --num_identities=3": "expected it of the synthetic world alone",
-        f"{ffhq} --cover_share=0.5": "expected it of the synthetic world alone",
+        f"{ffhq} --num_identities=3": "expected it of a world (synthetic, humans) alone",
+        f"{ffhq} --cover_share=0.5": "expected it of a world (synthetic, humans) alone",
         "--source=synthetic --limit=3": "expected it of photographs alone",
         "--source=synthetic --split=no": "no",
     }

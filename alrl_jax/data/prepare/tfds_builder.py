@@ -36,8 +36,9 @@ from alrl_jax.data.folder import FolderSource
 from alrl_jax.data.records import Layout
 from alrl_jax.data.request import DataRequest
 from alrl_jax.data.shards import ShardSource, open_shards
+from alrl_jax.data.sources import SOURCES
 from alrl_jax.data.world_faces import world_layout, world_plan
-from alrl_jax.worlds import primitives
+from alrl_jax.worlds import WORLDS, World
 
 VERSION = "1.0.0"
 CODE_PATH = epath.Path(__file__)
@@ -46,13 +47,25 @@ CODE_PATH = epath.Path(__file__)
 
 @dataclasses.dataclass(eq=False)
 class SyntheticConfig(tfds.core.BuilderConfig):
-    """Size of a synthetic data set; ``splits`` are names of ``synthetic.SPLITS``."""
+    """Size of a rendered data set; ``splits`` are names of the world's ``SPLITS``.
+
+    ``source`` is an entry of ``SOURCES`` that a world draws.
+    """
 
     resolution: int = 64
     num_identities: int = 1000
     images_per_identity: int = 6
     splits: tuple[str, ...] = ("train", "development", "test")
     cover_share: float = 0.0
+    source: str = "synthetic"
+
+    @property
+    def world(self) -> World:
+        """The world that draws the faces."""
+        name = SOURCES[self.source].world
+        if name is None:
+            raise ValueError(f"got source {self.source}; expected one that a world draws")
+        return WORLDS[name]
 
 
 @dataclasses.dataclass(eq=False)
@@ -81,17 +94,16 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
 
     def _info(self) -> tfds.core.DatasetInfo:
         """Describes the features."""
-        layout = world_layout(self.builder_config.resolution)
+        layout = world_layout(self.builder_config.resolution, self.builder_config.world)
         description = "Synthetic faces of people and circumstances that are known exactly."
         return _dataset_info(self, description, _labelled_features(layout))
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
         """One generator a split."""
-        unknown = set(self.builder_config.splits) - set(primitives.SPLITS)
+        known = self.builder_config.world.SPLITS
+        unknown = set(self.builder_config.splits) - set(known)
         if unknown:
-            raise ValueError(
-                f"got splits {unknown}; expected some of {', '.join(primitives.SPLITS)}"
-            )
+            raise ValueError(f"got splits {unknown}; expected some of {', '.join(known)}")
         return {split: self._generate_examples(split) for split in self.builder_config.splits}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -99,7 +111,8 @@ class SyntheticFaces(tfds.core.GeneratorBasedBuilder):
         config = self.builder_config
         counts = config.num_identities, config.images_per_identity
         asked = {"split": split, "cover_share": config.cover_share}
-        plan = world_plan(DataRequest("synthetic", None, config.resolution, *counts, **asked))
+        request = DataRequest(config.source, None, config.resolution, *counts, **asked)
+        plan = world_plan(request, config.world)
         for start in range(0, len(plan.identities), plan.chunk_size):
             records = plan.make(start, min(start + plan.chunk_size, len(plan.identities)))
             for index, record in enumerate(records, start):

@@ -1,0 +1,195 @@
+"""Images of the world of human heads.
+
+Every image is drawn by itself, so that it depends on its own person, look and cover alone, bit for
+bit, whatever is drawn beside it.
+"""
+
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from alrl_jax.errors import UserError
+from alrl_jax.worlds.humans import scenery
+from alrl_jax.worlds.humans.camera import HALF, SAMPLES, project, rays, taken
+from alrl_jax.worlds.humans.casting import Hits
+from alrl_jax.worlds.humans.labels import PARSING_LABELS
+from alrl_jax.worlds.humans.landmarks import landmark_points
+from alrl_jax.worlds.humans.sampling import FORM_TABLE, Attributes, Identities
+from alrl_jax.worlds.humans.scene import Scene, make_scene
+from alrl_jax.worlds.humans.shading import hits_of, layer
+
+RESOLUTION_STEP, MAX_RESOLUTION = 16, 1024
+
+SEEN = 0.06
+"""How much nearer than a landmark a surface may be that does not hide it, in decimetres."""
+
+
+LAYERS = 4
+"""Surfaces that a ray may pass before the last: lashes and hair let light through."""
+
+
+class _Drawn(NamedTuple):
+    picture: np.ndarray
+    label: np.ndarray
+    depth: np.ndarray
+
+
+def _draw(scene: Scene, person: Identities, look: Attributes, resolution: int) -> _Drawn:
+    """Casts all rays, layer by layer."""
+    ways = rays(scene.view, resolution)
+    count, footprint = len(ways), 2 * HALF / resolution
+    light_left = np.ones(count, np.float32)
+    colour = np.zeros((count, 3), np.float32)
+    label = np.full(count, -1)
+    depth = np.full(count, np.inf, np.float32)
+    alive, start = np.arange(count), np.zeros(count, np.float32)
+    for number in range(LAYERS):
+        origins = scene.view.eye + start[alive, None] * ways[alive]
+        found = scene.caster.first(origins, ways[alive])
+        met = found.triangle >= 0
+        alive = alive[met]
+        if not len(alive):
+            break
+        hit = hits_of(scene, alive, ways[alive], Hits(*(x[met] for x in found)))
+        away = start[alive] + found.distance[met]
+        depth[alive] = np.minimum(depth[alive], away)
+        start[alive] = away + 0.002
+        for part in layer(scene, hit, person, look, footprint):
+            alpha = part.alpha if number < LAYERS - 1 else np.where(part.label < 0, part.alpha, 1.0)
+            share = light_left[part.ray] * alpha
+            colour[part.ray] += share[:, None] * part.colour
+            named = (label[part.ray] < 0) & (alpha > 0.5) & (part.label >= 0)
+            label[part.ray[named]] = part.label[named]
+            light_left[part.ray] *= 1.0 - alpha
+        alive = alive[light_left[alive] > 0.02]
+    return _Drawn(*_developed(scene, colour, light_left, label, look, resolution), depth)
+
+
+def _developed(
+    scene: Scene,
+    colour: np.ndarray,
+    left: np.ndarray,
+    label: np.ndarray,
+    look: Attributes,
+    resolution: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Exposes samples, lays them over the background, and averages them over pixels."""
+    s = SAMPLES
+    behind = scenery.background(look, resolution)
+    share = 1.0 - left
+    bright = colour / np.maximum(share, 1e-3)[:, None]
+    front = exposed(bright).reshape(resolution, s, resolution, s, 3)
+    share = share.reshape(resolution, s, resolution, s, 1)
+    over = (front * share).mean(axis=(1, 3))
+    picture = over + behind * (1.0 - share.mean(axis=(1, 3)))
+    blocks = np.maximum(label, 0).reshape(resolution, s, resolution, s)
+    counts = np.stack([(blocks == c).sum(axis=(1, 3)) for c in range(len(PARSING_LABELS))], -1)
+    return picture, counts.argmax(axis=-1).astype(np.int32)
+
+
+def exposed(linear: np.ndarray) -> np.ndarray:
+    """SRGB shares of linear radiance, highlights rolled off."""
+    x = np.maximum(linear, 0.0) * 0.95
+    x = np.where(x > 0.7, 0.7 + 0.3 * (1 - np.exp(-(np.maximum(x, 0.7) - 0.7) / 0.3)), x)
+    return np.where(x <= 0.0031308, 12.92 * x, 1.055 * x ** (1 / 2.4) - 0.055).astype(np.float32)
+
+
+@flax.struct.dataclass
+class Rendering:
+    """Rendered images and their labels.
+
+    Attributes:
+        image: sRGB values scaled to [-1, 1].
+        parsing: CelebAMask-HQ class of every pixel (``PARSING_LABELS``).
+        pose_degrees: yaw, pitch, roll of the head.
+        landmarks: x, y in pixels from the upper left corner of the image (``LANDMARKS``); the
+            centre of the first pixel is (0.5, 0.5).
+        visibility: whether a landmark is in the frame and nothing covers it.
+    """
+
+    image: Float[Array, "n r r 3"]
+    parsing: Int[Array, "n r r"]
+    pose_degrees: Float[Array, "n 3"]
+    landmarks: Float[Array, "n m 2"]
+    visibility: Bool[Array, "n m"]
+
+
+def _visible(
+    scene: Scene, points: Float[np.ndarray, "m 3"], pixels: Float[np.ndarray, "m 2"], side: int
+) -> Bool[np.ndarray, " m"]:
+    """Whether landmarks are in the frame with nothing nearer to the camera."""
+    inside = ((pixels >= 0.0) & (pixels < side)).all(axis=1)
+    away = points - scene.view.eye
+    distance = np.linalg.norm(away, axis=1)
+    found = scene.caster.first(
+        np.repeat(scene.view.eye[None], len(points), axis=0), away / distance[:, None]
+    )
+    return inside & (found.distance > distance - SEEN)
+
+
+def _face(person: Identities, look: Attributes, resolution: int) -> tuple[np.ndarray, ...]:
+    """Image, parsing, landmarks and visibility of one face (fields without batch axis)."""
+    scene = make_scene(person, look)
+    drawn = _draw(scene, person, look, resolution)
+    image = 2.0 * taken(drawn.picture, look) - 1.0
+    points = landmark_points(scene.body.vertices)
+    pixels = project(scene.view, points, resolution)
+    return image, drawn.label, pixels, _visible(scene, points, pixels, resolution)
+
+
+def _check(identities: Identities, attributes: Attributes, resolution: int) -> int:
+    """Number of images, if the arguments make sense."""
+    if not (RESOLUTION_STEP <= resolution <= MAX_RESOLUTION) or resolution % RESOLUTION_STEP:
+        raise UserError(
+            f"got resolution {resolution}; expected a multiple of {RESOLUTION_STEP} from "
+            f"{RESOLUTION_STEP} to {MAX_RESOLUTION}; choose one such as 128 or 256"
+        )
+    people, looks = np.shape(identities.sex), np.shape(attributes.yaw)
+    if people != looks or len(people) != 1 or people[0] == 0:
+        raise UserError(
+            f"got identities of shape {people} and attributes of shape {looks}; expected the same "
+            "number of both, at least one; give every person one look"
+        )
+    form = np.asarray(identities.form)
+    low = np.array([factor.low for factor in FORM_TABLE.values()]) - 1e-3
+    wrong = np.argwhere((form > 1.001) | (form < low) | ~np.isfinite(form))
+    if len(wrong):
+        row, column = wrong[0]
+        name = tuple(FORM_TABLE)[column]
+        raise UserError(
+            f"got {form[row, column]:g} for the factor {name} of person {row}; expected "
+            f"{FORM_TABLE[name].low:g} to 1; correct it"
+        )
+    return people[0]
+
+
+def render(identities: Identities, attributes: Attributes, resolution: int) -> Rendering:
+    """Renders person i with look i.
+
+    The true swap is ``render(identities of the sources, attributes of the targets)``. An image
+    depends on its own person and look alone, bit for bit.
+
+    Args:
+        identities: n people.
+        attributes: n looks.
+        resolution: side of the images in pixels, a multiple of 16 up to 1024.
+
+    Raises:
+        UserError: for another resolution, numbers that differ, factors out of range, or where the
+            package that the heads are built from is missing.
+    """
+    n = _check(identities, attributes, resolution)
+    people, looks = (jax.tree.map(np.asarray, x) for x in (identities, attributes))
+    row: Any = lambda values, i: jax.tree.map(lambda x: x[i, ...], values)  # noqa: E731
+    faces = [_face(row(people, i), row(looks, i), resolution) for i in range(n)]
+    image, parsing, landmarks, visibility = (
+        jnp.asarray(np.stack(x)) for x in zip(*faces, strict=True)
+    )
+    pose = jnp.stack(
+        [jnp.asarray(getattr(looks, a), jnp.float32) for a in ("yaw", "pitch", "roll")], 1
+    )
+    return Rendering(image, parsing, pose, landmarks, visibility)
