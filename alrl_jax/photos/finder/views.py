@@ -14,7 +14,7 @@ from alrl_jax.photos.alignment import Pixels
 SEEN = 0.06
 """Side of the smallest face that the detector sees, over the side of its view."""
 MARGIN = 1.5
-"""Side of the widest view over that of the photo: faces that fill their photo need room round them."""
+"""Side of the widest view over that of the photo: faces that fill their photo need room."""
 LEAST_TILE = 320
 """Side of the smallest tile, px: the detector's view has 192."""
 TURNED_LEVELS = 2
