@@ -169,7 +169,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: bytes(b ^ (0xFF if i == 60 else 0) for i, b in enumerate(READABLE["plain.png"]())),
         ".",
     ),
-    "truncated.gif": (lambda: READABLE["animated.gif"]()[:300], "."),
+    "truncated.gif": (lambda: READABLE["animated.gif"]()[:60], "."),
     "truncated.tif": (lambda: READABLE["cmyk.tif"]()[:-200], "."),
     "float.tif": (
         lambda: encoded(Image.fromarray(np.zeros((SIDE, SIDE), np.float32)), "TIFF"),

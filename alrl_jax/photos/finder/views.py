@@ -13,10 +13,12 @@ from alrl_jax.photos.alignment import Pixels
 
 SEEN = 0.06
 """Side of the smallest face that the detector sees, over the side of its view."""
+MARGIN = 1.5
+"""Side of the widest view over that of the photo: faces that fill their photo need room."""
 LEAST_TILE = 320
 """Side of the smallest tile, px: the detector's view has 192."""
 TURNED_LEVELS = 2
-"""Sizes of views that are turned, from the whole photo down: tiles of all sizes take long."""
+"""Sizes of turned views within the photo, from the whole of it down: all sizes would take long."""
 
 ViewMatrix = Float[np.ndarray, "2 3"]
 """From continuous coordinates of a view, in units of its side, to those of its photo."""
@@ -93,7 +95,8 @@ def views(height: int, width: int, options: DetectorOptions) -> list[ViewMatrix]
 
 
 def _sides(longest: float, least_face: float, levels: int | None) -> Iterator[float]:
-    """Sides of views: that of the photo, and halves of it."""
+    """Sides of views: with a margin, that of the photo, and halves of it."""
+    yield MARGIN * longest
     for level in itertools.count():
         side = longest / 2**level
         fine = side < LEAST_TILE or SEEN * 2 * side <= least_face
