@@ -21,8 +21,9 @@ from alrl_jax.models.build import build_swapper
 from alrl_jax.models.stylegan2 import ops
 from alrl_jax.models.swapper.backbones import BACKBONES, Backbone
 from alrl_jax.models.swapper.encoder import HEADS, DualSpaceEncoder
+from alrl_jax.models.swapper.pose_space import POSE_SPACES, PoseSpace
 from alrl_jax.models.swapper.selection import SELECTORS, FixedSwap
-from alrl_jax.models.swapper.swapper import POSE_SPACES, PoseSpace, Swapper
+from alrl_jax.models.swapper.swapper import Swapper
 from alrl_jax.training.losses.table import LOSSES
 from alrl_jax.training.tasks import Task, make_task
 from alrl_jax.worlds import WORLDS, World, primitives

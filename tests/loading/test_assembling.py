@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 import alrl_jax
+from alrl_jax import loading
 from alrl_jax.commands.fabricate_models import fabricate
 from alrl_jax.data.parsing_classes import bisenet_to_celebamask_channels
 from alrl_jax.errors import UserError
 from alrl_jax.loading import SwapperModel
 from alrl_jax.loading.assembling import Parts, assemble
+from alrl_jax.models.swapper.pose_space import POSE_SPACES
 from alrl_jax.models.swapper.selection import SELECTORS
-from alrl_jax.models.swapper.swapper import POSE_SPACES
 from alrl_jax.storage.model_directory import MODEL_FILE, read_meta, read_model, save_model
 from alrl_jax.worlds.primitives.labels import FACE_LABELS
 from tests.support.tiny import NARROW
@@ -57,7 +58,7 @@ def swapper(directories: dict[str, str], tmp_path_factory: pytest.TempPathFactor
 def test_codes_are_selected_by_the_rule_and_pose_is_in_the_coarse_ones(
     swapper: SwapperModel, directories: dict[str, str]
 ) -> None:
-    encoder = alrl_jax.load_style_encoder(directories["encoder"])
+    encoder = loading.load_style_encoder(directories["encoder"])
     source, target = np.asarray(encoder(FACES)), np.asarray(encoder(FACES[::-1].copy()))
     out = swapper.swap(FACES, FACES[::-1].copy())
     coarse = POSE_SPACES["coarse_codes"].coarse_layers
@@ -80,7 +81,7 @@ def test_codes_are_selected_by_the_rule_and_pose_is_in_the_coarse_ones(
 
 def test_the_mask_is_the_parsers_face(swapper: SwapperModel, directories: dict[str, str]) -> None:
     out = swapper.swap(FACES, FACES[::-1].copy())
-    parser = alrl_jax.load_face_parser(directories["parser"])
+    parser = loading.load_face_parser(directories["parser"])
 
     def region(images: Any) -> np.ndarray:
         logits = bisenet_to_celebamask_channels(np.asarray(parser(np.asarray(images))))

@@ -15,8 +15,9 @@ from alrl_jax.models.remat import REMAT_POLICIES
 from alrl_jax.models.stylegan2 import ada
 from alrl_jax.models.stylegan2.generator import num_latents
 from alrl_jax.models.swapper.backbones import BACKBONES
+from alrl_jax.models.swapper.pose_space import POSE_SPACES
 from alrl_jax.models.swapper.selection import BEST_FIXED, GATE_MODES, SELECTORS
-from alrl_jax.models.swapper.swapper import MASKS, POSE_SPACES
+from alrl_jax.models.swapper.swapper import MASKS
 from alrl_jax.models.swapper.target_features import SPACE_GATES
 from alrl_jax.models.swapper.transfers import TRANSFERS
 from alrl_jax.training.optim import ALGORITHMS
