@@ -32,6 +32,9 @@ BLENDED_LOSSES_64 = {
     "perceptual": 0.25,
     "blended_reconstruction": 2.0,
     "blended_perceptual": 0.25,
+    # Without these two, the heads forget to encode: codes of a row drew 4 dB worse after 300 steps.
+    "self_reconstruction": 4.0,
+    "self_perceptual": 0.5,
     "identity": 0.3,
     "blended_identity": 0.3,
     "identity_factors": 4.0,

@@ -170,7 +170,7 @@ def _strand_pixels(scene: Scene, hit: Hit, look: Attributes, footprint: float) -
     number = hit.triangle - scene.starts[3]
     strand, quad = number // (2 * STEPS), number % (2 * STEPS)
     segment, half = quad // 2, quad % 2
-    # Corners of the two triangles: first edge, second edge, next second / first, next second, first.
+    # Corners: first edge, second edge, next second; and first, next second, next first.
     across = np.where(half == 0, hit.shares[:, 1] + hit.shares[:, 2], hit.shares[:, 1])
     along = np.where(half == 0, hit.shares[:, 2], hit.shares[:, 1] + hit.shares[:, 2])
     along = (segment + along) / STEPS
