@@ -9,12 +9,16 @@ import jax
 import numpy as np
 import pytest
 
-import alrl_jax
-from alrl_jax import loading
 from alrl_jax.commands.fabricate_models import fabricate
 from alrl_jax.data.parsing_classes import bisenet_to_celebamask_channels
 from alrl_jax.errors import UserError
-from alrl_jax.loading import SwapperModel
+from alrl_jax.loading import (
+    SwapperModel,
+    load_face_parser,
+    load_generator,
+    load_style_encoder,
+    load_swapper,
+)
 from alrl_jax.loading.assembling import Parts, assemble
 from alrl_jax.models.swapper.pose_space import POSE_SPACES
 from alrl_jax.models.swapper.selection import SELECTORS
@@ -52,13 +56,13 @@ def swapper(directories: dict[str, str], tmp_path_factory: pytest.TempPathFactor
     assert "assembled of converted parts, without training" in card and "/home/me" not in card
     for name in NAMES:
         assert f"| {name} | {Path(directories[name]).name} |" in card
-    return alrl_jax.load_swapper(output)
+    return load_swapper(output)
 
 
 def test_codes_are_selected_by_the_rule_and_pose_is_in_the_coarse_ones(
     swapper: SwapperModel, directories: dict[str, str]
 ) -> None:
-    encoder = loading.load_style_encoder(directories["encoder"])
+    encoder = load_style_encoder(directories["encoder"])
     source, target = np.asarray(encoder(FACES)), np.asarray(encoder(FACES[::-1].copy()))
     out = swapper.swap(FACES, FACES[::-1].copy())
     coarse = POSE_SPACES["coarse_codes"].coarse_layers
@@ -71,7 +75,7 @@ def test_codes_are_selected_by_the_rule_and_pose_is_in_the_coarse_ones(
     )
     turned = swapper.swap(FACES, FACES[::-1].copy(), pose_from="source")
     np.testing.assert_allclose(turned.codes.attributes[:, :coarse], source[:, :coarse], atol=2e-5)
-    generator = alrl_jax.load_generator(directories["generator"])
+    generator = load_generator(directories["generator"])
     np.testing.assert_allclose(out.generated, generator.synthesize(out.codes.attributes), atol=1e-4)
     assert swapper.selectors[0] == "psp_middle" and "lcr4" in swapper.selectors
     assert swapper.attribute_groups == ("identity", "pose")
@@ -81,7 +85,7 @@ def test_codes_are_selected_by_the_rule_and_pose_is_in_the_coarse_ones(
 
 def test_the_mask_is_the_parsers_face(swapper: SwapperModel, directories: dict[str, str]) -> None:
     out = swapper.swap(FACES, FACES[::-1].copy())
-    parser = loading.load_face_parser(directories["parser"])
+    parser = load_face_parser(directories["parser"])
 
     def region(images: Any) -> np.ndarray:
         logits = bisenet_to_celebamask_channels(np.asarray(parser(np.asarray(images))))
@@ -105,7 +109,7 @@ def test_a_searched_selection_comes_from_its_file(
     parts = _parts(directories, selector="best_fixed", mask="ellipse", selection=found)
     config = assemble(parts, tmp_path / "s")
     assert config["swap"]["source_weights"] == weights
-    assert alrl_jax.load_swapper(tmp_path / "s").selectors[0] == "best_fixed"
+    assert load_swapper(tmp_path / "s").selectors[0] == "best_fixed"
 
 
 def test_weights_are_those_of_the_parts(directories: dict[str, str], tmp_path: Path) -> None:
