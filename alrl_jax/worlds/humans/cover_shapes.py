@@ -141,8 +141,8 @@ def _scarf(cover: Covers, figure: Body) -> Mesh:
     """Cloth around neck and chin."""
     rest = anatomy().rest
     top = 6.62 + float(cover.y) - 0.12 * np.clip(rest[:, 2] - 0.5, -1, 1)
-    inside = (rest[:, 1] < top + 0.12 * (rest[:, 2] > 0.9)) & (rest[:, 1] > 5.6)
-    folds = 0.10 + 0.03 * np.sin(38 * rest[:, 1] + 5 * rest[:, 0])
+    inside = (rest[:, 1] < top + 0.12 * (rest[:, 2] > 0.9)) & (rest[:, 1] > 5.95)
+    folds = 0.15 + 0.03 * np.sin(38 * rest[:, 1] + 5 * rest[:, 0])
     return _patch(figure, inside, folds.astype(np.float32))
 
 

@@ -212,5 +212,5 @@ def test_covers_come_as_often_as_asked() -> None:
     assert abs(float((covers.kind > 0).mean()) - 0.3) < 0.05
     assert set(np.unique(covers.kind)) == set(range(len(humans.COVERS)))
     np.testing.assert_array_equal(humans.sample_covers(key, 3, 0.3).kind, covers.kind[:3])
-    with pytest.raises(UserError, match="got a share of covers of 2; expected 0 to 1"):
-        humans.sample_covers(key, 1, 2)
+    with pytest.raises(UserError, match="got a share of covers of 2.0; expected 0 to 1"):
+        humans.sample_covers(key, 1, 2.0)
