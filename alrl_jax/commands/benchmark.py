@@ -51,7 +51,7 @@ from alrl_jax.training.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
 from alrl_jax.utils import command_line
 from alrl_jax.utils.files import write_json
-from alrl_jax.worlds import primitives
+from alrl_jax.worlds import humans, primitives
 
 LAZY_CYCLE = 16
 """Steps after which lazy regularisation repeats."""
@@ -99,6 +99,13 @@ def renderer(resolution: int, batch: int) -> Work:
     identities = primitives.sample_identities(jax.random.key(0), batch)
     attributes = primitives.sample_attributes(jax.random.key(1), batch)
     return Work(lambda: primitives.render(identities, attributes, resolution), batch)
+
+
+def heads(resolution: int, batch: int) -> Work:
+    """Human heads, one after the other in this process; data sets are prepared by several."""
+    identities = humans.sample_identities(jax.random.key(0), batch)
+    attributes = humans.sample_attributes(jax.random.key(1), batch)
+    return Work(lambda: humans.render(identities, attributes, resolution), batch)
 
 
 def synthesis(resolution: int, batch: int, width: int, channel_base: int) -> Work:
@@ -218,6 +225,8 @@ def inference(model: str, batch: int, count: int) -> Work:
 
 ROWS: dict[str, Callable[[], Work]] = {
     "renderer_64": lambda: renderer(64, batch=16),
+    "humans_128": lambda: heads(128, batch=4),
+    "humans_256": lambda: heads(256, batch=4),
     "synthesis_64": lambda: synthesis(64, batch=16, width=64, channel_base=1024),
     "synthesis_256": lambda: synthesis(256, batch=4, width=512, channel_base=16384),
     "synthesis_1024": lambda: synthesis(1024, batch=1, width=512, channel_base=32768),

@@ -1,13 +1,15 @@
-"""Draws the synthetic world on one sheet: people by circumstances, then every factor swept.
+"""Draws a world on one sheet: people by circumstances, then every factor swept.
 
 The first rows show one person each under circumstances that are shared by a column; the rows below
 sweep one attribute each over its range, and then one identity factor each, all else average.
 
     alrl contact-sheet --output=sheet.png --count=6 --resolution=64
+    alrl contact-sheet --world=humans --output=sheet.png --count=4 --resolution=128 --nosweeps
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -16,20 +18,19 @@ from absl import flags
 from PIL import Image, ImageDraw
 
 from alrl_jax.utils import command_line
-from alrl_jax.worlds import primitives
+from alrl_jax.worlds import WORLDS, World, humans, primitives
+from alrl_jax.worlds.humans import sampling as humans_sampling
+from alrl_jax.worlds.humans.laws import Factor
 from alrl_jax.worlds.primitives import sampling
 
 _LABEL_WIDTH = 130
 
 
 def _images(
-    identities: primitives.Identities,
-    attributes: primitives.Attributes,
-    resolution: int,
-    parsing: bool,
+    world: World, identities: Any, attributes: Any, resolution: int, parsing: bool
 ) -> list[np.ndarray]:
     """Rendered faces as bytes, with their parsing beside them on demand."""
-    drawn = primitives.render(identities, attributes, resolution)
+    drawn: Any = world.render(identities, attributes, resolution)
     images = np.asarray(jnp.round((drawn.image + 1.0) * 127.5)).astype(np.uint8)
     if not parsing:
         return list(images)
@@ -65,6 +66,43 @@ def _sweep(name: str, count: int) -> tuple[primitives.Identities, primitives.Att
     return primitives.Identities(**who), primitives.Attributes(**how)
 
 
+def _sweep_of_heads(name: str, count: int) -> tuple[humans.Identities, humans.Attributes]:
+    """The first head with all factors of the tables in their middle, and one of them swept."""
+    key = humans.split_key("train")
+    who, how = humans.sample_identities(key, 1), humans.sample_attributes(key, 1)
+    who, how = jax.tree.map(lambda x: jnp.repeat(x, count, axis=0), (who, how))
+    who = who.replace(**_middles(humans_sampling.IDENTITY_TABLE, who))
+    how = how.replace(**_middles(humans_sampling.ATTRIBUTE_TABLE, how))
+    table, of = humans_sampling.ATTRIBUTE_TABLE, how
+    if name not in table:
+        table, of = humans_sampling.IDENTITY_TABLE, who
+    steps = jnp.linspace(table[name].low, table[name].high, count)
+    old = getattr(of, name)
+    new = of.replace(**{name: steps if old.ndim == 1 else old.at[:, 0].set(steps)})
+    return (new, how) if of is who else (who, new)
+
+
+def _middles(table: Mapping[str, Factor], struct: Any) -> dict[str, jax.Array]:
+    """The middle of every factor (least for the rare ones), as wide as in the struct."""
+    return {
+        name: jnp.full_like(
+            getattr(struct, name),
+            factor.low if factor.law == "rare" else (factor.low + factor.high) / 2,
+        )
+        for name, factor in table.items()
+    }
+
+
+SWEEPS: dict[str, Any] = {
+    "primitives": (_sweep, (*sampling.ATTRIBUTE_TABLE, *sampling.IDENTITY_TABLE)),
+    "humans": (
+        _sweep_of_heads,
+        (*humans_sampling.ATTRIBUTE_TABLE, *humans_sampling.IDENTITY_TABLE),
+    ),
+}
+"""How a world sweeps a factor, and which it sweeps."""
+
+
 def _labelled(name: str, images: list[np.ndarray]) -> np.ndarray:
     """A row of images with its name in front."""
     height = images[0].shape[0]
@@ -73,26 +111,28 @@ def _labelled(name: str, images: list[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.asarray(label), *images], axis=1)
 
 
-def _sheet(count: int, resolution: int, seed: int, sweeps: bool, parsing: bool) -> np.ndarray:
+def _sheet(
+    name: str, count: int, resolution: int, seed: int, sweeps: bool, parsing: bool
+) -> np.ndarray:
     """The whole sheet."""
-    key = primitives.split_key("train", seed)
-    people, moments = (
-        primitives.sample_identities(key, count),
-        primitives.sample_attributes(key, count),
-    )
+    world, (sweep, factors) = WORLDS[name], SWEEPS[name]
+    key = world.split_key("train", seed)
+    people, moments = world.sample_identities(key, count), world.sample_attributes(key, count)
     rows = []
     for i in range(count):
         one = jax.tree.map(lambda x, i=i: jnp.repeat(x[i : i + 1], count, axis=0), people)
-        rows.append(_labelled(f"person {i}", _images(one, moments, resolution, parsing)))
-    for name in (*sampling.ATTRIBUTE_TABLE, *sampling.IDENTITY_TABLE) if sweeps else ():
-        rows.append(_labelled(name, _images(*_sweep(name, count), resolution, parsing)))
+        rows.append(_labelled(f"person {i}", _images(world, one, moments, resolution, parsing)))
+    for factor in factors if sweeps else ():
+        images = _images(world, *sweep(factor, count), resolution, parsing)
+        rows.append(_labelled(factor, images))
     return np.concatenate(rows, axis=0)
 
 
 def main(_: list[str]) -> int:
     """Writes the sheet."""
     values, path = flags.FLAGS, Path(flags.FLAGS.output)
-    sheet = _sheet(values.count, values.resolution, values.seed, values.sweeps, values.parsing)
+    sizes = values.count, values.resolution, values.seed
+    sheet = _sheet(values.world, *sizes, values.sweeps, values.parsing)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(sheet).save(path)
     print(f"wrote {path} ({sheet.shape[1]} x {sheet.shape[0]})")
@@ -102,6 +142,7 @@ def main(_: list[str]) -> int:
 def define_flags() -> None:
     """Defines the flags of this command."""
     command_line.DEFINE_path("output", "contact_sheet.png", "PNG file to write.")
+    flags.DEFINE_enum("world", "primitives", tuple(SWEEPS), "World to draw.")
     flags.DEFINE_integer("count", 6, "People (rows) and circumstances (columns).", 2, 32)
     flags.DEFINE_integer("resolution", 64, "Side of one image in pixels.", lower_bound=16)
     flags.DEFINE_integer("seed", 0, "Number of the world.", lower_bound=0)

@@ -3,6 +3,14 @@
 It needs the packages of ``requirements-data.lock``; without them, drawing says so in one line.
 """
 
+from alrl_jax.worlds.humans.covers import (
+    COVER_KINDS,
+    COVERS,
+    Covers,
+    covers_of_kind,
+    no_covers,
+    sample_covers,
+)
 from alrl_jax.worlds.humans.labels import FACE_LABELS, HEAD_LABELS, PARSING_LABELS
 from alrl_jax.worlds.humans.landmarks import LANDMARK_PAIRS, LANDMARKS
 from alrl_jax.worlds.humans.renderer import Rendering, render
@@ -37,6 +45,9 @@ __all__ = [
     "ATTRIBUTE_MIRROR_SIGNS",
     "Attributes",
     "BACKGROUNDS",
+    "COVERS",
+    "COVER_KINDS",
+    "Covers",
     "FACE_LABELS",
     "HAIR_STYLES",
     "HEAD_LABELS",
@@ -50,9 +61,12 @@ __all__ = [
     "Rendering",
     "SPLITS",
     "attribute_vector",
+    "covers_of_kind",
     "identity_vector",
+    "no_covers",
     "render",
     "sample_attributes",
+    "sample_covers",
     "sample_identities",
     "split_key",
 ]

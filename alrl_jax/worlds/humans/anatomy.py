@@ -249,6 +249,15 @@ def _skin() -> Int[np.ndarray, " t"]:
 
 
 @functools.cache
+def skin_vertices() -> np.ndarray:
+    """Which fine vertices belong to the skin, ``[f]``."""
+    whole = anatomy()
+    found = np.zeros(len(whole.rest), bool)
+    found[whole.triangles[_skin()]] = True
+    return found
+
+
+@functools.cache
 def skull_anchors() -> Anchors:
     """Where rays towards the middle of the skull meet the head, row by row from the top."""
     whole, skin = anatomy(), _skin()

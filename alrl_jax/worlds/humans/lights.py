@@ -93,14 +93,14 @@ def light(look: Attributes) -> Light:
     bright, ambient = float(look.light_intensity), float(look.light_ambient)
     warmth = float(look.light_warmth)
     scenery = np.asarray(look.background, np.float32) ** 2.2
-    tint = 0.75 + 0.25 * scenery / max(float(scenery.mean()), 0.05)
+    tint = 0.9 + 0.1 * scenery / max(float(scenery.mean()), 0.05)
     return Light(
         key=key,
         key_rays=rays.astype(np.float32),
-        key_colour=bright * (1.35 - 0.85 * ambient) * warm(warmth),
+        key_colour=bright * (1.30 - 0.75 * ambient) * warm(warmth),
         rim=_direction(-150.0 if key[0] > 0 else 150.0, 25.0),
         rim_colour=0.9 * float(look.rim_light) * warm(-0.5 * warmth),
-        around=bright * ambient * np.clip(tint, 0.7, 1.3) * warm(-0.3 * warmth),
+        around=0.78 * bright * ambient * np.clip(tint, 0.8, 1.2) * warm(-0.3 * warmth),
         above=0.35,
     )
 

@@ -16,7 +16,8 @@ from alrl_jax.errors import UserError
 from alrl_jax.worlds.humans import scenery
 from alrl_jax.worlds.humans.camera import HALF, SAMPLES, project, rays, taken
 from alrl_jax.worlds.humans.casting import Hits
-from alrl_jax.worlds.humans.labels import PARSING_LABELS
+from alrl_jax.worlds.humans.covers import Covers
+from alrl_jax.worlds.humans.labels import LABEL, PARSING_LABELS
 from alrl_jax.worlds.humans.landmarks import landmark_points
 from alrl_jax.worlds.humans.sampling import FORM_TABLE, Attributes, Identities
 from alrl_jax.worlds.humans.scene import Scene, make_scene
@@ -38,7 +39,9 @@ class _Drawn(NamedTuple):
     depth: np.ndarray
 
 
-def _draw(scene: Scene, person: Identities, look: Attributes, resolution: int) -> _Drawn:
+def _draw(
+    scene: Scene, person: Identities, look: Attributes, resolution: int, cover: Covers | None = None
+) -> _Drawn:
     """Casts all rays, layer by layer."""
     ways = rays(scene.view, resolution)
     count, footprint = len(ways), 2 * HALF / resolution
@@ -58,11 +61,12 @@ def _draw(scene: Scene, person: Identities, look: Attributes, resolution: int) -
         away = start[alive] + found.distance[met]
         depth[alive] = np.minimum(depth[alive], away)
         start[alive] = away + 0.002
-        for part in layer(scene, hit, person, look, footprint):
+        for part in layer(scene, hit, person, look, cover, footprint):
             alpha = part.alpha if number < LAYERS - 1 else np.where(part.label < 0, part.alpha, 1.0)
             share = light_left[part.ray] * alpha
             colour[part.ray] += share[:, None] * part.colour
-            named = (label[part.ray] < 0) & (alpha > 0.5) & (part.label >= 0)
+            clear = part.label == LABEL["eye_g"]  # lenses are glasses, however clear they are
+            named = (label[part.ray] < 0) & ((alpha > 0.5) | clear) & (part.label >= 0)
             label[part.ray[named]] = part.label[named]
             light_left[part.ray] *= 1.0 - alpha
         alive = alive[light_left[alive] > 0.02]
@@ -128,20 +132,28 @@ def _visible(
     found = scene.caster.first(
         np.repeat(scene.view.eye[None], len(points), axis=0), away / distance[:, None]
     )
-    return inside & (found.distance > distance - SEEN)
+    seen = inside & (found.distance > distance - SEEN)
+    if scene.cover is not None:
+        number = found.triangle - scene.starts[4]
+        seen &= (number < 0) | scene.cover.film[np.maximum(number, 0)]
+    return seen
 
 
-def _face(person: Identities, look: Attributes, resolution: int) -> tuple[np.ndarray, ...]:
+def _face(
+    person: Identities, look: Attributes, cover: Covers | None, resolution: int
+) -> tuple[np.ndarray, ...]:
     """Image, parsing, landmarks and visibility of one face (fields without batch axis)."""
-    scene = make_scene(person, look)
-    drawn = _draw(scene, person, look, resolution)
+    scene = make_scene(person, look, cover)
+    drawn = _draw(scene, person, look, resolution, cover)
     image = 2.0 * taken(drawn.picture, look) - 1.0
     points = landmark_points(scene.body.vertices)
     pixels = project(scene.view, points, resolution)
     return image, drawn.label, pixels, _visible(scene, points, pixels, resolution)
 
 
-def _check(identities: Identities, attributes: Attributes, resolution: int) -> int:
+def _check(
+    identities: Identities, attributes: Attributes, covers: Covers | None, resolution: int
+) -> int:
     """Number of images, if the arguments make sense."""
     if not (RESOLUTION_STEP <= resolution <= MAX_RESOLUTION) or resolution % RESOLUTION_STEP:
         raise UserError(
@@ -153,6 +165,11 @@ def _check(identities: Identities, attributes: Attributes, resolution: int) -> i
         raise UserError(
             f"got identities of shape {people} and attributes of shape {looks}; expected the same "
             "number of both, at least one; give every person one look"
+        )
+    if covers is not None and np.shape(covers.kind) != people:
+        raise UserError(
+            f"got identities of shape {people} and covers of shape {np.shape(covers.kind)}; "
+            "expected the same number of both; give every image one cover"
         )
     form = np.asarray(identities.form)
     low = np.array([factor.low for factor in FORM_TABLE.values()]) - 1e-3
@@ -167,29 +184,36 @@ def _check(identities: Identities, attributes: Attributes, resolution: int) -> i
     return people[0]
 
 
-def render(identities: Identities, attributes: Attributes, resolution: int) -> Rendering:
-    """Renders person i with look i.
+def render(
+    identities: Identities,
+    attributes: Attributes,
+    resolution: int,
+    covers: Covers | None = None,
+) -> Rendering:
+    """Renders person i with look i and, where there is one, the cover i.
 
-    The true swap is ``render(identities of the sources, attributes of the targets)``. An image
-    depends on its own person and look alone, bit for bit.
+    The true swap is ``render(identities of the sources, attributes of the targets, resolution,
+    covers of the targets)``. An image depends on its own person, look and cover alone, bit for bit.
 
     Args:
         identities: n people.
         attributes: n looks.
         resolution: side of the images in pixels, a multiple of 16 up to 1024.
+        covers: n covers; None stands for none at all. What a cover hides is neither labelled as
+            face nor visible.
 
     Raises:
         UserError: for another resolution, numbers that differ, factors out of range, or where the
             package that the heads are built from is missing.
     """
-    n = _check(identities, attributes, resolution)
-    people, looks = (jax.tree.map(np.asarray, x) for x in (identities, attributes))
+    n = _check(identities, attributes, covers, resolution)
+    rows = jax.tree.map(np.asarray, (identities, attributes, covers))
     row: Any = lambda values, i: jax.tree.map(lambda x: x[i, ...], values)  # noqa: E731
-    faces = [_face(row(people, i), row(looks, i), resolution) for i in range(n)]
+    faces = [_face(*row(rows, i), resolution) for i in range(n)]
     image, parsing, landmarks, visibility = (
         jnp.asarray(np.stack(x)) for x in zip(*faces, strict=True)
     )
     pose = jnp.stack(
-        [jnp.asarray(getattr(looks, a), jnp.float32) for a in ("yaw", "pitch", "roll")], 1
+        [jnp.asarray(getattr(attributes, a), jnp.float32) for a in ("yaw", "pitch", "roll")], 1
     )
     return Rendering(image, parsing, pose, landmarks, visibility)

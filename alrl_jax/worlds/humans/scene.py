@@ -6,13 +6,17 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from alrl_jax.worlds.humans import eyes, fibres
-from alrl_jax.worlds.humans.anatomy import CENTRE, anatomy
+from alrl_jax.worlds.humans.anatomy import CENTRE, Points, anatomy, normals_of
 from alrl_jax.worlds.humans.body import PIVOT, Body, body, follows, posed, rotation
-from alrl_jax.worlds.humans.camera import Camera, camera
+from alrl_jax.worlds.humans.camera import AIM, Camera, camera
 from alrl_jax.worlds.humans.casting import Caster
+from alrl_jax.worlds.humans.cover_shapes import Cover, cover_mesh
+from alrl_jax.worlds.humans.covers import Covers
 from alrl_jax.worlds.humans.lights import Light, Lit, arriving, light
 from alrl_jax.worlds.humans.sampling import Attributes, Identities
 from alrl_jax.worlds.humans.strands import STEPS, Strands, strands
+
+NO_POINTS, NO_TRIANGLES = np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32)
 
 
 class Scene(NamedTuple):
@@ -21,10 +25,12 @@ class Scene(NamedTuple):
     Attributes:
         vertices: [v, 3].
         normals: [v, 3].
-        triangles: [t, 3], of the body, the left eye, the right eye and the strands, in this order.
+        triangles: [t, 3], of the body, the left eye, the right eye, the strands and the cover, in
+            this order.
         starts: first triangle of each of them, and the number of all.
         lit: what arrives at vertices; of strands the key light and openness.
         body: the mesh of the person.
+        cover: what covers the face; None for nothing.
         hair: the strands.
         light: of the picture.
         view: the camera.
@@ -37,29 +43,47 @@ class Scene(NamedTuple):
     starts: tuple[int, ...]
     lit: Lit
     body: Body
+    cover: Cover | None
     hair: Strands
     light: Light
     view: Camera
     caster: Caster
 
 
-def make_scene(person: Identities, look: Attributes) -> Scene:
-    """Puts everything together and lets light fall on it."""
+def _cover(cover: Covers | None, figure: Body) -> Cover | None:
+    """The mesh of a cover."""
+    if cover is None:
+        return None
+    head = rotation(figure.turn)
+    shift = head @ (AIM - PIVOT) + PIVOT - AIM
+    return cover_mesh(cover, figure, lambda p: (p - PIVOT) @ head.T + PIVOT, shift)
+
+
+def make_scene(person: Identities, look: Attributes, cover: Covers | None = None) -> Scene:
+    """Puts everything together and lets light fall on it (fields without batch axis)."""
     whole, figure, lamp = anatomy(), body(person, look), light(look)
     hair = strands(person, look, figure.still)
     grown = posed(hair.vertices, follows(hair.vertices), figure.turn)
     balls = [eyes.eyeball(eye) for eye in figure.eyes]
-    vertices = [figure.vertices, *(v for v, _ in balls), grown]
+    worn = _cover(cover, figure)
+    thing = (NO_POINTS, NO_TRIANGLES) if worn is None else (worn.vertices, worn.triangles)
+    vertices = [figure.vertices, *(v for v, _ in balls), grown, thing[0]]
     offsets = np.cumsum([0, *(len(v) for v in vertices)])
-    parts = [whole.triangles, *(t for _, t in balls), hair.triangles]
+    parts = [whole.triangles, *(t for _, t in balls), hair.triangles, thing[1]]
     triangles = np.concatenate([t + o for t, o in zip(parts, offsets[:-1], strict=True)])
     starts = tuple(np.cumsum([0, *(len(t) for t in parts)]).tolist())
     points = np.concatenate(vertices).astype(np.float32)
     middle = rotation(figure.turn) @ (CENTRE - PIVOT) + PIVOT
     normals = [figure.normals, *(eyes.normals(eye) for eye in figure.eyes)]
-    normals.append(fibres.outward_of(grown, middle))
+    normals += [fibres.outward_of(grown, middle), normals_of(*thing)]
     caster = Caster(points, triangles)
-    lit = _light_falls(caster, figure, balls, normals, hair, grown, lamp)
+    shadows = caster
+    if worn is not None and worn.film.any():  # lenses let light through
+        solid = np.concatenate([np.ones(starts[4], bool), ~worn.film])
+        shadows = Caster(points, triangles[solid])
+    lit = _light_falls(
+        shadows, figure, [*(v for v, _ in balls), thing[0]], normals, hair, grown, lamp
+    )
     return Scene(
         points,
         np.concatenate(normals).astype(np.float32),
@@ -67,6 +91,7 @@ def make_scene(person: Identities, look: Attributes) -> Scene:
         starts,
         lit,
         figure,
+        worn,
         hair,
         lamp,
         camera(look),
@@ -77,7 +102,7 @@ def make_scene(person: Identities, look: Attributes) -> Scene:
 def _light_falls(
     caster: Caster,
     figure: Body,
-    balls: list[tuple[np.ndarray, np.ndarray]],
+    others: list[Points],
     normals: list[np.ndarray],
     hair: Strands,
     grown: np.ndarray,
@@ -93,9 +118,12 @@ def _light_falls(
     coarse = np.zeros((count, 3), np.float32)
     coarse[front] = np.stack(found, axis=1)
     parts = [np.clip(whole.subdivision(coarse), 0.0, 1.0)]
-    for (points, _), normal in zip(balls, normals[1:3], strict=True):
-        parts.append(np.stack(arriving(caster, points, normal, lamp), axis=1))
-    parts.append(_light_on_strands(caster, hair, grown, normals[3], lamp))
+    on_others = [
+        np.stack(arriving(caster, points, normal, lamp), axis=1)
+        for points, normal in zip(others, (*normals[1:3], normals[4]), strict=True)
+    ]
+    on_hair = _light_on_strands(caster, hair, grown, normals[3], lamp)
+    parts += [*on_others[:2], on_hair, on_others[2]]
     return Lit(*np.concatenate(parts).astype(np.float32).T)
 
 

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from alrl_jax.worlds.humans import eyes, fibres, labels, skin
 from alrl_jax.worlds.humans.anatomy import anatomy
 from alrl_jax.worlds.humans.casting import Hits
+from alrl_jax.worlds.humans.covers import COVERS, Covers
 from alrl_jax.worlds.humans.labels import LABEL
 from alrl_jax.worlds.humans.lights import Lit, diffuse, gloss
 from alrl_jax.worlds.humans.package_data import PARTS
@@ -170,7 +171,7 @@ def _strand_pixels(scene: Scene, hit: Hit, look: Attributes, footprint: float) -
     number = hit.triangle - scene.starts[3]
     strand, quad = number // (2 * STEPS), number % (2 * STEPS)
     segment, half = quad // 2, quad % 2
-    # Corners: first edge, second edge, next second; and first, next second, next first.
+    # Corners of the two triangles: first, second, next second; and first, next second, next first.
     across = np.where(half == 0, hit.shares[:, 1] + hit.shares[:, 2], hit.shares[:, 1])
     along = np.where(half == 0, hit.shares[:, 2], hit.shares[:, 1] + hit.shares[:, 2])
     along = (segment + along) / STEPS
@@ -201,8 +202,44 @@ def _strand_pixels(scene: Scene, hit: Hit, look: Attributes, footprint: float) -
     return Pixels(hit.ray, radiance, alpha.astype(np.float32), label)
 
 
+def _cover_pixels(scene: Scene, hit: Hit, cover: Covers, tone: np.ndarray) -> Pixels:
+    """What covers the face; ``tone`` is the skin's, for hands."""
+    worn = scene.cover
+    assert worn is not None
+    film = worn.film[hit.triangle - scene.starts[4]]
+    own = skin.linear(np.asarray(cover.colour, np.float32))
+    tones = {"hand": tone, "mask": 0.35 * own + 0.42, "board": np.full(3, 0.66)}
+    colour = np.tile(tones.get(worn.kind, 0.45 * own), (len(film), 1)).astype(np.float32)
+    if worn.kind == "board":  # lines of writing
+        lines = step(noise(hit.point * np.array([9, 0, 0]), 4.0, 3), -0.2, 0.1)
+        ink = lines * step(np.cos(hit.point[:, 1] * 2 * np.pi / 0.11), 0.3, 0.6)
+        colour *= (1.0 - 0.75 * ink)[:, None]
+    elif worn.kind in ("mask", "scarf"):
+        folds = np.cos(hit.point[:, 1] * 2 * np.pi / (0.13 if worn.kind == "mask" else 0.4))
+        colour *= (0.92 + 0.08 * folds + 0.12 * noise(hit.point, 60.0, 5))[:, None]
+    elif worn.kind == "microphone":
+        mesh = 0.6 + 0.4 * np.sin(hit.point[:, 0] * 180) * np.sin(hit.point[:, 1] * 180)
+        colour = np.where(mesh[:, None] < 2, 0.06 * mesh[:, None], colour).astype(np.float32)
+    colour[film] = 0.01
+    normal = np.where(np.sum(hit.normal * hit.view, 1, keepdims=True) > 0, -hit.normal, hit.normal)
+    wrap = np.array([0.2, 0.08, 0.05]) if worn.kind == "hand" else np.zeros(3)
+    radiance = colour * diffuse(normal, hit.lit, scene.light, wrap, np.full(3, 0.1))
+    shine = {"glasses": 1.2, "microphone": 1.0, "hand": 0.5}.get(worn.kind, 0.1)
+    exponent = 300.0 if worn.kind == "glasses" else 20.0
+    radiance += shine * gloss(normal, hit.view, hit.lit, scene.light, exponent, 0.04)
+    alpha = np.where(film, float(cover.opacity), 1.0).astype(np.float32)
+    label = np.full(len(film), LABEL[COVERS[worn.kind].label])
+    # A clear lens is a part of the glasses all the same.
+    return Pixels(hit.ray, radiance, alpha, label)
+
+
 def layer(
-    scene: Scene, hit: Hit, person: Identities, look: Attributes, footprint: float
+    scene: Scene,
+    hit: Hit,
+    person: Identities,
+    look: Attributes,
+    cover: Covers | None,
+    footprint: float,
 ) -> list[Pixels]:
     """Colours all hits of one layer, by what they met."""
     group = np.searchsorted(scene.starts, hit.triangle, side="right") - 1
@@ -220,6 +257,9 @@ def layer(
     ):
         if which.any():
             done.append(paint(_take(hit, which)))
+    if cover is not None and (group == 4).any():
+        tone = skin.skin_tone(person, look)
+        done.append(_cover_pixels(scene, _take(hit, group == 4), cover, tone))
     inner = of("teeth", "tongue")
     if inner.any():
         done.append(_mouth_pixels(scene, _take(hit, inner), part[inner]))

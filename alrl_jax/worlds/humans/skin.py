@@ -39,9 +39,9 @@ def skin_tone(person: Identities, look: Attributes) -> Float[np.ndarray, "3"]:
     tone = np.stack([np.interp(place, np.arange(len(MONK)), scale[:, c]) for c in range(3)])
     # The scale shows lit skin: its lightness is kept, and half its hue goes to that of blood.
     pale = float(np.clip(tone.mean() / 0.8, 0.0, 1.0))
-    hue = np.array([1.50, 0.90, 0.64]) + pale * np.array([-0.20, 0.05, 0.13])
-    tone = (0.35 * tone + 0.65 * tone.mean() * hue) * (1.0 - 0.30 * pale)
-    tone = tone + 0.008 * hue
+    hue = np.array([1.62, 0.86, 0.52]) + pale * np.array([-0.30, 0.09, 0.21])
+    tone = (0.3 * tone + 0.7 * tone.mean() * hue) * (1.0 - 0.34 * pale)
+    tone = tone + 0.012 * hue
     rosy = 0.06 * float(person.undertone) + 0.05 * float(look.skin_redness)
     return (tone * np.array([1.0 + rosy, 1.0 - 0.5 * rosy, 1.0 - 0.3 * rosy])).astype(np.float32)
 
@@ -78,9 +78,10 @@ def brow_cover(rest: Places, person: Identities, footprint: float) -> Values:
     # Hairs rise from the inner end and lie flat towards the outer one.
     slant = np.clip(1.0 - along, 0.1, 1.0)
     hairs = np.stack(
-        [220.0 * x - 150.0 * slant * (rest[:, 1] - line), 26.0 * rest[:, 1], 0 * x], axis=1
+        [150.0 * x - 110.0 * slant * (rest[:, 1] - line), 9.0 * rest[:, 1], 0 * x], axis=1
     )
-    texture = noise(hairs * 0.25, 1.0, 3) * sharp(0.018, footprint)
+    texture = noise(hairs, 1.0, 3) * sharp(0.0067, footprint)
+    texture = texture + 0.5 * noise(hairs, 0.4, 9) * sharp(0.017, footprint)
     density = 0.25 + 0.75 * float(person.brow_density)
     return np.clip(body * (density + 0.55 * texture), 0.0, 1.0)
 

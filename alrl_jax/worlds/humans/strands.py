@@ -242,7 +242,7 @@ def _ribbons(lines: np.ndarray, width: Rows) -> tuple[Points, Int[np.ndarray, "t
     tangent = _unit(np.gradient(lines, axis=1))
     across = _unit(np.cross(tangent, _unit(lines - CENTRE)))
     along = np.linspace(0.0, 1.0, k)
-    taper = np.minimum(1.0, 2.6 * (1.0 - along) + 0.25) * np.minimum(1.0, 0.5 + 3.0 * along)
+    taper = np.minimum(1.0, 2.6 * (1.0 - along) + 0.25) * np.minimum(1.0, 0.2 + 2.5 * along)
     half = 0.5 * width[:, None, None] * taper[None, :, None] * across
     vertices = np.stack([lines - half, lines + half], axis=2).reshape(-1, 3)
     strip = np.arange(k - 1)

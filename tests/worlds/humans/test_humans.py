@@ -190,3 +190,27 @@ def test_changed_files_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package_data, "DIGEST", "0" * 64)
     with pytest.raises(UserError, match="got files in .* whose hash is .*; expected 000000000000"):
         package_data.kept(lambda arrays: arrays)
+
+
+@needs_package
+def test_a_cover_hides_what_lies_behind_it(plain: People) -> None:
+    key = humans.split_key("test")
+    kinds = np.array([humans.COVER_KINDS.index(name) for name in ("glasses", "mask")])
+    covers = humans.covers_of_kind(key, kinds)
+    face = humans.render(*take(plain, [0, 0]), SIDE, covers)
+    labels, seen = np.asarray(face.parsing), np.asarray(face.visibility)
+    assert (labels[0] == LABEL["eye_g"]).sum() > 20
+    assert not np.isin(labels[1], [LABEL["u_lip"], LABEL["l_lip"]]).any()
+    lips = [i for i, name in enumerate(humans.LANDMARKS) if name.startswith("lips")]
+    eyes = [i for i, name in enumerate(humans.LANDMARKS) if name.startswith("l_eye")]
+    assert seen[0, lips].all() and not seen[1, lips].any() and seen[1, eyes].all()
+
+
+def test_covers_come_as_often_as_asked() -> None:
+    key = humans.split_key("train")
+    covers = humans.sample_covers(key, 2000, 0.3)
+    assert abs(float((covers.kind > 0).mean()) - 0.3) < 0.05
+    assert set(np.unique(covers.kind)) == set(range(len(humans.COVERS)))
+    np.testing.assert_array_equal(humans.sample_covers(key, 3, 0.3).kind, covers.kind[:3])
+    with pytest.raises(UserError, match="got a share of covers of 2.0; expected 0 to 1"):
+        humans.sample_covers(key, 1, 2.0)
