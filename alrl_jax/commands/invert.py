@@ -290,6 +290,8 @@ class Inverting:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 saved = [stored[f"leaf{i}"] for i in range(len(leaves))]
                 same = str(stored["recipe"]) == json.dumps(self._recipe(batch))
+        except UserError:
+            raise
         # Whatever a damaged file makes the reader raise: the search starts again.
         except Exception:
             return start

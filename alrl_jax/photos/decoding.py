@@ -17,6 +17,8 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
+from alrl_jax.errors import UserError
+
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 FORMATS = ("JPEG", "PNG", "WEBP")  # JPEG covers MPO, what phones write into .jpg
 MIN_SIDE = 16
@@ -98,7 +100,7 @@ def decoded(file: Path | bytes, decode: Callable[[Image.Image], Decoded]) -> Dec
         with Image.open(opened, formats=FORMATS) as image:
             _check_size(image)
             return decode(image)
-    except UnreadableImageError:
+    except (UnreadableImageError, UserError):
         raise
     # Broken files make decoders raise nearly anything (struct.error, IndexError, SyntaxError, ...).
     except Exception as error:

@@ -175,6 +175,8 @@ class Checkpointer:
         """Reports a save that failed; what was saved before it stays."""
         try:
             yield
+        except UserError:
+            raise
         # As in ``restore``: errors of files pass as they are, or as what their library makes of it.
         except Exception as error:
             self._failed = True

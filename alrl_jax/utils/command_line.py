@@ -185,9 +185,9 @@ def _parse(argv: Sequence[str], positional: bool) -> list[str]:
     try:
         rest = flags.FLAGS(arguments)
         _raise_deferred_config_error()
+    except UserError:  # of a parser of ours, or of the config
+        raise
     except flags.Error as error:
-        if isinstance(error.__context__, UserError):  # of a parser of ours
-            raise error.__context__ from None
         # A config file's ValueError arrives as the text of a traceback, the message last.
         text = str(error).strip().splitlines()
         text = text[-1:] if "Traceback" in str(error) else [*text, "see --help"]

@@ -224,6 +224,8 @@ class FrameSwapping:
             alignment = place(track.follow(sighting), photo.seen, self._resolution)
         except FaceNotFoundError as error:
             return dataclasses.replace(placed, reason=f"{error}; {KEPT}")
+        except UserError:
+            raise
         except Exception as error:  # one bad frame must not end the run
             job = placed.job.ended("failed", _FRAME + fault(error))
             return dataclasses.replace(placed, job=job)
@@ -241,6 +243,8 @@ class FrameSwapping:
             return dataclasses.replace(job, target=target, status="skipped", reason=placed.reason)
         try:
             cut = cut_faces(photo, [placed.alignment], placed.sha256)
+        except UserError:
+            raise
         except Exception as error:  # one bad frame must not end the run
             return job.ended("failed", _FRAME + fault(error), target=target)
         return dataclasses.replace(job, source=self.source, target=cut)
