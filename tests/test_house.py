@@ -122,3 +122,14 @@ def test_no_broad_handler_swallows_a_user_error() -> None:
         if isinstance(node, ast.Try) and _swallows_user_errors(node)
     }
     assert swallowing == set(HEARS_ALL)
+
+
+def test_images_are_opened_in_one_place() -> None:
+    """What Pillow opens without a list of formats it may hand to a program; see that module."""
+    opened = {
+        _name(path)
+        for path in PRODUCT
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "Image.open"
+    }
+    assert opened == {"alrl_jax/utils/opening.py"}

@@ -11,6 +11,7 @@ from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.photos.landmarks import LANDMARK_SOURCES, check_choice
 from alrl_jax.photos.paste import BLENDS, PasteOptions
 from alrl_jax.utils import command_line, hashing
+from alrl_jax.utils.printing import say
 
 SOME_FAILED = 3
 """Exit status of a run that finished, but not for all."""
@@ -32,12 +33,8 @@ def print_summary(counts: Mapping[str, int], failures: list[str], results: Path)
     summary = ", ".join(f"{counts[name]} {name}" for name in STATUSES if counts.get(name))
     more = counts.get("failed", 0) - len(failures)
     lines = [f"{summary}: {results}", *failures, *([f"  and {more} more"] if more else [])]
-    for line in lines:  # names may hold control characters
-        print("".join(c if c.isascii() and c.isprintable() else _escaped(c) for c in line))
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+    for line in lines:
+        say(line)
 
 
 def read_settings(values: Any, landmarks_path: Path | None) -> Settings:

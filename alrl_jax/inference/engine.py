@@ -95,13 +95,9 @@ class Engine:
             finish: gets the job with its faces swapped, or ended, in a thread.
             weigh: bytes that preparing an item takes, about; in the thread that asks.
         """
-        readers, writers = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(THREADS)
-        try:
+        with pools(2) as (readers, writers):
             jobs = self.staged(prepare, items, readers, weigh)
             yield from self.staged(finish, self._swapped(jobs), writers, _writing)
-        finally:
-            for pool in (readers, writers):
-                pool.shutdown(cancel_futures=True)
 
     def staged(
         self, work: Callable[[T], R], items: Iterable[T], pool: Executor, weigh: Callable[[T], int]
@@ -200,6 +196,23 @@ class Engine:
             "source": self.model.embed(crops["source"]),
             "image": self.model.embed(swapped.image),
         }
+
+
+@contextlib.contextmanager
+def pools(count: int) -> Iterator[list[ThreadPoolExecutor]]:
+    """Pools of threads, whose work is over when the block ends, but after Ctrl-C.
+
+    A photo may take a decoder minutes, for which whoever interrupts the run does not wait.
+    """
+    made, waits = [ThreadPoolExecutor(THREADS) for _ in range(count)], True
+    try:
+        yield made
+    except KeyboardInterrupt:
+        waits = False
+        raise
+    finally:
+        for pool in made:
+            pool.shutdown(wait=waits, cancel_futures=True)
 
 
 def _writing(job: Job) -> int:

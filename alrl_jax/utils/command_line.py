@@ -8,9 +8,12 @@ Exit status: 0 done; 1 a fault of the program; 2 a mistake of the user's, printe
 interrupted. A program's own ``main`` may return others.
 """
 
+import contextlib
 import errno
 import logging
+import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,12 +25,19 @@ from ml_collections import config_flags
 
 from alrl_jax.errors import UserError
 from alrl_jax.utils.paths import local_path
+from alrl_jax.utils.printing import one_line, say
 
 # Flags that are defined here belong to the module that asks for them, whose help shows them.
 flags.disclaim_key_flags()
 
 HELP = frozenset({"-h", "-help", "--help", "-?"})
 """What asks for help."""
+MOST_LOGGED = 2000
+"""Characters of a line in the log."""
+UNHEARD = 141
+"""Exit status where what reads standard output went away."""
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PACKAGE = Path(__file__).parents[1]
 
@@ -42,11 +52,28 @@ def run(main: Callable[[list[str]], int | None], *, positional: bool = False) ->
         main: gets the program's name and its positional arguments; returns the exit status.
         positional: whether the program takes arguments that are no flags.
     """
-    absl_logging.get_absl_handler().addFilter(_is_ours_or_urgent)
+    _open_standard_streams()
+    handler = absl_logging.get_absl_handler()
+    for keep in (_is_ours_or_urgent, _on_one_line):
+        handler.addFilter(keep)
     if HELP.intersection(sys.argv[1:]):
         _print_help(main)
         sys.exit(0)
     end_with(lambda: app.run(main, flags_parser=lambda argv: _parse(argv, positional)))
+
+
+def _open_standard_streams() -> None:
+    """Makes sure that files which are opened later do not take the place of a closed stream.
+
+    What a library prints would go into them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))
 
 
 def end_with(program: Callable[[], int | None]) -> NoReturn:
@@ -55,6 +82,10 @@ def end_with(program: Callable[[], int | None]) -> NoReturn:
         status = program()
     except UserError as error:
         _fail(str(error))
+    except BrokenPipeError as error:
+        if error.filename is not None:
+            raise
+        _leave(UNHEARD)
     except OSError as error:
         if error.errno in _NO_ROOM:
             # What fails within a write knows no file name.
@@ -68,8 +99,24 @@ def end_with(program: Callable[[], int | None]) -> NoReturn:
         # A path that cannot be read or written was named by the user: no bare traceback for it.
         _fail(f"got {error.filename!r}: {error.strerror}; expected a path that can be used so")
     except KeyboardInterrupt:
-        sys.exit(130)
+        _leave(INTERRUPTED)
     sys.exit(status or 0)
+
+
+def _leave(status: int) -> NoReturn:
+    """Ends the process without waiting for threads that are at work, such as a photo's decoder.
+
+    What is written is written under a temporary name, which the next run removes.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # the reader went away: what is left is not written, nor complained about
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    others = [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
+    if others:
+        os._exit(status)
+    sys.exit(status)
 
 
 def DEFINE_path(
@@ -248,6 +295,13 @@ def _is_ours_or_urgent(record: logging.LogRecord) -> bool:
     return not raised and (record.levelno > logging.INFO or not chatty)
 
 
+def _on_one_line(record: logging.LogRecord) -> bool:
+    """Makes a record one bounded line, whatever names of files it repeats."""
+    with contextlib.suppress(TypeError, ValueError):  # logging says what does not fit
+        record.msg, record.args = one_line(record.getMessage(), MOST_LOGGED), ()
+    return True
+
+
 def _print_help(main: Callable[[list[str]], int | None]) -> None:
     module = sys.modules[main.__module__]
     own = main.__module__ == "__main__"
@@ -257,6 +311,5 @@ def _print_help(main: Callable[[list[str]], int | None]) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    lines = (line.strip() for line in message.splitlines())
-    print("error: " + "; ".join(line for line in lines if line), file=sys.stderr)
+    say(f"error: {message}", sys.stderr)
     sys.exit(2)

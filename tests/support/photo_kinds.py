@@ -105,6 +105,13 @@ def _frames(kind: str) -> bytes:
     return encoded(image(), kind, save_all=True, append_images=rest, duration=50, **options)
 
 
+def _many_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again."""
+    jpeg = encoded(image(), "JPEG", quality=95, progressive=True)
+    last = jpeg.rindex(b"\xff\xda")
+    return jpeg[:last] + jpeg[last:-2] * count + jpeg[-2:]
+
+
 def _oriented(kind: str) -> bytes:
     """A photo that was taken with the camera on its side (EXIF 6)."""
     exif = Image.Exif()
@@ -120,8 +127,6 @@ READABLE: dict[str, Callable[[], bytes]] = {
     "plain.webp": lambda: encoded(image(), "WEBP", lossless=True),
     "palette.png": lambda: encoded(image().quantize(8), "PNG"),
     "cmyk.jpg": lambda: encoded(image().convert("CMYK"), "JPEG", quality=95),
-    "animated.png": lambda: _frames("PNG"),
-    "animated.webp": lambda: _frames("WEBP"),
     "png_named.jpg": lambda: encoded(image(), "PNG"),
     "oriented.jpg": lambda: _oriented("JPEG"),
     "oriented.webp": lambda: _oriented("WEBP"),
@@ -163,6 +168,10 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "bomb.png": (lambda: _claiming(20000, 20000), "too many pixels"),
     "large.png": (lambda: _claiming(9000, 15000), "too many pixels"),
     "absurd.png": (lambda: _claiming(16, 80000), "too many pixels: 16x80000"),
+    "animated.png": (lambda: _frames("PNG"), "an animation of 3 pictures"),
+    "animated.webp": (lambda: _frames("WEBP"), "an animation of 3 pictures"),
+    "many_scans.jpg": (lambda: _many_scans(150), "more than 100 scans"),
+    "holiday.jpg": (lambda: encoded(image(), "EPS"), "not a JPEG, PNG or WebP file"),
     "text_bomb.png": (lambda: _with_text(2**22), "(?i)large|memory"),
     "profile_bomb.png": (lambda: _with_profile(2**22), "(?i)large|data"),
 }

@@ -2,12 +2,11 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from alrl_jax.errors import UserError
-from alrl_jax.inference.engine import THREADS, Engine
+from alrl_jax.inference.engine import Engine, pools
 from alrl_jax.inference.finishing import SwappedPhoto, finish
 from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
 from alrl_jax.inference.photo_reader import PhotoReader
@@ -149,15 +148,12 @@ class FrameSwapping:
         engine = Engine(self.model, self.settings, batch_size)
         track = FaceTrack(self.settings.face, self.smoothing)
         self._first = None
-        pool = ThreadPoolExecutor(THREADS)
-        try:
+        with pools(1) as (pool,):
             seen = engine.staged(self._look, frames, pool, lambda frame: frame.weigh())
             placed = (self._place(track, *sighted) for sighted in seen)
             yield from engine.run(
                 placed, lambda item: ended(self._cut(item)), done, lambda item: item.nbytes
             )
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     def swapped_frame(self, job: Job) -> SwappedPhoto:
         """The frame with its face swapped; the mark of the first such frame alone is read again.
