@@ -9,10 +9,10 @@ pair went, a line as soon as it is done. Pairs that an earlier run with the same
 settings finished are skipped. ``--masks`` adds ``masks/`` (which pixels come from the generated
 face) and ``manifest.csv``. Use photos of people who agreed. Outputs carry metadata and, from
 256 px on, an invisible mark; ``--nomark`` omits it, as the sidecar says. Exit status: 0 all done;
-2 bad usage; 3 finished, some pairs failed.
+2 bad usage; 3 finished, some pairs failed, or with ``--strict`` are doubtful: done, but with a
+reason in ``doubtful`` that speaks against it.
 """
 
-import collections
 import dataclasses
 from pathlib import Path
 from typing import NoReturn
@@ -28,6 +28,7 @@ from alrl_jax.loading import load_swapper
 from alrl_jax.photos.pair_list import PAIRINGS, list_pairs
 from alrl_jax.utils import command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
+from alrl_jax.utils.destinations import check_folder
 
 
 def main(argv: list[str]) -> int:
@@ -38,6 +39,7 @@ def main(argv: list[str]) -> int:
     output = Path(values.output)
     landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
     settings = command.read_settings(values, landmarks_path)
+    check_folder(values.output)
     settings = dataclasses.replace(settings, masks=values.masks)
     model = load_swapper(values.model)
     source = values.source
@@ -48,16 +50,13 @@ def main(argv: list[str]) -> int:
     listing = list_pairs(values.pairs, source, values.target, values.pairing, output)
     swapping = Swapping(model, settings, output, landmarks_path, listing.refused)
     make_output(values.output)
-    counts: collections.Counter[str] = collections.Counter()
-    failures = []
+    tally = command.Tally()
     results = swapping.run(listing.pairs, values.batch_size)
     total = len(listing.pairs)
     for result in tqdm(results, "swap", total, unit="image", bar_format=command.BAR):
-        counts[result["status"]] += 1
-        if result["status"] == "failed" and len(failures) < command.PRINTED_FAILURES:
-            failures.append(f"  pair {result['number']}: {result['reason']}")
-    command.print_summary(counts, failures, output / RESULTS_FILE)
-    return command.SOME_FAILED if counts["failed"] else 0
+        tally.add(result, f"pair {result['number']}")
+    command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
+    return tally.status(values.strict)
 
 
 def define_flags() -> None:

@@ -6,7 +6,6 @@ sweep one attribute each over its range, and then one identity factor each, all 
     alrl contact-sheet --output=sheet.png --count=6 --resolution=64
 """
 
-from pathlib import Path
 from typing import NoReturn
 
 import jax
@@ -16,6 +15,7 @@ from absl import flags
 from PIL import Image, ImageDraw
 
 from alrl_jax.utils import command_line
+from alrl_jax.utils.destinations import check_file
 from alrl_jax.worlds import primitives
 from alrl_jax.worlds.primitives import sampling
 
@@ -91,7 +91,7 @@ def _sheet(count: int, resolution: int, seed: int, sweeps: bool, parsing: bool) 
 
 def main(_: list[str]) -> int:
     """Writes the sheet."""
-    values, path = flags.FLAGS, Path(flags.FLAGS.output)
+    values, path = flags.FLAGS, check_file(flags.FLAGS.output)
     sheet = _sheet(values.count, values.resolution, values.seed, values.sweeps, values.parsing)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(sheet).save(path)

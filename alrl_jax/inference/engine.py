@@ -11,20 +11,23 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from alrl_jax.errors import UserError
 from alrl_jax.inference.job import Job, SwappedFace
 from alrl_jax.inference.ordered import ordered
-from alrl_jax.inference.protocols import Swapper
+from alrl_jax.inference.protocols import DrawsAgain, Swapper
 from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.photos.face_photos import Face
 from alrl_jax.training.sharding import make_mesh, shard_batch
+from alrl_jax.types import AnyArray
 
 THREADS = min(32, os.cpu_count() or 1)
 BYTES_A_STAGE = min(2**32, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8)
@@ -33,6 +36,8 @@ WRITING = 7
 """Memory that pasting, marking and encoding take, over that of the photo; measured."""
 ENDED_A_BATCH = 4
 """Pairs that need no device pass in groups of at most so many batches."""
+
+_AGAIN = " drawn again"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -69,6 +74,8 @@ class Engine:
         self.mesh = make_mesh(jax.local_devices())
         self.batch_size = -(-batch_size // self.mesh.size) * self.mesh.size
         self._fetched = 0.0
+        self._redraws = model if isinstance(model, DrawsAgain) else None
+        self._least = self._redraws.least_face_psnr if self._redraws else None
 
     @property
     def ahead(self) -> int:
@@ -162,7 +169,7 @@ class Engine:
     def _fetched_faces(self, count: int, batch: dict[str, Any]) -> list[SwappedFace]:
         """Waits for a batch; that its memory did not suffice may show only now."""
         with self._explained_memory_error():
-            return _fetch(count, batch)
+            return _fetch(count, batch, self._least or 0.0)
 
     @contextlib.contextmanager
     def _explained_memory_error(self) -> Iterator[None]:
@@ -177,6 +184,19 @@ class Engine:
                 "suffice; expected a batch that fits; lower --batch_size"
             ) from error
 
+    def _drawn_again(self, crops: Mapping[str, Any]) -> dict[str, Any]:
+        """How well the model draws crops again in which no face was looked for, in dB.
+
+        Nothing where it is not known what the model reaches with a face.
+        """
+        if self._least is None or self._redraws is None:
+            return {}
+        return {
+            name + _AGAIN: _psnr(self._redraws.reconstruct(crops[name]), crops[name])
+            for name in FACES
+            if self.settings.is_crop(name)
+        }
+
     def _dispatch_batch(self, places: list[tuple[Face, Face]]) -> tuple[int, dict[str, Any]]:
         padded = places + [places[-1]] * (self.batch_size - len(places))
         columns = zip(FACES, zip(*padded, strict=True), strict=True)
@@ -188,7 +208,7 @@ class Engine:
             pose_from=self.settings.pose_from,
             identity_from=self.settings.identity_from,
         )
-        return len(places), {
+        return len(places), self._drawn_again(crops) | {
             "generated": swapped.generated,
             "mask": swapped.mask,
             "attribute_gates": swapped.gates.attributes,
@@ -215,12 +235,24 @@ def pools(count: int) -> Iterator[list[ThreadPoolExecutor]]:
             pool.shutdown(wait=waits, cancel_futures=True)
 
 
+def _psnr(image: Float[AnyArray, "b h w 3"], other: Float[AnyArray, "b h w 3"]) -> Array:
+    """Of images in [-1, 1], one by one, in dB."""
+    error = jnp.mean(jnp.square(jnp.asarray(image) - jnp.asarray(other)), axis=(1, 2, 3))
+    return 10 * jnp.log10(4 / jnp.maximum(error, 1e-6))
+
+
+def _of_no_face(values: Mapping[str, np.ndarray], i: int, least: float) -> dict[str, float]:
+    """PSNR of the crops that the model cannot draw again, of one pair of a batch."""
+    found = {n: float(values[n + _AGAIN][i]) for n in FACES if n + _AGAIN in values}
+    return {name: psnr for name, psnr in found.items() if psnr < least}
+
+
 def _writing(job: Job) -> int:
     """Bytes that finishing a job takes, about."""
     return WRITING * job.nbytes
 
 
-def _fetch(count: int, batch: dict[str, Any]) -> list[SwappedFace]:
+def _fetch(count: int, batch: dict[str, Any], least: float) -> list[SwappedFace]:
     """The first faces of a batch, once the device is done; the others only fill it."""
     values = {name: np.asarray(array)[:count] for name, array in batch.items()}
     similarity = np.sum(values["source"] * values["image"], axis=-1)
@@ -232,6 +264,7 @@ def _fetch(count: int, batch: dict[str, Any]) -> list[SwappedFace]:
             attribute_gates=values["attribute_gates"][i].mean(axis=-1),
             pose_gate=float(values["pose_gates"][i].mean()),
             identity_similarity=float(similarity[i]),
+            drawn_again=_of_no_face(values, i, least),
         )
         for i in range(count)
     ]

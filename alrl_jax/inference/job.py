@@ -40,6 +40,8 @@ class SwappedFace:
         attribute_gates: share of the source in every W+ layer.
         pose_gate: share of the source in the pose code.
         identity_similarity: cosine of the unit embeddings of source and blended swap.
+        drawn_again: PSNR in dB of the model's reconstruction of a crop, by the name of the face,
+            where that speaks against a face in it; see ``SwapperModel.least_face_psnr``.
     """
 
     generated: Float[np.ndarray, "r r 3"]
@@ -47,6 +49,7 @@ class SwappedFace:
     attribute_gates: Float[np.ndarray, " l"]
     pose_gate: float
     identity_similarity: float
+    drawn_again: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def is_finite(self) -> bool:

@@ -1,10 +1,10 @@
 """Reading photographs as they come: whatever Pillow can make of a JPEG, PNG or WebP, as square RGB.
 
 What the files are turned into: 16-bit grey is scaled to 8 bits; grey, palette and CMYK become
-RGB; transparent pixels lie on white; an animation is refused; EXIF orientation is honoured.
-Embedded colour profiles are not applied. The file's content decides what it is, not its name.
-Photos of absurd size are refused before they are decoded, and so is text or a profile that grows
-beyond what Pillow allows, and a JPEG of more scans than encoders write.
+RGB; transparent pixels lie on white; of an animation the first frame counts; EXIF orientation is
+honoured. Embedded colour profiles are not applied. The file's content decides what it is, not its
+name. Photos of absurd size are refused before they are decoded, and so is text or a profile that
+grows beyond what Pillow allows.
 """
 
 import functools
@@ -20,7 +20,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.utils.opening import OddFileError, open_image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
-_ANIMATED = ("PNG", "WEBP")
+FORMATS = ("JPEG", "PNG", "WEBP")  # JPEG covers MPO, what phones write into .jpg
 MIN_SIDE = 16
 """Pixels; no face can be seen in anything smaller."""
 
@@ -96,9 +96,8 @@ def decoded(file: Path | bytes, decode: Callable[[Image.Image], Decoded]) -> Dec
         UnreadableImageError: the file cannot be decoded; the message says why.
     """
     try:
-        with open_image(file) as image:
+        with open_image(file, FORMATS) as image:
             _check_size(image)
-            _check_alone(image)
             return decode(image)
     except (UnreadableImageError, UserError):
         raise
@@ -118,19 +117,6 @@ def _check_size(image: Image.Image) -> None:
     if min(width, height) < MIN_SIDE:
         raise UnreadableImageError(
             f"{width}x{height} pixels; expected at least {MIN_SIDE}x{MIN_SIDE}"
-        )
-
-
-def _check_alone(image: Image.Image) -> None:
-    """UnreadableImageError for an animation, of which all pictures but the first would be lost.
-
-    An MPO file holds one photograph and what a phone adds to it: depth, another exposure.
-    """
-    count = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
-    if count > 1:
-        raise UnreadableImageError(
-            f"an animation of {count} pictures; expected one; save them as numbered files and "
-            "name their folder as alrl infer-frames --frames=DIR"
         )
 
 
@@ -207,11 +193,11 @@ def _orientation(image: Image.Image) -> int:
 
 def _reason(error: Exception, file: Path | bytes) -> str:
     """One line without the path, which the report names already."""
+    if isinstance(error, OddFileError):
+        return str(error.strerror)
     if isinstance(error, Image.UnidentifiedImageError):
         size = len(file) if isinstance(file, bytes) else file.stat().st_size
         return "not a JPEG, PNG or WebP file" if size else "empty file"
-    if isinstance(error, OddFileError):
-        return str(error.strerror)
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"too many pixels: {error}"
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -11,6 +11,7 @@ interrupted. A program's own ``main`` may return others.
 import contextlib
 import errno
 import logging
+import math
 import os
 import sys
 import threading
@@ -34,6 +35,10 @@ HELP = frozenset({"-h", "-help", "--help", "-?"})
 """What asks for help."""
 MOST_LOGGED = 2000
 """Characters of a line in the log."""
+WRITTEN = ("output", "workdir")
+"""Flags of what is written: an empty one would mean the working directory."""
+LARGEST_NUMBER = 2**63
+"""Which whole numbers of flags stay below."""
 UNHEARD = 141
 """Exit status where what reads standard output went away."""
 INTERRUPTED = 130
@@ -131,7 +136,7 @@ def DEFINE_path(
         required: whether the command cannot do without.
     """
     return flags.DEFINE(
-        PathParser(), name, default, text, flag_values=flags.FLAGS, required=required
+        PathParser(name), name, default, text, flag_values=flags.FLAGS, required=required
     )
 
 
@@ -169,8 +174,16 @@ class PathParser(flags.ArgumentParser[str]):
 
     syntactic_help = "a path"
 
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
     def parse(self, argument: str) -> str:
         """The path, expanded."""
+        if "\0" in argument or (not argument and self._name in WRITTEN):
+            raise UserError(
+                f"got --{self._name}={argument!r}; expected a path; name one or leave the flag out"
+            )
         return local_path(argument)
 
     def flag_type(self) -> str:
@@ -231,6 +244,7 @@ def _parse(argv: Sequence[str], positional: bool) -> list[str]:
     config = given.partition(":")[0]
     try:
         rest = flags.FLAGS(arguments)
+        _check_numbers()
         _raise_deferred_config_error()
     except UserError:  # of a parser of ours, or of the config
         raise
@@ -246,6 +260,17 @@ def _parse(argv: Sequence[str], positional: bool) -> list[str]:
     if len(rest) > 1 and not positional:
         raise UserError(f"got the argument {rest[1]!r}; expected flags alone; see --help")
     return rest
+
+
+def _check_numbers() -> None:
+    """UserError for numbers of flags that nothing can be made of, whatever their bounds."""
+    for flag in (flags.FLAGS[name] for name in flags.FLAGS):
+        value = flag.value if flag.present else None
+        odd = isinstance(value, float) and not math.isfinite(value)
+        large = isinstance(value, int) and abs(value) >= LARGEST_NUMBER
+        if odd or large:
+            expected = "a finite number" if odd else "a number of at most 63 bits"
+            raise UserError(f"got --{flag.name}={value}; expected {expected}; give another one")
 
 
 def with_config_found(argv: Sequence[str]) -> list[str]:
@@ -311,5 +336,5 @@ def _print_help(main: Callable[[list[str]], int | None]) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    say(f"error: {message}", sys.stderr)
+    say(one_line(f"error: {message}"), sys.stderr)
     sys.exit(2)

@@ -12,7 +12,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,9 @@ def _refuse_constant(name: str) -> Any:
 
 
 @contextlib.contextmanager
-def open_image(file: Path | bytes, formats: Sequence[str] = IMAGE_FORMATS) -> Iterator[Image.Image]:
+def open_image(
+    file: Path | bytes, formats: list[str] | tuple[str, ...] = IMAGE_FORMATS
+) -> Iterator[Image.Image]:
     """An image file, opened and not decoded yet.
 
     Args:

@@ -31,13 +31,16 @@ def printable(text: str) -> str:
 def say(text: str, stream: Any = None) -> None:
     """Prints a line, on standard output by default: bounded, and fit for the stream's encoding.
 
+    Line breaks within it are escaped, as a file's name may hold some; see ``one_line``.
+
     A reader that went away, as ``head`` does, is no fault of what is printed.
     """
     stream = sys.stdout if stream is None else stream
     if stream is None:  # closed before the program began
         return
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    line = one_line(text).encode(encoding, "backslashreplace").decode(encoding)
+    line = _cut(printable(_cut(text, 4 * MOST_CHARACTERS)), MOST_CHARACTERS)
+    line = line.encode(encoding, "backslashreplace").decode(encoding)
     with contextlib.suppress(BrokenPipeError):
         print(line, file=stream, flush=True)
 

@@ -29,6 +29,7 @@ PASTED = {
     "detail": 1.0,
     "mark": True,
     "masks": False,
+    "strict": False,
 }
 """Flags that ``infer`` and ``infer_frames`` share, with their default values."""
 
@@ -40,6 +41,7 @@ class FakeSwapper:
     selectors = ("adaptive", "mean")
     attribute_groups = ("identity", "pose", "expression")
     takes_features = False
+    least_face_psnr = None
 
     def __init__(self, resolution: int = RESOLUTION) -> None:
         self.config: dict[str, Any] = {"resolution": resolution}

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from alrl_jax.errors import UserError
+from alrl_jax.inference import doubts
 from alrl_jax.inference.engine import Engine, pools
 from alrl_jax.inference.finishing import SwappedPhoto, finish
-from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
+from alrl_jax.inference.job import Job, PairFailed, fault, timed
 from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.settings import Settings
@@ -246,6 +247,6 @@ class FrameSwapping:
         return dataclasses.replace(job, source=self.source, target=cut)
 
 
-def with_facts(job: Job) -> Job:
+def with_facts(job: Job, settings: Settings) -> Job:
     """The job of a swapped frame with what was measured."""
-    return dataclasses.replace(job, facts=measured(job.swapped))
+    return dataclasses.replace(job, facts=doubts.facts(job, settings))
