@@ -4,8 +4,11 @@ import difflib
 from collections.abc import Collection
 
 
-class UserError(ValueError):
+class UserError(Exception):
     """A user's mistake in one line: the value, what was expected, and the remedy.
+
+    It is a branch of its own, and no ``ValueError``: what catches the faults of a reader or of a
+    library lets it pass.
 
     Command lines print the message and end with exit status 2, without a traceback.
     """

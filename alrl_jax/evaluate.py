@@ -43,6 +43,7 @@ from alrl_jax.storage.workdir import read_metrics
 from alrl_jax.training.metrics import SAMPLES
 from alrl_jax.utils import command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
+from alrl_jax.utils.destinations import check_folder
 from alrl_jax.utils.files import write_arrays, write_json
 
 BENCHMARKS = ("counterfactual", "pairs")
@@ -189,6 +190,7 @@ def main(argv: list[str]) -> int:
     del argv
     values = flags.FLAGS
     check_flags(values)
+    check_folder(values.output)
     keep_compiled_programs()
     model: Swapper = load_swapper(values.workdir)
     if values.selectors is not None:

@@ -9,10 +9,10 @@ target's size, and the same name with ``.json``: settings, hashes, places of the
 with the same files, model and settings finished are skipped. ``--masks`` adds ``masks/`` (which
 pixels come from the generated face) and ``manifest.csv``. Use photos of people who agreed. Outputs
 carry metadata and, from 256 px on, an invisible mark; ``--nomark`` omits it, as the sidecar says.
-Exit status: 0 all done; 2 bad usage; 3 finished, some pairs failed.
+Exit status: 0 all done; 2 bad usage; 3 finished, some pairs failed, or with ``--strict`` are
+doubtful: done, but with a reason in ``doubtful`` that speaks against it.
 """
 
-import collections
 import dataclasses
 from pathlib import Path
 from typing import NoReturn
@@ -31,6 +31,7 @@ from alrl_jax.photos.pair_list import PAIRINGS, list_files, list_pairs
 from alrl_jax.provenance.encoding import ENCODERS
 from alrl_jax.utils import command_line, hashing
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
+from alrl_jax.utils.destinations import check_folder
 
 
 def main(argv: list[str]) -> int:
@@ -41,6 +42,7 @@ def main(argv: list[str]) -> int:
     output = Path(values.output)
     landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
     settings = command.read_settings(values, landmarks_path)
+    check_folder(values.output)
     if values.tune_generator and not values.optimise:
         raise UserError(
             f"got --tune_generator={values.tune_generator} without --optimise; expected the codes "
@@ -74,16 +76,13 @@ def main(argv: list[str]) -> int:
             f"{settings.reference_similarity:g} by {IDENTITY_NET}"
         )
     make_output(values.output)
-    counts: collections.Counter[str] = collections.Counter()
-    failures = []
+    tally = command.Tally()
     results = swapping.run(listing.pairs, values.batch_size)
     total = len(listing.pairs)
     for result in tqdm(results, "swap", total, unit="image", bar_format=command.BAR):
-        counts[result["status"]] += 1
-        if result["status"] == "failed" and len(failures) < command.PRINTED_FAILURES:
-            failures.append(f"  pair {result['number']}: {result['reason']}")
-    command.print_summary(counts, failures, output / RESULTS_FILE)
-    return command.SOME_FAILED if counts["failed"] else 0
+        tally.add(result, f"pair {result['number']}")
+    command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
+    return tally.status(values.strict)
 
 
 def define_flags() -> None:

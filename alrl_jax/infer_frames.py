@@ -13,7 +13,6 @@ some frames failed (in the earlier run, where that finished the video), or the f
 video file is written then.
 """
 
-import collections
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,10 +29,11 @@ from alrl_jax.inference.video.frame_folder import FolderSwapping, numbered_files
 from alrl_jax.inference.video.frames import FrameSwapping
 from alrl_jax.inference.video.pyav import count_frames
 from alrl_jax.inference.video.tracking import SMOOTHING
-from alrl_jax.inference.video.video_file import NONE_SWAPPED, VideoSwapping
+from alrl_jax.inference.video.video_file import LOST, NONE_SWAPPED, VideoSwapping
 from alrl_jax.loading import load_swapper
 from alrl_jax.utils import command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
+from alrl_jax.utils.destinations import check_folder
 
 Results = Iterator[dict[str, Any]]
 
@@ -50,6 +50,7 @@ def main(argv: list[str]) -> int:
         )
     landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
     settings = command.read_settings(values, landmarks_path)
+    check_folder(values.output)
     settings = dataclasses.replace(settings, masks=values.masks)
     model = load_swapper(values.model)
     model.asked(**settings.asked())
@@ -61,19 +62,16 @@ def main(argv: list[str]) -> int:
         SMOOTHING if values.smooth else None,
     )
     total, results = _results(swapping, frames, output, values)
-    counts: collections.Counter[str] = collections.Counter()
-    failures, swapped, earlier = [], 0, 0
+    tally, swapped, earlier = command.Tally(), 0, 0
     for result in tqdm(results, "swap", total, unit="image", bar_format=command.BAR):
-        counts[result["status"]] += 1
         swapped += result["status"] == "done" or result["reason"] == EARLIER
         earlier += result.get("frames", {}).get("failed", 0)
-        if result["status"] == "failed" and len(failures) < command.PRINTED_FAILURES:
-            which = "video" if result["reason"] == NONE_SWAPPED else f"frame {result['number']}"
-            failures.append(f"  {which}: {result['reason']}")
-    command.print_summary(counts, failures, output / RESULTS_FILE)
+        of_video = (result["reason"] or "").endswith((NONE_SWAPPED, LOST))
+        tally.add(result, "video" if of_video else f"frame {result['number']}")
+    command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
     if earlier:
         print(f"of the video that an earlier run finished, {earlier} frames failed")
-    return 0 if swapped and not counts["failed"] + earlier else command.SOME_FAILED
+    return tally.status(values.strict) if swapped and not earlier else command.SOME_FAILED
 
 
 def _results(

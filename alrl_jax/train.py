@@ -39,6 +39,7 @@ from alrl_jax.training.tasks import make_task
 from alrl_jax.training.tasks.task import Measurable, Trainable
 from alrl_jax.utils import command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
+from alrl_jax.utils.destinations import check_folder
 from alrl_jax.utils.paths import local_path
 
 HELD_OUT_PAIRS, HELD_OUT_SPLIT = 64, "development"
@@ -64,9 +65,11 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
         TrainingDiverged: if a metric or a parameter is no longer finite.
     """
     clock = Clock(config.max_minutes)
+    check_folder(workdir, "--workdir")
     plan, data, usual = schedule(config), data_request(config), defaults(config)
     finished = checkpoint.newest_step(workdir)
-    if finished is not None and finished >= config.num_steps:
+    # A name is no checkpoint: what cannot be read is trained again.
+    if (finished or 0) >= config.num_steps and checkpoint.is_readable(workdir, finished or 0):
         logging.info("%s has all %d steps: nothing to do", workdir, finished)
         with open_workdir(workdir, config.to_dict(), True, usual):
             # A run that is killed after its last save has not written it yet.
@@ -74,7 +77,7 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
                 write_card(workdir)
             if config.max_minutes and not (workdir / MODEL).exists():
                 _package(workdir)
-        return finished
+        return finished or 0
     # What the configuration alone shows to be wrong is refused before there is a directory.
     task = make_task(config)
     wanted = batch_request(config, task.batch_kind)

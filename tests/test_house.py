@@ -17,6 +17,18 @@ FILE_LINES = 400
 # What reads better longer: "path" or "path:function" -> the reason.
 LONGER: dict[str, str] = {}
 
+# A handler of every exception that may hear user errors too: "path:function" -> the reason.
+HEARS_ALL = {
+    "alrl_jax/commands/doctor.py:device_lines": "says why, whatever it is",
+    "alrl_jax/commands/doctor.py:_refusal": "says why, whatever it is",
+    "alrl_jax/commands/doctor.py:_load_fault": "says why, whatever it is",
+    "alrl_jax/inference/bounded_cache.py:_fill": "hands it to whoever waits for the value",
+    "alrl_jax/photos/decoding.py:_orientation": "reads EXIF through Pillow alone",
+    "alrl_jax/storage/checkpoint.py:restore": "all processes have to hear of it before one raises",
+    "alrl_jax/commands/verify_image.py:verify": "opens an image through Pillow alone",
+    "alrl_jax/provenance/content_credentials.py:_mime_type": "opens an image through Pillow alone",
+}
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -80,3 +92,44 @@ def test_modules_and_public_names_are_documented() -> None:
                 if not node.name.startswith("_") and not ast.get_docstring(node):
                     missing.append(f"{_name(path)}:{node.lineno} {node.name}")
     assert not missing
+
+
+def _names(handler: ast.ExceptHandler) -> set[str]:
+    """What a handler catches; a bare ``except`` catches BaseException."""
+    caught = handler.type
+    listed = caught.elts if isinstance(caught, ast.Tuple) else [caught]
+    return {"BaseException" if each is None else ast.unparse(each) for each in listed}
+
+
+def _swallows_user_errors(attempt: ast.Try) -> bool:
+    """Whether a user's mistake ends in a handler that was meant for faults of other kinds."""
+    for handler in attempt.handlers:
+        if "UserError" in _names(handler):
+            return False
+        if _names(handler) & {"Exception", "BaseException"}:
+            last = handler.body[-1]
+            return not (isinstance(last, ast.Raise) and last.exc is None)
+    return False
+
+
+def test_no_broad_handler_swallows_a_user_error() -> None:
+    """A reader's own message reaches the user; see ``alrl_jax.errors.UserError``."""
+    swallowing = {
+        f"{_name(path)}:{function.name}"
+        for path in PRODUCT
+        for function in _functions(path)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Try) and _swallows_user_errors(node)
+    }
+    assert swallowing == set(HEARS_ALL)
+
+
+def test_images_are_opened_in_one_place() -> None:
+    """What Pillow opens without a list of formats it may hand to a program; see that module."""
+    opened = {
+        _name(path)
+        for path in PRODUCT
+        for node in ast.walk(_tree(path))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) == "Image.open"
+    }
+    assert opened == {"alrl_jax/utils/opening.py"}

@@ -50,6 +50,7 @@ from alrl_jax.training.step import lower_step
 from alrl_jax.training.tasks import make_task
 from alrl_jax.types import FaceBatch, PairBatch
 from alrl_jax.utils import command_line
+from alrl_jax.utils.destinations import check_file
 from alrl_jax.utils.files import write_json
 from alrl_jax.worlds import humans, primitives
 
@@ -370,7 +371,7 @@ def main(_: list[str]) -> int:
     unknown = sorted(set(names) - set(ROWS))
     if unknown:
         raise UserError(f"got --rows={','.join(unknown)}; expected rows of: {', '.join(ROWS)}")
-    output = Path(flags.FLAGS.output)
+    output = check_file(flags.FLAGS.output)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_json(output, measure(names, flags.FLAGS.seconds))
     return 0

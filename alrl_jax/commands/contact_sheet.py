@@ -8,7 +8,6 @@ sweep one attribute each over its range, and then one identity factor each, all 
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
@@ -18,6 +17,7 @@ from absl import flags
 from PIL import Image, ImageDraw
 
 from alrl_jax.utils import command_line
+from alrl_jax.utils.destinations import check_file
 from alrl_jax.worlds import WORLDS, World, humans, primitives
 from alrl_jax.worlds.humans import sampling as humans_sampling
 from alrl_jax.worlds.humans.laws import Factor
@@ -130,7 +130,7 @@ def _sheet(
 
 def main(_: list[str]) -> int:
     """Writes the sheet."""
-    values, path = flags.FLAGS, Path(flags.FLAGS.output)
+    values, path = flags.FLAGS, check_file(flags.FLAGS.output)
     sizes = values.count, values.resolution, values.seed
     sheet = _sheet(values.world, *sizes, values.sweeps, values.parsing)
     path.parent.mkdir(parents=True, exist_ok=True)

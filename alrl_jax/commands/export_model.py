@@ -33,6 +33,7 @@ from alrl_jax.provenance.model_card import read_record, write_card
 from alrl_jax.storage.model_directory import MODEL_FILE, WEIGHTS_FILE, read_meta, save_model
 from alrl_jax.types import SwapOutput
 from alrl_jax.utils import command_line, hashing, version
+from alrl_jax.utils.destinations import check_folder
 from alrl_jax.utils.files import atomic_folder, write_json
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -117,6 +118,7 @@ def export_model(directory: str, output: Path, half: bool = False) -> dict[str, 
             f"got --output={output}, which is there and no export; expected a new directory or an "
             "older export; name another"
         )
+    check_folder(output)
     model = load_swapper(directory)
     program = export_program(model)
     with atomic_folder(output) as fresh:

@@ -21,6 +21,7 @@ from alrl_jax.convert.torch_zip_writer import write_torch_zip
 from alrl_jax.errors import UserError
 from alrl_jax.storage.model_directory import read_model
 from alrl_jax.utils import command_line, hashing, version
+from alrl_jax.utils.destinations import check_file
 from alrl_jax.utils.files import write_json
 
 UNKNOWN_LICENCE = "not stated; whoever made the weights says what they may be used for"
@@ -42,6 +43,7 @@ def export_file(model: str, layout: str, output: Path, permissions: Permissions)
         UserError: if there is no such model, the layout cannot hold it, or another file is in
             the way; nothing is written then.
     """
+    check_file(output)
     meta, variables = read_model(model)
     exported = export(meta, variables, layout, permissions)
     if output.exists() and not is_export(output):

@@ -11,7 +11,6 @@ sampled pose codes takes its pose latents from the same stream, after them.  Wri
 import math
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NoReturn, cast, get_args
 
 import jax
@@ -26,6 +25,7 @@ from alrl_jax.loading import GeneratorModel, load_generator
 from alrl_jax.models.stylegan2.generator import NoiseMode
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import command_line, hashing
+from alrl_jax.utils.destinations import check_folder
 
 MAX_SEED = 2**32 - 1
 MAX_SEEDS = 100_000
@@ -143,10 +143,10 @@ def main(_: list[str]) -> int:
     """Draws what the flags say."""
     values = flags.FLAGS
     seeds = parse_seeds(values.seeds)
+    output = check_folder(values.output)
     model = load_generator(values.model)
     noise_mode = cast(NoiseMode, values.noise_mode)
     draw = make_drawer(model, values.label, values.truncation_psi, noise_mode)
-    output = Path(values.output)
     output.mkdir(parents=True, exist_ok=True)
     digest = hashing.variables_sha256(model.variables)
     fields = image_metadata.metadata(digest, image_metadata.GENERATED_SOURCE_TYPE)

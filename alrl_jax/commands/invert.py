@@ -43,6 +43,7 @@ from alrl_jax.training.inversion import (
     pyramid_distance,
 )
 from alrl_jax.utils import command_line, hashing, version
+from alrl_jax.utils.destinations import check_folder
 from alrl_jax.utils.files import write_arrays, write_json, write_text
 
 SOME_FAILED = 3
@@ -290,6 +291,8 @@ class Inverting:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 saved = [stored[f"leaf{i}"] for i in range(len(leaves))]
                 same = str(stored["recipe"]) == json.dumps(self._recipe(batch))
+        except UserError:
+            raise
         # Whatever a damaged file makes the reader raise: the search starts again.
         except Exception:
             return start
@@ -317,10 +320,10 @@ def main(_: list[str]) -> int:
     """Inverts what the flags say; gives the exit status."""
     values = flags.FLAGS
     photos = list_photos(Path(values.images))
+    output = check_folder(values.output)
     model = load_generator(values.model)
     measure = load_measure(values.lpips)
     settings = Settings(values.steps, values.learning_rate, values.noise_mode, measure.lpips_sha256)
-    output = Path(values.output)
     output.mkdir(parents=True, exist_ok=True)
     results = Inverting(model, measure, settings, output).run(photos, values.batch_size)
     counts = collections.Counter(result["status"] for result in results)

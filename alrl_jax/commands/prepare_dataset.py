@@ -34,6 +34,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.photos.file_trees import open_tree
 from alrl_jax.utils import command_line
 from alrl_jax.utils.files import atomic_write, write_json
+from alrl_jax.utils.printing import say
 from alrl_jax.worlds import WORLDS
 
 AUTO = "auto"
@@ -227,31 +228,26 @@ def _write_records(
 def _say_found(layout: str, album: Album, wish: Wish) -> None:
     """Prints what was recognised, and what is not there."""
     whole = "" if album.expected is None else f" of {album.expected}"
-    _say(f"layout {layout}, split {wish.split}: {len(album.photos)}{whole} images in {wish.source}")
+    say(f"layout {layout}, split {wish.split}: {len(album.photos)}{whole} images in {wish.source}")
     if album.expected not in (None, len(album.photos)):
         which = ", ".join(album.missing[:5]) + (", ..." if len(album.missing) > 5 else "")
-        _say("not the whole data set" + (f": {which} missing" if which else ""))
+        say("not the whole data set" + (f": {which} missing" if which else ""))
     for note in album.notes:
-        _say(note)
+        say(note)
 
 
 def _say_result(source: ShardSource, labelled: int) -> None:
     """Prints what was left out and what there is."""
     for name, reason in source.report[:PRINTED]:
-        _say(f"skipped {name}: {reason}")
+        say(f"skipped {name}: {reason}")
     if len(source.report) > PRINTED:
-        _say(f"... and {len(source.report) - PRINTED} more: see report.json")
+        say(f"... and {len(source.report) - PRINTED} more: see report.json")
     people = len(np.unique(source.identities))
-    _say(
+    say(
         f"{len(source)} images of {people} people at {source.layout.resolution} pixels in "
         f"{flags.FLAGS.output}, all of them read back, {labelled} of them labelled; "
         f"{len(source.report)} files skipped"
     )
-
-
-def _say(line: str) -> None:
-    """Prints a line in which file names may be no text."""
-    print(line.encode("utf-8", "backslashreplace").decode())
 
 
 def define_flags() -> None:

@@ -19,6 +19,7 @@ from absl import flags
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation.report.svg import ACCENT, GRID, INK, SECOND, frame, text
 from alrl_jax.utils import command_line
+from alrl_jax.utils.destinations import check_file
 from alrl_jax.utils.files import write_text
 
 WIDTH, HEIGHT = 640.0, 400.0
@@ -129,13 +130,13 @@ def _short(value: float) -> str:
 
 def main(_: list[str]) -> int:
     """Draws the file that the flags name."""
-    path = Path(flags.FLAGS.benchmark)
+    path, output = Path(flags.FLAGS.benchmark), check_file(flags.FLAGS.output)
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
         drawing = draw(result)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"got {path} ({error!r}); expected what alrl benchmark wrote") from error
-    write_text(Path(flags.FLAGS.output), drawing)
+    write_text(output, drawing)
     return 0
 
 

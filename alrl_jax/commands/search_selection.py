@@ -7,12 +7,14 @@ same way for every pair: 2^(layers + 1) of them, 2,048 at 64 px. All are tried o
 development people, whose true swaps are known, and the best of these on many. What counts is the
 PSNR to the true swap inside the face region, which no training of the model has seen. Prints one
 JSON object; ``--write`` notes the selection in the model directory as ``best_fixed``, by which name
-evaluation then measures it.
+evaluation then measures it. How long each of the two rounds takes is said before it begins.
 """
 
 import dataclasses
 import itertools
 import json
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -35,6 +37,7 @@ from alrl_jax.models.swapper.swapper import Networks, PairEncoding
 from alrl_jax.storage.model_directory import MODEL_FILE, resolve_directory
 from alrl_jax.utils import command_line
 from alrl_jax.utils.files import write_json
+from alrl_jax.utils.printing import say
 
 NAME = "best_fixed"
 SPLIT = "development"
@@ -107,8 +110,23 @@ def _score(
         image, _ = swapper.finish(networks, generated, pair.target, *regions)
         return psnr(image, pair.truth, pair.face_region)
 
+    def seconds_a_call() -> float:
+        """What one call takes on this machine, once it is compiled."""
+        pair = render_pairs(take(plan, next(iter(batches(count, BATCH)))[0]), resolution)
+        encoded, begin = encode(networks, pair), 0.0
+        for _ in range(2):
+            begin = time.perf_counter()
+            jax.block_until_ready(score(networks, pair, encoded, jnp.asarray(selections[0])))
+        return time.perf_counter() - begin
+
+    calls = len(selections) * -(-count // BATCH)
+    say(
+        f"{title}: {len(selections)} on {count} pairs, {calls} calls of {BATCH} swaps, about "
+        f"{calls * seconds_a_call() / 60:.1f} minutes on this machine",
+        sys.stderr,
+    )
     totals = np.zeros(len(selections))
-    with tqdm(total=len(selections) * -(-count // BATCH), desc=title, unit="swap") as progress:
+    with tqdm(total=calls, desc=title, unit="swap") as progress:
         for numbers, valid in batches(count, BATCH):
             pair = render_pairs(take(plan, numbers), resolution)
             encoded, found = encode(networks, pair), []

@@ -16,6 +16,7 @@ from PIL import Image
 from alrl_jax.errors import UserError
 from alrl_jax.provenance import content_credentials
 from alrl_jax.utils import command_line
+from alrl_jax.utils.opening import open_image
 
 
 def check_output(output: Path, photo: Path, target: Path) -> None:
@@ -31,7 +32,7 @@ def check_output(output: Path, photo: Path, target: Path) -> None:
                 "hash would no longer fit the signed one; choose another name"
             )
     try:
-        with Image.open(photo) as image:
+        with open_image(photo) as image:
             kind = "JPEG" if image.format == "MPO" else image.format
     except (OSError, ValueError) as error:
         raise UserError(

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
-from PIL import Image
 
 from alrl_jax.errors import UserError
 from alrl_jax.provenance import content_credentials, image_metadata
 from alrl_jax.provenance.watermark import codec
 from alrl_jax.utils import command_line
+from alrl_jax.utils.opening import open_image
 from alrl_jax.utils.paths import local_path
 
 
@@ -29,7 +29,7 @@ def verify(path: Path) -> dict[str, Any]:
     """
     try:
         fields = image_metadata.read_metadata(path)
-        with Image.open(path) as image:
+        with open_image(path) as image:
             # Deep gray images would be clipped on their way to RGB.
             deep = np.asarray(image) / 257 if image.mode.startswith("I") else None
             rgb = np.asarray(image.convert("RGB"))

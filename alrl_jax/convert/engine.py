@@ -22,7 +22,7 @@ from alrl_jax.convert.joining import read_sources
 from alrl_jax.convert.rules import lay_out
 from alrl_jax.convert.unsupported import all_names, unsupported
 from alrl_jax.errors import UserError
-from alrl_jax.storage.model_directory import save_model
+from alrl_jax.storage.model_directory import check_target, save_model
 from alrl_jax.utils.hashing import file_sha256
 
 _NAMED = 4
@@ -67,6 +67,7 @@ def convert_file(
     Raises:
         UserError: if anything about the file is not as it should be; nothing is written then.
     """
+    check_target(output)  # before minutes are spent
     sources = (source,) if isinstance(source, Path) else tuple(source)
     converted = _convert_from(sources, kind, progress, formats)
     save_model(

@@ -47,11 +47,19 @@ def check_agrees(said: Mapping[str, Any], derived: Mapping[str, Any]) -> None:
         UserError: if a name stands in both with different values.
     """
     for name, value in derived.items():
-        if name in said and said[name] != value:
+        if name in said and not equal(said[name], value):
             raise UserError(
                 f"got {name}={shown(said[name])} but tensors that say {value}; expected one "
                 "network; is the file damaged?"
             )
+
+
+def equal(value: Any, other: Any) -> bool:
+    """Whether two values of a file are the same; arrays, of which no setting is one, never are."""
+    try:
+        return bool(value == other)
+    except ValueError:  # arrays compare number by number
+        return False
 
 
 def check_dense(tensors: Tensors, name: str, shape: tuple[int, int]) -> None:

@@ -185,7 +185,8 @@ def open_shards(directory: Path) -> ShardSource:
             f"got {directory}, which has no {DESCRIPTION}; expected a prepared data set; "
             "prepare one with alrl prepare-dataset, or let it finish"
         )
-    return ShardSource(directory, description)
+    with _damage_is_the_users(directory):
+        return ShardSource(directory, description)
 
 
 def prepare(directory: Path, plan: Plan) -> ShardSource:
@@ -303,7 +304,9 @@ def _damage_is_the_users(directory: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (
+        *(OSError, EOFError, ValueError, KeyError, TypeError, RuntimeError, AttributeError),
+    ) as error:
         raise UserError(
             f"got a damaged data set in {directory} ({error}); expected all of its files; "
             "delete the directory and prepare it again"

@@ -1,5 +1,6 @@
 """What the commands that swap faces share: flags, settings, and the summary."""
 
+import collections
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,33 +20,61 @@ from alrl_jax.photos.landmarks import (
 )
 from alrl_jax.photos.paste import BLENDS, PasteOptions
 from alrl_jax.utils import command_line, hashing
+from alrl_jax.utils.printing import say
 
 SOME_FAILED = 3
 """Exit status of a run that finished, but not for all."""
 STATUSES = ("done", "skipped", "failed")
+DOUBTFUL = "doubtful"
+"""Key of a result that the program has reason to doubt; see ``doubts``."""
 PRINTED_FAILURES = 20
 """Failures that are printed one by one; ``results.jsonl`` has them all."""
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
 """The progress bar: always images a second, and the time left."""
 
 
+class Tally:
+    """What became of the pairs or frames of a run, and the exit status that follows from it."""
+
+    def __init__(self) -> None:
+        self.counts: collections.Counter[str] = collections.Counter()
+        self.failures: list[str] = []
+
+    def add(self, result: Mapping[str, Any], which: str) -> None:
+        """Takes note of a line of ``results.jsonl``.
+
+        Args:
+            result: the line.
+            which: what it is about, for the screen.
+        """
+        self.counts[result["status"]] += 1
+        doubtful = result.get("doubtful") is not None
+        self.counts[DOUBTFUL] += doubtful
+        if (doubtful or result["status"] == "failed") and len(self.failures) < PRINTED_FAILURES:
+            reason = f"doubtful: {result['doubtful']}" if doubtful else result["reason"]
+            self.failures.append(f"  {which}: {reason}")
+
+    def status(self, strict: bool) -> int:
+        """``SOME_FAILED`` if some failed or, where that counts, are doubtful."""
+        bad = self.counts["failed"] + (self.counts[DOUBTFUL] if strict else 0)
+        return SOME_FAILED if bad else 0
+
+
 def print_summary(counts: Mapping[str, int], failures: list[str], results: Path) -> None:
     """Prints how a run went.
 
     Args:
-        counts: by status.
-        failures: lines about the first ones.
+        counts: by status, and how many of them are doubtful.
+        failures: lines about the first ones that failed or are doubtful.
         results: the file that lists all.
     """
     summary = ", ".join(f"{counts[name]} {name}" for name in STATUSES if counts.get(name))
-    more = counts.get("failed", 0) - len(failures)
+    doubtful = counts.get(DOUBTFUL, 0)
+    summary += f" ({doubtful} of them {DOUBTFUL})" if doubtful else ""
+    more = counts.get("failed", 0) + doubtful - len(failures)
     lines = [f"{summary}: {results}", *failures, *([f"  and {more} more"] if more else [])]
-    for line in lines:  # names may hold control characters
-        print("".join(c if c.isascii() and c.isprintable() else _escaped(c) for c in line))
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+    for line in lines:
+        say(line)
 
 
 def read_settings(values: Any, landmarks_path: Path | None) -> Settings:
@@ -148,4 +177,5 @@ def define_flags() -> None:
     )
     flags.DEFINE_float("detail", 1.0, "Share of the target's fine detail that stays.", 0.0, 1.0)
     flags.DEFINE_boolean("mark", True, "Put an invisible mark into outputs from 256 px on.")
+    flags.DEFINE_boolean("strict", False, "End with status 3 if a result is doubtful.")
     flags.DEFINE_integer("batch_size", 16, "Pairs swapped at a time.", lower_bound=1)

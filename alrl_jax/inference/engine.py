@@ -11,22 +11,25 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 
 from alrl_jax.errors import UserError
 from alrl_jax.inference.job import Job, SwappedFace
 from alrl_jax.inference.optimising import PairOptimiser
 from alrl_jax.inference.ordered import ordered
-from alrl_jax.inference.protocols import Swapper
+from alrl_jax.inference.protocols import DrawsAgain, Swapper
 from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.loading.swapper import SwapperModel
 from alrl_jax.photos.face_photos import Face
 from alrl_jax.training.sharding import make_mesh, shard_batch
+from alrl_jax.types import AnyArray
 
 THREADS = min(32, os.cpu_count() or 1)
 BYTES_A_STAGE = min(2**32, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 8)
@@ -35,6 +38,8 @@ WRITING = 7
 """Memory that pasting, marking and encoding take, over that of the photo; measured."""
 ENDED_A_BATCH = 4
 """Pairs that need no device pass in groups of at most so many batches."""
+
+_AGAIN = " drawn again"
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -82,6 +87,8 @@ class Engine:
                 )
             self._optimiser = PairOptimiser(model, settings)
         self._fetched = 0.0
+        self._redraws = model if isinstance(model, DrawsAgain) else None
+        self._least = self._redraws.least_face_psnr if self._redraws else None
 
     @property
     def ahead(self) -> int:
@@ -108,13 +115,9 @@ class Engine:
             finish: gets the job with its faces swapped, or ended, in a thread.
             weigh: bytes that preparing an item takes, about; in the thread that asks.
         """
-        readers, writers = ThreadPoolExecutor(THREADS), ThreadPoolExecutor(THREADS)
-        try:
+        with pools(2) as (readers, writers):
             jobs = self.staged(prepare, items, readers, weigh)
             yield from self.staged(finish, self._swapped(jobs), writers, _writing)
-        finally:
-            for pool in (readers, writers):
-                pool.shutdown(cancel_futures=True)
 
     def staged(
         self, work: Callable[[T], R], items: Iterable[T], pool: Executor, weigh: Callable[[T], int]
@@ -179,7 +182,7 @@ class Engine:
     def _fetched_faces(self, count: int, batch: dict[str, Any]) -> list[SwappedFace]:
         """Waits for a batch; that its memory did not suffice may show only now."""
         with self._explained_memory_error():
-            return _fetch(count, batch)
+            return _fetch(count, batch, self._least or 0.0)
 
     @contextlib.contextmanager
     def _explained_memory_error(self) -> Iterator[None]:
@@ -194,6 +197,19 @@ class Engine:
                 "suffice; expected a batch that fits; lower --batch_size"
             ) from error
 
+    def _drawn_again(self, crops: Mapping[str, Any]) -> dict[str, Any]:
+        """How well the model draws crops again in which no face was looked for, in dB.
+
+        Nothing where it is not known what the model reaches with a face.
+        """
+        if self._least is None or self._redraws is None:
+            return {}
+        return {
+            name + _AGAIN: _psnr(self._redraws.reconstruct(crops[name]), crops[name])
+            for name in FACES
+            if self.settings.is_crop(name)
+        }
+
     def _dispatch_batch(self, places: list[tuple[Face, Face]]) -> tuple[int, dict[str, Any]]:
         padded = places + [places[-1]] * (self.batch_size - len(places))
         columns = zip(FACES, zip(*padded, strict=True), strict=True)
@@ -204,7 +220,7 @@ class Engine:
         if self._optimiser is not None:
             found = self._optimiser(crops["source"], crops["target"], swapped)
             swapped, refined = found.output, found.facts
-        return len(places), {
+        return len(places), self._drawn_again(crops) | {
             "refined": refined,
             "generated": swapped.generated,
             "mask": swapped.mask,
@@ -215,12 +231,41 @@ class Engine:
         }
 
 
+@contextlib.contextmanager
+def pools(count: int) -> Iterator[list[ThreadPoolExecutor]]:
+    """Pools of threads, whose work is over when the block ends, but after Ctrl-C.
+
+    A photo may take a decoder minutes, for which whoever interrupts the run does not wait.
+    """
+    made, waits = [ThreadPoolExecutor(THREADS) for _ in range(count)], True
+    try:
+        yield made
+    except KeyboardInterrupt:
+        waits = False
+        raise
+    finally:
+        for pool in made:
+            pool.shutdown(wait=waits, cancel_futures=True)
+
+
+def _psnr(image: Float[AnyArray, "b h w 3"], other: Float[AnyArray, "b h w 3"]) -> Array:
+    """Of images in [-1, 1], one by one, in dB."""
+    error = jnp.mean(jnp.square(jnp.asarray(image) - jnp.asarray(other)), axis=(1, 2, 3))
+    return 10 * jnp.log10(4 / jnp.maximum(error, 1e-6))
+
+
+def _of_no_face(values: Mapping[str, np.ndarray], i: int, least: float) -> dict[str, float]:
+    """PSNR of the crops that the model cannot draw again, of one pair of a batch."""
+    found = {n: float(values[n + _AGAIN][i]) for n in FACES if n + _AGAIN in values}
+    return {name: psnr for name, psnr in found.items() if psnr < least}
+
+
 def _writing(job: Job) -> int:
     """Bytes that finishing a job takes, about."""
     return WRITING * job.nbytes
 
 
-def _fetch(count: int, batch: dict[str, Any]) -> list[SwappedFace]:
+def _fetch(count: int, batch: dict[str, Any], least: float) -> list[SwappedFace]:
     """The first faces of a batch, once the device is done; the others only fill it."""
     refined = batch.pop("refined")
     values = {name: np.asarray(array)[:count] for name, array in batch.items()}
@@ -234,6 +279,7 @@ def _fetch(count: int, batch: dict[str, Any]) -> list[SwappedFace]:
             pose_gate=float(values["pose_gates"][i].mean()),
             identity_similarity=float(similarity[i]),
             refined=refined[i] if refined else None,
+            drawn_again=_of_no_face(values, i, least),
         )
         for i in range(count)
     ]

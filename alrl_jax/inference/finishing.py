@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8, UInt16
+from jaxtyping import Float, UInt8, UInt16
 
 from alrl_jax.inference.job import PairFailed, SwappedFace
 from alrl_jax.inference.settings import Settings
@@ -91,7 +91,9 @@ def finish(
     if not all(face.is_finite for face in swapped):
         raise PairFailed("the model gave numbers that are not finite")
     assert target.photo is not None
-    faces = [(face.generated, face.mask) for face in swapped]
+    plain = target.photo.colour
+    grey = bool((plain == plain[..., :1]).all())  # such a photo gets no coloured face
+    faces = [(_grey(f.generated) if grey else f.generated, f.mask) for f in swapped]
     colour = paste_faces(target, faces, settings.paste)
     now = datetime.datetime.now(datetime.UTC)
     marked, record = codec.mark(
@@ -103,3 +105,9 @@ def finish(
     if settings.masks:
         mask = face_shares(target, [face.mask for face in swapped], settings.paste)
     return SwappedPhoto(pixels, target.photo.icc_profile, fields, record, mask)
+
+
+def _grey(image: Float[np.ndarray, "r r 3"]) -> Float[np.ndarray, "r r 3"]:
+    """An image in shades of grey: its luma, by the weights of ITU-R BT.601."""
+    luma = image @ np.array([0.299, 0.587, 0.114], np.float32)
+    return np.repeat(luma[..., None], 3, axis=-1).astype(np.float32)

@@ -44,6 +44,8 @@ class SwappedFace:
         pose_gate: share of the source in the pose code.
         identity_similarity: cosine of the unit embeddings of source and blended swap.
         refined: steps of the optimisation and its losses before and after, where there was one.
+        drawn_again: PSNR in dB of the model's reconstruction of a crop, by the name of the face,
+            where that speaks against a face in it; see ``SwapperModel.least_face_psnr``.
     """
 
     generated: Float[np.ndarray, "r r 3"]
@@ -52,6 +54,7 @@ class SwappedFace:
     pose_gate: float
     identity_similarity: float
     refined: Mapping[str, Any] | None = None
+    drawn_again: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def is_finite(self) -> bool:

@@ -1,11 +1,12 @@
 """The directory of a run's outputs: photos, the JSON file beside each, and ``results.jsonl``."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -20,7 +21,9 @@ from alrl_jax.photos.face_photos import FacePhoto
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing, version
-from alrl_jax.utils.files import json_text, temporary_name, write_files
+from alrl_jax.utils.files import json_text, remove_leftovers, temporary_name, write_files
+from alrl_jax.utils.locks import locked
+from alrl_jax.utils.opening import read_json
 
 T = TypeVar("T")
 L = TypeVar("L", bound="LineLog")
@@ -37,8 +40,9 @@ FACTS = (
     "faces",
     "notes",
     "optimised",
+    "doubtful",
 )
-"""What results and sidecars say of a swap; see ``job.measured``."""
+"""What results and sidecars say of a swap; see ``doubts.facts``."""
 
 
 def output_name(number: int, files: PairFiles, suffix: str = ".png") -> str:
@@ -100,6 +104,18 @@ class OutputFolder:
             "settings": _plain(dataclasses.asdict(settings) | (more or {})),
         }
 
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keeps other runs out of the directory, and removes what killed ones left half.
+
+        Raises:
+            UserError: another run is at work there.
+        """
+        with locked(self.directory, "--output"):
+            for folder in (self.directory, self.directory / MASKS):
+                remove_leftovers(folder, locked=True)
+            yield
+
     def recipe(self, hashes: Mapping[str, str], listed_face: str = "") -> dict[str, Any]:
         """All that an output depends on.
 
@@ -131,7 +147,7 @@ class OutputFolder:
         """
         path = self.directory / name
         try:
-            sidecar = json.loads(self.sidecar(name).read_text(encoding="utf-8"))
+            sidecar = read_json(self.sidecar(name))
             same = all(
                 sidecar[key] == value for key, value in self.recipe(hashes, listed_face).items()
             )
@@ -140,6 +156,7 @@ class OutputFolder:
                 sha256 = hashing.folder_sha256 if self._videos else hashing.file_sha256
                 same = sidecar["mask"]["sha256"] == sha256(self.mask(name))
             return sidecar if same else None
+        # A sidecar that another program wrote, or nobody whole, is none.
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

@@ -58,6 +58,20 @@ class Swapper(HasWeights, Protocol):
 
 
 @runtime_checkable
+class DrawsAgain(Protocol):
+    """A swapper that can show how well it knows a face."""
+
+    @property
+    def least_face_psnr(self) -> float | None:
+        """PSNR in dB that ``reconstruct`` reaches with any face; None where it is not known."""
+        ...
+
+    def reconstruct(self, images: Images) -> Float[AnyArray, "b h w 3"]:
+        """Faces as the model draws them from their own codes."""
+        ...
+
+
+@runtime_checkable
 class FaceSampler(HasWeights, Protocol):
     """A model that draws faces from seeds."""
 

@@ -25,7 +25,8 @@ def write_sample(model: FaceSampler, named: str, directory: Path) -> Path:
         UserError: no such seed; the photo cannot be written.
     """
     seed = named.removeprefix(SAMPLE)
-    if not (seed.isascii() and seed.isdigit() and int(seed) < 2**32):
+    digits = seed.isascii() and seed.isdigit() and len(seed) <= len(str(2**32))
+    if not (digits and int(seed) < 2**32):
         raise UserError(
             f"got --source={named}; expected sample:SEED with a whole number from 0 to 2^32 - 1; "
             "choose one"

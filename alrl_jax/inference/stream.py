@@ -9,9 +9,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from alrl_jax.errors import UserError
+from alrl_jax.inference import doubts
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import SwappedPhoto, finish
-from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
+from alrl_jax.inference.job import Job, PairFailed, fault, timed
 from alrl_jax.inference.photo_reader import PhotoReader, open_finder
 from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.settings import DEFAULTS, FACES, Settings
@@ -36,7 +37,7 @@ class StreamResult:
         photo: the target with its faces swapped; None where that failed.
         reason: why it failed; None where it did not.
         seconds: by stage (``read``, ``swap``, ``write``).
-        facts: ``gates``, ``identity_similarity`` and ``faces``; see ``job.measured``.
+        facts: ``gates``, ``identity_similarity``, ``faces`` and ``doubtful``; see ``doubts.facts``.
     """
 
     number: int
@@ -143,7 +144,7 @@ class _Stream:
         try:
             with timed(seconds, "write"):
                 photo = finish(job.target, job.swapped, self._settings, self._model_sha256)
-                facts = measured(job)
+                facts = doubts.facts(job, self._settings)
         except PairFailed as error:
             return StreamResult(job.number, None, str(error), seconds, {})
         except UserError:

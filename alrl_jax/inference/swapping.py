@@ -9,11 +9,12 @@ from typing import Any
 from absl import logging
 
 from alrl_jax.errors import UserError
+from alrl_jax.inference import doubts
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import finish
-from alrl_jax.inference.job import EARLIER, FAINT, Job, PairFailed, fault, measured, timed
+from alrl_jax.inference.job import EARLIER, FAINT, Job, PairFailed, fault, timed
 from alrl_jax.inference.manifest import manifest_of
-from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog, output_name
+from alrl_jax.inference.outputs import OutputFolder, ResultsLog, output_name
 from alrl_jax.inference.photo_reader import PhotoReader, open_finder
 from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.references import open_references
@@ -23,7 +24,6 @@ from alrl_jax.photos.found_face import FaceNotFoundError
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.provenance.encoding import ENCODERS, NotEncodableError
 from alrl_jax.utils import hashing
-from alrl_jax.utils.files import remove_leftovers
 
 
 class Swapping:
@@ -71,12 +71,12 @@ class Swapping:
             The lines of ``results.jsonl``, in input order, each written before it is given.
 
         Raises:
-            UserError: ``results.jsonl`` or the manifest cannot be written.
+            UserError: ``results.jsonl`` or the manifest cannot be written, or another run writes
+                into the directory.
         """
         engine = Engine(self.model, self.settings, min(batch_size, len(pairs)))
-        remove_leftovers(self.output.directory)
-        remove_leftovers(self.output.directory / MASKS)
         with contextlib.ExitStack() as files:
+            files.enter_context(self.output.in_use())
             log = files.enter_context(ResultsLog(self.output.directory))
             manifest = files.enter_context(manifest_of(self.output.directory, self.settings.masks))
             for job in engine.run(enumerate(pairs), self.prepare, self._finish, self._weigh):
@@ -146,7 +146,7 @@ class Swapping:
         job = dataclasses.replace(job, seconds=seconds)
         try:
             with timed(seconds, "write"):
-                job = dataclasses.replace(job, facts=measured(job))
+                job = dataclasses.replace(job, facts=doubts.facts(job, self.settings))
                 if FAINT in job.facts["notes"]:
                     warning = "%s: %s; leave out --aligned to find faces"
                     logging.log_first_n(logging.WARNING, warning, 1, self._name(job), FAINT)

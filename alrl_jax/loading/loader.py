@@ -1,5 +1,6 @@
 """``alrl_jax.load``: a model directory or a work directory, ready to use."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -11,9 +12,10 @@ from alrl_jax.loading.discriminator import DiscriminatorModel
 from alrl_jax.loading.faces import FaceEmbedderModel, StyleEncoderModel
 from alrl_jax.loading.generator import GeneratorModel
 from alrl_jax.loading.measuring import FaceParserModel, HopenetModel, InceptionModel, LPIPSModel
+from alrl_jax.loading.soundness import check_model
 from alrl_jax.loading.swapper import SwapperModel
 from alrl_jax.storage.checkpoint import newest_step, read_fields
-from alrl_jax.storage.model_directory import read_model, resolve_directory
+from alrl_jax.storage.model_directory import EMBEDDED, read_model, resolve_directory
 from alrl_jax.storage.workdir import CONFIG_FILE, read_config
 from alrl_jax.training.state import PyTree, TrainState
 from alrl_jax.training.tasks import ExportedModel, make_task
@@ -61,12 +63,15 @@ def load(directory: str | Path) -> Model:
     Raises:
         UserError: if there is no model, or one of an unknown kind.
     """
-    stored = _read(directory)
-    if stored.kind not in KINDS:
-        raise UserError(
-            f"{stored.path} holds a model of kind {stored.kind!r}; expected one of "
-            f"{tuple(KINDS)}; update alrl_jax or name another directory"
-        )
+
+    def accept(path: Path, kind: str) -> None:
+        if kind not in KINDS:
+            raise UserError(
+                f"{path} holds a model of kind {kind!r}; expected one of {tuple(KINDS)}; update "
+                "alrl_jax or name another directory"
+            )
+
+    stored = _read(directory, accept)
     return KINDS[stored.kind](stored.kind, stored.config, stored.variables)
 
 
@@ -84,23 +89,34 @@ def load_as(
     Raises:
         UserError: if there is no model, or one of another kind.
     """
-    stored = _read(directory)
     accepted = [name for name, each in KINDS.items() if each is model_class]
     accepted = accepted if kind is None else [kind]
-    if stored.kind not in accepted:
-        raise UserError(
-            f"got a model of kind {stored.kind!r} in {directory}; expected "
-            f"{' or '.join(map(repr, accepted))}; {remedy}"
-        )
+
+    def accept(_: Path, found: str) -> None:
+        if found not in accepted:
+            raise UserError(
+                f"got a model of kind {found!r} in {directory}; expected "
+                f"{' or '.join(map(repr, accepted))}; {remedy}"
+            )
+
+    stored = _read(directory, accept)
     return model_class(stored.kind, stored.config, stored.variables)
 
 
-def _read(directory: str | Path) -> _Stored:
+def _read(directory: str | Path, accept: Callable[[Path, str], None]) -> _Stored:
+    """Reads a model whose kind is accepted: of another kind, nothing but that is looked at."""
     path = resolve_directory(directory)
     if (path / CONFIG_FILE).is_file() and newest_step(path) is not None:
         _, exported = export_workdir(path)
+        accept(path, exported.kind)
         return _Stored(path, exported.kind, exported.config, exported.variables)
-    meta, variables = read_model(path)
+
+    def check(meta: Mapping[str, Any], shapes: PyTree) -> None:
+        accept(path, meta["kind"])
+        if not path.is_relative_to(EMBEDDED):  # that was checked when it was packaged
+            check_model(path, meta, shapes)
+
+    meta, variables = read_model(path, check)
     return _Stored(path, meta["kind"], meta["config"], variables)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from alrl_jax.loading.loader import export_workdir
 from alrl_jax.provenance.model_card import FIGURES_FILE, training_record, write_card
-from alrl_jax.storage.model_directory import save_model
+from alrl_jax.storage.model_directory import check_target, save_model
 from alrl_jax.utils.files import write_text
 
 TRAINING_ONLY = ("probe", "discriminator")
@@ -35,6 +35,7 @@ def package(
     Returns:
         What was written, in words.
     """
+    check_target(output)
     step, model = export_workdir(workdir)
     dropped = () if training_networks else TRAINING_ONLY
     kept = {name: tree for name, tree in model.variables.items() if name not in dropped}

@@ -31,6 +31,7 @@ FACES: dict[Face, int] = {"source": FROM_SOURCE, "target": FROM_TARGET}
 WITHOUT_OWNERS = ("identity", "pose")
 """What a caller can ask of a model that does not know which codes make an attribute group."""
 
+LEAST_FACE_PSNR = 21.0
 SAMPLE_SEED = 20230304
 """Seeds the sampled people of the procedural world; none of them is in a split of it."""
 NEUTRAL = ("yaw", "pitch", "roll", "smile", "mouth_open", "blink", "brow_raise", "hair_fringe")
@@ -159,6 +160,16 @@ class SwapperModel(Model):
     def samples_are_rendered(self) -> bool:
         """Whether ``sample_face`` renders, as the identity net reads the factors of a world."""
         return self._swapper.identity.knows_factors
+
+    @property
+    def least_face_psnr(self) -> float | None:
+        """PSNR in dB that ``reconstruct`` reaches with the crop of a face, at least.
+
+        None of models for which it was not measured, as those of photographs. Of
+        ``embedded/swapper_64``, 24 rendered faces have 23.6 or more; the same faces turned by 90 or
+        180 degrees, noise and landscapes 18.9 or less.
+        """
+        return LEAST_FACE_PSNR if self.samples_are_rendered else None
 
     def sample_face(self, seed: int) -> Float[Array, "r r 3"]:
         """A face of a person who does not exist, for the source of a swap.

@@ -10,7 +10,6 @@ grows beyond what Pillow allows.
 """
 
 import functools
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +17,9 @@ from typing import TypeVar
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
+
+from alrl_jax.errors import UserError
+from alrl_jax.utils.opening import OddFileError, open_image, open_regular
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".png", ".webp"),
@@ -105,11 +107,10 @@ def decoded(file: Path | bytes, decode: Callable[[Image.Image], Decoded]) -> Dec
         UnreadableImageError: the file cannot be decoded; the message says why.
     """
     try:
-        opened = io.BytesIO(file) if isinstance(file, bytes) else file
-        with Image.open(opened, formats=_formats(file)) as image:
+        with open_image(file, _formats(file)) as image:
             _check_size(image)
             return decode(image)
-    except UnreadableImageError:
+    except (UnreadableImageError, UserError):
         raise
     # Broken files make decoders raise nearly anything (struct.error, IndexError, SyntaxError, ...).
     except Exception as error:
@@ -127,7 +128,7 @@ def _formats(file: Path | bytes) -> list[str]:
     if isinstance(file, bytes):
         head = file[:12]
     else:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             head = stream.read(12)
     if head[4:8] != b"ftyp" or head[8:12] not in HEIC_BRANDS:
         return _known_formats()
@@ -246,6 +247,8 @@ def _orientation(image: Image.Image) -> int:
 
 def _reason(error: Exception, file: Path | bytes) -> str:
     """One line without the path, which the report names already."""
+    if isinstance(error, OddFileError):
+        return str(error.strerror)
     if isinstance(error, Image.UnidentifiedImageError):
         size = len(file) if isinstance(file, bytes) else file.stat().st_size
         return UNKNOWN if size else "empty file"

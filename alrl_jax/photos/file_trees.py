@@ -63,6 +63,8 @@ class DirectoryFile:
                 raise UnreadableImageError("not a regular file")
             if fault := _too_large(status.st_size):
                 raise UnreadableImageError(fault)
+            if self.path.is_symlink() and not _is_inside(self.path, Path(self.root)):
+                raise UnreadableImageError("a link that leads out of its directory")
             return self.path.read_bytes()
         except OSError as error:
             raise UnreadableImageError(error.strerror or str(error)) from error
@@ -169,6 +171,11 @@ def _unreadable(error: OSError) -> None:
         f"got the folder {error.filename}, which cannot be read ({error.strerror}); expected "
         "folders that can; change its permissions, or move it away"
     ) from error
+
+
+def _is_inside(path: Path, directory: Path) -> bool:
+    """Whether a link leads to somewhere in a directory, which others may have filled."""
+    return path.resolve().is_relative_to(directory.resolve())
 
 
 def _too_large(size: int) -> str | None:

@@ -15,8 +15,10 @@ dlib, OpenCV and scikit-image count.
 """
 
 import csv
-import json
+import io
+import math
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -27,10 +29,18 @@ import numpy as np
 from jaxtyping import Float
 
 from alrl_jax.errors import UserError
+from alrl_jax.utils.opening import open_regular, read_json
 from alrl_jax.utils.paths import local_path
 
 Faces = list[Float[np.ndarray, "n 2"]]
-_BROKEN = (OSError, ValueError, TypeError, EOFError, RecursionError)
+MAX_BYTES = 2**26
+"""Of a landmark file, and of the arrays that an archive holds together."""
+MOST_FACES = 1000
+"""Of a photo."""
+_BROKEN = (
+    *(OSError, ValueError, TypeError, EOFError, RuntimeError, OverflowError, KeyError),
+    *(SyntaxError, struct.error, AttributeError, IndexError),  # of NumPy's and zip's headers
+)
 CENTRE = 0.5
 """From coordinates that count centres of pixels to continuous ones."""
 
@@ -75,24 +85,46 @@ def _faces(name: str, values: Any) -> Faces:
         array = array[None]
     if array.ndim != 3 or array.shape[-1] != 2:
         raise ValueError(f"{name}: shape {list(array.shape)}, not [n, 2] or [faces, n, 2]")
+    if len(array) > MOST_FACES:
+        raise ValueError(f"{name}: {len(array)} faces; expected at most {MOST_FACES}")
     return [points + CENTRE for points in array]
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    named = json.loads(path.read_text(encoding="utf-8"))
+    named = read_json(path, MAX_BYTES)
     if not isinstance(named, dict):
         raise ValueError("no JSON object")
     return named
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    with open_regular(path, MAX_BYTES) as file, zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > MAX_BYTES:
+            raise ValueError(f"arrays of more than {MAX_BYTES} bytes")
+        return {m.filename.removesuffix(".npy"): _read_array(archive.read(m)) for m in members}
+
+
+def _read_array(content: bytes) -> np.ndarray:
+    """Numbers of a ``.npy`` file; ValueError where its header promises more than it holds."""
+    stream = io.BytesIO(content)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    shape, by_columns, dtype = readers[np.lib.format.read_magic(stream)](stream)
+    if dtype.kind not in "fiu" or math.prod(shape) * dtype.itemsize != len(content) - stream.tell():
+        raise ValueError(f"an array of {dtype} and shape {list(shape)[:8]} that it does not hold")
+    values = np.frombuffer(content, dtype, math.prod(shape), stream.tell())
+    return values.reshape(shape, order="F" if by_columns else "C")
 
 
 def _read_csv(path: Path) -> dict[str, Any]:
     named: dict[str, Any] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with (
+        open_regular(path, MAX_BYTES) as binary,
+        io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file,
+    ):
         rows = csv.reader(file, skipinitialspace=True)
         if next(rows, [""])[0].strip() != "file":
             raise ValueError("no header file,x0,y0,...")

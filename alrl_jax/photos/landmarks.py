@@ -242,6 +242,8 @@ def _model(path: Path, create: Callable[[], Any]) -> Any:
     """What a library makes of a model file; UserError where it makes nothing of it."""
     try:
         return create()
+    except UserError:
+        raise
     except Exception as error:  # each library has its own
         reason = " ".join(str(error).split())[:200]
         raise UserError(

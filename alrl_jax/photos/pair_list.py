@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import glob
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,11 +13,14 @@ from absl import logging
 from alrl_jax.errors import UserError
 from alrl_jax.photos.decoding import SUFFIXES
 from alrl_jax.photos.file_trees import is_image_name, list_images, walk
+from alrl_jax.utils.opening import OddFileError, open_regular
 from alrl_jax.utils.paths import local_path
 
 COLUMNS = ("source", "target")
 PAIRINGS = ("all", "zip")
 """Every source with every target, sources first; or the first with the first, and so on."""
+MAX_LIST_BYTES = 2**28
+"""Of a list of pairs: some millions of them."""
 OUTSIDE = "a link that leads out of its directory"
 
 
@@ -67,10 +71,10 @@ def read_pairs(path: Path) -> list[PairFiles]:
     if not path.is_file():
         raise UserError(f"got --pairs={path}; expected a CSV file; check the path")
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with _text(path) as file:
             rows = list(csv.DictReader(file, skipinitialspace=True))
-            header = _header(path)
-    except (UnicodeDecodeError, csv.Error) as error:
+        header = _header(path)
+    except (UnicodeDecodeError, csv.Error, OddFileError) as error:
         raise UserError(f"got {path}, not CSV text ({error}); save it as UTF-8 CSV") from None
     missing = [name for name in COLUMNS if name not in header]
     if missing:
@@ -100,8 +104,13 @@ def _joined(path: Path, rows: list[PairFiles]) -> list[PairFiles]:
     return pairs
 
 
+def _text(path: Path) -> io.TextIOWrapper:
+    """A CSV file, opened as text."""
+    return io.TextIOWrapper(open_regular(path, MAX_LIST_BYTES), encoding="utf-8-sig", newline="")
+
+
 def _header(path: Path) -> list[str]:
-    with path.open(newline="", encoding="utf-8-sig") as file:
+    with _text(path) as file:
         return next(csv.reader(file, skipinitialspace=True), [])
 
 

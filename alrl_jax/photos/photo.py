@@ -13,6 +13,7 @@ from jaxtyping import UInt8, UInt16
 from PIL import Image
 
 from alrl_jax.photos.decoding import UnreadableImageError, decoded, num_pictures, to_rgb, upright
+from alrl_jax.utils.opening import open_image
 
 _DEEP = ("I;16B", "LA;16B", "RGB;16B", "RGBA;16B")
 """What Pillow calls 16-bit pixels of a PNG; all but the first it would decode to 8 bits."""
@@ -127,7 +128,7 @@ def _deep(image: Image.Image, name: str, path: Path) -> UInt16[np.ndarray, "h w 
 
 def _unpacked(path: Path, rawmode: str) -> UInt8[np.ndarray, "h w c"]:
     """The pixels of a PNG as another of Pillow's unpackers gives them."""
-    with Image.open(path, formats=("PNG",)) as image:
+    with open_image(path, ("PNG",)) as image:
         image.tile = [image.tile[0]._replace(args=rawmode)]  # type: ignore[attr-defined]
         return np.array(image)
 

@@ -16,6 +16,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import version
 from alrl_jax.utils.files import atomic_write
+from alrl_jax.utils.opening import open_image
 
 ALGORITHMS = ("es256", "es384", "es512", "ps256", "ps384", "ps512", "ed25519")
 
@@ -123,7 +124,7 @@ def _actions(manifest: dict[str, Any]) -> list[dict[str, Any]]:
 def _mime_type(path: Path) -> str:
     """By the file's content; by its name where Pillow cannot read such images."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             name = "JPEG" if image.format == "MPO" else image.format  # several JPEGs in one file
         kind = Image.MIME.get(name or "", "")
     except Exception:  # broken files make decoders raise nearly anything

@@ -11,11 +11,11 @@ from xml.sax.saxutils import quoteattr, unescape
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
-from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from alrl_jax.utils import png, version
 from alrl_jax.utils.files import write_files
+from alrl_jax.utils.opening import open_image
 
 DIGITAL_SOURCE_TYPE = (
     "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -113,7 +113,7 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         OSError: the file is no image that can be read.
     """
-    with Image.open(path) as image:
+    with open_image(path) as image:
         image.load()
         text = {str(k): str(v) for k, v in image.info.items() if isinstance(v, str)}
         packet = image.info.get(_XMP_KEY) or image.info.get("xmp") or ""

@@ -9,6 +9,7 @@ step apart where it lies. There is a newer one then, and ``restore`` passes over
 
 import contextlib
 import dataclasses
+import math
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -85,6 +86,23 @@ class Checkpointer:
     def latest_step(self) -> int | None:
         """Step of the newest checkpoint, or None if there is none yet."""
         return max(self.steps(), default=None)
+
+    def check_room(self, abstract_state: PyTree) -> None:
+        """Makes sure that the disk can take a checkpoint, before minutes of compiling.
+
+        Several processes share the work and perhaps no disk: they find out as they save.
+
+        Raises:
+            UserError: it has less room than the state takes.
+        """
+        leaves = jax.tree.leaves(abstract_state)
+        wanted = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+        free = shutil.disk_usage(self._workdir).free
+        if jax.process_count() == 1 and free < wanted:
+            raise UserError(
+                f"got {self._workdir} on a disk with {free // 2**20} MiB left; expected room for a "
+                f"checkpoint of {-(-wanted // 2**20)} MiB; make room or use another --workdir"
+            )
 
     def save(self, step: int, state: PyTree, metadata: dict[str, Any]) -> None:
         """Starts a save; the state may be donated or changed as soon as this returns.
@@ -175,6 +193,8 @@ class Checkpointer:
         """Reports a save that failed; what was saved before it stays."""
         try:
             yield
+        except UserError:
+            raise
         # As in ``restore``: errors of files pass as they are, or as what their library makes of it.
         except Exception as error:
             self._failed = True
@@ -219,6 +239,27 @@ def newest_step(workdir: Path) -> int | None:
     if not directory.is_dir():
         return None
     return max((int(p.name) for p in directory.iterdir() if p.name.isdecimal()), default=None)
+
+
+def is_readable(workdir: Path, step: int) -> bool:
+    """Whether all of a checkpoint can be read; reads it.
+
+    Raises:
+        UserError: it is that of a run of an earlier version.
+    """
+    directory = (Path(workdir) / DIRECTORY / str(step)).absolute()
+    try:
+        saved = ocp.metadata(str(directory))
+        _read_fields(directory, tuple(saved.metadata))
+        return isinstance(saved.custom_metadata, dict) and _METADATA in saved.custom_metadata
+    except UserError:
+        raise
+    # As in Checkpointer.restore: what is damaged fails in many ways.
+    except Exception as error:
+        if _is_lack_of_memory(error):
+            raise
+        logging.warning("checkpoint %d cannot be read: %s", step, _reason(error))
+        return False
 
 
 def read_fields(workdir: Path, names: Iterable[str]) -> tuple[int, dict[str, PyTree]]:
@@ -266,6 +307,23 @@ def _read_fields(directory: Path, names: tuple[str, ...]) -> dict[str, PyTree]:
     }
     loaded = ocp.load(str(directory), abstract)
     return {name: loaded[name] for name in names}
+
+
+@contextlib.contextmanager
+def metadata_of(step: int) -> Iterator[None]:
+    """Turns what is raised over the metadata of a checkpoint into a user error.
+
+    Args:
+        step: of the checkpoint.
+    """
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"got checkpoint {step} with metadata that training did not write "
+            f"({type(error).__name__}: {error}); expected its own; remove that checkpoint to go on "
+            "from the one before"
+        ) from error
 
 
 def wait_for_all(point: str) -> None:

@@ -4,26 +4,31 @@ A model that shares weights with another can leave them out and name that one as
 Weights stored in 8 bits have their scales beside them, under their name and ``:scale``.
 """
 
-import contextlib
 import hashlib
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+import os
+import re
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
 from flax import traverse_util
 
 from alrl_jax.errors import UserError
+from alrl_jax.storage.stored_arrays import computed_shapes, nested, packed, unpacked
+from alrl_jax.storage.tensor_file import open_tensors
+from alrl_jax.utils.destinations import check_folder
 from alrl_jax.utils.files import atomic_folder, json_text, write_json, write_sparse
+from alrl_jax.utils.opening import read_json
 from alrl_jax.utils.paths import local_path
 
 PyTree = Any
+Check = Callable[[Mapping[str, Any], PyTree], None]
 
 MODEL_FILE = "model.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -33,13 +38,8 @@ _PRESENT_NAMES = {"shares": "source_weights"}
 EMBEDDED = Path(__file__).parents[1] / "embedded"
 """Where the package keeps the models it ships."""
 
-_DTYPES = {"I32": jnp.int32, "I64": jnp.int64, "U8": jnp.uint8, "BOOL": jnp.bool_}
-"""Types of arrays by their names in a file, other than those that are read as float32."""
-
-_SCALE = ":scale"
-_LEAST_IN_8_BITS = 2048
-"""Values of an array below which 8 bits would save next to nothing."""
-
+MOST_BASES = 4
+"""Models that may stand on one another."""
 _META_TYPES = {"kind": str, "config": dict, "conventions": dict, "source": dict, "sha256": str}
 _BASE_FIELDS = {"directory", "sha256", "arrays"}
 
@@ -99,7 +99,7 @@ def save_model(
         UserError: if ``directory`` is something else than a model directory, ``int8`` names what is
             no network of the model, a weight is too large for float16, or the base cannot be read.
     """
-    target = _target(directory)
+    target = check_target(directory)
     if unknown := sorted(set(int8) - set(variables)):
         known_names = ", ".join(sorted(variables))
         raise UserError(
@@ -109,7 +109,7 @@ def save_model(
     known, shared = {}, {}
     if base is not None:
         known, shared = _shared_with(base, flat)
-    arrays = _flat_arrays({n: x for n, x in flat.items() if n not in shared}, half, int8)
+    arrays = packed({n: x for n, x in flat.items() if n not in shared}, half, int8)
     meta = {
         "kind": kind,
         "config": dict(config),
@@ -120,12 +120,23 @@ def save_model(
     json_text(meta)  # what cannot be written fails before anything is
     with atomic_folder(target) as fresh:
         # To the file, not to memory first: the weights may be most of what there is.
-        safetensors.numpy.save_file(arrays, fresh / WEIGHTS_FILE)
+        _save(arrays, fresh / WEIGHTS_FILE)
         # As readable as any file that is made here; safetensors' are the user's alone.
         (fresh / WEIGHTS_FILE).chmod(fresh.stat().st_mode & 0o666)
         with (fresh / WEIGHTS_FILE).open("rb") as written:
             meta["sha256"] = hashlib.file_digest(written, "sha256").hexdigest()
         write_json(fresh / MODEL_FILE, meta)
+
+
+def _save(arrays: dict[str, np.ndarray], path: Path) -> None:
+    """Writes a weights file; what the disk refuses is an OSError, as everywhere."""
+    try:
+        safetensors.numpy.save_file(arrays, path)
+    except safetensors.SafetensorError as error:
+        if said := re.search(r"os error (\d+)", str(error)):
+            number = int(said[1])
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise
 
 
 def save_shapes(
@@ -152,7 +163,7 @@ def save_shapes(
     Raises:
         UserError: if ``directory`` is something else than a model directory.
     """
-    target = _target(directory)
+    target = check_target(directory)
     header, end = {}, 0
     flat: dict[str, Any] = traverse_util.flatten_dict(shapes, sep="/")
     for name, leaf in sorted(flat.items()):
@@ -172,11 +183,13 @@ def save_shapes(
         write_json(fresh / MODEL_FILE, meta)
 
 
-def read_model(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
+def read_model(directory: str | Path, check: Check | None = None) -> tuple[dict[str, Any], PyTree]:
     """Reads a model directory.
 
     Args:
         directory: a path, or ``embedded/NAME``.
+        check: is shown ``model.json`` and the shapes of all arrays before any is read, and raises
+            a UserError if they are none of a model.
 
     Returns:
         The contents of ``model.json``, and the variables as a nested dict of host arrays
@@ -185,25 +198,27 @@ def read_model(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
     Raises:
         UserError: if there is no model, or it is damaged.
     """
+    return _read_model(directory, 0, check)
+
+
+def _read_model(
+    directory: str | Path, depth: int, check: Check | None = None
+) -> tuple[dict[str, Any], PyTree]:
+    """See ``read_model``; ``depth`` counts models that name one another as base."""
     meta = read_meta(directory)
-    weights = resolve_directory(directory) / WEIGHTS_FILE
-    with _readable(weights):
-        with weights.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != meta["sha256"]:
+    with open_tensors(resolve_directory(directory) / WEIGHTS_FILE) as file:
+        shapes = computed_shapes(file)
+        if check is not None:
+            check(meta, nested(file, _with_base(meta, shapes, _read_shapes, depth)))
+        if file.sha256() != meta["sha256"]:
+            if read_meta(directory) != meta:  # replaced between the opening of its two files
+                return _read_model(directory, depth, check)
             raise UserError(
-                f"got {weights} of another content than {MODEL_FILE} says; expected its sha256; "
+                f"got {file.path} of another content than {MODEL_FILE} says; expected its sha256; "
                 "copy the directory again"
             )
-        # From the file, not from its bytes: the weights may be most of what fits into memory.
-        flat = safetensors.numpy.load_file(weights)
-    single = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in flat.items()}
-    whole = {
-        k: v * single[k + _SCALE] if k + _SCALE in single else v
-        for k, v in single.items()
-        if not k.endswith(_SCALE)
-    }
-    return meta, traverse_util.unflatten_dict(_with_base(meta, whole, read_model), sep="/")
+        whole = unpacked(file.arrays())
+        return meta, nested(file, _with_base(meta, whole, _read_model, depth))
 
 
 def read_meta(directory: str | Path) -> dict[str, Any]:
@@ -217,7 +232,7 @@ def read_meta(directory: str | Path) -> dict[str, Any]:
     """
     path = resolve_directory(directory)
     try:
-        meta = json.loads((path / MODEL_FILE).read_text())
+        meta = read_json(path / MODEL_FILE)
     except FileNotFoundError as error:
         raise UserError(
             f"got {path}, which holds no {MODEL_FILE}; expected a model directory; "
@@ -234,12 +249,22 @@ def read_meta(directory: str | Path) -> dict[str, Any]:
                 "training or alrl convert-weights writes"
             )
     base = meta.get("base")
-    if base is not None and not (isinstance(base, dict) and base.keys() >= _BASE_FIELDS):
+    if base is not None and not _is_base(base):
         raise UserError(
-            f"got {path / MODEL_FILE} with base {base!r}; expected "
+            f"got {path / MODEL_FILE} with base {str(base)[:200]}; expected "
             f"{', '.join(sorted(_BASE_FIELDS))} of a model directory; copy it again"
         )
     return meta | {"config": _with_trained_owners(meta, _with_present_names(meta["config"]))}
+
+
+def _is_base(base: Any) -> bool:
+    """Whether a value names arrays of another model directory."""
+    if not isinstance(base, dict) or not base.keys() >= _BASE_FIELDS:
+        return False
+    names, texts = base["arrays"], (base["directory"], base["sha256"])
+    if not isinstance(names, list) or not all(isinstance(text, str) for text in texts):
+        return False
+    return all(isinstance(name, str) for name in names)
 
 
 def _with_trained_owners(meta: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
@@ -277,25 +302,23 @@ def read_shapes(directory: str | Path) -> tuple[dict[str, Any], PyTree]:
     Raises:
         UserError: if there is no model. Damaged weights do not show.
     """
+    return _read_shapes(directory, 0)
+
+
+def _read_shapes(directory: str | Path, depth: int) -> tuple[dict[str, Any], PyTree]:
+    """See ``read_shapes`` and ``_read_model``."""
     meta = read_meta(directory)
-    weights = resolve_directory(directory) / WEIGHTS_FILE
-    with _readable(weights), weights.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        if length > weights.stat().st_size:
-            raise UserError(f"got {weights}, no safetensors file; copy the directory again")
-        header = json.loads(stream.read(length))
-    header.pop("__metadata__", None)
-    flat = {
-        name: jax.ShapeDtypeStruct(tuple(entry["shape"]), _DTYPES.get(entry["dtype"], jnp.float32))
-        for name, entry in header.items()
-        if not name.endswith(_SCALE)
-    }
-    return meta, traverse_util.unflatten_dict(_with_base(meta, flat, read_shapes), sep="/")
+    with open_tensors(resolve_directory(directory) / WEIGHTS_FILE) as file:
+        return meta, nested(file, _with_base(meta, computed_shapes(file), _read_shapes, depth))
 
 
-def _target(directory: str | Path) -> Path:
-    """Where a model directory is to lie; UserError where that would replace something else."""
-    target = Path(local_path(str(directory)))
+def check_target(directory: str | Path) -> Path:
+    """Where a model directory is to lie; nothing is made yet.
+
+    Raises:
+        UserError: it would replace something else, or cannot be written.
+    """
+    target = check_folder(local_path(str(directory)))
     if target.exists() and not (target / MODEL_FILE).is_file() and not _is_empty(target):
         raise UserError(f"got {target}; expected a new or a model directory; name another one")
     return target
@@ -323,53 +346,28 @@ def _shared_with(
 def _with_base(
     meta: Mapping[str, Any],
     flat: dict[str, Any],
-    read: Callable[[str | Path], tuple[dict[str, Any], PyTree]],
+    read: Callable[[str | Path, int], tuple[dict[str, Any], PyTree]],
+    depth: int,
 ) -> dict[str, Any]:
     """The arrays of a model, those of its base among them."""
     base = meta.get("base")
     if base is None:
         return flat
-    theirs, variables = read(base["directory"])
+    if depth >= MOST_BASES:
+        raise UserError(
+            f"got a model whose base {base['directory']} has a base in turn, {MOST_BASES} times or "
+            "in a circle; expected one that ends; package it again"
+        )
+    theirs, variables = read(base["directory"], depth + 1)
     if theirs["sha256"] != base["sha256"]:
         raise UserError(
             f"got {base['directory']} with other weights than those that this model shares; "
             f"expected sha256 {base['sha256']}; put that model back, or package this one again"
         )
     shared = traverse_util.flatten_dict(variables, sep="/")
-    return {**{name: shared[name] for name in base["arrays"]}, **flat}
-
-
-def _flat_arrays(
-    flat: Mapping[str, Any], half: bool, int8: Collection[str]
-) -> dict[str, np.ndarray]:
-    arrays = {name: np.asarray(value, order="C") for name, value in flat.items()}
-    if not (half or int8):
-        return arrays
-    limit = float(np.finfo(np.float16).max)
-    for name, value in list(arrays.items()):
-        if value.dtype != np.float32:
-            continue
-        small = value.ndim < 2 or value.size < _LEAST_IN_8_BITS
-        if name.partition("/")[0] in int8 and not small:
-            largest = np.abs(value).max(axis=tuple(range(value.ndim - 1)))
-            scale = np.maximum(largest, np.finfo(np.float32).tiny) / 127
-            arrays[name] = np.rint(value / scale).astype(np.int8)
-            arrays[name + _SCALE] = scale.astype(np.float32)
-            continue
-        if np.abs(value).max(initial=0) > limit:
-            raise UserError(f"got {name} beyond +-{limit:g}; expected float16; store with half=0")
-        arrays[name] = value.astype(np.float16)
-    return arrays
-
-
-@contextlib.contextmanager
-def _readable(weights: Path) -> Iterator[None]:
-    """Turns the faults of an unreadable weights file into user errors."""
-    try:
-        yield
-    except (OSError, EOFError) as error:
+    if missing := [name for name in base["arrays"] if name not in shared]:
         raise UserError(
-            f"got {weights.parent} without readable {weights.name}; copy it whole"
-        ) from error
-    except (safetensors.SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"got {weights}, no safetensors file ({error})") from error
+            f"got a model that shares {missing[0][:80]!r} with {base['directory']}, which has no "
+            "such array; expected one of its names; package it again"
+        )
+    return {**{name: shared[name] for name in base["arrays"]}, **flat}

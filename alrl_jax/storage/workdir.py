@@ -222,8 +222,23 @@ def _lock(workdir: Path) -> Iterator[None]:
 
 
 def read_metrics(workdir: Path) -> list[dict[str, int | float]]:
-    """All lines of a run's ``metrics.jsonl``, in order; none if there is no such file."""
+    """All lines of a run's ``metrics.jsonl``, in order; none if there is no such file.
+
+    Lines that cannot be read, as a killed run leaves the last one, are left out.
+    """
     path = Path(workdir) / METRICS_FILE
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [json.loads(line) for line in lines if step_of(line) is not None]
+
+
+def step_of(line: str) -> int | None:
+    """The step of a line of ``metrics.jsonl``; None where it is no such line."""
+    try:
+        values = json.loads(line)
+        step = values["step"]
+        plain = all(type(value) in (int, float) for value in values.values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return step if plain and type(step) is int else None

@@ -16,7 +16,7 @@ import jax
 from absl import logging
 from tqdm import tqdm
 
-from alrl_jax.storage.checkpoint import Checkpointer, wait_for_all
+from alrl_jax.storage.checkpoint import Checkpointer, metadata_of, wait_for_all
 from alrl_jax.training import sharding
 from alrl_jax.training.calls import Calls
 from alrl_jax.training.held_data import HeldBatches, OnHeldData, hold
@@ -171,14 +171,16 @@ class _Run:
         init = jax.jit(self.task.init)  # traced once, for its shapes and for its values
         shapes = jax.eval_shape(init, key, pretrained)
         abstract = sharding.abstract_state(self.mesh, shapes)
+        self.checkpointer.check_room(abstract)
         restored = self.checkpointer.restore(abstract)
         first, iterator_state = 0, None
         if restored is None:
             self.state = first_state(init, key, pretrained, abstract)
         else:
             self.state = restored.state
-            self.window.set_state(restored.metadata["window"])
-            iterator_state = restored.metadata["iterator"]
+            with metadata_of(restored.step):
+                self.window.set_state(restored.metadata["window"])
+                iterator_state = dict(restored.metadata["iterator"])
             first = self.saved = restored.step
         _report_start(self.state, self.frozen, self.mesh, self.schedule, first)
         return first, iterator_state
@@ -204,7 +206,8 @@ class _Run:
             # Always the same faces, so that the pictures of a run can be compared.
             rows = _first_rows(next(self.batches), self.mesh)
             self.preview_batch = sharding.shard_batch(self.mesh, rows)
-        self.batches.set_state(state)
+        with metadata_of(self.saved or 0):
+            self.batches.set_state(state)
 
     def train(self, first: int, log: MetricLog, bar: tqdm, stop: StopRequest, begin: float) -> int:
         """Updates until the end or a stop; saves the last state; returns its step."""

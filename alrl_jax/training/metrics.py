@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from alrl_jax.errors import UserError
-from alrl_jax.storage.workdir import METRICS_FILE
+from alrl_jax.storage.workdir import METRICS_FILE, step_of
 from alrl_jax.utils.files import atomic_write, remove_leftovers, write_text
 
 SAMPLES = "samples"
@@ -217,21 +217,20 @@ def _enlarge(images: UInt8[np.ndarray, "b h w 3"], height: int) -> UInt8[np.ndar
 
 
 def _truncate(path: Path, last_step: int) -> None:
-    """Removes lines after a step, and a last line that a killed run left unfinished.
+    """Removes lines after a step, and lines that cannot be read, as a killed run leaves the last.
 
     The file is written only where something must go: a start needs no room on the disk.
     """
     if not path.exists():
         return
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")
     kept, reached = [], last_step
     for line in text.splitlines():
-        try:
-            step = json.loads(line)["step"]
-            reached = max(reached, step)
-        except (ValueError, KeyError, TypeError):
+        step = step_of(line)
+        if step is None:
             logging.warning("%s: dropped an unreadable line %.40r", path, line)
-            break
+            continue
+        reached = max(reached, step)
         if step <= last_step:
             kept.append(line + "\n")
     if reached > last_step:

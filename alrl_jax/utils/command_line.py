@@ -8,9 +8,13 @@ Exit status: 0 done; 1 a fault of the program; 2 a mistake of the user's, printe
 interrupted. A program's own ``main`` may return others.
 """
 
+import contextlib
 import errno
 import logging
+import math
+import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,12 +26,23 @@ from ml_collections import config_flags
 
 from alrl_jax.errors import UserError
 from alrl_jax.utils.paths import local_path
+from alrl_jax.utils.printing import one_line, say
 
 # Flags that are defined here belong to the module that asks for them, whose help shows them.
 flags.disclaim_key_flags()
 
 HELP = frozenset({"-h", "-help", "--help", "-?"})
 """What asks for help."""
+MOST_LOGGED = 2000
+"""Characters of a line in the log."""
+WRITTEN = ("output", "workdir")
+"""Flags of what is written: an empty one would mean the working directory."""
+LARGEST_NUMBER = 2**63
+"""Which whole numbers of flags stay below."""
+UNHEARD = 141
+"""Exit status where what reads standard output went away."""
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _PACKAGE = Path(__file__).parents[1]
 
@@ -42,11 +57,28 @@ def run(main: Callable[[list[str]], int | None], *, positional: bool = False) ->
         main: gets the program's name and its positional arguments; returns the exit status.
         positional: whether the program takes arguments that are no flags.
     """
-    absl_logging.get_absl_handler().addFilter(_is_ours_or_urgent)
+    _open_standard_streams()
+    handler = absl_logging.get_absl_handler()
+    for keep in (_is_ours_or_urgent, _on_one_line):
+        handler.addFilter(keep)
     if HELP.intersection(sys.argv[1:]):
         _print_help(main)
         sys.exit(0)
     end_with(lambda: app.run(main, flags_parser=lambda argv: _parse(argv, positional)))
+
+
+def _open_standard_streams() -> None:
+    """Makes sure that files which are opened later do not take the place of a closed stream.
+
+    What a library prints would go into them.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))
 
 
 def end_with(program: Callable[[], int | None]) -> NoReturn:
@@ -55,6 +87,10 @@ def end_with(program: Callable[[], int | None]) -> NoReturn:
         status = program()
     except UserError as error:
         _fail(str(error))
+    except BrokenPipeError as error:
+        if error.filename is not None:
+            raise
+        _leave(UNHEARD)
     except OSError as error:
         if error.errno in _NO_ROOM:
             # What fails within a write knows no file name.
@@ -68,8 +104,24 @@ def end_with(program: Callable[[], int | None]) -> NoReturn:
         # A path that cannot be read or written was named by the user: no bare traceback for it.
         _fail(f"got {error.filename!r}: {error.strerror}; expected a path that can be used so")
     except KeyboardInterrupt:
-        sys.exit(130)
+        _leave(INTERRUPTED)
     sys.exit(status or 0)
+
+
+def _leave(status: int) -> NoReturn:
+    """Ends the process without waiting for threads that are at work, such as a photo's decoder.
+
+    What is written is written under a temporary name, which the next run removes.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:  # the reader went away: what is left is not written, nor complained about
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    others = [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
+    if others:
+        os._exit(status)
+    sys.exit(status)
 
 
 def DEFINE_path(
@@ -84,7 +136,7 @@ def DEFINE_path(
         required: whether the command cannot do without.
     """
     return flags.DEFINE(
-        PathParser(), name, default, text, flag_values=flags.FLAGS, required=required
+        PathParser(name), name, default, text, flag_values=flags.FLAGS, required=required
     )
 
 
@@ -122,8 +174,16 @@ class PathParser(flags.ArgumentParser[str]):
 
     syntactic_help = "a path"
 
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
     def parse(self, argument: str) -> str:
         """The path, expanded."""
+        if "\0" in argument or (not argument and self._name in WRITTEN):
+            raise UserError(
+                f"got --{self._name}={argument!r}; expected a path; name one or leave the flag out"
+            )
         return local_path(argument)
 
     def flag_type(self) -> str:
@@ -184,10 +244,11 @@ def _parse(argv: Sequence[str], positional: bool) -> list[str]:
     config = given.partition(":")[0]
     try:
         rest = flags.FLAGS(arguments)
+        _check_numbers()
         _raise_deferred_config_error()
+    except UserError:  # of a parser of ours, or of the config
+        raise
     except flags.Error as error:
-        if isinstance(error.__context__, UserError):  # of a parser of ours
-            raise error.__context__ from None
         # A config file's ValueError arrives as the text of a traceback, the message last.
         text = str(error).strip().splitlines()
         text = text[-1:] if "Traceback" in str(error) else [*text, "see --help"]
@@ -199,6 +260,17 @@ def _parse(argv: Sequence[str], positional: bool) -> list[str]:
     if len(rest) > 1 and not positional:
         raise UserError(f"got the argument {rest[1]!r}; expected flags alone; see --help")
     return rest
+
+
+def _check_numbers() -> None:
+    """UserError for numbers of flags that nothing can be made of, whatever their bounds."""
+    for flag in (flags.FLAGS[name] for name in flags.FLAGS):
+        value = flag.value if flag.present else None
+        odd = isinstance(value, float) and not math.isfinite(value)
+        large = isinstance(value, int) and abs(value) >= LARGEST_NUMBER
+        if odd or large:
+            expected = "a finite number" if odd else "a number of at most 63 bits"
+            raise UserError(f"got --{flag.name}={value}; expected {expected}; give another one")
 
 
 def with_config_found(argv: Sequence[str]) -> list[str]:
@@ -248,6 +320,13 @@ def _is_ours_or_urgent(record: logging.LogRecord) -> bool:
     return not raised and (record.levelno > logging.INFO or not chatty)
 
 
+def _on_one_line(record: logging.LogRecord) -> bool:
+    """Makes a record one bounded line, whatever names of files it repeats."""
+    with contextlib.suppress(TypeError, ValueError):  # logging says what does not fit
+        record.msg, record.args = one_line(record.getMessage(), MOST_LOGGED), ()
+    return True
+
+
 def _print_help(main: Callable[[list[str]], int | None]) -> None:
     module = sys.modules[main.__module__]
     own = main.__module__ == "__main__"
@@ -257,6 +336,5 @@ def _print_help(main: Callable[[list[str]], int | None]) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    lines = (line.strip() for line in message.splitlines())
-    print("error: " + "; ".join(line for line in lines if line), file=sys.stderr)
+    say(one_line(f"error: {message}"), sys.stderr)
     sys.exit(2)

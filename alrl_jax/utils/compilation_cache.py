@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 from absl import logging
 
+from alrl_jax.errors import UserError
 from alrl_jax.utils.user_cache import cache_directory
 
 FOLDER = "compiled"
@@ -28,7 +29,11 @@ def keep_compiled_programs() -> None:
         jax.config.update(MIN_SECONDS.lower(), 0.0)
     if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.values["jax_compilation_cache_dir"]:
         return
-    folder = cache_directory() / FOLDER
+    try:
+        folder = cache_directory() / FOLDER
+    except UserError as error:
+        logging.info("compiled programs are not kept: %s", error)
+        return
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shrink(folder, LARGEST)

@@ -5,6 +5,8 @@ whose it is: ``remove_leftovers`` removes what killed processes left.
 """
 
 import contextlib
+import ctypes
+import glob
 import json
 import os
 import shutil
@@ -15,6 +17,10 @@ from typing import Any
 import numpy as np
 
 _SUFFIX = ".tmp"
+_HERE = -100
+"""AT_FDCWD: a relative path begins in the working directory."""
+_EXCHANGE = 2
+"""RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS."""
 
 
 @contextlib.contextmanager
@@ -42,32 +48,59 @@ def atomic_write(path: Path, *, durable: bool = False) -> Iterator[Path]:
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yields a new folder to fill, of the same name, which replaces ``path`` whole at the end.
 
-    Where the block fails, an older folder stays as it was, and the new one is removed. A process
-    that is killed between the two last renames leaves both in the temporary folder.
+    Where the block fails, an older folder stays as it was, and the new one is removed. The two
+    change places in one step where the disk can do that. Where it cannot, a process that is killed
+    between two renames leaves both in the temporary folder, and the next writer brings the older
+    one back.
 
     Args:
-        path: of the folder; its parents are made where they are missing.
+        path: of the folder; its parents are made where they are missing. A link stays one, and the
+            folder that it leads to is replaced.
 
     Raises:
         OSError: the folder cannot be written.
     """
+    path = Path(os.path.realpath(path))
+    _recover(path)
     scratch = temporary_name(path)
     remove(scratch)  # left by a killed process that had this one's number
     fresh, old = scratch / "new" / path.name, scratch / "old"
     fresh.mkdir(parents=True)
     try:
         yield fresh
-        replaces = path.exists()
-        if replaces:
-            path.rename(old)
-        try:
+        if not path.exists():
             fresh.rename(path)
-        except BaseException:
-            if replaces:
+        elif not _exchange(fresh, path):
+            path.rename(old)
+            try:
+                fresh.rename(path)
+            except BaseException:
                 old.rename(path)
-            raise
+                raise
     finally:
         remove(scratch)
+
+
+def _recover(path: Path) -> None:
+    """Removes what killed writers of a folder left, and brings back what they had put aside."""
+    for scratch in path.parent.glob(f".{glob.escape(path.name)}.*{_SUFFIX}"):
+        process = _process_of(scratch.name)
+        if process is None or _is_running(process):
+            continue
+        if (scratch / "old").is_dir() and not path.exists():
+            (scratch / "old").rename(path)
+        remove(scratch)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Lets two folders change places in one step; False where system or disk cannot do that."""
+    library = ctypes.CDLL(None, use_errno=True)
+    names = os.fsencode(one), os.fsencode(other)
+    if hasattr(library, "renameat2"):  # Linux
+        return library.renameat2(_HERE, names[0], _HERE, names[1], _EXCHANGE) == 0
+    if hasattr(library, "renamex_np"):  # macOS
+        return library.renamex_np(*names, _EXCHANGE) == 0
+    return False
 
 
 def write_files(contents: Mapping[Path, bytes]) -> None:

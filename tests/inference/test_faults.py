@@ -10,7 +10,7 @@ import pytest
 from absl import flags
 
 from alrl_jax import infer, swap_stream
-from alrl_jax.inference import stream, swapping
+from alrl_jax.inference import doubts, stream, swapping
 from alrl_jax.inference.job import fault
 from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.video.frames import FrameSwapping
@@ -91,7 +91,7 @@ def test_what_breaks_later_fails_its_photo_alone(
 
 
 def test_a_stream_goes_on_after_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "measured", lambda swapped: 1 / 0)
+    monkeypatch.setattr(doubts, "facts", lambda job, settings: 1 / 0)
     pixels = np.zeros((32, 32, 3), np.uint8)
     settings = Settings(aligned=True)
     results = list(swap_stream([(pixels, pixels)] * 2, FakeSwapper(), settings))

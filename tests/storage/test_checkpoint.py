@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from alrl_jax.errors import UserError
 from alrl_jax.storage import checkpoint as checkpoint_module
-from alrl_jax.storage.checkpoint import Checkpointer, newest_step, read_fields
+from alrl_jax.storage.checkpoint import Checkpointer, is_readable, newest_step, read_fields
 from alrl_jax.training import sharding
 from alrl_jax.training.state import TrainState
 from tests.support.damage import after_damage, damage
@@ -99,6 +100,27 @@ def read_step(workdir: Path, step: int) -> np.ndarray:
     alone.mkdir(parents=True)
     (workdir / "checkpoints" / str(step)).rename(alone / str(step))
     return read_fields(alone.parent, ["params"])[1]["params"]["w"]
+
+
+@after_damage
+def test_a_name_is_no_checkpoint(tmp_path: Path) -> None:
+    """What a run is finished by has to be readable."""
+    save_steps(tmp_path, 1, 2)
+    (tmp_path / "checkpoints" / "1000").mkdir()
+    damage(tmp_path, 2)
+    assert newest_step(tmp_path) == 1000
+    assert [is_readable(tmp_path, step) for step in (1, 2, 1000)] == [True, False, False]
+
+
+def test_a_disk_without_room_is_said_before_anything_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, usage = abstract(make_state(0)), shutil.disk_usage(tmp_path)
+    with Checkpointer(tmp_path, keep=1) as checkpointer:
+        checkpointer.check_room(state)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
+        with pytest.raises(UserError, match="0 MiB left; expected room for a checkpoint of 1 MiB"):
+            checkpointer.check_room(state)
 
 
 @after_damage

@@ -36,6 +36,7 @@ PASTED = {
     "selector": None,
     "optimise": 0,
     "tune_generator": 0,
+    "strict": False,
 }
 """Flags that ``infer`` and ``infer_frames`` share, with their default values."""
 OF_PHOTOS = {
@@ -55,6 +56,7 @@ class FakeSwapper:
     selectors = ("adaptive", "mean")
     attribute_groups = ("identity", "pose", "expression")
     takes_features = False
+    least_face_psnr = None
 
     def __init__(self, resolution: int = RESOLUTION) -> None:
         self.config: dict[str, Any] = {"resolution": resolution}

@@ -105,6 +105,13 @@ def _frames(kind: str) -> bytes:
     return encoded(image(), kind, save_all=True, append_images=rest, duration=50, **options)
 
 
+def _many_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again."""
+    jpeg = encoded(image(), "JPEG", quality=95, progressive=True)
+    last = jpeg.rindex(b"\xff\xda")
+    return jpeg[:last] + jpeg[last:-2] * count + jpeg[-2:]
+
+
 def _oriented(kind: str) -> bytes:
     """A photo that was taken with the camera on its side (EXIF 6)."""
     exif = Image.Exif()
@@ -180,6 +187,7 @@ BROKEN: dict[str, tuple[Callable[[], bytes], str]] = {
     "bomb.png": (lambda: _claiming(20000, 20000), "too many pixels"),
     "large.png": (lambda: _claiming(9000, 15000), "too many pixels"),
     "absurd.png": (lambda: _claiming(16, 80000), "too many pixels: 16x80000"),
+    "many_scans.jpg": (lambda: _many_scans(150), "more than 100 scans"),
     "text_bomb.png": (lambda: _with_text(2**22), "(?i)large|memory"),
     "profile_bomb.png": (lambda: _with_profile(2**22), "(?i)large|data"),
 }

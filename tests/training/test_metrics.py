@@ -56,6 +56,15 @@ def test_line_that_a_killed_run_left_is_dropped(tmp_path: Path) -> None:
     assert [line["step"] for line in read_metrics(tmp_path)] == [2, 6]
 
 
+def test_a_line_that_cannot_be_read_is_dropped_alone(tmp_path: Path) -> None:
+    lines = [b'{"step": 1, "a": 1.0}', b"\xff\0", b'{"step": "2"}', b"[3]", b'{"step": 4, "a": 2}']
+    (tmp_path / "metrics.jsonl").write_bytes(b"\n".join(lines))
+    assert [line["step"] for line in read_metrics(tmp_path)] == [1, 4]
+    with MetricLog(tmp_path, 4):
+        pass
+    assert (tmp_path / "metrics.jsonl").read_bytes() == lines[0] + b"\n" + lines[4] + b"\n"
+
+
 def test_a_disk_without_room_is_reported(tmp_path: Path) -> None:
     """A limit on the size of files stands in for a full disk."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

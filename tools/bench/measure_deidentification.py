@@ -9,6 +9,9 @@ these people and this recognition alone: pose, hair, clothes and scene remain as
 """
 
 import json
+import sys
+import time
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import jax
@@ -20,6 +23,7 @@ from alrl_jax.evaluation.judging import cosine, retrieval
 from alrl_jax.evaluation.measuring import Collector, Examiner, batches
 from alrl_jax.loading import AnalyserModel, SwapperModel, load_analyser, load_swapper
 from alrl_jax.utils import command_line
+from alrl_jax.utils.printing import say
 from alrl_jax.worlds import primitives
 
 BATCH = 20
@@ -46,7 +50,9 @@ def measure(
     attributes = primitives.sample_attributes(key, 2 * people)
     examiner, collector = Examiner(judge), Collector()
     resolution = int(model.config["resolution"])
-    for numbers, valid in tqdm(list(batches(people, BATCH)), desc="people", unit="batch"):
+
+    def embedded(numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """Embeddings of a batch of people, before and after, and of their other images."""
         who = jax.tree.map(lambda x, n=numbers: x[n], identities)
         shown, other = (
             primitives.render(
@@ -56,8 +62,14 @@ def measure(
         )
         invented = np.stack([np.asarray(model.sample_face(int(number))) for number in numbers])
         swapped = model.swap(invented, shown).image
-        for name, images in {"before": shown, "after": swapped, "gallery": other}.items():
-            collector.add("people", name, examiner.embed(images), valid)
+        images = {"before": shown, "after": swapped, "gallery": other}
+        return {name: np.asarray(examiner.embed(each)) for name, each in images.items()}
+
+    parts = list(batches(people, BATCH))
+    _announce(people, len(parts), lambda: embedded(parts[0][0]))
+    for numbers, valid in tqdm(parts, desc="people", unit="batch"):
+        for name, embeddings in embedded(numbers).items():
+            collector.add("people", name, embeddings, valid)
     found = collector.get("people")
     return {
         name: {
@@ -66,6 +78,20 @@ def measure(
         }
         for name in ("before", "after")
     }
+
+
+def _announce(people: int, parts: int, measure_one: Callable[[], Any]) -> None:
+    """Says what will be done, and how long it takes once all is compiled."""
+    begin = 0.0
+    for _ in range(2):
+        begin = time.perf_counter()
+        measure_one()
+    minutes = parts * (time.perf_counter() - begin) / 60
+    say(
+        f"{people} people in {parts} batches: two images of each are rendered, one is swapped, all "
+        f"are embedded; about {minutes:.1f} minutes on this machine",
+        sys.stderr,
+    )
 
 
 def _share(queries: np.ndarray, gallery: np.ndarray, top: int) -> float:

@@ -30,6 +30,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.provenance.watermark import codec, payload_code
 from alrl_jax.utils import command_line
 from alrl_jax.utils.files import write_json
+from alrl_jax.utils.opening import open_image
 from alrl_jax.worlds import primitives
 
 Pixels = UInt8[np.ndarray, "h w 3"]
@@ -59,7 +60,7 @@ def jpeg(pixels: Pixels, quality: int) -> Pixels:
     """Encoded and decoded again."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=quality)
-    with Image.open(buffer) as image:
+    with open_image(buffer.getvalue()) as image:
         return np.asarray(image.convert("RGB"))
 
 

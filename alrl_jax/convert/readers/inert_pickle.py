@@ -7,6 +7,7 @@ looked up in the caller's table; what is not there is an error, never an import.
 import dataclasses
 import mmap
 import pickletools
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,22 +21,39 @@ MAX_KEY = 2**31
 
 MAX_INTEGER_BYTES = 16
 
+FREE_BYTES, BYTES_MADE_A_BYTE = 2**28, 8
+"""What reading any file may make in memory, and for each byte of the file beside it."""
+
+SLOT_BYTES = 100
+"""What an object costs where it is kept, as in a dict."""
+
 
 class Budget:
-    """How many more instructions a file may have interpreted.
+    """How many more instructions a file may have interpreted, and how many bytes they may make.
 
     An instruction takes a byte and an honest file has none read twice, so a file's size is its
-    budget; without one, a few bytes could have the same nested stream read over and over.
+    budget; without one, a few bytes could have the same nested stream read over and over. What an
+    instruction makes is no larger than what the file holds of it, but for what an object costs.
+
+    Args:
+        file_bytes: size of the file.
     """
 
-    def __init__(self, instructions: int) -> None:
-        self.left = instructions
+    def __init__(self, file_bytes: int) -> None:
+        self.left = file_bytes
+        self.bytes_left = FREE_BYTES + BYTES_MADE_A_BYTE * file_bytes
 
     def spend(self) -> None:
-        """Takes one."""
+        """Takes an instruction."""
         self.left -= 1
         if self.left < 0:
             raise CheckpointError("it reads itself over and over")
+
+    def hold(self, made: int) -> None:
+        """Takes the bytes that an instruction has made."""
+        self.bytes_left -= made
+        if self.bytes_left < 0:
+            raise CheckpointError("it makes far more than it holds")
 
 
 class ByteReader:
@@ -140,6 +158,8 @@ def read_pickle(
                 raise CheckpointError(f"instruction {opcode.name} is not one of a weight file")
             budget.spend()
             step(machine, argument)
+            made = sys.getsizeof(machine.stack[-1]) if opcode.name in _MAKING else 0
+            budget.hold(SLOT_BYTES + made)
         return machine.result()
     except CheckpointError:
         raise
@@ -329,3 +349,10 @@ _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "BINPERSID": _Machine.push_persistent,
 }
 """Every instruction that is understood."""
+
+_MAKING = frozenset(_STEPS) - {
+    *("PROTO", "FRAME", "STOP", "NONE", "NEWTRUE", "NEWFALSE", "EMPTY_TUPLE", "MARK", "GLOBAL"),
+    *("SETITEM", "SETITEMS", "APPEND", "APPENDS", "ADDITEMS", "PUT", "BINPUT", "LONG_BINPUT"),
+    *("MEMOIZE", "GET", "BINGET", "LONG_BINGET", "STACK_GLOBAL", "BUILD", "BINPERSID"),
+}
+"""Instructions that leave a new object on the stack, all others but a reference to one."""

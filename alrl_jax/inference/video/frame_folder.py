@@ -9,14 +9,13 @@ from typing import Any
 from alrl_jax.errors import UserError
 from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault, timed
 from alrl_jax.inference.manifest import manifest_of
-from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog
+from alrl_jax.inference.outputs import OutputFolder, ResultsLog
 from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.protocols import resolution_of
 from alrl_jax.inference.video.frames import Frame, FrameSwapping, with_facts
 from alrl_jax.photos.pair_list import OUTSIDE, list_files
 from alrl_jax.photos.photo import Photo, read_photo
 from alrl_jax.provenance import image_metadata
-from alrl_jax.utils.files import remove_leftovers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +88,11 @@ class FolderSwapping:
             for i, file in enumerate(files)
         )
         directory, masks = self.output.directory, self._swapping.settings.masks
-        remove_leftovers(directory)
-        remove_leftovers(directory / MASKS)
-        with ResultsLog(directory) as log, manifest_of(directory, masks) as manifest:
+        with (
+            self.output.in_use(),
+            ResultsLog(directory) as log,
+            manifest_of(directory, masks) as manifest,
+        ):
             for job in self._swapping.run(frames, self._look_up, self._write, batch_size):
                 result = self.output.result(job, self._name(job))
                 log.write(result)
@@ -151,7 +152,7 @@ class FolderSwapping:
                 earlier.unlink(missing_ok=True)  # of an earlier swap
             image_metadata.write_png(path, photo.with_alpha(photo.colour), {}, photo.icc_profile)
             return job.ended(job.status, job.reason)
-        job = with_facts(job)
+        job = with_facts(job, self._swapping.settings)
         sidecar = self.output.write(name, job, self._swapping.swapped_frame(job))
         return job.ended("done", sidecar=sidecar)
 

@@ -2,14 +2,14 @@
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from alrl_jax.errors import UserError
-from alrl_jax.inference.engine import THREADS, Engine
+from alrl_jax.inference import doubts
+from alrl_jax.inference.engine import Engine, pools
 from alrl_jax.inference.finishing import SwappedPhoto, finish
-from alrl_jax.inference.job import Job, PairFailed, fault, measured, timed
+from alrl_jax.inference.job import Job, PairFailed, fault, timed
 from alrl_jax.inference.photo_reader import PhotoReader, open_finder
 from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.settings import Settings
@@ -146,15 +146,12 @@ class FrameSwapping:
         engine = Engine(self.model, self.settings, batch_size)
         track = FaceTrack(self.settings.face, self.smoothing)
         self._first = None
-        pool = ThreadPoolExecutor(THREADS)
-        try:
+        with pools(1) as (pool,):
             seen = engine.staged(self._look, frames, pool, lambda frame: frame.weigh())
             placed = (self._place(track, *sighted) for sighted in seen)
             yield from engine.run(
                 placed, lambda item: ended(self._cut(item)), done, lambda item: item.nbytes
             )
-        finally:
-            pool.shutdown(cancel_futures=True)
 
     def swapped_frame(self, job: Job) -> SwappedPhoto:
         """The frame with its face swapped; the mark of the first such frame alone is read again.
@@ -222,6 +219,8 @@ class FrameSwapping:
             alignment = place(found, photo.seen, self._resolution)
         except FaceNotFoundError as error:
             return dataclasses.replace(placed, reason=f"{error}; {KEPT}")
+        except UserError:
+            raise
         except Exception as error:  # one bad frame must not end the run
             job = placed.job.ended("failed", _FRAME + fault(error))
             return dataclasses.replace(placed, job=job)
@@ -239,11 +238,13 @@ class FrameSwapping:
             return dataclasses.replace(job, target=target, status="skipped", reason=placed.reason)
         try:
             cut = cut_faces(photo, [placed.alignment], placed.sha256, [placed.found])
+        except UserError:
+            raise
         except Exception as error:  # one bad frame must not end the run
             return job.ended("failed", _FRAME + fault(error), target=target)
         return dataclasses.replace(job, source=self.source, target=cut)
 
 
-def with_facts(job: Job) -> Job:
+def with_facts(job: Job, settings: Settings) -> Job:
     """The job of a swapped frame with what was measured."""
-    return dataclasses.replace(job, facts=measured(job))
+    return dataclasses.replace(job, facts=doubts.facts(job, settings))

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from alrl_jax.errors import UserError
+from alrl_jax.inference.video.display_matrix import UPRIGHT, Matrix, read_matrix, shown
 from alrl_jax.utils.extras import importing
 
 CONTAINERS: dict[str, tuple[str, str]] = {
@@ -31,6 +32,18 @@ CONTAINERS: dict[str, tuple[str, str]] = {
 """Container and codec of an output, by the suffix of the input."""
 OTHER = ".mkv"
 """Suffix of the output of any other input; it takes every stream."""
+FORMATS = (
+    *("mov", "mp4", "m4a", "3gp", "3g2", "mj2", "matroska", "webm", "avi", "mpegts", "mpeg", "flv"),
+    *("ogg", "asf", "mxf", "gif", "apng", "ivf", "h264", "hevc", "av1", "obu", "m4v", "mpegvideo"),
+    *("y4m", "yuv4mpegpipe", "nut", "dv", "wtv", "rm"),
+)
+"""Containers that are read. Playlists are not: they name other files."""
+MAX_PIXELS = 2**25
+"""Of a frame: somewhat more than 8K video has."""
+LOOKAHEAD_BYTES = 2**29
+"""What the encoder may hold of frames that it looks at ahead."""
+LATEST_FRAMES, LATEST_END = 2.5, 1.0
+"""Frames, and seconds where a file says nothing of its frames, by which it may end early."""
 CRF = "18"
 """Quality of the encoded frames: hardly distinguishable from the original."""
 COPIED = ("audio", "subtitle")
@@ -100,10 +113,11 @@ class VideoCopy:
         self._path = path
         container, self._codec = CONTAINERS[suffix]
         with self._explained("a video file"):
-            self._input = self._av.open(str(path))
+            self._input = _opened(self._av, path)
         if not self._input.streams.video:
             raise UserError(f"got {path}, which has no frames; expected a video file; take another")
         self._stream = self._input.streams.video[0]
+        self._check_size(self._stream.codec_context.width, self._stream.codec_context.height)
         self._stream.thread_type = "AUTO"
         self.rate = self._stream.average_rate or 25
         with self._explained("an output that can be written"):
@@ -120,6 +134,9 @@ class VideoCopy:
         self._clock = _Clock(float(1 / self._stream.time_base), self._step)
         self._clocks: dict[int, _Clock] = {}
         self._times: collections.deque[tuple[int, Any, Any]] = collections.deque()
+        self._size: tuple[int, int] | None = None
+        self._matrix = UPRIGHT
+        self._read_frames, self._broken, self._end = 0, 0, 0.0
         self.left_out: list[str] = []
 
     def __enter__(self) -> "VideoCopy":
@@ -144,21 +161,88 @@ class VideoCopy:
         wanted = [s for s in self._input.streams if s is self._stream or s.type in COPIED]
         with self._explained("a video file that is whole"):
             for packet in self._input.demux(wanted):
+                self._note_end(packet)
                 if packet.stream is not self._stream:
                     if packet.dts is not None:  # None: the end of the stream
                         self._hold(packet)
                     continue
-                for frame in packet.decode():
+                for frame in self._decoded(packet):
                     yield self._read(frame)
+        if self._broken and not self._read_frames:
+            raise UserError(
+                f"got {self._path}, of which no frame can be decoded; expected a video file that "
+                "is whole; repair it or take another"
+            )
 
-    def _read(self, frame: Any) -> tuple[float, Pixels]:
+    @property
+    def lost(self) -> int:
+        """Frames of the file that were not given: damaged ones, and what a cut has taken away."""
+        stream, container = self._stream, self._input
+        if stream.duration:
+            end = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+            least = LATEST_FRAMES / float(self.rate)
+        else:  # the end of the longest stream
+            end = ((container.start_time or 0) + (container.duration or 0)) / self._av.time_base
+            least = LATEST_END
+        cut = max(0.0, end - self._end)
+        return self._broken + (round(cut * float(self.rate)) if cut > least else 0)
+
+    def _note_end(self, packet: Any) -> None:
+        """Remembers until when there are packets; of any stream if the video's end is unknown."""
+        if packet.pts is None or (self._stream.duration and packet.stream is not self._stream):
+            return
+        end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+        self._end = max(self._end, end)
+
+    def _decoded(self, packet: Any) -> list[Any]:
+        """The frames of a packet; none of one that is damaged: the video goes on behind it."""
+        try:
+            frames = packet.decode()
+        except self._av.error.InvalidDataError:
+            self._broken += 1
+            return []
+        self._read_frames += len(frames)
+        return frames
+
+    def _check_size(self, width: int, height: int) -> None:
+        """UserError for frames of which a few would fill the memory."""
+        if width * height > MAX_PIXELS:
+            raise UserError(
+                f"got {self._path} with frames of {width}x{height} pixels; expected at most "
+                f"{MAX_PIXELS} of them, as of 8K video; scale it down first"
+            )
+
+    def _check_frame(self, frame: Any) -> None:
+        """UserError for a frame that cannot be written as it is meant to be seen."""
         if frame.color_trc in _HIGH_DYNAMIC_RANGE:
             raise UserError(
                 f"got {self._path}, whose colours are of high dynamic range; expected a video of "
                 "standard range; convert it first"
             )
-        pixels = frame.to_ndarray(format="rgb24")
-        pixels = np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+        size = (frame.width, frame.height)
+        if self._size is None:
+            self._check_size(*size)
+            self._size, self._matrix = size, self._display_matrix(frame)
+        if size != self._size:
+            raise UserError(
+                f"got {self._path}, whose frames change from {self._size[0]}x{self._size[1]} to "
+                f"{size[0]}x{size[1]} pixels; expected one size; convert it first"
+            )
+
+    def _display_matrix(self, frame: Any) -> Matrix:
+        """How the frames are turned and mirrored."""
+        data = frame.side_data.get("DISPLAYMATRIX")
+        matrix = UPRIGHT if data is None else read_matrix(data)
+        if matrix is None:
+            raise UserError(
+                f"got {self._path}, which is to be shown at an angle or skewed; expected quarter "
+                "turns and mirrorings; convert it first"
+            )
+        return matrix
+
+    def _read(self, frame: Any) -> tuple[float, Pixels]:
+        self._check_frame(frame)
+        pixels = shown(frame.to_ndarray(format="rgb24"), self._matrix)
         if self._encoder is None:
             self._open_streams(frame, pixels)
         start, last = self._stream.start_time or 0, self._clock.last
@@ -186,18 +270,22 @@ class VideoCopy:
         stream = self._output.add_stream(self._codec, rate=self.rate)
         shape = self._stream.sample_aspect_ratio
         if shape:
-            turned = round(frame.rotation / 90) % 2
+            turned = self._matrix[0, 0] == 0
             stream.codec_context.sample_aspect_ratio = 1 / shape if turned else shape
         stream.width, stream.height = width, height
         # Half the colours' resolution needs even sides.
         stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
-        stream.options = {"crf": CRF} | ({"b": "0"} if "vpx" in self._codec else {})
+        stream.options = {"crf": CRF} | self._encoder_options(width * height)
         stream.time_base = self._stream.time_base
         context = stream.codec_context
         context.time_base = self._stream.time_base
         for name in ("colorspace", "color_range", "color_primaries", "color_trc"):
             setattr(context, name, getattr(frame, name))
         self._encoder = stream
+        if any(part.is_alpha for part in frame.format.components) or (
+            self._stream.metadata.get("alpha_mode") == "1"
+        ):
+            self.left_out.append("the frames' transparency")
         for other in self._input.streams:
             if other is self._stream:
                 continue
@@ -210,6 +298,12 @@ class VideoCopy:
                 codec = getattr(other.codec_context, "name", None)
                 of = f" ({codec}, not for {self._output.format.name})" if copied else ""
                 self.left_out.append(f"{other.type} stream {other.index}{of}")
+
+    def _encoder_options(self, pixels: int) -> dict[str, str]:
+        """Options of the codec beside its quality; fewer frames ahead where they are large."""
+        if "vpx" in self._codec:
+            return {"b": "0"}
+        return {"rc-lookahead": str(max(1, min(40, LOOKAHEAD_BYTES // (2 * pixels))))}
 
     def write(self, pixels: Pixels) -> None:
         """Writes the next frame, in the order in which they were read.
@@ -271,10 +365,16 @@ def count_frames(path: Path) -> int | None:
     """
     av = _library()
     try:
-        with av.open(str(path)) as container:
+        with _opened(av, path) as container:
             return (container.streams.video[0].frames or None) if container.streams.video else None
     except av.FFmpegError:  # opening it for the swap says so
         return None
+
+
+def _opened(av: Any, path: Path) -> Any:
+    """A video file, opened by FFmpeg as this file and no list of others or address of one."""
+    options = {"protocol_whitelist": "file", "format_whitelist": ",".join(FORMATS)}
+    return av.open(f"file:{path.absolute()}", container_options=options)
 
 
 def comment_of(fields: Mapping[str, str]) -> str:

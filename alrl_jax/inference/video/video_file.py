@@ -13,7 +13,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.inference.finishing import SwappedPhoto
 from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault
 from alrl_jax.inference.manifest import write_video_manifest
-from alrl_jax.inference.outputs import MASKS, OutputFolder, ResultsLog
+from alrl_jax.inference.outputs import OutputFolder, ResultsLog
 from alrl_jax.inference.settings import FACES
 from alrl_jax.inference.video.frames import Frame, FrameSwapping, with_facts
 from alrl_jax.inference.video.parts import VideoParts
@@ -21,10 +21,12 @@ from alrl_jax.inference.video.pyav import VideoCopy, comment_of, output_suffix
 from alrl_jax.photos.photo import Photo
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
-from alrl_jax.utils.files import remove_leftovers
+from alrl_jax.utils.opening import open_regular
 
 NONE_SWAPPED = "no face in any frame that could be swapped; no video is written"
 """Reason of the last line of a video without any."""
+LOST = "frames of the file are damaged or missing; the video goes on without them"
+"""Ends the reason of the last line of a video that is not whole."""
 
 
 class VideoSwapping:
@@ -52,6 +54,8 @@ class VideoSwapping:
         recipe = swapping.recipe
         self.output = OutputFolder(output, model.kind, sha256, settings, recipe, videos=True)
         self.name = path.stem + output_suffix(path)
+        with open_regular(path):  # FFmpeg would wait for a pipe
+            pass
         if (output / self.name).resolve() == path.resolve():
             raise UserError(f"got {path} in --output={output}; expected another directory")
         self._watermark: dict[str, Any] | None = None
@@ -61,7 +65,8 @@ class VideoSwapping:
 
         A frame without the face, or whose swap fails, stays as it is. A file that an earlier run
         finished is not made again, and gives one line, whose ``frames`` counts them by status.
-        Where no frame was swapped there is no file, and a last line says so.
+        Where no frame was swapped there is no file, and a last line says so; so it does of frames
+        that the input has lost.
 
         Returns:
             The lines of ``results.jsonl``, one a frame.
@@ -70,11 +75,9 @@ class VideoSwapping:
             UserError: the video cannot be read or written.
         """
         directory = self.output.directory
-        remove_leftovers(directory)
-        remove_leftovers(directory / MASKS)
         source, target = self._swapping.source.sha256, hashing.file_sha256(self._path)
         hashes = {"source": source, "target": target}
-        with ResultsLog(directory) as log:
+        with self.output.in_use(), ResultsLog(directory) as log:
             for job in self._jobs(hashes, batch_size):
                 result = self._result(job)
                 log.write(result)
@@ -127,6 +130,10 @@ class VideoSwapping:
                 if counts and not counts["done"]:
                     yield Job(counts.total(), files, status="failed", reason=NONE_SWAPPED)
                     return
+                if copy.lost:
+                    reason = f"{copy.lost} {LOST}"
+                    yield Job(counts.total(), files, status="failed", reason=reason)
+                    counts["failed"] += copy.lost
                 copy.finish()
             facts = {"frames": dict(counts), "streams_left_out": copy.left_out, **parts.facts()}
             sidecar = self._sidecar(hashes, facts, time)
@@ -158,7 +165,10 @@ class VideoSwapping:
         if job.status:
             return job.ended(job.status, job.reason), None
         try:
-            drawn, measured = self._swapping.swapped_frame(job), with_facts(job)
+            drawn, measured = (
+                self._swapping.swapped_frame(job),
+                with_facts(job, self._swapping.settings),
+            )
         except PairFailed as error:
             return job.ended("failed", str(error)), None
         except UserError:

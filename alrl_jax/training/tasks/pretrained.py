@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from alrl_jax.errors import UserError
+from alrl_jax.models.config_schema import check_config
 from alrl_jax.storage.model_directory import read_meta
 from alrl_jax.training.state import PyTree, leaf_types
 
@@ -65,6 +66,7 @@ def read_pretrained_meta(
             f"pretrained.{name} is {directory}, a model of kind {meta['kind']}; expected {wanted}; "
             "name another directory"
         )
+    check_config(f"pretrained.{name}={directory}", meta["kind"], meta["config"])
     found = meta["config"].get("resolution", resolution)
     fits = found <= resolution if grows else found == resolution
     if resolution != ANY_SIZE and not fits:

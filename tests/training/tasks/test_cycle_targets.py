@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from alrl_jax.config import Config
+from alrl_jax.errors import UserError
 from alrl_jax.training.state import TrainState
 from alrl_jax.training.tasks import cycle_targets, make_task
 from alrl_jax.training.tasks.swap import SwapTask
@@ -78,5 +79,5 @@ def test_the_averaged_networks_put_the_next_source_into_one_persons_targets(
 def test_blocks_of_one_pair_have_no_stranger() -> None:
     values = tiny.tiny_config("synthetic_64").to_dict()
     values["swap"]["cycle_targets"], values["discriminator"]["mbstd_blocks"] = 0.5, tiny.BATCH
-    with pytest.raises(ValueError, match="swap.cycle_targets is 0.5 with 8 pairs in 8"):
+    with pytest.raises(UserError, match="swap.cycle_targets is 0.5 with 8 pairs in 8"):
         Config.from_dict(values)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from alrl_jax.config import Config
+from alrl_jax.errors import UserError
 from alrl_jax.training.tasks.target_warp import warp_target
 from alrl_jax.types import FaceBatch
 from alrl_jax.worlds import primitives
@@ -89,5 +90,5 @@ def test_the_strength_is_the_deviation_of_the_displacement() -> None:
 def test_a_strength_below_nothing_is_refused() -> None:
     values = tiny.tiny_config("synthetic_64").to_dict()
     values["swap"]["target_warp"] = -0.1
-    with pytest.raises(ValueError, match=r"swap.target_warp is -0.1"):
+    with pytest.raises(UserError, match=r"swap.target_warp is -0.1"):
         Config.from_dict(values)

@@ -7,6 +7,7 @@ leaves it to be computed with that generator's mapping network.
 
 import numpy as np
 
+from alrl_jax.convert.families.face_encoders.architecture import MAX_STYLES
 from alrl_jax.convert.families.stylegan2.centres import AVERAGE_SAMPLES, LATENT_AVERAGE, mean_code
 from alrl_jax.convert.networks import OPTIONS, Network
 from alrl_jax.convert.shapes import count_numbers
@@ -49,6 +50,6 @@ def encoder_centre(network: Network) -> dict[str, str]:
     if centre is not None:
         rows = centre[None] if centre.ndim == 1 else centre
         count = count_numbers(tensors, r"styles\.(\d+)\..*")
-        same = rows.ndim == 2 and len(rows) == 1
+        same = rows.ndim == 2 and len(rows) == 1 and count <= MAX_STYLES
         tensors[LATENT_AVERAGE] = np.repeat(rows, count, axis=0) if same else rows
     return notes

@@ -19,6 +19,8 @@ from alrl_jax.models.stylegan2.generator import MappingNetwork
 
 LATENT_AVERAGE = "latent_avg"
 AVERAGE_SAMPLES = 10_000
+MAX_WIDTH = 4096
+"""Of a mapping network; published ones have 512."""
 
 NOISE_SEED = 0
 _NOISES = "noises.noise_"
@@ -97,6 +99,11 @@ def mean_code(tensors: Tensors, prefix: str = "") -> np.ndarray:
     own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
     depth = count_layers(own, r"style\.(\d+)\.weight")
     z_dim = width = shape_of(own, "style.1.weight", 2)[1]
+    if z_dim > MAX_WIDTH:
+        raise UserError(
+            f"got {prefix}style.1.weight for latents of width {z_dim}; expected at most "
+            f"{MAX_WIDTH}; is it damaged?"
+        )
     table = rules.ROSINALITY_GENERATOR.mapping
     flat: dict[str, np.ndarray] = {}
     for i in range(depth):
@@ -108,6 +115,11 @@ def mean_code(tensors: Tensors, prefix: str = "") -> np.ndarray:
                 "its bias; is the file complete?"
             )
         width = shapes[0][0]
+        if width > MAX_WIDTH:
+            raise UserError(
+                f"got {prefix}{weight} of {width} rows; expected at most {MAX_WIDTH}; is it "
+                "damaged?"
+            )
         if not all(np.isfinite(own[name]).all() for name in (weight, bias)):
             raise UserError(f"got {prefix}{weight} or its bias with NaN or infinite values")
         # The generator's own rows, so that the mapping network has the same weights there and here.

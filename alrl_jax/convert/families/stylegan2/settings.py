@@ -13,6 +13,7 @@ import numpy as np
 
 from alrl_jax.convert.faults import shown
 from alrl_jax.convert.networks import INIT_KWARGS, STATE_VERSION, Network
+from alrl_jax.convert.shapes import equal
 from alrl_jax.errors import UserError
 from alrl_jax.models.stylegan2.generator import MAPPING_LR_MULTIPLIER
 from alrl_jax.models.stylegan2.ops import Number
@@ -137,7 +138,7 @@ def check_arguments(network: Network, fixed: Mapping[str, Any]) -> None:
 
 def _compare(name: str, value: Any, expected: Any, where: str) -> None:
     numbers = isinstance(value, int | float) and isinstance(expected, int | float)
-    same = math.isclose(value, expected, rel_tol=1e-5) if numbers else value == expected
+    same = math.isclose(value, expected, rel_tol=1e-5) if numbers else equal(value, expected)
     if not same:
         raise UserError(
             f"got {name}={shown(value)} in {shown(where) or 'the network'}; expected "
@@ -156,7 +157,7 @@ def conv_clamp(network: Network) -> Number | None:
     else:
         layers = (path for path in network.settings if any(is_module(p, path) for p in CLAMPED))
         found = [network.settings[path].get("conv_clamp", _ABSENT) for path in layers]
-    if not found or any(value != found[0] for value in found):
+    if not found or not all(equal(value, found[0]) for value in found):
         values = ", ".join(sorted({shown(value) for value in found})) or _ABSENT
         raise UserError(
             f"got conv_clamp={values}; expected one value for all layers; a bare state dict needs "
