@@ -320,11 +320,9 @@ def run_pairs(
     )
     blocks, found = evaluate_pairs(model, judged_by, pairs, settings)
     targets = described["num_target_pictures"]
-    extra = {
-        "model": opening.describe_model(values.workdir, model),
-        "fid": opening.describe_fid(judged_by, values.fid_reference, reference, targets),
-    }
-    extra = described | blocks["protocol"] | extra
+    extra = described | blocks["protocol"]
+    extra["model"] = opening.describe_model(values.workdir, model)
+    extra["fid"] = opening.describe_fid(judged_by, values.fid_reference, reference, targets)
     blocks["protocol"] = protocol.describe(extra, photos.NOTES, tones=None)
     return blocks, found
 

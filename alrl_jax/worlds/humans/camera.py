@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageFilter
 
+from alrl_jax.utils.opening import open_image
 from alrl_jax.worlds.humans.anatomy import EYES
 from alrl_jax.worlds.humans.body import PIVOT, rotation
 from alrl_jax.worlds.humans.sampling import Attributes
@@ -76,5 +77,6 @@ def taken(picture: Float[np.ndarray, "r r 3"], look: Attributes) -> Float[np.nda
     if float(look.jpeg) >= 0.05:
         file = io.BytesIO()
         image.save(file, "JPEG", quality=round(98 - 38 * float(look.jpeg)), subsampling=0)
-        image = Image.open(file).convert("RGB")
+        with open_image(file.getvalue(), ("JPEG",)) as compressed:
+            image = compressed.convert("RGB")
     return np.asarray(image).astype(np.float32) / 255

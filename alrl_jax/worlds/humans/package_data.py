@@ -8,7 +8,6 @@ files are read. They are checked by a hash, parsed once, and kept in the user's 
 import gzip
 import hashlib
 import importlib.util
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from PIL import Image
 
 from alrl_jax.errors import UserError
 from alrl_jax.utils.files import atomic_write
+from alrl_jax.utils.opening import open_image
 from alrl_jax.utils.user_cache import cache_directory
 from alrl_jax.worlds.humans import morphs
 
@@ -185,7 +185,8 @@ def _parse(found: dict[str, bytes]) -> dict[str, np.ndarray]:
     targets = [_target(found[name], files[name], number, len(used)) for name in names]
     masks = []
     for name in MASKS:
-        picture = Image.open(io.BytesIO(found[f"mask/{name}"])).convert("L")
+        with open_image(found[f"mask/{name}"]) as file:
+            picture = file.convert("L")
         masks.append(np.asarray(picture.resize((MASK_SIDE, MASK_SIDE), Image.Resampling.BOX)))
     return {
         "vertices": mesh["vertices"][used],
