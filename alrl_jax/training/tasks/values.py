@@ -3,6 +3,10 @@
 from typing import Any
 
 from alrl_jax.config import Config
+from alrl_jax.data.records import Layout
+from alrl_jax.data.request import DataRequest
+from alrl_jax.data.sources import SOURCES, known_layout
+from alrl_jax.data.world_faces import world_layout
 from alrl_jax.models.swapper.backbones import BACKBONES
 from alrl_jax.worlds import primitives
 
@@ -131,15 +135,26 @@ def analyser_values(config: Config) -> Values:
             "width": values.widths[0],
             "resolution": 4 * side,
         }
+    layout = _layout_with_factors(config)
     return {
         "block": values.block,
         "widths": list(values.widths),
         "hidden": values.hidden,
         "resolution": side,
-        "identity_width": len(primitives.IDENTITY_FACTORS),
-        "attribute_width": len(primitives.ATTRIBUTE_FACTORS),
-        "num_landmarks": len(primitives.LANDMARKS),
+        "identity_width": len(layout.identity_factors),
+        "attribute_width": len(layout.attribute_factors),
+        "num_landmarks": len(layout.landmarks),
     }
+
+
+def _layout_with_factors(config: Config) -> Layout:
+    """What the data say about faces; what the first world would say where they do not."""
+    data = config.data
+    if data.source in SOURCES:
+        known = known_layout(DataRequest(data.source, data.path, config.resolution))
+        if known is not None and known.identity_factors:
+            return known
+    return world_layout(config.resolution)
 
 
 def _plain(value: Any) -> Any:
