@@ -3,6 +3,11 @@
 from typing import Any
 
 from alrl_jax.config import Config
+from alrl_jax.data.records import Layout
+from alrl_jax.data.request import DataRequest
+from alrl_jax.data.sources import SOURCES, known_layout
+from alrl_jax.data.world_faces import world_layout
+from alrl_jax.errors import UserError
 from alrl_jax.models.swapper.backbones import BACKBONES
 from alrl_jax.worlds import primitives
 
@@ -111,8 +116,9 @@ def selection_values(config: Config) -> Values:
     }
 
 
-EYES = ("l_eye_centre", "r_eye_centre")
-"""Landmarks that an analyser looks at a second time, see ``identity.glimpses``."""
+EYES = ("l_eye_centre", "r_eye_centre", "l_eye_1", "r_eye_2")
+"""Landmarks, as far as the data have them, that an analyser looks at a second time: the middle of
+the eyes, or of their upper lids; see ``identity.glimpses``."""
 
 
 def analyser_values(config: Config) -> Values:
@@ -135,16 +141,42 @@ def analyser_values(config: Config) -> Values:
             "width": values.widths[0],
             "resolution": 4 * side,
         }
+    layout = _layout_with_factors(config)
     return {
         "block": values.block,
         "widths": list(values.widths),
         "hidden": values.hidden,
         "resolution": side,
-        "identity_width": len(primitives.IDENTITY_FACTORS),
-        "attribute_width": len(primitives.ATTRIBUTE_FACTORS),
-        "num_landmarks": len(primitives.LANDMARKS),
-        "glimpses": [primitives.LANDMARKS.index(name) for name in EYES] if values.glimpses else [],
+        "identity_width": len(layout.identity_factors),
+        "attribute_width": len(layout.attribute_factors),
+        "num_landmarks": len(layout.landmarks),
+        "glimpses": _eyes(layout) if values.glimpses else [],
     }
+
+
+def _eyes(layout: Layout) -> list[int]:
+    """Places of the ``EYES`` among the landmarks that the data have.
+
+    Raises:
+        UserError: if they have none.
+    """
+    found = [place for place, name in enumerate(layout.landmarks) if name in EYES]
+    if not found:
+        raise UserError(
+            "identity.glimpses is True with data that have no landmarks of the eyes; expected a "
+            "rendered world; set --config.identity.glimpses=False"
+        )
+    return found
+
+
+def _layout_with_factors(config: Config) -> Layout:
+    """What the data say about faces; what the first world would say where they do not."""
+    data = config.data
+    if data.source in SOURCES:
+        known = known_layout(DataRequest(data.source, data.path, config.resolution))
+        if known is not None and known.identity_factors:
+            return known
+    return world_layout(config.resolution)
 
 
 def _plain(value: Any) -> Any:

@@ -102,7 +102,7 @@ ATTRIBUTE_TABLE = {
     "hair_volume": Factor(0.0, 1.0, "uniform", "of its style: flat 0, full 1"),
     "hair_parting": Factor(-1.0, 1.0, "uniform", "of its style, to the viewer's right"),
     "stubble": Factor(0.0, 1.0, "rare", "clean 0, dense 1"),
-    "beard": Factor(0.0, 1.0, "rare", "none below 0.5, full 1"),
+    "beard_growth": Factor(0.0, 1.0, "rare", "none below 0.5, full 1"),
     "camera_distance": Factor(6.0, 16.0, "uniform", "decimetres from the eyes"),
     "blur": Factor(0.0, 1.0, "rare", "deviation in pixels at 512 px"),
     "noise": Factor(0.0, 0.04, "rare", "deviation, sRGB share, at 512 px"),
@@ -135,7 +135,7 @@ ATTRIBUTE_GROUPS = {
     "skin": ("skin_melanin", "skin_redness", "skin_gloss", "lipstick", "eye_shadow"),
     "light": tuple(n for n in ATTRIBUTE_TABLE if n.startswith("light_")) + ("rim_light",),
     "hair": tuple(n for n in ATTRIBUTE_TABLE if n.startswith("hair_"))
-    + ("stubble", "beard", *_STYLES),
+    + ("stubble", "beard_growth", *_STYLES),
     "background": (
         "camera_distance",
         "blur",
@@ -234,7 +234,7 @@ class Attributes:
     hair_volume: Float[AnyArray, "*n"]
     hair_parting: Float[AnyArray, "*n"]
     stubble: Float[AnyArray, "*n"]
-    beard: Float[AnyArray, "*n"]
+    beard_growth: Float[AnyArray, "*n"]
     camera_distance: Float[AnyArray, "*n"]
     blur: Float[AnyArray, "*n"]
     noise: Float[AnyArray, "*n"]

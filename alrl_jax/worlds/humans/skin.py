@@ -106,7 +106,8 @@ def lips_cover(places: Float[np.ndarray, "n 2"]) -> Values:
 
 def stubble_cover(rest: Places, look: Attributes, footprint: float) -> Values:
     """Share of the skin that stubble hides."""
-    strength = max(float(look.stubble), 0.9 * np.clip((float(look.beard) - 0.45) / 0.1, 0, 1))
+    below = 0.9 * np.clip((float(look.beard_growth) - 0.45) / 0.1, 0, 1)
+    strength = max(float(look.stubble), below)
     if strength < 0.02:
         return np.zeros(len(rest), np.float32)
     dots = 0.5 + 0.9 * noise(rest, 110.0, 5) * sharp(0.009, footprint)

@@ -287,7 +287,7 @@ _BEARD = Style((0.0, 0.0), 1.0, 0.55, -0.1, 0.0, 0.8, 0.012, 3.0, 0.10, True)
 
 def _beard(look: Attributes, still: Points, random: np.ndarray) -> tuple[np.ndarray, Rows, Rows]:
     """Lines, widths and depths of the beard."""
-    strength = max(0.0, float(look.beard) - 0.5) / 0.5
+    strength = max(0.0, float(look.beard_growth) - 0.5) / 0.5
     anchors, rest = root_anchors(ROOTS), root_anchors(ROOTS).points(anatomy().rest)
     kept = (beard_region(rest) > 0.25 + 0.75 * random[:, 5]) & (strength > 0.0)
     start, random, rest = anchors.points(still)[kept], random[kept], rest[kept]
