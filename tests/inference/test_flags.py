@@ -35,7 +35,13 @@ CHOSEN = {
     "masks": True,
 }
 PASTE = {"blend": "multiband", "colour_match": True, "feather": 0.25, "detail": 0.5}
-OWN = {"model": "m", "output": "out", "landmarks_path": "faces.json", "batch_size": 5}
+OWN = {
+    "model": "m",
+    "output": "out",
+    "landmarks_path": "faces.json",
+    "batch_size": 5,
+    "strict": True,
+}
 RESULT = {"status": "done", "reason": None, "number": 0}
 
 
