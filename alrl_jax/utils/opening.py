@@ -69,7 +69,7 @@ def read_json(path: Path, most: int = MAX_JSON_BYTES) -> Any:
             (NaN, infinity).
     """
     with open_regular(path, most) as file:
-        return parse_json(file.read(most + 1))
+        return parse_json(file.read())
 
 
 def parse_json(text: bytes | str) -> Any:

@@ -44,7 +44,13 @@ SEARCH = {"min_confidence": 0.7, "detector_angles": "0,-45", "min_face": 0.1}
 GROUPS = {"expression": "source", "hair": "target"}
 REFINING = {"optimise": 7, "tune_generator": 3}
 PASTE = {"blend": "multiband", "colour_match": True, "feather": 0.25, "detail": 0.5}
-OWN = {"model": "m", "output": "out", "landmarks_path": "faces.json", "batch_size": 5}
+OWN = {
+    "model": "m",
+    "output": "out",
+    "landmarks_path": "faces.json",
+    "batch_size": 5,
+    "strict": True,
+}
 RESULT = {"status": "done", "reason": None, "number": 0}
 
 
