@@ -15,6 +15,7 @@ from alrl_jax.models import build
 from alrl_jax.models.config_schema import check_config
 from alrl_jax.models.published import hopenet, lpips
 from alrl_jax.models.published.inception import SIDE as INCEPTION_SIDE
+from alrl_jax.models.swapper.swapper import NETWORKS
 from alrl_jax.utils.printing import one_line
 
 PyTree = Any
@@ -132,9 +133,8 @@ def _inception(config: Config, shapes: PyTree) -> None:
 def _swapper(config: Config, shapes: PyTree) -> None:
     _drawing(config["generator"], shapes["generator"])
     swapper = build.build_swapper(config)
-    names = ("encoder", "swap", "target_features", "generator", "identity")
     networks = {"swap": {}, "target_features": {}, **shapes}
-    networks = {name: networks[name] for name in names}
+    networks = {name: networks[name] for name in NETWORKS if name in networks}
     image, asked = _image(config["resolution"]), swapper.overrides({})
     _trace(lambda n, a, b: swapper.swap(n, a, b, asked), networks, image, image)
 

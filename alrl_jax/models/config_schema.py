@@ -15,8 +15,9 @@ from alrl_jax.models.build import COMPUTE_DTYPES
 from alrl_jax.models.face_analyser import STAGES
 from alrl_jax.models.published.lpips import BACKBONES as LPIPS_BACKBONES
 from alrl_jax.models.swapper.backbones import BACKBONES
+from alrl_jax.models.swapper.pose_space import POSE_SPACES
 from alrl_jax.models.swapper.selection import GATE_MODES
-from alrl_jax.models.swapper.swapper import MASKS, POSE_SPACES
+from alrl_jax.models.swapper.swapper import MASKS
 from alrl_jax.models.swapper.target_features import SPACE_GATES
 from alrl_jax.utils.printing import one_line
 
@@ -160,6 +161,7 @@ ANALYSER: Table = {
     "identity_width": Key(_WIDTH),
     "attribute_width": Key(_WIDTH),
     "num_landmarks": Key(_WIDTH),
+    "glimpses": Key(several(whole(0, LARGEST_SIDE), 16), False),
 }
 _BODY: Table = {
     "resolution": Key(whole(1, LARGEST_SIDE)),
@@ -202,9 +204,10 @@ SWAP: Table = {
     "selector": Key(name, False),
     "source_weights": Key(_SHARES, False),
     "mask": Key(one_of(MASKS), False),
-    "channel_groups": Key(_WIDTH),
-    "width": Key(_WIDTH),
-    "gate_mode": Key(one_of(GATE_MODES)),
+    # A rule that is put together with converted parts has neither groups of codes nor a width.
+    "channel_groups": Key(_WIDTH, False),
+    "width": Key(_WIDTH, False),
+    "gate_mode": Key(one_of(GATE_MODES), False),
     "pose_transfer": Key(flag, False),
     "context": Key(whole(0, LARGEST_SIDE), False),
     "normalised": Key(flag, False),
@@ -213,6 +216,7 @@ SWAP: Table = {
     "target_features": Key(one_of(SPACE_GATES), False),
     "feather": Key(whole(0, LARGEST_SIDE)),
     "head_labels": Key(several(whole(0, 1000), 1000), False),
+    "face_labels": Key(several(whole(0, 1000), 1000), False),
 }
 
 
@@ -223,6 +227,19 @@ def _identity(value: Any) -> str | None:
     return fault_in(value, ANALYSER)
 
 
+def _with_kind(tables: Mapping[str, Table]) -> Rule:
+    """A network of others beside a swapper's own: it says its kind."""
+
+    def check(value: Any) -> str | None:
+        kind = value.get("kind") if isinstance(value, dict) else None
+        if not isinstance(kind, str) or kind not in tables:
+            return f"a table with a kind, one of {', '.join(sorted(tables))}"
+        return fault_in(value, tables[kind] | {"kind": Key(name)})
+
+    return check
+
+
+LPIPS: Table = {"backbone": Key(one_of(LPIPS_BACKBONES))}
 SWAPPER: Table = {
     "resolution": Key(side),
     "generator": Key(lambda value: fault_in(value, GENERATOR)),
@@ -231,6 +248,14 @@ SWAPPER: Table = {
     "swap": Key(lambda value: fault_in(value, SWAP)),
     "attribute_groups": Key(several(name, 100, 1)),
     "selections": Key(by_name(_SHARES, 100), False),
+    "parser": Key(
+        lambda value: fault_in(
+            value, FACE_PARSER | {"class_ids": Key(several(whole(0, 1000), 1000, 1))}
+        ),
+        False,
+    ),
+    "pose": Key(_with_kind({"hopenet": HOPENET}), False),
+    "lpips": Key(_with_kind({"lpips": LPIPS, "identity": ANALYSER}), False),
 }
 SCHEMAS: dict[str, Table] = {
     "generator": GENERATOR,
@@ -242,7 +267,7 @@ SCHEMAS: dict[str, Table] = {
     "e4e": STYLE_ENCODER,
     "arcface": EMBEDDER,
     "iresnet": EMBEDDER,
-    "lpips": {"backbone": Key(one_of(LPIPS_BACKBONES))},
+    "lpips": LPIPS,
     "face_parser": FACE_PARSER,
     "hopenet": HOPENET,
     "inception": {},
