@@ -123,7 +123,8 @@ def _sheet(
         one = jax.tree.map(lambda x, i=i: jnp.repeat(x[i : i + 1], count, axis=0), people)
         rows.append(_labelled(f"person {i}", _images(world, one, moments, resolution, parsing)))
     for factor in factors if sweeps else ():
-        images = _images(world, *sweep(factor, count), resolution, parsing)
+        swept, moments = sweep(factor, count)
+        images = _images(world, swept, moments, resolution, parsing)
         rows.append(_labelled(factor, images))
     return np.concatenate(rows, axis=0)
 

@@ -72,10 +72,11 @@ def world_plan(request: DataRequest, world: World = primitives) -> Plan:
     name = next((name for name, other in WORLDS.items() if other is world), None)
     alone = name is not None and getattr(world, "ONE_CORE_A_FACE", False)
     # A face takes long there: small files, so that many processes share them and little is lost.
-    sizes = {"max_chunk_size": 8, "chunks_per_shard": 8, "workers": os.cpu_count() or 1}
-    return Plan(
-        parameters, layout, numbers, make, progress=request.progress, **(sizes if alone else {})
-    )
+    plan = Plan(parameters, layout, numbers, make, progress=request.progress)
+    if not alone:
+        return plan
+    workers = os.cpu_count() or 1
+    return dataclasses.replace(plan, max_chunk_size=8, chunks_per_shard=8, workers=workers)
 
 
 class WorldMaker:

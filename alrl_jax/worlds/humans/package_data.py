@@ -211,6 +211,6 @@ def kept(make: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> dict
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path) as partial, partial.open("wb") as file:
-            np.savez(file, **make(_parse(found)))
+            np.savez(file, allow_pickle=False, **make(_parse(found)))
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}

@@ -209,7 +209,8 @@ def render(
     n = _check(identities, attributes, covers, resolution)
     rows = jax.tree.map(np.asarray, (identities, attributes, covers))
     row: Any = lambda values, i: jax.tree.map(lambda x: x[i, ...], values)  # noqa: E731
-    faces = [_face(*row(rows, i), resolution) for i in range(n)]
+    each = [row(rows, i) for i in range(n)]
+    faces = [_face(person, look, cover, resolution) for person, look, cover in each]
     image, parsing, landmarks, visibility = (
         jnp.asarray(np.stack(x)) for x in zip(*faces, strict=True)
     )

@@ -50,10 +50,11 @@ def hits_of(scene: Scene, number: np.ndarray, view: np.ndarray, found: Hits) -> 
     """Interpolates what is known at vertices."""
     shares = np.stack([1 - found.u - found.v, found.u, found.v], axis=1)
     corners = scene.triangles[found.triangle]
-    mean = lambda values: sum(  # noqa: E731
-        values[corners[:, i]] * (shares[:, i, None] if values.ndim == 2 else shares[:, i])
-        for i in range(3)
-    )
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        weights = shares[:, :, None] if values.ndim == 2 else shares
+        return np.sum(values[corners] * weights, axis=1)
+
     normal = mean(scene.normals)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
     point = mean(scene.vertices)
@@ -63,7 +64,9 @@ def hits_of(scene: Scene, number: np.ndarray, view: np.ndarray, found: Hits) -> 
 
 
 def _take(hit: Hit, which: np.ndarray) -> Hit:
-    return Hit(*(x[which] for x in hit[:6]), Lit(*(x[which] for x in hit.lit)))
+    ray, view, triangle, shares, point, normal = (x[which] for x in hit[:6])
+    lit = Lit(*(x[which] for x in hit.lit))
+    return Hit(ray, view, triangle, shares, point, normal, lit)
 
 
 def _corner_mean(values: np.ndarray, hit: Hit) -> np.ndarray:
