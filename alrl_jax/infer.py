@@ -32,6 +32,7 @@ from alrl_jax.provenance.encoding import ENCODERS
 from alrl_jax.utils import command_line, hashing
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 from alrl_jax.utils.destinations import check_folder
+from alrl_jax.utils.paths import local_path
 
 
 def main(argv: list[str]) -> int:
@@ -48,7 +49,7 @@ def main(argv: list[str]) -> int:
             f"got --tune_generator={values.tune_generator} without --optimise; expected the codes "
             "to be refined first; give --optimise=100"
         )
-    people = [list_files("reference", named)[0] for named in values.reference]
+    people = [list_files("reference", local_path(named))[0] for named in values.reference]
     settings = dataclasses.replace(
         settings,
         masks=values.masks,

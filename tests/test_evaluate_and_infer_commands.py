@@ -85,6 +85,7 @@ def _set_flags(monkeypatch: pytest.MonkeyPatch, **values: Any) -> None:
         "before": None,
         "beside": None,
         "selectors": None,
+        "identity_judge": None,
         **dict.fromkeys(evaluate.PAIRS_ALONE),
     }
     given = {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}

@@ -248,4 +248,4 @@ def test_command_refuses_a_file_as_directory(tmp_path: Path, run_cli: RunCli, ki
     done = run_cli("alrl_jax.train", "--config=configs/identity_64.py", f"--workdir={workdir}")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "cannot be used" in done.stderr and "--workdir" in done.stderr
+    assert "expected a directory that can be written" in done.stderr and "--workdir" in done.stderr

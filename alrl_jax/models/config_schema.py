@@ -17,7 +17,7 @@ from alrl_jax.models.published.lpips import BACKBONES as LPIPS_BACKBONES
 from alrl_jax.models.swapper.backbones import BACKBONES
 from alrl_jax.models.swapper.pose_space import POSE_SPACES
 from alrl_jax.models.swapper.selection import GATE_MODES
-from alrl_jax.models.swapper.swapper import MASKS
+from alrl_jax.models.swapper.swapper import MASKS, PARSER_MASK
 from alrl_jax.models.swapper.target_features import SPACE_GATES
 from alrl_jax.utils.printing import one_line
 
@@ -203,7 +203,7 @@ ENCODER: Table = {
 SWAP: Table = {
     "selector": Key(name, False),
     "source_weights": Key(_SHARES, False),
-    "mask": Key(one_of(MASKS), False),
+    "mask": Key(one_of((*MASKS, PARSER_MASK)), False),
     # A rule that is put together with converted parts has neither groups of codes nor a width.
     "channel_groups": Key(_WIDTH, False),
     "width": Key(_WIDTH, False),

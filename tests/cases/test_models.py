@@ -70,9 +70,9 @@ def weights(change: Callable[[dict[str, np.ndarray]], Any]) -> Callable[[Path], 
     return act
 
 
-def header(text: bytes) -> Callable[[Path], Any]:
-    """A weights file that consists of a header."""
-    content = len(text).to_bytes(8, "little") + text
+def header(text: bytes, numbers: bytes = b"") -> Callable[[Path], Any]:
+    """A weights file of a header and the bytes of its arrays."""
+    content = len(text).to_bytes(8, "little") + text + numbers
     return lambda folder: (folder / WEIGHTS_FILE).write_bytes(content)
 
 
@@ -110,19 +110,19 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "negative": (config(hidden=-1), "config.hidden is -1; expected a whole number from 1 to 4096"),
     "a text": (config(hidden="4"), "config.hidden is '4'; expected a whole number"),
     "absurd": (config(widths=[10**9]), "config.widths is [1000000000]; expected a list"),
-    "other width": (config(hidden=8), "arrays that are not those of the identity"),
+    "other width": (config(hidden=8), "arrays are not those of the identity"),
     "config is a list": (meta(config=[]), "without a dict 'config'"),
     "kind is a number": (meta(kind=3), "without a str 'kind'"),
     "base is a number": (meta(base=5), "with base 5"),
     "base is itself": (_base, "whose base"),
-    "array is missing": (weights(_without("kernel")), "arrays that are not those"),
+    "array is missing": (weights(_without("kernel")), "arrays are not those"),
     "integers": (
         weights(lambda a: a.update({n: x.astype(np.int32) for n, x in a.items()})),
         "holds no floating-point numbers",
     ),
     "odd name": (weights(lambda a: a.update({"params": np.zeros(1)})), "no sound safetensors"),
     "broadcast": (weights(_scale), "is no scale of an array in 8 bits"),
-    "fp8": (header(ODD + b"\0"), "is of F8_E4M3; expected F64"),
+    "fp8": (header(ODD, b"\0"), "is of F8_E4M3; expected F64"),
     "promises": (header(HUGE), "bytes of numbers; its arrays have 17179869184"),
     "deep": (
         lambda folder: (folder / MODEL_FILE).write_text("[" * 200_000),

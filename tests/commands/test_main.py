@@ -31,6 +31,7 @@ NO_PATHS = {
     "split",
     # lists
     "chips",
+    "detector_angles",
     "groups",
     "int8",
     "rows",

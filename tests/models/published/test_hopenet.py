@@ -38,5 +38,5 @@ def test_degrees_are_the_mean_of_bins_of_three() -> None:
 
 def test_other_sizes_are_refused() -> None:
     model = HopenetModel("hopenet", {"depths": [3, 4, 6, 3]}, {})
-    with pytest.raises(UserError, match="expected 224 x 224"):
+    with pytest.raises(UserError, match="expected .n, 224, 224, 3."):
         model(np.zeros((1, 256, 256, 3), np.float32))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from alrl_jax.config import Config
+from alrl_jax.errors import UserError
 from alrl_jax.models.face_analyser import FaceFactors
 from alrl_jax.models.swapper.swapper import Selected
 from alrl_jax.training.tasks import attribute_control
@@ -109,6 +110,6 @@ def test_control_without_its_loss_is_refused(field: str, value: float, loss: str
     values = tiny.tiny_config("synthetic_64").to_dict()
     values["swap"][field], values["losses"][loss] = value, 0.0
     with pytest.raises(
-        ValueError, match=f"swap.{field} is {value} without a weight of losses.{loss}"
+        UserError, match=f"swap.{field} is {value} without a weight of losses.{loss}"
     ):
         Config.from_dict(values)

@@ -62,7 +62,7 @@ def test_the_averaged_networks_put_the_next_source_into_one_persons_targets(
     def both(state: TrainState, frozen: Any) -> tuple[SwapPairs, jax.Array]:
         pairs = task._pairs(state, frozen, batch, jax.random.key(1))
         networks = task._networks(ema, state, frozen)
-        return pairs, task._swap(networks, sources, batch.target.image).image
+        return pairs, task._swap_images(networks, sources, batch.target.image)
 
     pairs, swapped = both(dataclasses.replace(state, ema=ema), frozen)
     same = np.asarray(batch.same_identity)
