@@ -22,16 +22,15 @@ from alrl_jax.worlds.humans.sampling import (
     HAIR_STYLES,
     IDENTITY_FACTORS,
     IDENTITY_MIRROR_SIGNS,
-    SPLITS,
     Attributes,
     Identities,
     attribute_vector,
     identity_vector,
     sample_attributes,
     sample_identities,
-    split_key,
 )
 from alrl_jax.worlds.primitives.labels import LEFT_RIGHT as _LABELS_LEFT_RIGHT
+from alrl_jax.worlds.primitives.sampling import SPLITS, split_key
 
 ONE_CORE_A_FACE = True
 """A face is drawn by one core; data sets are prepared by several processes."""

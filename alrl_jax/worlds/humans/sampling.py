@@ -7,18 +7,12 @@ target (pose, expression, skin tone, hair, light, camera, background).
 import math
 
 import flax.struct
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from alrl_jax.errors import UserError
 from alrl_jax.worlds.humans import expressions, morphs
 from alrl_jax.worlds.humans.laws import Factor, column_names, draw, standardised, uniforms
-
-SPLITS = {"train": 0, "development": 1, "test": 2, "judge": 3, "judge_test": 4}
-"""Parts of the key space. People and attributes of one part never occur in another: the number is
-folded into the key before anything is drawn."""
 
 _IDENTITY_STREAM, _FORM_STREAM, _MORE_STREAM = 0, 1, 2
 _ATTRIBUTE_STREAM, _ACTION_STREAM, _KIND_STREAM = 10, 11, 12
@@ -247,21 +241,6 @@ class Attributes:
     hair_style: Int[AnyArray, "*n"]
     scene: Int[AnyArray, "*n"]
     noise_seed: Int[AnyArray, "*n"]
-
-
-def split_key(split: str, seed: int = 0) -> Key[Array, ""]:
-    """Key of one part of the key space, to draw its people and attributes with.
-
-    Args:
-        split: a name of ``SPLITS``.
-        seed: number of the world; worlds have no person in common.
-
-    Raises:
-        UserError: for an unknown split.
-    """
-    if split not in SPLITS:
-        raise UserError(f"got split {split!r}; expected one of {', '.join(SPLITS)}; pick one")
-    return jax.random.fold_in(jax.random.key(seed), SPLITS[split])
 
 
 def _on_device(values: dict[str, np.ndarray]) -> dict[str, Array]:
