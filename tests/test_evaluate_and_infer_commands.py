@@ -22,7 +22,7 @@ from alrl_jax.inference import engine
 from alrl_jax.inference.outputs import make_output
 from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.swapping import Swapping
-from alrl_jax.loading import load_swapper
+from alrl_jax.loading import load_analyser, load_swapper
 from alrl_jax.models.build import build_analyser, build_swapper
 from alrl_jax.models.swapper.selection import SELECTORS
 from alrl_jax.photos.pair_list import PairFiles
@@ -249,3 +249,13 @@ def test_pose_and_identity_follow_the_flags(models: Path) -> None:
     assert float(usual.gates.pose.max()) == 0 and float(turned.gates.pose.min()) == 1
     kept = model.swap(source, target, identity_from="target")
     assert float(kept.gates.attributes.max()) == 0
+
+
+def test_a_protocol_says_how_far_ownership_moved(models: Path) -> None:
+    model: Any = load_swapper(str(models / "swapper"))
+    judge: Any = load_analyser(models / "judge", "judge")
+    paths = str(models / "swapper"), str(models / "judge")
+    for said in ({}, {"owners_like_first": 0.25}):
+        model.config = {**model.config, "swap": {**model.config["swap"], **said}}
+        described = opening.describe_trained(paths[0], model, paths[1], judge)
+        assert described["owners_like_first"] == said.get("owners_like_first")

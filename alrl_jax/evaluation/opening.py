@@ -58,10 +58,15 @@ def describe_training(directory: str) -> dict[str, Any]:
 def describe_trained(
     directory: str, model: Described, judge_directory: str, judge: Judge
 ) -> dict[str, Any]:
-    """A model, the run that made it, and whether that run used the judge."""
+    """A model, the run that made it, and whether that run used the judge.
+
+    ``owners_like_first`` is the correlation of its ownership of codes with that which its run began
+    with: near 1, who owns a code is still what was drawn. None where the model does not say.
+    """
     return {
         "model": describe_model(directory, model),
         "training": describe_training(directory),
+        "owners_like_first": model.config.get("swap", {}).get("owners_like_first"),
         "judge_seen_in_training": seen_in_training(judge_directory, judge, directory, model),
     }
 

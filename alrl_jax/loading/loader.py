@@ -19,6 +19,7 @@ from alrl_jax.storage.model_directory import EMBEDDED, read_model, resolve_direc
 from alrl_jax.storage.workdir import CONFIG_FILE, read_config
 from alrl_jax.training.state import PyTree, TrainState
 from alrl_jax.training.tasks import ExportedModel, make_task
+from alrl_jax.training.tasks.diagnostics import owners_like_first
 
 KINDS: dict[str, type[Model]] = {
     "generator": GeneratorModel,
@@ -141,7 +142,13 @@ def export_workdir(workdir: Path) -> tuple[int, ExportedModel]:
     step, fields = read_fields(workdir, names)
     state = TrainState(**fields, opt_state={})
     exported = task.export(state, task.load_frozen())
-    if exported.kind == "swapper" and values["losses"].get("attribute_groups"):
-        # The task does not know it, as it was made without the losses of the run.
-        exported.config["swap"] = {**exported.config["swap"], "owners_trained": True}
+    if exported.kind == "swapper":
+        exported.config["swap"] = {**exported.config["swap"], **_owners(state, values["losses"])}
     return step, exported
+
+
+def _owners(state: TrainState, losses: Mapping[str, float]) -> dict[str, Any]:
+    """What a model says of its ownership of codes, and cannot know without its run."""
+    found: dict[str, Any] = {"owners_trained": True} if losses.get("attribute_groups") else {}
+    like_first = owners_like_first(state)
+    return found if like_first is None else found | {"owners_like_first": float(like_first)}

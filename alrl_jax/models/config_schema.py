@@ -213,6 +213,7 @@ SWAP: Table = {
     "normalised": Key(flag, False),
     "owner_deviation": Key(number(0.0, 1e6), False),
     "owners_trained": Key(flag, False),
+    "owners_like_first": Key(number(-1.001, 1.001), False),
     "target_features": Key(one_of(SPACE_GATES), False),
     "feather": Key(whole(0, LARGEST_SIDE)),
     "head_labels": Key(several(whole(0, 1000), 1000), False),

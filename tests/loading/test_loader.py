@@ -15,6 +15,7 @@ from alrl_jax.loading.loader import KINDS, load_as
 from alrl_jax.models.swapper.selection import SELECTORS
 from alrl_jax.storage.model_directory import save_model
 from alrl_jax.training.tasks import make_task
+from alrl_jax.training.tasks.diagnostics import FIRST_OWNERS
 from alrl_jax.training.tasks.task import ExportedModel
 from tests.support import tiny
 
@@ -163,10 +164,13 @@ def test_a_run_says_whether_it_trained_ownership(
     """Its model is taken out without its losses."""
     exported = ExportedModel("swapper", {"swap": {"owners_trained": False}}, {})
     task = SimpleNamespace(export=lambda *_: exported, load_frozen=dict)
-    fields = {"step": np.int32(3), "params": {}, "ema": {}, "mutable": {}}
+    drawn = np.float32([[1.0, -1.0, 0.0], [0.5, 0.0, -0.5]])
+    params, mutable = {"swap": {"params": {"owners": -drawn}}}, {FIRST_OWNERS: drawn}
+    fields = {"step": np.int32(3), "params": params, "ema": {}, "mutable": mutable}
     losses = {"losses": {"attribute_groups": weight}}
     monkeypatch.setattr(loader, "read_config", lambda _: losses)
     monkeypatch.setattr(loader, "make_task", lambda _: task)
     monkeypatch.setattr(loader, "read_fields", lambda *_: (3, fields))
     _, model = loader.export_workdir(Path("run"))
     assert model.config["swap"]["owners_trained"] is bool(weight)
+    assert model.config["swap"]["owners_like_first"] == pytest.approx(-1.0)

@@ -50,19 +50,26 @@ def first_owners(params: Mapping[str, Any]) -> dict[str, Array]:
     return {} if owners is None else {FIRST_OWNERS: jnp.copy(owners)}
 
 
-def owner_metrics(state: TrainState) -> Metrics:
+def owners_like_first(state: TrainState) -> Float[Array, ""] | None:
     """Correlation of the ownership's logits with those that the run began with.
 
-    Near 1, ownership is still what was drawn, and what a caller asks for comes by chance.
+    Near 1, ownership is still what was drawn, and what a caller asks for comes by chance. None
+    without an ownership.
     """
     first = state.mutable.get(FIRST_OWNERS)
     if first is None:
-        return {}
+        return None
     # A softmax does not see the mean of a code's logits.
     both = (first, state.params["swap"]["params"]["owners"])
     before, now = (x - jnp.mean(x, axis=-1, keepdims=True) for x in both)
     lengths = jnp.sqrt(jnp.sum(jnp.square(before)) * jnp.sum(jnp.square(now)))
-    return {"owners/like_first": jnp.sum(before * now) / jnp.maximum(lengths, 1e-12)}
+    return jnp.sum(before * now) / jnp.maximum(lengths, 1e-12)
+
+
+def owner_metrics(state: TrainState) -> Metrics:
+    """``owners_like_first``, as it is logged."""
+    found = owners_like_first(state)
+    return {} if found is None else {"owners/like_first": found}
 
 
 def gradient_metrics(gradients: Mapping[str, Any]) -> Metrics:
