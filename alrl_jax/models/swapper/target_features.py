@@ -27,6 +27,12 @@ same inside."""
 NUM_CELLS = NUM_PARSING_CLASSES * NUM_DISTANCES
 """Numbers that ``silhouette_cells`` can give."""
 
+OUTSIDE = 4.0
+"""Logit by which gates that look at the pair are more open outside the face, where those that do
+not are open. Gates that begin half open everywhere shut everywhere, in the first hundred steps:
+inside the face the target's features show the wrong person, and of what no gate lets through the
+convolutions learn nothing."""
+
 SPACE_GATES = ("none", "pair", "mask")
 """How the target's features are gated: ``none``, the generator takes none; ``pair``, a gate for
 every pixel and group of channels, decided from the pair; ``mask``, a learned constant for every
@@ -124,7 +130,8 @@ class TargetFeatures(nn.Module):
         x = silu(self, nn.LayerNorm(name=f"gate{resolution}_norm0")(x), f"gate{resolution}_0")
         x = nn.Conv(self.width, (3, 3), padding=1, name=f"gate{resolution}_around")(x)
         x = silu(self, nn.LayerNorm(name=f"gate{resolution}_norm1")(x), f"gate{resolution}_1")
-        return jax.nn.sigmoid(nn.Dense(self.groups, name=f"gate{resolution}")(x))
+        logits = nn.Dense(self.groups, name=f"gate{resolution}")(x)
+        return jax.nn.sigmoid(logits + OUTSIDE * (1.0 - where[..., :1]))
 
     def _mask_gate(
         self, target: FaceEncoding, resolution: int, channels: int

@@ -104,6 +104,18 @@ def test_gates_of_a_pair_see_both_faces() -> None:
     assert all(0.0 < float(x.min()) and float(x.max()) < 1.0 for x in usual.values())
 
 
+def test_gates_of_a_pair_begin_open_outside_the_face() -> None:
+    module, variables = network("pair")
+    last = {"kernel": jnp.zeros((4, 2)), "bias": jnp.asarray([0.0, -1.0])}
+    params = dict(variables["params"]) | {"gate4": last, "gate8": last}
+    gate = module.apply({"params": params}, FACES, TARGET, overrides()).gates[8]
+    inside = np.zeros((8, 8), bool)
+    inside[2:6, 2:6] = True
+    for where, logit in ((inside, 0.0), (~inside, 4.0)):
+        expected = 1 / (1 + np.exp(-np.asarray([logit, logit - 1.0])))
+        np.testing.assert_allclose(gate[0][where], np.tile(expected, (where.sum(), 1)), atol=1e-3)
+
+
 def test_gates_of_the_mask_are_constants_inside_and_1_outside() -> None:
     injection = inject("mask")
     gate = np.asarray(injection.gates[8])
