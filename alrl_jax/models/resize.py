@@ -4,11 +4,17 @@ Resized with the sampling points of ``interpolate``, without antialiasing, and w
 ``AdaptiveAvgPool2d``.
 """
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Array, Float, Float32, Float64, Int, Shaped
 
 from alrl_jax.types import AnyArray
+
+Neighbours = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float32[np.ndarray, " n"]]
+"""The pixels around every sampling point of an axis, and the share of the second."""
 
 
 def resize_bilinear(
@@ -81,14 +87,40 @@ def _blend(
     """Resizes one axis."""
     if x.shape[axis] == size:
         return x
-    low, high, share = _neighbours(x.shape[axis], size, align_corners)
+    points = _neighbours(x.shape[axis], size, align_corners)
+    gather = functools.partial(_gather, points=points, axis=axis)
+    if isinstance(x, np.ndarray):
+        return gather(x)
+    # Gathers are slow on accelerators, and their gradients add up in an order of no promise.
+    multiply = functools.partial(_multiply, points=points, axis=axis)
+    return lax.platform_dependent(x, cpu=gather, default=multiply)
+
+
+def _gather(x: Float[AnyArray, "..."], points: Neighbours, axis: int) -> Float[AnyArray, "..."]:
+    """Takes both neighbours of every point, and blends them."""
+    low, high, share = points
     share = share.reshape(-1, *[1] * (x.ndim - axis - 1)).astype(x.dtype)
     return x.take(low, axis) * (1 - share) + x.take(high, axis) * share
 
 
-def _neighbours(
-    old: int, new: int, align_corners: bool
-) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
+def _multiply(x: Float[Array, "..."], points: Neighbours, axis: int) -> Float[Array, "..."]:
+    """The same as a product with a matrix of shares; in bfloat16, sums are of float32."""
+    low, high, share = points
+    matrix = np.zeros((len(low), x.shape[axis]), np.float32)
+    rows = np.arange(len(low))
+    np.add.at(matrix, (rows, low), 1 - share)
+    np.add.at(matrix, (rows, high), share)
+    moved = lax.dot_general(
+        jnp.asarray(matrix, x.dtype),
+        x,
+        (((1,), (axis,)), ((), ())),
+        precision=lax.Precision.HIGHEST,
+        preferred_element_type=jnp.float32,
+    )
+    return jnp.moveaxis(moved, 0, axis).astype(x.dtype)
+
+
+def _neighbours(old: int, new: int, align_corners: bool) -> Neighbours:
     """The two pixels around every sampling point, and the share of the second.
 
     In float32, whose rounding of the points shows in large maps.

@@ -1,7 +1,9 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from alrl_jax.models import resize
 from alrl_jax.models.resize import resize_bilinear, resize_nearest
 
 
@@ -43,3 +45,32 @@ def test_nearest_takes_the_pixel_below() -> None:
     for new, expected in ((10, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]), (7, [0, 0, 1, 2, 2, 3, 4])):
         np.testing.assert_array_equal(np.ravel(resize_nearest(row, 1, new)), expected)
     np.testing.assert_array_equal(np.ravel(resize_nearest(row, 1, 2)), [0, 2])
+
+
+@pytest.mark.parametrize("align_corners", [True, False])
+@pytest.mark.parametrize(("old", "new"), [(8, 13), (13, 8), (5, 20), (16, 4)])
+def test_a_product_resizes_as_gathers_do(old: int, new: int, align_corners: bool) -> None:
+    """Accelerators multiply, values and gradients alike."""
+    points = resize._neighbours(old, new, align_corners)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, old, 4)), jnp.float32)
+    weights = jnp.asarray(np.random.default_rng(1).normal(size=(2, 3, new, 4)), jnp.float32)
+    found = [
+        jax.value_and_grad(lambda x, way=way: jnp.vdot(weights, way(x, points, 2)))(x)
+        for way in (resize._gather, resize._multiply)
+    ]
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    half = x.astype(jnp.bfloat16)
+    both = [way(half, points, 2) for way in (resize._gather, resize._multiply)]
+    assert both[1].dtype == jnp.bfloat16
+    np.testing.assert_allclose(*(np.asarray(y, np.float32) for y in both), atol=0.03)
+
+
+@pytest.mark.parametrize(("platform", "gathers"), [("cpu", True), ("tpu", False), ("cuda", False)])
+def test_accelerators_resize_without_gathers(platform: str, gathers: bool) -> None:
+    def shrink(x: jax.Array) -> jax.Array:
+        return resize_bilinear(x, 6, 5, align_corners=False).sum()
+
+    x = jnp.zeros((1, 8, 8, 3))
+    lowered = jax.jit(jax.grad(shrink)).trace(x).lower(lowering_platforms=(platform,)).as_text()
+    assert ("gather" in lowered or "scatter" in lowered) is gathers

@@ -309,3 +309,15 @@ def test_a_bias_starts_at_its_value_whatever_the_learning_speed() -> None:
     layer = layers.EqualizedDense(3, bias_init=2.0, lr_multiplier=0.01)
     variables = layer.init(jax.random.key(0), jnp.zeros((1, 4)))
     np.testing.assert_allclose(layer.apply(variables, jnp.zeros((1, 4))), 2.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+def test_pooling_by_axis_is_pooling_at_once(factor: int) -> None:
+    """TPUs pool one axis after the other."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 8, 12, 3)), jnp.float32)
+    at_once, by_axis = ops._pool_at_once(x, factor), ops._pool_by_axis(x, factor)
+    np.testing.assert_allclose(at_once, by_axis, atol=1e-6)
+    np.testing.assert_array_equal(ops.mean_pool(x, factor), at_once)
+    np.testing.assert_allclose(
+        at_once[1, 0, 1], x[1, :factor, factor : 2 * factor].mean((0, 1)), atol=1e-6
+    )
