@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 
 from alrl_jax.models.face_analyser import FaceAnalyser
@@ -21,6 +22,7 @@ from alrl_jax.models.published.inception import Inception
 from alrl_jax.models.published.lpips import LPIPS
 from alrl_jax.models.published.psp import StyleEncoder
 from alrl_jax.models.published.resnet import STEM_WIDTH
+from alrl_jax.models.stylegan2 import packed
 from alrl_jax.models.stylegan2.discriminator import Discriminator
 from alrl_jax.models.stylegan2.generator import Generator, channel_table, num_latents
 from alrl_jax.models.swapper.backbones import BACKBONES, CodeShapes, Encoder
@@ -43,7 +45,15 @@ def build_generator(values: Values, remat: str = "none") -> Generator:
         fields["channels"] = tuple((int(r), int(c)) for r, c in fields["channels"])
     if "dtype" in fields:
         fields["dtype"] = jnp.dtype(fields["dtype"])
-    return Generator(**fields)
+    generator = Generator(**fields)
+    last = _channels(generator)[generator.resolution]
+    return generator.clone(packed=packed.pays(jax.default_backend(), last))
+
+
+def _channels(generator: Generator) -> dict[int, int]:
+    """Feature maps of a generator at every resolution."""
+    sizes = generator.channel_base, generator.channel_max, generator.channels
+    return channel_table(generator.resolution, *sizes)
 
 
 def build_discriminator(values: Values) -> Discriminator:
@@ -122,9 +132,7 @@ def build_target_features(
     if gates == "none":
         return None
     side = encoder.get("resolution", 0) or generator.resolution
-    table = channel_table(
-        generator.resolution, generator.channel_base, generator.channel_max, generator.channels
-    )
+    table = _channels(generator)
     # The last block has no next one to read what it is given.
     blocks = [(side_, n) for side_, n in table.items() if side_ < generator.resolution]
     return TargetFeatures(attribute_groups, injected_channels(blocks, side), gates)
@@ -184,9 +192,7 @@ def build_encoder(values: Values, generator: Generator, remat: str = "none") -> 
 
 def constant_channels(generator: Generator) -> int:
     """Channels of the generator's 4x4 constant, which are those of the pose code."""
-    table = channel_table(
-        generator.resolution, generator.channel_base, generator.channel_max, generator.channels
-    )
+    table = _channels(generator)
     return table[4]
 
 

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Float32, Key
 from alrl_jax.errors import UserError
 from alrl_jax.models.remat import remat
 from alrl_jax.models.stylegan2 import layers, ops
+from alrl_jax.models.stylegan2 import packed as packing
 from alrl_jax.models.stylegan2.mapping import MappingNetwork
 from alrl_jax.models.stylegan2.upfirdn import upsample2d
 
@@ -72,6 +73,11 @@ def num_latents(resolution: int) -> int:
     return 2 * len(block_resolutions(resolution))
 
 
+def _channels(x: Float[Array, "b h w i"], packed: bool) -> int:
+    """Channels of features, which have a place for every pixel where they are packed."""
+    return x.shape[-1] // packing.PIXELS if packed else x.shape[-1]
+
+
 class SynthesisLayer(nn.Module):
     """Modulated 3x3 convolution, noise, bias, leaky ReLU.
 
@@ -82,6 +88,7 @@ class SynthesisLayer(nn.Module):
         conv_clamp: limit of the absolute output.
         demod_convention: see ``layers.DemodConvention``.
         dtype: of the convolution.
+        packed: the output has the form of ``packed.py``, and unless ``up``, so has the input.
     """
 
     features: int
@@ -90,6 +97,7 @@ class SynthesisLayer(nn.Module):
     conv_clamp: ops.Number | None = None
     demod_convention: layers.DemodConvention = "unscaled"
     dtype: DTypeLike = jnp.float32
+    packed: bool = False
 
     @nn.compact
     def __call__(
@@ -100,23 +108,28 @@ class SynthesisLayer(nn.Module):
         noise_key: Key[Array, ""] | None,
     ) -> Float[Array, "b h2 w2 o"]:
         """Draws one layer; ``noise_key`` belongs to this layer alone."""
-        channels = x.shape[-1]
+        channels = _channels(x, self.packed and not self.up)
         styles = layers.EqualizedDense(channels, bias_init=1.0, name="affine")(w)  # 1: no scaling
         weight = self.param("weight", normal(1.0), (3, 3, channels, self.features))
-        x = layers.modulated_conv2d(
-            x.astype(self.dtype), weight, styles, up=self.up, convention=self.demod_convention
-        )
+        form = {"up": self.up, "convention": self.demod_convention, "packed": self.packed}
+        x = layers.modulated_conv2d(x.astype(self.dtype), weight, styles, **form)
         shape = (1, self.resolution, self.resolution, 1)
         strength = self.param("noise_strength", constant(0.0), ())  # noise has to be learned
         # Kept beside the weights, so that "const" draws the same image wherever it runs.
         fixed = self.variable("constants", "noise_const", self._draw_noise, shape)
         if noise_mode == "const":
-            x = x + (fixed.value * strength).astype(self.dtype)
+            x = x + self._spread(fixed.value * strength)
         elif noise_mode == "random" and noise_key is not None:
             noise = jax.random.normal(noise_key, (x.shape[0], *shape[1:]), jnp.float32)
-            x = x + (noise * strength).astype(self.dtype)
+            x = x + self._spread(noise * strength)
         bias = self.param("bias", constant(0.0), (self.features,))
+        bias = packing.of_channels(bias) if self.packed else bias
         return ops.leaky_relu(x + bias.astype(self.dtype), clamp=self.conv_clamp)
+
+    def _spread(self, noise: Float32[Array, "b h w 1"]) -> Float[Array, "b h2 w2 c"]:
+        """Noise in the form in which it is added to all channels."""
+        noise = noise.astype(self.dtype)
+        return packing.of_pixels(ops.space_to_depth(noise), self.features) if self.packed else noise
 
     def _draw_noise(self, shape: tuple[int, ...]) -> Float32[Array, "1 h w 1"]:
         return jax.random.normal(self.make_rng("params"), shape, jnp.float32)
@@ -128,23 +141,30 @@ class ToRGB(nn.Module):
     Attributes:
         conv_clamp: limit of the absolute output.
         dtype: of the convolution.
+        packed: features have the form of ``packed.py``; the colours never have.
     """
 
     conv_clamp: ops.Number | None = None
     dtype: DTypeLike = jnp.float32
+    packed: bool = False
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b h w i"], w: Float32[Array, "b d"]
-    ) -> Float32[Array, "b h w 3"]:
+    ) -> Float32[Array, "b h2 w2 3"]:
         """Returns what this resolution adds to the image."""
-        channels = x.shape[-1]
+        channels = _channels(x, self.packed)
         styles = layers.EqualizedDense(channels, bias_init=1.0, name="affine")(w)  # 1: no scaling
         weight = self.param("weight", normal(1.0), (1, 1, channels, IMAGE_CHANNELS))
         # Not demodulated, so the gain of an equalised layer goes into the styles, the least array.
         rgb = layers.modulated_conv2d(
-            x.astype(self.dtype), weight, styles / math.sqrt(channels), demodulate=False
+            x.astype(self.dtype),
+            weight,
+            styles / math.sqrt(channels),
+            demodulate=False,
+            packed=self.packed,
         )
+        rgb = ops.depth_to_space(rgb) if self.packed else rgb
         bias = self.param("bias", constant(0.0), (IMAGE_CHANNELS,))
         return ops.clip(rgb.astype(jnp.float32) + bias, self.conv_clamp)  # blocks add up in float32
 
@@ -158,6 +178,7 @@ class SynthesisBlock(nn.Module):
         conv_clamp: limit of the absolute output of a layer.
         demod_convention: see ``layers.DemodConvention``.
         dtype: of the convolutions.
+        packed: features are drawn, and returned, in the form of ``packed.py``.
     """
 
     resolution: int
@@ -165,6 +186,7 @@ class SynthesisBlock(nn.Module):
     conv_clamp: ops.Number | None = None
     demod_convention: layers.DemodConvention = "unscaled"
     dtype: DTypeLike = jnp.float32
+    packed: bool = False
 
     @nn.compact
     def __call__(
@@ -175,7 +197,7 @@ class SynthesisBlock(nn.Module):
         pose_code: Float[Array, "b 4 4 c"] | None,
         noise_mode: NoiseMode,
         noise_keys: Key[Array, " m"] | None,
-    ) -> tuple[Float[Array, "b h2 w2 o"], Float32[Array, "b h2 w2 3"]]:
+    ) -> tuple[Float[Array, "b h3 w3 o"], Float32[Array, "b h2 w2 3"]]:
         """Returns features and image at this block's resolution.
 
         ``ws`` holds a code a convolution and one for the colours; ``noise_keys`` one a convolution.
@@ -186,6 +208,7 @@ class SynthesisBlock(nn.Module):
             "conv_clamp": self.conv_clamp,
             "demod_convention": self.demod_convention,
             "dtype": self.dtype,
+            "packed": self.packed,
         }
         keys = [None, None] if noise_keys is None else list(noise_keys)
         if x is None:
@@ -196,7 +219,7 @@ class SynthesisBlock(nn.Module):
         else:
             x = SynthesisLayer(**common, up=True, name="conv0")(x, ws[:, 0], noise_mode, keys[0])
         x = SynthesisLayer(**common, name="conv1")(x, ws[:, -2], noise_mode, keys[-1])
-        rgb = ToRGB(self.conv_clamp, self.dtype, name="torgb")(x, ws[:, -1])
+        rgb = ToRGB(self.conv_clamp, self.dtype, self.packed, name="torgb")(x, ws[:, -1])
         return x, rgb if image is None else upsample2d(image) + rgb
 
 
@@ -209,6 +232,7 @@ class SynthesisNetwork(nn.Module):
         demod_convention: see ``layers.DemodConvention``.
         dtype: of the convolutions; colours are summed in float32.
         remat: what the backward pass keeps of a block, see ``REMAT_POLICIES``.
+        packed: the last block works in the form of ``packed.py``.
     """
 
     channels: Channels
@@ -216,6 +240,7 @@ class SynthesisNetwork(nn.Module):
     demod_convention: layers.DemodConvention = "unscaled"
     dtype: DTypeLike = jnp.float32
     remat: str = "none"
+    packed: bool = False
 
     @nn.compact
     def __call__(
@@ -254,6 +279,7 @@ class SynthesisNetwork(nn.Module):
                 self.conv_clamp,
                 self.demod_convention,
                 self.dtype,
+                self.packed and i == len(self.channels) - 1,
                 name=f"b{resolution}",
             )(
                 x,
@@ -285,6 +311,7 @@ class Generator(nn.Module):
         demod_convention: see ``layers.DemodConvention``.
         dtype: of the convolutions; parameters, styles, demodulation and colours are float32.
         remat: what the backward pass keeps of a block, see ``REMAT_POLICIES``.
+        packed: the last block works in the form of ``packed.py``; same parameters, same images.
     """
 
     resolution: int
@@ -299,13 +326,19 @@ class Generator(nn.Module):
     demod_convention: layers.DemodConvention = "unscaled"
     dtype: DTypeLike = jnp.float32
     remat: str = "none"
+    packed: bool = False
 
     def setup(self) -> None:
         """Makes the two networks."""
         table = channel_table(self.resolution, self.channel_base, self.channel_max, self.channels)
         self.mapping = MappingNetwork(self.w_dim, self.num_mapping_layers, self.label_dim)
         self.synthesis = SynthesisNetwork(
-            tuple(table.items()), self.conv_clamp, self.demod_convention, self.dtype, self.remat
+            tuple(table.items()),
+            self.conv_clamp,
+            self.demod_convention,
+            self.dtype,
+            self.remat,
+            self.packed,
         )
 
     def __call__(

@@ -15,6 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Float32
 
 from alrl_jax.models.stylegan2 import ops
+from alrl_jax.models.stylegan2 import packed as packing
 
 DemodConvention = Literal["unscaled", "scaled"]
 """Whether the guard against division by zero is added to the norm of the raw weights (NVIDIA's
@@ -127,13 +128,14 @@ def demodulation(
 
 
 def modulated_conv2d(
-    x: Float[Array, "b h w i"],
+    x: Float[Array, "b h w c"],
     weight: Float32[Array, "k k i o"],
     styles: Float32[Array, "b i"],
     up: bool = False,
     demodulate: bool = True,
     convention: DemodConvention = "unscaled",
-) -> Float[Array, "b h2 w2 o"]:
+    packed: bool = False,
+) -> Float[Array, "b h2 w2 c2"]:
     """Convolution whose kernel is scaled by a style, for every sample another.
 
     Scales the activations instead of the kernel, so that all samples share one convolution and
@@ -147,6 +149,7 @@ def modulated_conv2d(
         up: double the resolution.
         demodulate: normalise the output channels.
         convention: what the demodulation's guard sees.
+        packed: the result has the form of ``packed.py``, and unless ``up``, x has it as well.
 
     Returns:
         Features in x's type.
@@ -157,13 +160,20 @@ def modulated_conv2d(
         kernels = styles[:, :, None] * weight[0, 0]
         if demodulate:
             kernels = kernels * demodulation(weight, styles, gain)[:, None, :]
+        kernels = packing.pointwise_kernels(kernels) if packed else kernels
         # These are the colours: accelerators would round factors of float32 before the product.
         product, full = "bhwi,bio->bhwo", lax.Precision.HIGHEST
         return jnp.einsum(product, x, kernels.astype(x.dtype), precision=full)
     # Scaling inputs and outputs of a shared kernel is scaling the kernel of every sample.
-    x = x * styles[:, None, None, :].astype(x.dtype)
-    convolve = ops.upsample_conv2d if up else ops.conv2d
-    x = convolve(x, weight.astype(x.dtype))
+    read = packing.of_channels(styles) if packed and not up else styles
+    x = x * read[:, None, None, :].astype(x.dtype)
+    if packed:
+        kernel = packing.up_kernel(weight) if up else packing.same_kernel(weight)
+        x = ops.conv2d(x, kernel.astype(x.dtype))
+    else:
+        x = (ops.upsample_conv2d if up else ops.conv2d)(x, weight.astype(x.dtype))
     if not demodulate:
         return x
-    return x * demodulation(weight, styles, gain)[:, None, None, :].astype(x.dtype)
+    factors = demodulation(weight, styles, gain)
+    factors = packing.of_channels(factors) if packed else factors
+    return x * factors[:, None, None, :].astype(x.dtype)

@@ -62,6 +62,13 @@ def space_to_depth(x: Float[Array, "b h w c"]) -> Float[Array, "b h2 w2 c4"]:
     return x.reshape(b, h // 2, w // 2, 4 * c)
 
 
+def depth_to_space(x: Float[Array, "b h w c4"]) -> Float[Array, "b h2 w2 c"]:
+    """Undoes ``space_to_depth``."""
+    b, h, w, c = x.shape
+    x = x.reshape(b, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(b, 2 * h, 2 * w, c // 4)
+
+
 def conv2d(
     x: Float[Array, "b h w i"],
     weight: Float[Array, "k k i o"],
