@@ -1,16 +1,14 @@
 """The table of selections at 64 px: rows trained alike from one neutral encoder and generator.
 
-    python -m alrl_jax.train --config=configs/autoencoder_64.py --workdir=runs/autoencoder_64
-    alrl package-model --workdir=runs/autoencoder_64 --output=runs/autoencoder_64_model
     python -m alrl_jax.train --config=configs/rows_64.py:ROW --workdir=runs/rows/ROW
     python -m alrl_jax.evaluate --workdir=runs/rows/adaptive --selectors= --split=test \\
         --output=runs/seed_0 --beside=ROW=runs/rows/ROW,...
     alrl compare-rows --output=runs/table --evaluations=runs/seed_0,runs/seed_1,...
 
-ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. The neutral start has drawn faces
-from their own codes and nothing else (``autoencoder_64.py``): no selection is at home on it. Its
-generator and features are held still; ``trained_generator`` and ``trained_constant`` alone train
-the generator as well.
+ROW is a key of ``ROWS``; another seed is ``--config.seed=1``. The neutral start,
+``results/stages/autoencoder_64``, has drawn faces from their own codes and nothing else
+(``autoencoder_64.py``): no selection is at home on it. Its generator and features are held still;
+``trained_generator`` and ``trained_constant`` alone train the generator as well.
 
 A row is fair where what differs is the selection alone. All of ``FAIR`` have, within a tenth, as
 many parameters that can act (``tests/training/tasks/test_rows.py`` counts them); optimisers that go
@@ -29,7 +27,7 @@ import ml_collections
 from alrl_jax.config import recipes
 
 BEST = (0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0)
-"""``alrl search-selection --model=runs/autoencoder_64_model``: of the pose code, then of every
+"""``alrl search-selection --model=results/stages/autoencoder_64``: of the pose code, then of every
 layer of W+, whose it is (1: the source's); the best of all 2,048 on development pairs."""
 ALL_SOURCE = (0.0, *[1.0] * 10)
 
@@ -101,7 +99,8 @@ def get_config(row: str = "adaptive") -> ml_collections.ConfigDict:
     config.held_out_every = 50
     config.generator.train = False
     config.encoder.train_backbone = False
-    config.pretrained.swapper = "runs/autoencoder_64_model"
+    config.pretrained.swapper = "results/stages/autoencoder_64"
+    config.pretrained.identity = "results/stages/identity_64"
     config.swap.cycle_targets = 1.0
     config.data.cover_share = 0.2
     config.optimizer.learning_rate = 0.01
