@@ -146,8 +146,11 @@ def dependency_lines(found: Mapping[str, str | None], tested: Mapping[str, str])
     others = [f"{name}=={wanted}" for name, wanted in tested.items() if found[name] != wanted]
     if not others:
         return [*lines, "this combination is one that was tested (requirements.lock)"]
-    if all(found[name] == wanted for name, wanted in {**tested, **TRIED}.items()):
-        return [*lines, f"with this combination a part of the tests was run: {TRIED_PART}"]
+    if all(found.get(name) == wanted for name, wanted in {**tested, **TRIED}.items()):
+        return [
+            *lines,
+            "this combination was tried with tests of models, training and checkpoints alone",
+        ]
     return [
         *lines,
         f"this combination was not tested; one that was: pip install {' '.join(others)}",

@@ -15,6 +15,8 @@ from alrl_jax.utils.files import remove, remove_leftovers, write_json
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
+OF_THE_MACHINE = ("speed/", "memory/")
+"""What the names of metrics begin with that differ from start to start of one run."""
 
 MAY_CHANGE = frozenset(
     {

@@ -9,6 +9,8 @@ from typing import Any
 import jax
 from tqdm import tqdm
 
+from alrl_jax.storage.workdir import OF_THE_MACHINE
+
 PEAK_FLOPS = {
     "TPU v4": 275e12,
     "TPU v5 lite": 197e12,
@@ -22,8 +24,7 @@ PEAK_FLOPS = {
 }
 """Most operations a second in bfloat16, from the makers' data sheets, by the name of a device."""
 
-SPEED, MEMORY = "speed/", "memory/"
-"""What the names of figures begin with that differ from run to run."""
+SPEED, MEMORY = OF_THE_MACHINE
 
 
 class Pace:

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from alrl_jax.training.pace import MEMORY, SPEED
+from alrl_jax.storage.workdir import OF_THE_MACHINE
 
 
 def figures(line: dict[str, Any]) -> dict[str, Any]:
     """A line of ``metrics.jsonl`` without figures of time and memory."""
-    return {name: x for name, x in line.items() if not name.startswith((SPEED, MEMORY))}
+    return {name: x for name, x in line.items() if not name.startswith(OF_THE_MACHINE)}
 
 
 def lines(workdir: Path) -> list[str]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from alrl_jax.errors import UserError
 from alrl_jax.models.functional import apply
 from alrl_jax.training.tasks import generator, make_task
 from alrl_jax.training.tasks.generator import GeneratorTask, draw_replaced
@@ -72,3 +73,18 @@ def test_images_and_path_lengths_are_drawn_with_mixed_styles(
         step = functools.partial(task.step, phase=Phase(path_length=True))
         jax.eval_shape(step, state, {}, tiny.random_batch("faces"))
         assert seen == ([] if style_mixing == 0.0 else [(tiny.BATCH, 0.5), (tiny.BATCH // 2, 0.5)])
+
+
+def test_faces_of_classes() -> None:
+    """Traced, not run: a class for every person, in both networks and in what is exported."""
+    task = _task(generator__class_conditional=True, data__num_identities=8)
+    state = jax.eval_shape(task.init, jax.random.key(0), {})
+    assert {"mapping"} <= state.params["generator"]["synthesis"].keys()
+    assert {"mapping"} <= state.params["discriminator"].keys()
+    step = functools.partial(task.step, phase=Phase(r1=True, path_length=True))
+    after, metrics = jax.eval_shape(step, state, {}, tiny.random_batch("faces"))
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert {"rate/generator", "gradient/discriminator"} <= metrics.keys()
+    assert task.export(state, {}).config["label_dim"] == 8
+    with pytest.raises(UserError, match="generator.class_conditional is True with task identity"):
+        tiny.tiny_config("identity_64", generator__class_conditional=True)
