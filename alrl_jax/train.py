@@ -28,15 +28,18 @@ from alrl_jax.loading.packaging import package
 from alrl_jax.provenance.model_card import CARD_FILE, write_card
 from alrl_jax.storage import checkpoint
 from alrl_jax.storage.workdir import open_workdir
+from alrl_jax.training.best import check_best
 from alrl_jax.training.distributed import CLUSTERS, connect, meeting
 from alrl_jax.training.held_out import HeldOut
 from alrl_jax.training.loop import Batches, Schedule, fit
 from alrl_jax.training.losses.table import needed_labels
 from alrl_jax.training.metrics import TrainingDiverged
-from alrl_jax.training.sharding import make_mesh
-from alrl_jax.training.stopping import Clock
+from alrl_jax.training.one_disk import check_one_disk
+from alrl_jax.training.sharding import check_batch_size, make_mesh
+from alrl_jax.training.stopping import Clock, end_if_compiling
 from alrl_jax.training.tasks import make_task
 from alrl_jax.training.tasks.task import Measurable, Trainable
+from alrl_jax.training.writers import check_writers
 from alrl_jax.utils import command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 from alrl_jax.utils.destinations import check_folder
@@ -71,7 +74,7 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
     # A name is no checkpoint: what cannot be read is trained again.
     if (finished or 0) >= config.num_steps and checkpoint.is_readable(workdir, finished or 0):
         logging.info("%s has all %d steps: nothing to do", workdir, finished)
-        with open_workdir(workdir, config.to_dict(), True, usual):
+        with open_workdir(workdir, config.to_dict(), finished is not None, usual):
             # A run that is killed after its last save has not written it yet.
             if jax.process_index() == 0 and not (workdir / CARD_FILE).exists():
                 write_card(workdir)
@@ -80,9 +83,12 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
         return finished or 0
     # What the configuration alone shows to be wrong is refused before there is a directory.
     task = make_task(config)
+    check_writers(config.writers)
+    check_best(config.keep_best)
     wanted = batch_request(config, task.batch_kind)
     shapes = known_shapes(data, wanted)
     with open_workdir(workdir, config.to_dict(), finished is not None, usual):
+        check_one_disk(workdir)
 
         def opened() -> Batches:
             batches = open_batches(data, wanted)
@@ -93,8 +99,11 @@ def train(config: Config, workdir: Path, command: str = "") -> int:
         # Of photographs, files are looked at before minutes of compiling.
         batches = opened() if shapes is None else opened
         mesh = make_mesh(parameter_shards=config.parameter_shards)
+        check_batch_size(config.batch_size, mesh, config.accumulate)
         apart = held_out(config, task, mesh.size)
         step = fit(task, batches, workdir, plan, config.seed, mesh, shapes, clock, apart)
+        if checkpoint.newest_step(workdir) is None:
+            return step  # a signal came while the first program compiled
         if jax.process_index() == 0:
             write_card(workdir)
         if clock.ended or (config.max_minutes and step == config.num_steps):
@@ -128,6 +137,10 @@ def schedule(config: Config) -> Schedule:
         sample_every=config.sample_every,
         keep_checkpoints=config.keep_checkpoints,
         steps_per_call=config.steps_per_call,
+        profile_steps=config.profile_steps,
+        skip_nonfinite=config.skip_nonfinite,
+        writers=config.writers,
+        keep_best=config.keep_best,
     )
 
 
@@ -157,12 +170,17 @@ def batch_request(config: Config, kind: str) -> BatchRequest:
         data.same_identity_share,
         data.flip,
         data.witnesses,
-        classes=data.num_identities if config.losses.get("arcface") else None,
+        classes=data.num_identities if _tells_people_apart(config) else None,
         parser=bool(config.pretrained.get("parser")),
         needed_labels=needed_labels(config.task, config.losses),
         on_device=data.on_device,
         labels=data.labels,
     )
+
+
+def _tells_people_apart(config: Config) -> bool:
+    """Whether a network has a class for every person."""
+    return bool(config.losses.get("arcface")) or config.generator.class_conditional
 
 
 def held_out(config: Config, task: Trainable, devices: int) -> HeldOut | None:
@@ -210,13 +228,14 @@ def main(argv: Sequence[str]) -> int:
     keep_compiled_programs()
     values = flags.FLAGS
     config = Config.from_dict(values.config.to_dict())
-    for path in (config.data.path, *config.pretrained.values()):
+    for path in (config.data.path, config.data.held_out, *config.pretrained.values()):
         local_path(path or "")  # an address is refused before anything is compiled
     by_hand = meeting(values.coordinator_address, values.num_processes, values.process_id)
     connect(values.distributed, by_hand)
     try:
         command = shlex.join(["python", "-m", "alrl_jax.train", *sys.argv[1:]])
         train(config, Path(values.workdir), command)
+        end_if_compiling()
     except TrainingDiverged as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

@@ -36,7 +36,8 @@ READS_CONFIG = ("config", "training.tasks", "train", "loading.loader", "commands
 # used as attributes too. Annotations that name a mesh or a sharding make nothing.
 CONFINED: dict[tuple[str, ...], tuple[str, ...]] = {
     ("orbax",): ("storage.checkpoint",),
-    ("clu",): ("training.metrics",),
+    ("clu",): ("training.writers",),
+    ("wandb",): ("training.writers",),
     ("jax.sharding", "jax.make_mesh", "jax.experimental.mesh_utils"): ("training.sharding",),
 }
 
@@ -57,6 +58,7 @@ OPTIONAL = (
     "tensorflow",
     "tensorflow_datasets",
     "torch",
+    "wandb",
 )
 
 # Modules that are loaded only by who has such a dependency.

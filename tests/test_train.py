@@ -10,9 +10,11 @@ from alrl_jax import train as train_module
 from alrl_jax.config import Config
 from alrl_jax.errors import UserError
 from alrl_jax.storage.checkpoint import newest_step
+from alrl_jax.storage.workdir import read_metrics
 from alrl_jax.train import main, schedule, train
 from tests.conftest import RunCli
 from tests.support.fake_task import BATCH, FakeBatches, FakeTask
+from tests.support.same_run import figures
 
 VALUES: dict[str, Any] = {
     "task": "identity",
@@ -49,7 +51,9 @@ def test_trains_in_a_new_directory(tmp_path: Path) -> None:
 
 def test_schedule_takes_every_field_from_the_configuration() -> None:
     values = VALUES | {"sample_every": 5, "keep_checkpoints": 7, "steps_per_call": 3}
-    wanted = {k: v for k, v in values.items() if k != "task"}
+    values |= {"profile_steps": 2, "skip_nonfinite": 4, "writers": (), "held_out_every": 20}
+    values |= {"keep_best": "target_similarity"}
+    wanted = {k: v for k, v in values.items() if k not in ("task", "held_out_every")}
     assert vars(schedule(Config.from_dict(values))) == wanted
 
 
@@ -73,7 +77,7 @@ def test_held_out_faces_are_measured_at_their_steps(
     monkeypatch.setattr(train_module, "open_batches", open_batches)
 
     def lines(workdir: Path) -> list[dict[str, Any]]:
-        return [json.loads(x) for x in (workdir / "metrics.jsonl").read_text().splitlines()]
+        return [figures(line) for line in read_metrics(workdir)]
 
     train(config(held_out_every=2), tmp_path / "whole")
     whole = lines(tmp_path / "whole")
@@ -179,8 +183,8 @@ def test_longer_schedule_goes_on(tmp_path: Path) -> None:
     train(config(), tmp_path / "parts")
     assert train(config(num_steps=6), tmp_path / "parts") == 6
     train(config(num_steps=6), tmp_path / "whole")
-    parts, whole = (tmp_path / name / "metrics.jsonl" for name in ("parts", "whole"))
-    assert parts.read_bytes() == whole.read_bytes()
+    parts, whole = (read_metrics(tmp_path / name) for name in ("parts", "whole"))
+    assert list(map(figures, parts)) == list(map(figures, whole))
     assert json.loads((tmp_path / "parts" / "config.json").read_text())["num_steps"] == 6
 
 

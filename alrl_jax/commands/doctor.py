@@ -42,6 +42,13 @@ TESTED: Mapping[str, str] = {
 """Versions of the dependencies that were tested together: those of ``requirements.lock``."""
 TESTED_JAX: Mapping[tuple[int, int], str] = {(3, 11): "0.10.2", (3, 12): "0.11.2"}
 """Of jax and jaxlib, by the Python from which on they are pinned."""
+TRIED: Mapping[str, str] = {
+    "jax": "0.12.0.1",
+    "jaxlib": "0.12.0.1",
+    "flax": "0.12.12",
+    "numpy": "2.5.5",
+}
+"""Versions beside these with which, on Python 3.13, a part of the tests was run alone."""
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 CUDA_PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin")
@@ -86,6 +93,7 @@ PARTS: Mapping[str, Part] = {
     "heif": Part("reading HEIC photos", ("pi_heif",)),
     "export": Part("alrl export-model", ("flatbuffers",)),
     "onnx": Part("ArcFace's ONNX file", ("onnx",)),
+    "wandb": Part("figures at Weights & Biases", ("wandb",), imported=False),
 }
 """By the name of the extra that installs each."""
 DATA: Mapping[str, tuple[str, str, str]] = {
@@ -138,6 +146,11 @@ def dependency_lines(found: Mapping[str, str | None], tested: Mapping[str, str])
     others = [f"{name}=={wanted}" for name, wanted in tested.items() if found[name] != wanted]
     if not others:
         return [*lines, "this combination is one that was tested (requirements.lock)"]
+    if all(found.get(name) == wanted for name, wanted in {**tested, **TRIED}.items()):
+        return [
+            *lines,
+            "this combination was tried with tests of models, training and checkpoints alone",
+        ]
     return [
         *lines,
         f"this combination was not tested; one that was: pip install {' '.join(others)}",

@@ -18,15 +18,64 @@ def joint_faults(config: Any) -> list[str]:
         *_block_faults(config),
         *_loss_faults(config),
         *_interval_faults(config),
+        *_part_faults(config),
+        *_discriminator_faults(config),
     ]
 
 
 def _interval_faults(config: Any) -> list[str]:
     every, line = config.held_out_every, config.log_every
+    if config.keep_best and every == 0:
+        return [
+            f"keep_best is {config.keep_best!r} with held_out_every 0; expected steps between two "
+            "measurements"
+        ]
     # What is measured becomes a part of a line of the log.
     if every <= 0 or line <= 0 or every % line == 0:
         return []
     return [f"held_out_every is {every}; expected 0 or a multiple of log_every ({line})"]
+
+
+def _part_faults(config: Any) -> list[str]:
+    """Faults of the parts in which a batch goes through the networks."""
+    parts, size = config.accumulate, config.batch_size
+    if parts <= 1 or size <= 0:
+        return []
+    if size % parts:
+        return [f"accumulate is {parts}; expected a divisor of batch_size ({size})"]
+    blocks, group = config.discriminator.mbstd_blocks, config.discriminator.mbstd_group_size
+    if not config.losses.get("adversarial") or blocks <= 0 or group <= 0 or size % blocks:
+        return []
+    block = size // blocks
+    groups = block // min(group, block)
+    if groups % parts and blocks % parts:
+        return [
+            f"accumulate is {parts} with a discriminator; expected a divisor of the {groups} "
+            f"groups in each of its blocks, or of discriminator.mbstd_blocks ({blocks})"
+        ]
+    return []
+
+
+def _discriminator_faults(config: Any) -> list[str]:
+    """Faults of what only some runs have: frozen blocks, and classes."""
+    faults, frozen, given = [], config.discriminator.freeze_blocks, config.pretrained
+    blocks = max(config.resolution.bit_length() - 3, 0)
+    if frozen > blocks:
+        faults.append(
+            f"discriminator.freeze_blocks is {frozen}; expected at most the {blocks} blocks of "
+            f"resolution {config.resolution}"
+        )
+    elif frozen > 0 and not (given.get("discriminator") or given.get("swapper")):
+        faults.append(
+            f"discriminator.freeze_blocks is {frozen} without pretrained.discriminator or "
+            "pretrained.swapper; expected 0, as fresh weights are not worth keeping"
+        )
+    if config.generator.class_conditional and config.task != "generator":
+        faults.append(
+            f"generator.class_conditional is True with task {config.task}; expected False, as only "
+            "task generator draws faces of a class"
+        )
+    return faults
 
 
 def _size_faults(config: Any) -> list[str]:

@@ -55,6 +55,9 @@ class Config:
     """Most steps that the devices take without asking the host. What is due (a line of the log, a
     checkpoint, a picture) ends a call before that."""
     batch_size: int = checked(16, POSITIVE)
+    accumulate: int = checked(1, POSITIVE)
+    """Parts of a batch that go through the networks one after another, for batches that are too
+    large for the memory; updates are those of the whole batch."""
     resolution: int = checked(64, IMAGE_SIDE)
     loss_resolution: int = 0
     """Side to which images are pooled before the losses of task ``swap`` look at them; the
@@ -70,6 +73,15 @@ class Config:
     """Steps, a multiple of ``log_every``, between measurements of task ``swap`` on held-out pairs:
     people of a world that no run trains on, or those of ``data.held_out``."""
     keep_checkpoints: int = checked(2, POSITIVE)
+    keep_best: str = ""
+    """Figure of ``held_out_every`` by which the best state is kept in ``WORKDIR/best``, an entry of
+    ``BETTER`` (``training/best.py``)."""
+    skip_nonfinite: int = checked(0, at_least(0, "a run ends with the first"))
+    """Most updates in a row that are left out, as their gradients are not finite."""
+    profile_steps: int = checked(0, at_least(0, "none"))
+    """Steps that every start traces into ``WORKDIR/profile``, from its tenth on."""
+    writers: tuple[str, ...] = ("tensorboard",)
+    """Where figures go beside ``metrics.jsonl``, of ``WRITERS`` (``training/writers.py``)."""
     compute_dtype: str = "float32"
     """Of the convolutions of the StyleGAN2 networks and of an ``ir_se`` encoder."""
     remat: str = "none"

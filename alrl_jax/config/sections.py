@@ -76,6 +76,9 @@ class GeneratorConfig:
     style_mixing: float = checked(0.0, SHARE)
     """Share of the faces of task ``generator`` that have the codes of a second latent from a random
     layer on; 0.9 in the papers of StyleGAN."""
+    class_conditional: bool = False
+    """Whether task ``generator`` draws faces of a class: the number that the data give to a person,
+    or to a sub-folder (``data.identities=folder``), of ``data.num_identities``."""
     train: bool = True
     """Whether task ``swap`` trains it; False needs a pretrained one."""
 
@@ -90,6 +93,9 @@ class DiscriminatorConfig:
     """Faces that are compared with each other for their standard deviation."""
     mbstd_blocks: int = checked(1, POSITIVE)
     """Fixed blocks of the global batch; no group reaches over two of them."""
+    freeze_blocks: int = checked(0, at_least(0, "all is trained"))
+    """Blocks, from the image on, that keep the weights of ``pretrained.discriminator`` or
+    ``pretrained.swapper``: for data sets of few faces."""
     ada: str = "off"
     """Whether it sees all images through random transforms, for data sets of few faces: ``off``,
     ``fixed`` (with probability ``ada_p``) or ``adaptive`` (with one that starts at 0)."""

@@ -102,7 +102,7 @@ def _check(source: Source, data: DataRequest, batches: BatchRequest) -> None:
     if batches.classes is not None and people > batches.classes:
         raise UserError(
             f"got people up to number {people - 1} in the data; expected at most "
-            f"{batches.classes} of them (data.num_identities), as ArcFace has a class for each; "
+            f"{batches.classes} of them (data.num_identities), as a network has a class for each; "
             f"set it to {people}"
         )
     _check_labels(source, data, batches)

@@ -10,7 +10,7 @@ from alrl_jax.loading.base import AnyImages, Model, PyTree
 from alrl_jax.loading.checking import check_codes, check_label
 from alrl_jax.models.build import build_generator, constant_channels
 from alrl_jax.models.stylegan2.generator import NoiseMode, num_latents
-from alrl_jax.training.tasks.generator import PoseCodeSampler
+from alrl_jax.training.tasks.drawing import PoseCodeSampler
 from alrl_jax.types import AnyArray
 
 

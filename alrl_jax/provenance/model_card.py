@@ -15,7 +15,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.provenance import lineage, model_card_texts
 from alrl_jax.storage.checkpoint import newest_step
 from alrl_jax.storage.model_directory import MODEL_FILE, read_meta, resolve_directory
-from alrl_jax.storage.workdir import read_config, read_metrics
+from alrl_jax.storage.workdir import OF_THE_MACHINE, read_config, read_metrics
 from alrl_jax.utils.files import write_text
 
 CARD_FILE = "MODEL_CARD.md"
@@ -43,8 +43,13 @@ def training_record(workdir: Path, step: int, command: str = "") -> Record:
         "images": step * config.get("batch_size", 0),
         **{name: value for name, value in origin.items() if name != "command"},
         "config": _bare(config),
-        "last_metrics": lines[-1] if lines else None,
+        "last_metrics": _without_machine(lines[-1]) if lines else None,
     }
+
+
+def _without_machine(line: Mapping[str, Any]) -> Record:
+    """Figures of a line that are the same wherever a run is repeated."""
+    return {name: x for name, x in line.items() if not name.startswith(OF_THE_MACHINE)}
 
 
 def _origin_by_config(config: Mapping[str, Any]) -> Record:

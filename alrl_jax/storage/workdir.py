@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import jax
+from absl import logging
 
 from alrl_jax.errors import UserError
 from alrl_jax.utils.files import remove, remove_leftovers, write_json
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
+OF_THE_MACHINE = ("speed/", "memory/")
+"""What the names of metrics begin with that differ from start to start of one run."""
 
 MAY_CHANGE = frozenset(
     {
@@ -28,9 +31,36 @@ MAY_CHANGE = frozenset(
         "parameter_shards",
         "data.path",
         "data.on_device",
+        "held_out_every",
+        "data.held_out",
+        "keep_best",
+        "skip_nonfinite",
+        "profile_steps",
+        "writers",
     }
 )
 """Fields that a resumed run may change: they change neither the model nor the order of data."""
+
+_RATE = "updates are of another size, while the averages of the optimiser are kept"
+
+MAY_CHANGE_WITH_EFFECT = {
+    "batch_size": "batch t has other faces than in a run that began so, the faces of a step are "
+    "drawn by its number as before, and num_images, warmup_images and ema_kimg count in the new "
+    "batches",
+    "accumulate": "sums are rounded in another order: figures agree to about 1e-5",
+    "compute_dtype": "convolutions are rounded otherwise, and the model is exported with the new "
+    "type",
+    "discriminator.mbstd_blocks": "the discriminator's statistics are over other groups of faces",
+    "discriminator.mbstd_group_size": "the discriminator's statistics are over other groups of "
+    "faces",
+    "optimizer.learning_rate": _RATE,
+    "optimizer.discriminator_learning_rate": _RATE,
+    "optimizer.generator_learning_rate": _RATE,
+    "optimizer.warmup_steps": "rates follow the new warm-up from here on",
+    "optimizer.warmup_images": "rates follow the new warm-up from here on",
+}
+"""Fields that a resumed run may change too, and what that does: it is no longer the run that was
+never stopped."""
 
 EARLIER_VERSION = "0.1.0"
 EARLIER_FIELDS = frozenset({"requests", "impostors", "disguise", "shares"})
@@ -67,7 +97,8 @@ def open_workdir(
         config = json.loads(json.dumps(config))
         if stored is not None:
             known = json.loads(json.dumps(defaults or {}))
-            check_same_run(workdir, _filled(stored, known), config)
+            for change in check_same_run(workdir, _filled(stored, known), config):
+                logging.warning("from this start on, %s", change)
         elif begun:
             raise UserError(
                 f"{workdir} has checkpoints but no {CONFIG_FILE}; expected the directory of one "
@@ -119,8 +150,13 @@ def earlier_run(workdir: Path, sign: str) -> UserError:
     )
 
 
-def check_same_run(workdir: Path, stored: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+def check_same_run(
+    workdir: Path, stored: Mapping[str, Any], config: Mapping[str, Any]
+) -> list[str]:
     """Compares the configuration of a directory with that of the run that wants to go on in it.
+
+    Returns:
+        A line for every change that may be and has an effect, with what it does.
 
     Raises:
         UserError: naming every field that differs, both values and the remedy.
@@ -129,7 +165,9 @@ def check_same_run(workdir: Path, stored: Mapping[str, Any], config: Mapping[str
     differing = [
         name
         for name in sorted(old.keys() | new.keys())
-        if name not in MAY_CHANGE and not _same(old.get(name, _ABSENT), new.get(name, _ABSENT))
+        if name not in MAY_CHANGE
+        and name not in MAY_CHANGE_WITH_EFFECT
+        and not _same(old.get(name, _ABSENT), new.get(name, _ABSENT))
     ]
     if differing:
         faults = "; ".join(
@@ -137,6 +175,12 @@ def check_same_run(workdir: Path, stored: Mapping[str, Any], config: Mapping[str
             for name in differing
         )
         raise UserError(f"{workdir}: {faults}; use the old values or another --workdir")
+    return [
+        f"{name} is {_shown(new, name)}, not {_shown(old, name)}: {effect}"
+        for name, effect in MAY_CHANGE_WITH_EFFECT.items()
+        if name in old.keys() | new.keys()
+        and not _same(old.get(name, _ABSENT), new.get(name, _ABSENT))
+    ]
 
 
 def _filled(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:

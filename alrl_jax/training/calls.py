@@ -33,6 +33,8 @@ class Calls:
         mesh: jax.sharding.Mesh,
         length: int,
         compiled: Callable[[str, jax.stages.Compiled, float], None],
+        compiling: Callable[[str, Hashable, jax.stages.Lowered], None] | None = None,
+        waiting: Callable[[Callable[[], Any]], Any] = lambda call: call(),
     ) -> None:
         """Nothing is compiled yet.
 
@@ -40,7 +42,11 @@ class Calls:
             mesh: devices.
             length: most updates of a call.
             compiled: called with what was compiled, the program, and the seconds it took.
+            compiling: called before that with what will be compiled, the phase, and what is known
+                of the program.
+            waiting: makes a long call and returns its result.
         """
+        self._compiling, self._waiting = compiling, waiting
         self._mesh, self._length, self._compiled = mesh, length, compiled
         self._phases: tuple[Hashable, ...] = ()
         self._names: Names = {}
@@ -56,6 +62,11 @@ class Calls:
     def forget(self) -> None:
         """Drops what is compiled."""
         self._programs = {}
+
+    def has(self, phases: Sequence[Hashable]) -> bool:
+        """Whether the next call compiles nothing."""
+        known = set(phases) <= set(self._phases)
+        return known and (phases[0] if self._length == 1 else None) in self._programs
 
     def shapes(self, batch: PyTree) -> PyTree:
         """What ``put`` makes of batches of these shapes."""
@@ -115,7 +126,9 @@ class Calls:
             else:
                 lowered, self._names = lower_call(task, self._phases, self._mesh, *parts)
                 what = f"calls of up to {self._length} steps"
-            program = lowered.compile()
+            if self._compiling is not None:
+                self._compiling(what, phase, lowered)
+            program = self._waiting(lowered.compile)
             self._programs[key] = program
             self._compiled(what, program, time.perf_counter() - begin)
         return self._programs[key]

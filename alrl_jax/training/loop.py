@@ -6,9 +6,8 @@ so the state, the counter and the data iterator of a checkpoint belong together.
 """
 
 import dataclasses
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -18,14 +17,19 @@ from tqdm import tqdm
 
 from alrl_jax.storage.checkpoint import Checkpointer, metadata_of, wait_for_all
 from alrl_jax.training import sharding
+from alrl_jax.training.best import Best
 from alrl_jax.training.calls import Calls
+from alrl_jax.training.compile_times import CompileTimes
+from alrl_jax.training.console import progress_bar, report_start, say
 from alrl_jax.training.held_data import HeldBatches, OnHeldData, hold
 from alrl_jax.training.held_out import HeldOut
 from alrl_jax.training.metrics import MetricLog, MetricWindow, TrainingDiverged
+from alrl_jax.training.pace import Pace
 from alrl_jax.training.state import leaf_types
 from alrl_jax.training.step import check_finite, first_state, memory_held
-from alrl_jax.training.stopping import Clock, StopRequest
-from alrl_jax.training.tasks.task import Trainable
+from alrl_jax.training.stopping import Clock, StoppedCompiling, StopRequest
+from alrl_jax.training.tasks.task import Scheduled, Trainable
+from alrl_jax.training.tracing import Trace
 
 PyTree = Any
 
@@ -58,7 +62,12 @@ class Batches(Protocol):
 class Schedule:
     """How long to train and what to do on the way, in steps; ``sample_every`` 0 means never.
 
-    ``steps_per_call`` is the most steps that the devices take in one call.
+    Attributes:
+        steps_per_call: most steps that the devices take in one call.
+        profile_steps: steps of this start that are traced.
+        skip_nonfinite: most updates in a row that may be left out, as they are not finite.
+        writers: where figures go beside ``metrics.jsonl``; see ``WRITERS``.
+        keep_best: held-out figure by which the best state is kept; see ``BETTER``.
     """
 
     num_steps: int
@@ -68,6 +77,10 @@ class Schedule:
     sample_every: int
     keep_checkpoints: int
     steps_per_call: int = 1
+    profile_steps: int = 0
+    skip_nonfinite: int = 0
+    writers: tuple[str, ...] = ("tensorboard",)
+    keep_best: str = ""
 
     def steps_ahead(self, step: int) -> int:
         """Steps of the call that follows ``step`` finished ones; it ends where something is due."""
@@ -114,18 +127,26 @@ def fit(
     mesh = sharding.make_mesh() if mesh is None else mesh
     sharding.check_batch_size(schedule.batch_size, mesh)
     with StopRequest() as stop, Checkpointer(workdir, schedule.keep_checkpoints) as checkpointer:
-        run = _Run(task, schedule, mesh, checkpointer, clock or Clock())
+        run = _Run(task, schedule, mesh, checkpointer, clock or Clock(), workdir, stop)
         first, iterator_state = run.start(seed)
-        run.compile_ahead(batch_shapes, first)
+        try:
+            run.compile_ahead(batch_shapes, first)
+        except StoppedCompiling:
+            say(f"stopped by a signal while a program compiles, at step {first}; start again")
+            return first
         if not isinstance(batches, Batches):
             with stop.set_aside():
                 batches = batches()
         run.take(batches, iterator_state)
         if held_out is not None:
             run.held_out = held_out.opened(mesh)
-        with MetricLog(workdir, first, enabled=jax.process_index() == 0) as log:
-            with _progress_bar(first, schedule) as bar:
-                return run.train(first, log, bar, stop, begin)
+        enabled = jax.process_index() == 0
+        with (
+            MetricLog(workdir, first, enabled, schedule.writers) as log,
+            Best(workdir, schedule.keep_best, first) as run.best,
+            progress_bar(first, schedule.num_steps, schedule.batch_size) as bar,
+        ):
+            return run.train(first, log, bar, stop, begin)
 
 
 class _Run:
@@ -138,17 +159,25 @@ class _Run:
         mesh: jax.sharding.Mesh,
         checkpointer: Checkpointer,
         clock: Clock,
+        workdir: Path,
+        stop: StopRequest,
     ) -> None:
         self.task = task
         self.schedule = schedule
         self.mesh = mesh
         self.checkpointer = checkpointer
-        self.window = MetricWindow()
-        self.pace = _Pace(schedule)
+        self.workdir = workdir
+        self.window = MetricWindow(schedule.skip_nonfinite)
+        self.pace = Pace(schedule.batch_size, list(mesh.devices.flat))
+        self.compile_times = CompileTimes(workdir)
+        self.phases: list[Hashable] = []
+        self.best: Best
         self.clock = clock
         if schedule.steps_per_call > 1 and mesh.devices.flat[0].platform == "cpu":
             logging.warning("steps_per_call above 1 is slow on CPUs; expected a GPU or TPU")
-        self.calls = Calls(mesh, schedule.steps_per_call, self._compiled)
+        self.calls = Calls(
+            mesh, schedule.steps_per_call, self._compiled, self._compiling, stop.while_waiting
+        )
         self.compiled_for: PyTree = None
         self.compilations = 0
         self.batches: Batches
@@ -165,7 +194,10 @@ class _Run:
         Returns:
             The number of finished updates, and where the data have to go on, if not at the start.
         """
-        self.frozen = sharding.replicate(self.mesh, self.task.load_frozen())
+        frozen = self.task.load_frozen()
+        if isinstance(self.task, Scheduled):
+            frozen = frozen | {"run": self.task.run_values()}
+        self.frozen = sharding.replicate(self.mesh, frozen)
         pretrained = sharding.replicate(self.mesh, self.task.load_pretrained())
         key = jax.random.key(seed)
         init = jax.jit(self.task.init)  # traced once, for its shapes and for its values
@@ -182,7 +214,8 @@ class _Run:
                 self.window.set_state(restored.metadata["window"])
                 iterator_state = dict(restored.metadata["iterator"])
             first = self.saved = restored.step
-        _report_start(self.state, self.frozen, self.mesh, self.schedule, first)
+        steps = first, self.schedule.num_steps
+        report_start(self.state, self.frozen, self.mesh, self.schedule.batch_size, steps)
         return first, iterator_state
 
     def compile_ahead(self, batch_shapes: PyTree, first: int) -> None:
@@ -201,7 +234,7 @@ class _Run:
             self.frozen = {"networks": self.frozen, "data": hold(self.mesh, batches)}
             self.task = OnHeldData(self.task, batches, self.mesh)
             kept = sharding.bytes_per_device(self.frozen["data"]) / 2**20
-            _say(f"a device keeps {kept:.1f} MiB of faces")
+            say(f"a device keeps {kept:.1f} MiB of faces")
         if self.schedule.sample_every:
             # Always the same faces, so that the pictures of a run can be compared.
             rows = _first_rows(next(self.batches), self.mesh)
@@ -213,13 +246,15 @@ class _Run:
         """Updates until the end or a stop; saves the last state; returns its step."""
         step = first
         self.pace.start(first)
+        trace = Trace(self.workdir, self.schedule.profile_steps, first)
         try:
             while step < self.schedule.num_steps and not self._ends(step, first, stop):
+                trace.at(step)
                 count = self._update(step)
                 if step == first:
                     jax.block_until_ready(self.state)
                     call = "first step" if count == 1 else f"first {count} steps"
-                    _say(f"{call} after {time.perf_counter() - begin:.1f} s")
+                    say(f"{call} after {time.perf_counter() - begin:.1f} s")
                 step += count
                 bar.update(count * self.schedule.batch_size)
                 if step % self.schedule.log_every == 0:
@@ -228,15 +263,25 @@ class _Run:
                     self._sample(step, log)
                 if step % self.schedule.checkpoint_every == 0:
                     self._save(step)
+        except StoppedCompiling:
+            pass
+        except TrainingDiverged as error:
+            raise self._explained(error) from error
+        finally:
+            trace.close()
+        self._save_last(step)
+        if step < self.schedule.num_steps:
+            reason = "the clock" if self.clock.ended else "a signal"
+            say(f"stopped by {reason} at step {step}; start again to go on")
+        return step
+
+    def _save_last(self, step: int) -> None:
+        try:
             if self.saved != step:
                 self._save(step)
         except TrainingDiverged as error:
             raise self._explained(error) from error
         self.checkpointer.wait()
-        if step < self.schedule.num_steps:
-            reason = "the clock" if self.clock.ended else "a signal"
-            _say(f"stopped by {reason} at step {step}; start again to go on")
-        return step
 
     def _ends(self, step: int, first: int, stop: StopRequest) -> bool:
         # One call at least: a start whose minutes are gone when all is compiled gets on too.
@@ -246,19 +291,33 @@ class _Run:
     def _update(self, step: int) -> int:
         """Makes the next call; returns how many updates it was."""
         count = self.schedule.steps_ahead(step)
+        phases = [self.task.phase(step + i) for i in range(count)]
+        # A signal while a program compiles gives these batches back.
+        begin = None if self.calls.has(phases) else self.batches.get_state()
         batch = self.calls.put([next(self.batches) for _ in range(count)])
         if self.compiled_for is not None and leaf_types(self.compiled_for) != leaf_types(batch):
-            _say("batches have other shapes than expected: the step is compiled again")
+            say("batches have other shapes than expected: the step is compiled again")
             self.calls.forget()
         self.compiled_for = None
-        phases = [self.task.phase(step + i) for i in range(count)]
-        made = self.calls.make(self.task, self.state, self.frozen, batch, phases)
+        try:
+            made = self.calls.make(self.task, self.state, self.frozen, batch, phases)
+        except StoppedCompiling:
+            if begin is not None:
+                self.batches.set_state(begin)
+            raise
         self.state, metrics, names = made
+        self.phases += phases
         self.window.add(step + 1, metrics, names)
         return count
 
+    def _compiling(self, what: str, phase: Hashable, lowered: jax.stages.Lowered) -> None:
+        say(f"compiling {what}{self.compile_times.last(what)}")
+        if self.pace.counts and self.schedule.steps_per_call == 1:
+            self.pace.note(phase, (lowered.cost_analysis() or {}).get("flops"))
+
     def _compiled(self, what: str, program: jax.stages.Compiled, seconds: float) -> None:
-        _say(f"compiled {what} in {seconds:.1f} s{memory_held(program)}")
+        say(f"compiled {what} in {seconds:.1f} s{memory_held(program)}")
+        self.compile_times.note(what, seconds)
         begin = time.perf_counter()
         self.compilations += 1
         wait_for_all(f"compiled {self.compilations}")  # some are slower than others
@@ -269,11 +328,18 @@ class _Run:
 
     def _log(self, step: int, log: MetricLog) -> None:
         means = self.window.take_means()
+        speed, left = (
+            self.pace.figures(step, self.phases),
+            self.pace.left(step, self.schedule.num_steps),
+        )
         if self.held_out is not None:
             means |= self._timed(self.held_out, step, self.state, self.frozen)
-        log.write(step, means)
-        values = "  ".join(f"{name} {value:.4g}" for name, value in means.items())
-        _say(f"step {step}/{self.schedule.num_steps}  {values}  {self.pace.since_last(step)}")
+        log.write(step, means | speed)
+        values = "  ".join(f"{name} {value:.4g}" for name, value in (means | speed).items())
+        say(f"step {step}/{self.schedule.num_steps}  {values}  {left} left")
+        self.pace.start(step)
+        self.phases = []
+        self.best.consider(step, means, self.state, self._metadata())
 
     def _sample(self, step: int, log: MetricLog) -> None:
         if self.draw_preview is None:
@@ -292,9 +358,11 @@ class _Run:
     def _save(self, step: int) -> None:
         self.window.collect()
         check_finite(self.mesh, self.state, step)
-        metadata = {"iterator": self.batches.get_state(), "window": self.window.get_state()}
-        self.checkpointer.save(step, self.state, metadata)
+        self.checkpointer.save(step, self.state, self._metadata())
         self.saved = step
+
+    def _metadata(self) -> dict[str, Any]:
+        return {"iterator": self.batches.get_state(), "window": self.window.get_state()}
 
     def _explained(self, error: TrainingDiverged) -> TrainingDiverged:
         self.checkpointer.wait()
@@ -306,66 +374,7 @@ class _Run:
         )
 
 
-class _Pace:
-    """Images a second between two lines of the log, compiling and drawing left out."""
-
-    def __init__(self, schedule: Schedule) -> None:
-        self._schedule = schedule
-        self._time = 0.0
-        self._step = 0
-
-    def start(self, step: int) -> None:
-        self._time, self._step = time.perf_counter(), step
-
-    def pause(self, seconds: float) -> None:
-        self._time += seconds
-
-    def since_last(self, step: int) -> str:
-        seconds = max(time.perf_counter() - self._time, 1e-9)
-        images = (step - self._step) * self._schedule.batch_size
-        left = (self._schedule.num_steps - step) * seconds / max(step - self._step, 1)
-        self.start(step)
-        return f"{images / seconds:.1f} images/s, {tqdm.format_interval(left)} left"
-
-
 def _first_rows(batch: PyTree, mesh: jax.sharding.Mesh) -> PyTree:
     """As few rows as the devices can share and ``PREVIEW_ROWS`` needs."""
     rows = -(-PREVIEW_ROWS // mesh.size) * mesh.size // jax.process_count()
     return jax.tree.map(lambda x: x[:rows], batch)
-
-
-def _progress_bar(first: int, schedule: Schedule) -> tqdm:
-    """Counts images, so that it shows images a second and the time left; only on a terminal."""
-    return tqdm(
-        total=schedule.num_steps * schedule.batch_size,
-        initial=first * schedule.batch_size,
-        unit="img",
-        desc="training",
-        dynamic_ncols=True,
-        disable=None if jax.process_index() == 0 else True,
-    )
-
-
-def _say(text: str) -> None:
-    """Logs a line without tearing the progress bar."""
-    with tqdm.external_write_mode(file=sys.stderr):
-        logging.info("%s", text)
-
-
-def _report_start(
-    state: PyTree, frozen: PyTree, mesh: jax.sharding.Mesh, schedule: Schedule, first: int
-) -> None:
-    sizes = {
-        name: sum(leaf.size for leaf in jax.tree.leaves(tree))
-        for name, tree in state.params.items()
-    }
-    kept = {"state": state, "frozen networks": frozen}
-    sizes_kept = {name: sharding.bytes_per_device(tree) / 2**20 for name, tree in kept.items()}
-    parts = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
-    held = ", ".join(f"{size:.1f} MiB of {name}" for name, size in sizes_kept.items())
-    device = mesh.devices.flat[0]
-    _say(
-        f"{sum(sizes.values()):,} parameters ({parts}); a device keeps {held}; "
-        f"{mesh.size} x {device.device_kind} ({device.platform}); batch {schedule.batch_size}; "
-        f"steps {first} to {schedule.num_steps}"
-    )

@@ -1,8 +1,6 @@
-"""What training reports: log lines, ``metrics.jsonl``, TensorBoard, images. The only place that
-knows clu."""
+"""What training reports: log lines, ``metrics.jsonl``, images."""
 
 import contextlib
-import importlib.util
 import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from PIL import Image, ImageDraw
 
 from alrl_jax.errors import UserError
 from alrl_jax.storage.workdir import METRICS_FILE, step_of
+from alrl_jax.training.writers import Writer, open_writers
 from alrl_jax.utils.files import atomic_write, remove_leftovers, write_text
 
 SAMPLES = "samples"
@@ -30,6 +29,10 @@ Metrics = Mapping[str, Any]
 _Names = Sequence[Collection[str]]
 
 
+SKIPPED = "skipped"
+"""Metric of an update: 1 where it was left out, as its gradients are not finite."""
+
+
 class TrainingDiverged(RuntimeError):
     """A metric or a parameter became infinite or not a number; the message is one line."""
 
@@ -37,23 +40,31 @@ class TrainingDiverged(RuntimeError):
 class MetricLog:
     """Writes the metrics of a run; use it as a context manager."""
 
-    def __init__(self, workdir: Path, first_step: int, enabled: bool = True) -> None:
+    def __init__(
+        self,
+        workdir: Path,
+        first_step: int,
+        enabled: bool = True,
+        writers: Collection[str] = ("tensorboard",),
+    ) -> None:
         """Opens ``workdir/metrics.jsonl`` so that it goes on after ``first_step``.
 
         Args:
             workdir: directory of the run.
             first_step: finished updates; what the file says about later ones is removed.
             enabled: False writes nothing at all, as do all processes but the first.
+            writers: where figures go besides; see ``WRITERS``.
         """
         self._file = None
-        self._writer = None
+        self._writers: list[Writer] = []
         self._workdir = Path(workdir)
         if enabled:
+            # First, as one may be missing.
+            self._writers = open_writers(self._workdir, writers)
             remove_leftovers(self._workdir / SAMPLES, locked=True)
             path = self._workdir / METRICS_FILE
             _truncate(path, first_step)
             self._file = path.open("a", encoding="utf-8")
-            self._writer = _tensorboard_writer(self._workdir)
 
     def __enter__(self) -> "MetricLog":
         return self
@@ -81,9 +92,8 @@ class MetricLog:
                     f"got {self._workdir / METRICS_FILE}, to which step {step} cannot be written "
                     f"({error.strerror}); expected a disk with room; make room and start again"
                 ) from error
-        if self._writer is not None:
-            self._writer.write_scalars(step, dict(values))
-            self._writer.flush()
+        for writer in self._writers:
+            writer.write(step, values)
 
     def write_samples(self, step: int, columns: Mapping[str, np.ndarray]) -> None:
         """Draws ``workdir/samples/STEP.png``; see ``sample_grid`` for the columns."""
@@ -94,8 +104,8 @@ class MetricLog:
         path.parent.mkdir(exist_ok=True)
         with atomic_write(path) as temporary:
             Image.fromarray(grid).save(temporary, format="png")
-        if self._writer is not None:
-            self._writer.write_images(step, {SAMPLES: grid[None]})
+        for writer in self._writers:
+            writer.write_image(step, SAMPLES, grid)
 
     def close(self) -> None:
         """Flushes and closes the files."""
@@ -103,8 +113,8 @@ class MetricLog:
             # What a full disk leaves in the buffer has been reported before.
             with contextlib.suppress(OSError):
                 self._file.close()
-        if self._writer is not None:
-            self._writer.close()
+        for writer in self._writers:
+            writer.close()
 
 
 class MetricWindow:
@@ -114,7 +124,9 @@ class MetricWindow:
     sums are part of a checkpoint: a resumed run writes the line that an unbroken one writes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, skips: int = 0) -> None:
+        """Nothing is noted yet; ``skips`` updates in a row may be left out, as ``SKIPPED`` says."""
+        self._skips, self._in_a_row = skips, 0
         self._pending: list[tuple[int, Metrics, _Names | None]] = []
         self._sums: dict[str, tuple[float, int]] = {}
 
@@ -140,9 +152,8 @@ class MetricWindow:
         for first, metrics, names in pending:
             values = jax.device_get(dict(metrics))
             for i, present in enumerate(names or [values]):
-                for name in present:
-                    value = values[name] if names is None else values[name][i]
-                    self._add_value(first + i, name, float(value))
+                found = {n: float(values[n] if names is None else values[n][i]) for n in present}
+                self._add(first + i, found)
 
     def take_means(self) -> dict[str, float]:
         """Means by name over the steps that had the metric; the next window begins."""
@@ -157,6 +168,24 @@ class MetricWindow:
     def set_state(self, state: Mapping[str, list[int | float]]) -> None:
         """Goes on from saved sums."""
         self._sums = {name: (total, int(count)) for name, (total, count) in state.items()}
+
+    def _add(self, step: int, values: Mapping[str, float]) -> None:
+        """Adds the metrics of an update; of one that was left out, that alone."""
+        if not values.get(SKIPPED):
+            self._in_a_row = 0
+            for name, value in values.items():
+                self._add_value(step, name, value)
+            return
+        self._in_a_row += 1
+        bad = [name for name, value in values.items() if not np.isfinite(value)]
+        what = bad[0] if bad else "a gradient"
+        if self._in_a_row > self._skips:
+            raise TrainingDiverged(
+                f"{what} is not finite at step {step}, nor was it in the {self._in_a_row - 1} "
+                f"steps before (skip_nonfinite is {self._skips})"
+            )
+        logging.warning("step %d changed nothing: %s is not finite", step, what)
+        self._add_value(step, SKIPPED, values[SKIPPED])
 
     def _add_value(self, step: int, name: str, value: float) -> None:
         if not np.isfinite(value):
@@ -242,13 +271,3 @@ def _truncate(path: Path, last_step: int) -> None:
         )
     if "".join(kept) != text:
         write_text(path, "".join(kept))
-
-
-def _tensorboard_writer(workdir: Path) -> Any:
-    """A clu writer, or None where TensorFlow and TensorBoard are not installed."""
-    if not all(importlib.util.find_spec(name) for name in ("clu", "tensorflow", "tensorboard")):
-        logging.info("no TensorBoard files: these need clu, tensorflow and tensorboard")
-        return None
-    from clu import metric_writers
-
-    return metric_writers.SummaryWriter(str(workdir))

@@ -5,10 +5,15 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
+from jaxtyping import Array, Float, Int
 from optax import contrib
 
 PyTree = Any
+Number = float | np.number | Float[Array, ""]
+Count = int | np.integer | Int[Array, ""]
 Update = Callable[..., tuple[PyTree, PyTree]]
 
 ALGORITHMS = ("adam", "muon")
@@ -18,12 +23,12 @@ MUON_ADAM_SHARE = 0.15
 
 
 def make_optimizer(
-    learning_rate: float,
+    learning_rate: Number,
     beta1: float,
     beta2: float,
     *,
-    num_steps: int,
-    warmup_steps: int = 0,
+    num_steps: Count,
+    warmup_steps: Count = 0,
     decay: bool = False,
     clip_norm: float = 0.0,
     algorithm: str = "adam",
@@ -62,7 +67,7 @@ def make_optimizer(
         The gradient transformation.
     """
 
-    def schedule(peak: float) -> optax.Schedule:
+    def schedule(peak: Number) -> optax.Schedule:
         return rate_schedule(peak, num_steps, warmup_steps, decay, start)
 
     if algorithm == "muon":
@@ -85,9 +90,11 @@ def make_optimizer(
 
 
 def rate_schedule(
-    peak: float, num_steps: int, warmup_steps: int, decay: bool, start: int = 0
+    peak: Number, num_steps: Count, warmup_steps: Count, decay: bool, start: int = 0
 ) -> optax.Schedule:
     """A rate by step: 0 until ``start``, linear to ``peak``, then level or along a cosine to 0.
+
+    Rate and lengths may be traced: a program then takes them as arguments.
 
     Args:
         peak: largest rate.
@@ -96,19 +103,26 @@ def rate_schedule(
         decay: whether the rate falls to 0 by the end of the run.
         start: steps before the warm-up.
     """
-    # A decay needs a step of its own after the warm-up.
-    warmup = max(min(warmup_steps, num_steps - start - 1), 0)
-    first = 0.0 if warmup else peak
-    if decay:
-        rest = max(num_steps - start, 1)
-        usual = optax.warmup_cosine_decay_schedule(first, peak, warmup, rest)
-    else:
-        usual = optax.linear_schedule(first, peak, max(warmup, 1))
-    return optax.join_schedules([optax.constant_schedule(0.0), usual], [start]) if start else usual
+
+    def rate(step: Any) -> Float[Array, ""]:
+        with jax.numpy_dtype_promotion("standard"):
+            # A decay needs a step of its own after the warm-up.
+            warmup = jnp.maximum(jnp.minimum(warmup_steps, num_steps - start - 1), 0)
+            since = jnp.asarray(step) - start
+            value = peak
+            if decay:
+                rest = jnp.maximum(num_steps - start, 1) - warmup
+                share = jnp.clip(since - warmup, 0, rest) / rest
+                value = peak * (0.5 * (1.0 + jnp.cos(jnp.pi * share)))
+            up = jnp.clip(since, 0, warmup) / jnp.maximum(warmup, 1)
+            value = jnp.where(since < warmup, peak - peak * (1.0 - up), value)
+            return jnp.asarray(jnp.where(since < 0, 0.0, value), jnp.float32)
+
+    return rate
 
 
 def make_gate_rule(
-    learning_rate: float, num_steps: int, warmup_steps: int, decay: bool, start: int
+    learning_rate: Number, num_steps: Count, warmup_steps: Count, decay: bool, start: int
 ) -> optax.GradientTransformation:
     """Adam for what decides over codes, at a rate and by a schedule of its own.
 

@@ -101,13 +101,19 @@ def bytes_per_device(tree: PyTree) -> int:
     )
 
 
-def check_batch_size(batch_size: int, mesh: Mesh) -> None:
-    """Makes sure that a batch can be split evenly.
+def check_batch_size(batch_size: int, mesh: Mesh, parts: int = 1) -> None:
+    """Makes sure that a batch can be split evenly, and each of the parts in which it is seen.
 
     Raises:
         UserError: if ``batch_size`` (images in the global batch) is not a multiple of the number
-            of devices.
+            of devices, or a part of it is not.
     """
+    if batch_size % mesh.size == 0 and batch_size // parts % mesh.size:
+        raise UserError(
+            f"accumulate is {parts} with batch_size {batch_size}; expected parts that are a "
+            f"multiple of the {mesh.size} devices; set --config.accumulate=1, or a batch_size that "
+            f"is a multiple of {parts * mesh.size}"
+        )
     if batch_size % mesh.size:
         nearest = max(1, round(batch_size / mesh.size)) * mesh.size
         raise UserError(

@@ -86,6 +86,26 @@ def update_networks(
     )
 
 
+def without_nonfinite(
+    old: TrainState, new: TrainState, gradients: Mapping[str, PyTree]
+) -> tuple[TrainState, Float[Array, ""]]:
+    """The state after an update, which changes nothing but the step where it is not finite.
+
+    Args:
+        old: before the update.
+        new: after it.
+        gradients: by network. They are finite where the update is, so that no second state has to
+            be kept until it is known.
+
+    Returns:
+        The state, and 1 where the update is left out, else 0.
+    """
+    sums = [jnp.sum(jnp.isfinite(leaf)) == leaf.size for leaf in jax.tree.leaves(gradients)]
+    finite = jnp.all(jnp.stack(sums))
+    kept = jax.tree.map(lambda after, before: jnp.where(finite, after, before), new, old)
+    return dataclasses.replace(kept, step=new.step), 1.0 - finite.astype(jnp.float32)
+
+
 def ema_decay(step: Int[Array, ""], batch_size: int, half_life_kimg: float) -> Float[Array, ""]:
     """Decay of one step's moving average.
 

@@ -2,15 +2,25 @@
 
 import contextlib
 import math
+import os
 import signal
+import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 from jax.experimental import multihost_utils
+
+POLL_SECONDS = 0.2
+
+
+class StoppedCompiling(Exception):
+    """A signal came while a program compiled, which goes on in a thread of its own."""
 
 
 class StopRequest:
@@ -47,6 +57,29 @@ class StopRequest:
         finally:
             self._listen()
 
+    def while_waiting(self, call: Callable[[], Any]) -> Any:
+        """What a long call of a library returns that hears no signals itself, such as a compiler.
+
+        Of several processes the runtime hears the signals, and all stop after the next step.
+
+        Raises:
+            StoppedCompiling: if a signal comes first.
+        """
+        if jax.process_count() > 1:
+            return call()
+        results: list[Any] = []
+        thread = threading.Thread(target=_collect, args=(call, results), daemon=True)
+        thread.start()
+        while thread.is_alive():
+            thread.join(POLL_SECONDS)
+            if self._received and thread.is_alive():
+                _LEFT.append(thread)
+                raise StoppedCompiling
+        (result,) = results
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
     def wanted(self) -> bool:
         """Whether to stop now; all processes have to ask equally often, and get the same answer."""
         self._asked += 1
@@ -69,6 +102,29 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
+
+
+_LEFT: list[threading.Thread] = []
+
+
+def _collect(call: Callable[[], Any], results: list[Any]) -> None:
+    """Puts what a call returns, or raises, into a list."""
+    try:
+        results.append(call())
+    except BaseException as error:
+        results.append(error)
+
+
+def end_if_compiling() -> None:
+    """Ends the process with status 0 if a program still compiles that no step waits for.
+
+    An interpreter that ends by itself would take libraries apart under the compiler's feet.
+    """
+    if any(thread.is_alive() for thread in _LEFT):
+        logging.flush()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 class Clock:

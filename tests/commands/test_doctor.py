@@ -49,6 +49,8 @@ def test_another_combination_is_named_with_its_remedy() -> None:
     assert doctor.dependency_lines(tested, tested)[-1].startswith("this combination is one that")
     lines = doctor.dependency_lines({"jax": "1.1", "numpy": None}, tested)
     assert lines[:2] == ["jax               1.1", "numpy             missing"]
+    tested = doctor.tested_versions((3, 13))
+    assert "was tried with tests of" in doctor.dependency_lines(tested | doctor.TRIED, tested)[-1]
     assert lines[2].endswith("not tested; one that was: pip install jax==1.0 numpy==2.0")
 
 

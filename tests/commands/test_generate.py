@@ -15,7 +15,7 @@ from alrl_jax.loading.loader import GeneratorModel
 from alrl_jax.models.build import build_generator, constant_channels
 from alrl_jax.provenance import image_metadata
 from alrl_jax.storage.model_directory import save_model
-from alrl_jax.training.tasks.generator import PoseCodeSampler
+from alrl_jax.training.tasks.drawing import PoseCodeSampler
 from tests.conftest import RunCli
 
 CONFIG = {

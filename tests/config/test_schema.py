@@ -39,6 +39,8 @@ def test_all_faults_are_named_at_once() -> None:
         ({"data": {"path": 3}}, "data.path is 3; expected str"),
         ({"task": "swap", "resolution": 16}, "resolution is 16; expected 32 or more"),
         ({"batch_size": 6, "discriminator": {"mbstd_blocks": 4}}, "multiple of"),
+        ({"discriminator": {"freeze_blocks": 1}}, "without pretrained.discriminator or pretrained"),
+        ({"discriminator": {"freeze_blocks": 9}}, "expected at most the 4 blocks of resolution 64"),
         ({"discriminator": {"mbstd_blocks": 0}}, "mbstd_blocks is 0; expected a number above 0"),
         ({"swap": {"channel_groups": 7}}, "divisor of generator.w_dim"),
         ({"swap": {"context": -1}}, "swap.context is -1; expected 0 (each layer alone) or more"),

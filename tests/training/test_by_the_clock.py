@@ -17,6 +17,7 @@ from alrl_jax.storage.workdir import read_metrics
 from alrl_jax.train import train
 from alrl_jax.training import held_data
 from tests.support import tiny
+from tests.support.same_run import figures
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -78,7 +79,7 @@ def assert_same_losses(a: Path, b: Path) -> None:
     lines_a, lines_b = read_metrics(a), read_metrics(b)
     assert [list(line) for line in lines_a] == [list(line) for line in lines_b]
     for x, y in zip(lines_a, lines_b, strict=True):
-        assert x == pytest.approx(y, rel=1e-6, abs=1e-6)
+        assert figures(x) == pytest.approx(figures(y), rel=1e-6, abs=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,7 @@ from alrl_jax.storage.checkpoint import read_fields
 from alrl_jax.storage.model_directory import read_model
 from alrl_jax.train import batch_request, data_request, train
 from tests.support import fabricated, tiny
+from tests.support.same_run import lines
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -94,8 +95,7 @@ def test_two_and_two_steps_are_four(task: str, photos: Path, tmp_path: Path) -> 
     _, whole = read_fields(tmp_path / "four", names)
     _, resumed = read_fields(tmp_path / "two", names)
     jax.tree.map(np.testing.assert_array_equal, whole, resumed)
-    lines = [(tmp_path / run / "metrics.jsonl").read_bytes() for run in ("four", "two")]
-    assert lines[0] == lines[1]
+    assert lines(tmp_path / "four") == lines(tmp_path / "two")
 
 
 def test_a_run_becomes_a_model_directory(photos: Path, tmp_path: Path) -> None:

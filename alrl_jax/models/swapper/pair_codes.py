@@ -1,9 +1,11 @@
 """What a selection of codes sees, and what may be asked of it."""
 
+import functools
 from collections.abc import Mapping
 
 import flax.struct
-from jaxtyping import Array, Float, Key
+import jax
+from jaxtyping import Array, Float, Int, Key
 
 from alrl_jax.types import AnyArray, LatentCodes
 
@@ -33,10 +35,24 @@ class GateNoise:
     Attributes:
         temperature: of the gates; they approach hard decisions as it falls to 0.
         key: draws the logistic noise.
+        part: of ``parts``, where a batch is looked at in parts: rows ``part``, ``part + parts`` and
+            so on have the noise that they would have in the whole batch.
+        parts: how many there are.
     """
 
     temperature: Float[Array, ""]
     key: Key[Array, ""]
+    part: Int[Array, ""] | int = 0
+    parts: int = flax.struct.field(pytree_node=False, default=1)
+
+    def uniform(self, shape: tuple[int, ...]) -> Float[Array, "..."]:
+        """Draws between 0 and 1, away from both; the first axis of ``shape`` counts rows."""
+        draw = functools.partial(jax.random.uniform, self.key, minval=1e-4, maxval=1.0 - 1e-4)
+        if self.parts == 1:
+            return draw(shape)
+        # A row's noise is that of its place in the whole batch.
+        rows = draw((shape[0] * self.parts, *shape[1:])).reshape(shape[0], self.parts, *shape[1:])
+        return jax.lax.dynamic_index_in_dim(rows, self.part, axis=1, keepdims=False)
 
 
 @flax.struct.dataclass

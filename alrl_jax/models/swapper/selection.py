@@ -237,7 +237,7 @@ class AdaptiveSwap(Selector):
         decides."""
         if noise is not None:
             # Away from 0 and 1, where the logarithms would be infinite.
-            uniform = jax.random.uniform(noise.key, logits.shape, minval=1e-4, maxval=1.0 - 1e-4)
+            uniform = noise.uniform(logits.shape)
             # log u - log(1 - u) is logistic noise: the sum's sign is a draw of the Bernoulli
             # variable whose logit the gate is, and the sigmoid a relaxation of that draw.
             logits = (logits + jnp.log(uniform) - jnp.log1p(-uniform)) / noise.temperature

@@ -12,11 +12,39 @@ from alrl_jax.models.activity import ACTIVITY, dead_shares
 from alrl_jax.models.swapper.swapper import Networks, PairEncoding, Swapper
 from alrl_jax.training.losses.parts import entropy
 from alrl_jax.training.state import TrainState
+from alrl_jax.training.tasks.swap_forward import SwapForward
 from alrl_jax.training.tasks.task import Metrics
 from alrl_jax.types import SwapGates
 
 FIRST_OWNERS = "first_owners"
 """Entry of a state's ``mutable``."""
+
+
+def all_metrics(
+    swapper: Swapper,
+    networks: Networks,
+    state: TrainState,
+    forward: SwapForward,
+    gradients: Mapping[str, Any],
+) -> Metrics:
+    """All of the below that a step's forward pass and gradients say.
+
+    Args:
+        swapper: the networks.
+        networks: their variables before the update.
+        state: before the update.
+        forward: of the step.
+        gradients: by network.
+    """
+    encoded = forward.encoded
+    pair = PairEncoding(encoded.source, encoded.target, encoded.identity)
+    return {
+        "mask/area": jnp.mean(forward.drawn.mask),
+        **gate_metrics(forward.drawn.gates),
+        **owner_metrics(state),
+        **gradient_metrics(gradients),
+        **dead_metrics(swapper, networks, pair),
+    }
 
 
 def gate_metrics(gates: SwapGates) -> Metrics:

@@ -2,25 +2,44 @@
 
 import dataclasses
 import functools
+from typing import Any
 
-import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+import optax
+from jaxtyping import Array, Float, Int, Key
 
 from alrl_jax.config import Config
 from alrl_jax.models.build import build_generator, constant_channels
 from alrl_jax.models.functional import apply
 from alrl_jax.models.stylegan2.ada import DiscriminatorAugmentation
+from alrl_jax.models.stylegan2.generator import num_latents
 from alrl_jax.storage.model_directory import read_model
+from alrl_jax.training.accumulation import Part, in_parts
 from alrl_jax.training.losses.generator import path_length_penalty, path_lengths
 from alrl_jax.training.losses.table import total_loss
-from alrl_jax.training.optim import make_optimizer
-from alrl_jax.training.state import PyTree, TrainState, new_state, update_networks
-from alrl_jax.training.tasks import values
+from alrl_jax.training.metrics import SKIPPED
+from alrl_jax.training.optim import make_optimizer, rate_schedule
+from alrl_jax.training.state import (
+    PyTree,
+    TrainState,
+    new_state,
+    update_networks,
+    without_nonfinite,
+)
+from alrl_jax.training.tasks import run_values, values
+from alrl_jax.training.tasks.diagnostics import gradient_metrics, rate_metrics
 from alrl_jax.training.tasks.discriminator import DiscriminatorTraining
+from alrl_jax.training.tasks.drawing import (
+    STYLE_MIXING_STREAMS,
+    Drawing,
+    PoseCodeSampler,
+    draw_replaced,
+    noise_maps,
+)
 from alrl_jax.training.tasks.pretrained import Reader
+from alrl_jax.training.tasks.run_values import RunValues
 from alrl_jax.training.tasks.task import (
     ExportedModel,
     Metrics,
@@ -31,8 +50,6 @@ from alrl_jax.training.tasks.task import (
 from alrl_jax.types import FaceBatch
 
 W_AVERAGE_DECAY = 0.995
-STYLE_MIXING_STREAMS = (1, 2)
-"""Folded into the key of latents for second latents, and for where their codes begin."""
 PATH_BATCH_SHRINK = 2
 """Path lengths are measured on a batch that is smaller by this factor (Karras et al. 2020)."""
 
@@ -42,21 +59,6 @@ class GeneratorForward:
     """What the losses read: the discriminator's logits of generated faces."""
 
     fake_logits: Float[Array, "b 1"]
-
-
-class PoseCodeSampler(nn.Module):
-    """Draws 4x4 pose codes for the training of a generator without an encoder.
-
-    Attributes:
-        channels: of the pose code.
-    """
-
-    channels: int
-
-    @nn.compact
-    def __call__(self, z: Float[Array, "b z"]) -> Float[Array, "b 4 4 {self.channels}"]:
-        hidden = nn.silu(nn.Dense(64)(z))
-        return nn.Dense(16 * self.channels)(hidden).reshape(-1, 4, 4, self.channels)
 
 
 class GeneratorTask:
@@ -72,23 +74,24 @@ class GeneratorTask:
         self._model_config = values.generator_values(config)
         self._generator = build_generator(self._model_config)
         self._z_dim, self._pose_dim = config.generator.z_dim, config.generator.pose_latent_dim
-        self._style_mixing = config.generator.style_mixing
+        self._style_mixing, self._accumulate = config.generator.style_mixing, config.accumulate
+        self._classes = self._model_config.get("label_dim", 0)
         self._sampler = PoseCodeSampler(constant_channels(self._generator))
         self._discriminator = DiscriminatorTraining(
             values.discriminator_values(config),
             DiscriminatorAugmentation(ada.ada, ada.ada_p, ada.ada_target, ada.ada_kimg),
             weights.get("r1", 0.0),
             rates.r1_interval,
+            config.accumulate,
+            config.discriminator.freeze_blocks,
         )
         self._path_weight, self._path_interval = (
             weights.get("path_length", 0.0),
             rates.path_interval,
         )
-        optimizer = functools.partial(make_optimizer, **values.optimizer_values(config))
-        self._optimizers = {
-            "generator": optimizer(rates.generator_learning_rate),
-            "discriminator": optimizer(rates.discriminator_learning_rate),
-        }
+        self._shared, self._skips = values.optimizer_values(config), config.skip_nonfinite > 0
+        self._run = run_values.run_values(config)
+        self._optimizers = self._make_optimizers(self._run)
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
         """Nothing is frozen."""
@@ -101,7 +104,8 @@ class GeneratorTask:
     def init(self, key: Key[Array, ""], pretrained: dict[str, PyTree]) -> TrainState:
         """Fresh weights."""
         keys = jax.random.split(key, 3)
-        generator = self._generator.init(keys[0], jnp.zeros((1, self._z_dim)))
+        label = jnp.zeros((1, self._classes)) if self._classes else None
+        generator = self._generator.init(keys[0], jnp.zeros((1, self._z_dim)), label)
         trained = {"synthesis": generator["params"]}
         if self._pose_dim:
             sampler = self._sampler.init(keys[1], jnp.zeros((1, self._pose_dim)))
@@ -128,12 +132,16 @@ class GeneratorTask:
         key = jax.random.fold_in(jax.random.key(self._seed), state.step)
         fake_key, path_key = jax.random.split(key)
         size, params, constants = batch.image.shape[0], state.params, state.mutable["constants"]
+        # Generated faces are of the classes of the real ones: each as often as the data show it.
+        label = self._label(batch.identity)
+        parts = self._accumulate
+        drawing = self._drawing(fake_key, size, self._style_mixing, label, constants, parts)
 
         # Forward, losses and gradient of the generator.
         def generator_loss(generator: PyTree) -> tuple[Array, tuple[Array, Array, Metrics]]:
-            images, ws = self._draw(generator, constants, fake_key, size, self._style_mixing)
+            images, ws = self._draw(generator, constants, drawing, parts)
             logits = self._discriminator.logits(
-                params["discriminator"], images, state.mutable, key, "generator"
+                params["discriminator"], images, state.mutable, key, "generator", label
             )
             total, losses = total_loss(self.name, GeneratorForward(logits), self._weights)
             return total, (images, ws, losses)
@@ -145,7 +153,7 @@ class GeneratorTask:
         mutable = dict(state.mutable)
         if phase.path_length:
             path_gradient, mean_length, penalty = self._path_gradient(
-                params["generator"], constants, mutable["path_length"], path_key, size
+                params["generator"], constants, mutable["path_length"], path_key, label, size
             )
             gradient = jax.tree.map(jnp.add, gradient, path_gradient)
             mutable["path_length"] = mean_length
@@ -153,21 +161,51 @@ class GeneratorTask:
 
         # The discriminator sees the same images; both networks are moved at once.
         d_gradient, mutable, d_metrics = self._discriminator.gradient(
-            params["discriminator"], batch.image, fakes, mutable, key, state.step, phase.r1
+            params["discriminator"], batch.image, fakes, mutable, key, state.step, phase.r1, label
         )
         mutable["constants"] = _track_average(constants, ws)
         gradients = {"generator": gradient, "discriminator": d_gradient}
-        state = update_networks(state, gradients, self._optimizers, size, self._ema_kimg)
-        return dataclasses.replace(state, mutable=mutable), metrics | d_metrics
+        run = frozen.get(run_values.KEY, self._run)
+        new = update_networks(state, gradients, self._make_optimizers(run), size, self._ema_kimg)
+        new, metrics = dataclasses.replace(new, mutable=mutable), metrics | d_metrics
+        if self._skips:
+            new, metrics[SKIPPED] = without_nonfinite(state, new, gradients)
+        rates = rate_metrics(self._rates(run), state.step)
+        return new, metrics | gradient_metrics(gradients) | rates
+
+    def run_values(self) -> dict[str, Any]:
+        """Length and rates of the run, which updates take from ``frozen["run"]``."""
+        return self._run
+
+    def _rates(self, run: RunValues) -> dict[str, optax.Schedule]:
+        schedule = functools.partial(
+            rate_schedule, decay=self._shared["decay"], **run_values.clock(run)
+        )
+        return {
+            "generator": schedule(run["generator_learning_rate"]),
+            "discriminator": schedule(run["discriminator_learning_rate"]),
+        }
+
+    def _make_optimizers(self, run: RunValues) -> dict[str, optax.GradientTransformation]:
+        optimizer = functools.partial(make_optimizer, **self._shared | run_values.clock(run))
+        return {
+            "generator": optimizer(run["generator_learning_rate"]),
+            "discriminator": optimizer(run["discriminator_learning_rate"]),
+        }
 
     def preview(
         self, state: TrainState, frozen: dict[str, PyTree], batch: FaceBatch
     ) -> dict[str, Float[Array, "b h w 3"]]:
         """Real faces beside generated ones; the latents are the same every time."""
-        draw = functools.partial(self._draw, state.ema["generator"], state.mutable["constants"])
-        size = batch.image.shape[0]
-        drawn, _ = draw(jax.random.key(0), size)
-        other, _ = draw(jax.random.key(1), size)
+        constants, size = state.mutable["constants"], batch.image.shape[0]
+        label = self._label(batch.identity)
+
+        def draw(seed: int) -> Float[Array, "b h w 3"]:
+            key = jax.random.key(seed)
+            drawing = self._drawing(key, size, 0.0, label, constants)
+            return self._draw(state.ema["generator"], constants, drawing)[0]
+
+        drawn, other = draw(0), draw(1)
         return {"real": batch.image, "generated": drawn, "more": other}
 
     def export(self, state: TrainState, frozen: dict[str, PyTree]) -> ExportedModel:
@@ -181,43 +219,79 @@ class GeneratorTask:
             variables["pose"] = state.ema["generator"]["pose"]
         return ExportedModel("generator", self._model_config, variables)
 
+    def _label(self, people: Int[Array, " b"]) -> Float[Array, "b n"] | None:
+        """One-hot classes of faces, by the number of the person or folder; None without classes."""
+        return jax.nn.one_hot(people, self._classes) if self._classes else None
+
+    def _drawing(
+        self,
+        key: Key[Array, ""],
+        count: int,
+        style_mixing: float,
+        label: Float[Array, "b n"] | None,
+        constants: PyTree,
+        parts: int = 1,
+    ) -> Drawing:
+        """Random latents, and noise for faces that are drawn in so many parts."""
+        keys = jax.random.split(key, 3)
+        other, replaced = None, None
+        if style_mixing:
+            second, place = (jax.random.fold_in(keys[0], stream) for stream in STYLE_MIXING_STREAMS)
+            other = jax.random.normal(second, (count, self._z_dim))
+            layers = num_latents(self._generator.resolution)
+            replaced = draw_replaced(place, count, layers, style_mixing)
+        pose = jax.random.normal(keys[1], (count, self._pose_dim)) if self._pose_dim else None
+        z = jax.random.normal(keys[0], (count, self._z_dim))
+        if parts == 1:
+            return Drawing(z, other, replaced, pose, label, keys[2], None)
+        noise = noise_maps(constants["synthesis"], keys[2], count)
+        return Drawing(z, other, replaced, pose, label, None, noise)
+
     def _draw(
+        self, generator: PyTree, constants: PyTree, drawing: Drawing, parts: int = 1
+    ) -> tuple[Float[Array, "b h w 3"], Float[Array, "b l d"]]:
+        """The faces of a drawing and their codes."""
+
+        def drawn(
+            part: Part, drawing: Drawing
+        ) -> tuple[Float[Array, "b h w 3"], Float[Array, "b l d"]]:
+            ws = self._codes({"params": generator["synthesis"], "constants": constants}, drawing)
+            pose = self._pose_code(generator, drawing)
+            return self._synthesize(generator, constants, ws, pose, drawing), ws
+
+        return in_parts(drawn, parts, drawing)
+
+    def _synthesize(
         self,
         generator: PyTree,
         constants: PyTree,
-        key: Key[Array, ""],
-        count: int,
-        style_mixing: float = 0.0,
-    ) -> tuple[Float[Array, "b h w 3"], Float[Array, "b l d"]]:
-        """Random faces and the codes that drew them."""
-        keys = jax.random.split(key, 3)
+        ws: Float[Array, "b l d"],
+        pose: Float[Array, "b 4 4 c"] | None,
+        drawing: Drawing,
+    ) -> Float[Array, "b h w 3"]:
+        """Faces with the noise of the drawing."""
+        mode = "random"
+        if drawing.noise_key is None:
+            # A map for every row in the place of the one that all rows share.
+            constants, mode = {**constants, "synthesis": drawing.noise}, "const"
         variables = {"params": generator["synthesis"], "constants": constants}
-        ws = self._codes(variables, keys[0], count, style_mixing)
-        pose = self._pose_code(generator, keys[1], count)
-        images = apply(self._generator, variables, ws, pose, "random", keys[2], method="synthesize")
-        return images, ws
+        return apply(
+            self._generator, variables, ws, pose, mode, drawing.noise_key, method="synthesize"
+        )
 
-    def _codes(
-        self, variables: PyTree, key: Key[Array, ""], count: int, style_mixing: float
-    ) -> Float[Array, "b l d"]:
-        """W+ codes of random latents, a share of them with styles of two."""
-        ws = self._mapped(variables, key, count)
-        if not style_mixing:
+    def _codes(self, variables: PyTree, drawing: Drawing) -> Float[Array, "b l d"]:
+        """W+ codes of latents, a share of them with styles of two."""
+        ws = apply(self._generator, variables, drawing.z, drawing.label, method="map")
+        if drawing.other is None:
             return ws
-        second, place = (jax.random.fold_in(key, stream) for stream in STYLE_MIXING_STREAMS)
-        return mix_styles(ws, self._mapped(variables, second, count), place, style_mixing)
+        assert drawing.replaced is not None
+        others = apply(self._generator, variables, drawing.other, drawing.label, method="map")
+        return jnp.where(drawing.replaced[..., None], others, ws)
 
-    def _mapped(self, variables: PyTree, key: Key[Array, ""], count: int) -> Float[Array, "b l d"]:
-        z = jax.random.normal(key, (count, self._z_dim))
-        return apply(self._generator, variables, z, method="map")
-
-    def _pose_code(
-        self, generator: PyTree, key: Key[Array, ""], count: int
-    ) -> Float[Array, "b 4 4 c"] | None:
-        if not self._pose_dim:
+    def _pose_code(self, generator: PyTree, drawing: Drawing) -> Float[Array, "b 4 4 c"] | None:
+        if drawing.pose is None:
             return None
-        z = jax.random.normal(key, (count, self._pose_dim))
-        return apply(self._sampler, {"params": generator["pose"]}, z)
+        return apply(self._sampler, {"params": generator["pose"]}, drawing.pose)
 
     def _path_gradient(
         self,
@@ -225,54 +299,37 @@ class GeneratorTask:
         constants: PyTree,
         mean_length: Float[Array, ""],
         key: Key[Array, ""],
+        label: Float[Array, "b n"] | None,
         size: int,
     ) -> tuple[PyTree, Float[Array, ""], Float[Array, ""]]:
         """Gradient of the path length penalty on a batch of its own, half as large."""
         count = max(size // PATH_BATCH_SHRINK, 1)
-        keys = jax.random.split(key, 4)
         side = self._generator.resolution
         # A penalty of every n-th step has to weigh as much as n of them.
         weight = self._path_weight * self._path_interval
-        directions = jax.random.normal(keys[3], (count, side, side, 3))
+        directions = jax.random.normal(jax.random.split(key, 4)[3], (count, side, side, 3))
+        label = None if label is None else label[:count]
+        parts = self._accumulate if count % self._accumulate == 0 else 1
+        drawing = self._drawing(key, count, self._style_mixing, label, constants, parts)
+
+        def lengths(
+            params: PyTree, drawing: Drawing, directions: Float[Array, "b h w 3"]
+        ) -> Float[Array, " b"]:
+            ws = self._codes({"params": params["synthesis"], "constants": constants}, drawing)
+            pose = self._pose_code(params, drawing)
+            synthesize = lambda codes: self._synthesize(  # noqa: E731
+                params, constants, codes, pose, drawing
+            )
+            return path_lengths(synthesize, ws, directions)
 
         def penalty(params: PyTree) -> tuple[Array, tuple[Array, Array]]:
-            variables = {"params": params["synthesis"], "constants": constants}
-            ws = self._codes(variables, keys[0], count, self._style_mixing)
-            pose = self._pose_code(params, keys[1], count)
-            synthesize = lambda codes: apply(  # noqa: E731
-                self._generator, variables, codes, pose, "random", keys[2], method="synthesize"
-            )
-            lengths = path_lengths(synthesize, ws, directions)
-            deviation, average = path_length_penalty(lengths, mean_length)
+            seen = lambda part, *rows: lengths(params, *rows)  # noqa: E731
+            found = in_parts(seen, parts, drawing, directions)
+            deviation, average = path_length_penalty(found, mean_length)
             return weight * deviation, (average, deviation)
 
         gradient, (average, deviation) = jax.grad(penalty, has_aux=True)(generator)
         return gradient, average, deviation
-
-
-def mix_styles(
-    ws: Float[Array, "b l d"],
-    others: Float[Array, "b l d"],
-    key: Key[Array, ""],
-    probability: float,
-) -> Float[Array, "b l d"]:
-    """Style mixing: codes of a second latent from a random layer on (Karras et al. 2019).
-
-    Neighbouring layers then cannot rely on having the same code. Every sample draws for itself
-    whether it is mixed, and from which layer on: any but the first, whose code is never replaced.
-
-    Args:
-        ws: codes of the first latents.
-        others: codes of the second latents.
-        key: of the draws.
-        probability: that a sample is mixed.
-    """
-    count, layers, _ = ws.shape
-    place, chance = jax.random.split(key)
-    crossover = jax.random.randint(place, (count,), 1, layers)
-    mixed = jax.random.bernoulli(chance, probability, (count,))
-    replaced = mixed[:, None] & (jnp.arange(layers)[None] >= crossover[:, None])
-    return jnp.where(replaced[..., None], others, ws)
 
 
 def _track_average(constants: PyTree, ws: Float[Array, "b l d"]) -> PyTree:

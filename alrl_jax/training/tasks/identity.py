@@ -1,20 +1,33 @@
 """Task ``identity``: train a network that reads faces, for the losses or as a judge."""
 
+from typing import Any
+
 import flax.struct
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, Float, Key
 
 from alrl_jax.config import Config
 from alrl_jax.models.face_analyser import FaceFactors, unit_length
 from alrl_jax.storage.model_directory import read_model
+from alrl_jax.training.accumulation import Part, in_parts
 from alrl_jax.training.losses.identity import arcface_logits
 from alrl_jax.training.losses.table import readers, total_loss
-from alrl_jax.training.optim import make_optimizer
-from alrl_jax.training.state import PyTree, TrainState, new_state, update_networks
-from alrl_jax.training.tasks import values
-from alrl_jax.training.tasks.face_networks import KINDS, check_readings, split_variables
+from alrl_jax.training.metrics import SKIPPED
+from alrl_jax.training.optim import make_optimizer, rate_schedule
+from alrl_jax.training.state import (
+    PyTree,
+    TrainState,
+    new_state,
+    update_networks,
+    without_nonfinite,
+)
+from alrl_jax.training.tasks import run_values, values
+from alrl_jax.training.tasks.diagnostics import gradient_metrics, rate_metrics
+from alrl_jax.training.tasks.face_networks import KINDS, Reading, check_readings, split_variables
 from alrl_jax.training.tasks.pretrained import Reader
+from alrl_jax.training.tasks.run_values import RunValues
 from alrl_jax.training.tasks.task import (
     ExportedModel,
     Metrics,
@@ -68,12 +81,11 @@ class IdentityTask:
         check_readings(self._kind, read_by)
         self._analyser = KINDS[self._kind].build(self._model_config)
         self._has_classes = "class_logits" in read_by
-        optimizer = make_optimizer(
-            rates.learning_rate, algorithm=rates.algorithm, **values.optimizer_values(config)
-        )
-        self._optimizers = {"analyser": optimizer}
-        if self._has_classes:
-            self._optimizers["centres"] = optimizer
+        self._accumulate = config.accumulate
+        self._shared, self._skips = values.optimizer_values(config), config.skip_nonfinite > 0
+        self._shared |= {"algorithm": rates.algorithm}
+        self._run = run_values.run_values(config)
+        self._optimizers = self._make_optimizers(self._run)
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
         """Nothing is frozen."""
@@ -107,7 +119,10 @@ class IdentityTask:
         images = self._augmented(state, batch)
 
         def loss(params: PyTree) -> tuple[Array, Metrics]:
-            read = self._analyser.read(self._variables(params, state), images)
+            def seen(part: Part, images: Float[Array, "b h w 3"]) -> Reading:
+                return self._analyser.read(self._variables(params, state), images)
+
+            read = in_parts(seen, self._accumulate, images)
             logits = None
             if self._has_classes:
                 assert read.embedding is not None
@@ -120,8 +135,23 @@ class IdentityTask:
 
         (total, losses), gradients = jax.value_and_grad(loss, has_aux=True)(state.params)
         size = images.shape[0]
-        state = update_networks(state, gradients, self._optimizers, size, self._ema_kimg)
-        return state, {"loss/total": total, **loss_metrics(losses)}
+        run = frozen.get(run_values.KEY, self._run)
+        new = update_networks(state, gradients, self._make_optimizers(run), size, self._ema_kimg)
+        metrics = {"loss/total": total, **loss_metrics(losses), **gradient_metrics(gradients)}
+        if self._skips:
+            new, metrics[SKIPPED] = without_nonfinite(state, new, gradients)
+        rate = rate_schedule(
+            run["learning_rate"], decay=self._shared["decay"], **run_values.clock(run)
+        )
+        return new, metrics | rate_metrics({"learning": rate}, state.step)
+
+    def run_values(self) -> dict[str, Any]:
+        """Length and rates of the run, which updates take from ``frozen["run"]``."""
+        return self._run
+
+    def _make_optimizers(self, run: RunValues) -> dict[str, optax.GradientTransformation]:
+        rule = make_optimizer(run["learning_rate"], **self._shared | run_values.clock(run))
+        return {"analyser": rule, "centres": rule} if self._has_classes else {"analyser": rule}
 
     def preview(
         self, state: TrainState, frozen: dict[str, PyTree], batch: FaceBatch

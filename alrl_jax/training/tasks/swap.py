@@ -7,6 +7,7 @@ people is never used, but by the loss ``supervised``, which is the stated ceilin
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,24 +21,32 @@ from alrl_jax.models.swapper.pair_codes import GateNoise
 from alrl_jax.models.swapper.probe import FactorProbe
 from alrl_jax.models.swapper.swapper import Networks, PairEncoding, Selected
 from alrl_jax.storage.model_directory import read_model
+from alrl_jax.training.accumulation import Part, in_parts
 from alrl_jax.training.losses.table import readers, total_loss
-from alrl_jax.training.state import PyTree, TrainState, new_state, update_networks
+from alrl_jax.training.metrics import SKIPPED
+from alrl_jax.training.state import (
+    PyTree,
+    TrainState,
+    new_state,
+    update_networks,
+    without_nonfinite,
+)
 from alrl_jax.training.tasks import (
     attribute_control,
-    cycle_targets,
     diagnostics,
     pooling,
+    run_values,
     swap_samples,
     swap_schedules,
     values,
     warm_start,
 )
 from alrl_jax.training.tasks.discriminator import DiscriminatorTraining, alternate
+from alrl_jax.training.tasks.hiding import Hiding
 from alrl_jax.training.tasks.loss_networks import LossNetworks, identity_values
 from alrl_jax.training.tasks.pairs import interleave, separate
 from alrl_jax.training.tasks.pretrained import Reader, like
 from alrl_jax.training.tasks.swap_forward import Constants, Drawn, Encoded, SwapForward, SwapPairs
-from alrl_jax.training.tasks.target_warp import warp_target
 from alrl_jax.training.tasks.task import (
     ExportedModel,
     Metrics,
@@ -47,9 +56,6 @@ from alrl_jax.training.tasks.task import (
 )
 from alrl_jax.types import LatentCodes, PairBatch, SwapGates
 from alrl_jax.worlds import primitives
-
-TARGET_WARP_STREAM, CYCLE_TARGET_STREAM, ATTRIBUTE_CONTROL_STREAM = 1, 2, 3
-"""Folded into a step's key for the draws of target warps, cycle targets and attribute control."""
 
 RECONSTRUCTED = {"drawn.reconstructed", "read.self_distance"}
 """Parts of a forward pass for which the sources are drawn from their own codes."""
@@ -80,14 +86,19 @@ class SwapTask:
         self._loss_side = config.loss_resolution or config.resolution
         self._temperature = functools.partial(
             swap_schedules.gate_temperature,
-            num_steps=config.num_steps,
             start=config.swap.temperature_start,
             end=config.swap.temperature_end,
         )
         self._gate_budget = config.swap.gate_budget
         self._channel_groups = config.swap.channel_groups
-        self._cycle_share, self._warp_strength = config.swap.cycle_targets, config.swap.target_warp
-        self._control_share = config.swap.attribute_control
+        self._hiding = Hiding(
+            config.swap.cycle_targets,
+            config.swap.target_warp,
+            config.swap.attribute_control,
+            attribute_control.groups_seen(self._weights),
+            config.discriminator.mbstd_blocks,
+            self._loss_side,
+        )
         self._start = warm_start.WarmStart(
             pretrained=config.pretrained,
             resolution=config.resolution,
@@ -115,15 +126,24 @@ class SwapTask:
             DiscriminatorAugmentation(ada.ada, ada.ada_p, ada.ada_target, ada.ada_kimg),
             self._weights.get("r1", 0.0),
             config.optimizer.r1_interval,
+            config.accumulate,
+            config.discriminator.freeze_blocks,
         )
+        self._accumulate = config.accumulate
         self._detach_blend = config.swap.detach_blend
         trained = swap_schedules.trained_networks(
             self._swapper, config.generator.train, "fake_logits" in self._readers
         )
         features = self._swapper.target_features
-        self._optimizers, self._rates = swap_schedules.make_optimizers(
-            config.optimizer, own["optimizer"], trained, features.constants if features else ()
+        self._make_optimizers = functools.partial(
+            swap_schedules.make_optimizers,
+            config.optimizer,
+            own["optimizer"],
+            trained,
+            features.constants if features else (),
         )
+        self._optimizers, _ = self._make_optimizers()
+        self._run, self._skips = run_values.run_values(config), config.skip_nonfinite > 0
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
         """The loss networks, and generator and features that are held still."""
@@ -184,7 +204,12 @@ class SwapTask:
             trained
         )
         metrics = {"loss/total": total, **loss_metrics(losses)}
-        metrics |= self._diagnose(state, frozen, forward, gradients)
+        run = frozen.get(run_values.KEY, self._run)
+        optimizers, rates = self._make_optimizers(run=run)
+        networks = self._networks(state.params, state, frozen)
+        metrics |= diagnostics.all_metrics(self._swapper, networks, state, forward, gradients)
+        metrics |= diagnostics.rate_metrics(rates, state.step)
+        metrics["gates/temperature"] = self._temperature(state.step, run["num_steps"])
         if self._loss_networks.parser is not None:
             unknown = ~jnp.stack([batch.source.labelled, batch.target.labelled])
             metrics["labels/from_parser"] = jnp.mean(unknown.astype(jnp.float32))
@@ -205,8 +230,15 @@ class SwapTask:
 
         # Update of all networks at once, then of their averages.
         size = batch.target.image.shape[0]
-        state = update_networks(state, gradients, self._optimizers, size, self._ema_kimg)
-        return dataclasses.replace(state, mutable=mutable), metrics
+        new = update_networks(state, gradients, optimizers, size, self._ema_kimg)
+        new = dataclasses.replace(new, mutable=mutable)
+        if self._skips:
+            new, metrics[SKIPPED] = without_nonfinite(state, new, gradients)
+        return new, metrics
+
+    def run_values(self) -> dict[str, Any]:
+        """Length and rates of the run, which updates take from ``frozen["run"]``."""
+        return self._run
 
     def preview(
         self, state: TrainState, frozen: dict[str, PyTree], batch: PairBatch
@@ -233,39 +265,9 @@ class SwapTask:
     def _pairs(
         self, state: TrainState, frozen: dict[str, PyTree], batch: PairBatch, key: Key[Array, ""]
     ) -> SwapPairs:
-        """The batch as networks and losses see it: targets of the source's person are hidden.
-
-        Some of them are cycle targets, drawn by the averaged networks; the others are bent.
-        """
-        fold_in = functools.partial(jax.random.fold_in, key)
-        target, hidden = batch.target, batch.same_identity
-        if self._cycle_share:
-            swap = functools.partial(self._swap_images, self._networks(state.ema, state, frozen))
-            target, chosen = cycle_targets.draw_cycle_targets(
-                batch,
-                swap,
-                fold_in(CYCLE_TARGET_STREAM),
-                self._cycle_share,
-                self._discriminator.mbstd_blocks,
-            )
-            hidden = hidden & ~chosen
-        if self._warp_strength:
-            target = warp_target(
-                target,
-                hidden,
-                fold_in(TARGET_WARP_STREAM),
-                jnp.asarray(primitives.FACE_LABELS),
-                self._warp_strength,
-            )
-        control = None
-        if self._control_share:
-            control = attribute_control.draw_attribute_control(
-                fold_in(ATTRIBUTE_CONTROL_STREAM),
-                batch.same_identity,
-                self._control_share,
-                attribute_control.groups_seen(self._weights),
-            )
-        return pooling.pool_pairs(batch, target, control, self._loss_side)
+        """The batch as networks and losses see it; cycle targets are of the averaged networks."""
+        swap = functools.partial(self._swap_images, self._networks(state.ema, state, frozen))
+        return self._hiding.pairs(batch, swap, key)
 
     def _forward(
         self,
@@ -276,13 +278,35 @@ class SwapTask:
         key: Key[Array, ""],
     ) -> tuple[SwapForward, Images]:
         """All that the losses read, and the swaps that the discriminator sees, whole."""
+
+        temperature = self._temperature(
+            state.step, frozen.get(run_values.KEY, self._run)["num_steps"]
+        )
+
+        def drawn(part: Part, pairs: SwapPairs) -> tuple[dict[str, Any], Images, Images]:
+            noise = GateNoise(temperature, key, part, self._accumulate)
+            return self._draw(params, state, frozen, pairs, noise)
+
+        found, generated, image = in_parts(drawn, self._accumulate, pairs)
+        fakes = alternate(generated, image)
+        logits = self._fake_logits(params["discriminator"], fakes, state, key)
+        return SwapForward(pairs=pairs, fake_logits=logits, **found), fakes
+
+    def _draw(
+        self,
+        params: PyTree,
+        state: TrainState,
+        frozen: dict[str, PyTree],
+        pairs: SwapPairs,
+        noise: GateNoise,
+    ) -> tuple[dict[str, Any], Images, Images]:
+        """What the losses read of some pairs, the faces that are generated, and these blended."""
         swapper, networks = self._swapper, self._networks(params, state, frozen)
         # Encode both faces, in one batch: the encoder is compiled once.
         images = interleave(pairs.whole_source, pairs.whole_target)
         source, target = separate(swapper.encode(networks, images))
         embedding = swapper.embed(networks, pairs.whole_source)
         # Select codes and features: which come from the source, which from the target.
-        noise = GateNoise(self._temperature(state.step), key)
         pair = PairEncoding(source, target, embedding)
         taken = attribute_control.select(
             lambda overrides: swapper.select(networks, pair, overrides, noise),
@@ -306,9 +330,7 @@ class SwapTask:
         # What the losses read, as large as they see it.
         whole = Drawn(image, generated, mask, taken.codes, taken.gates, reconstructed)
         drawn = pooling.pool_drawn(whole, self._loss_side)
-        fakes = alternate(generated, image)
-        forward = SwapForward(
-            pairs=pairs,
+        found = dict(
             encoded=pooling.resize_encoded(
                 Encoded(source, target, encoded, embedding), self._loss_side
             ),
@@ -316,34 +338,13 @@ class SwapTask:
             wanted=self._loss_networks.wanted(frozen, pairs, embedding),
             read=self._loss_networks.read(frozen, pairs, drawn),
             probe_factors=self._probed(params["probe"], target.codes, taken.gates),
-            fake_logits=self._fake_logits(params["discriminator"], fakes, state, key),
             constants=Constants(
                 face_classes=jnp.asarray(primitives.FACE_LABELS),
                 w_avg=networks["generator"]["constants"]["mapping"]["w_avg"],
                 budget=jnp.asarray(self._gate_budget, jnp.float32),
             ),
         )
-        return forward, fakes
-
-    def _diagnose(
-        self,
-        state: TrainState,
-        frozen: dict[str, PyTree],
-        forward: SwapForward,
-        gradients: dict[str, PyTree],
-    ) -> Metrics:
-        """What says whether all parts are at work; see ``diagnostics``."""
-        networks, encoded = self._networks(state.params, state, frozen), forward.encoded
-        pair = PairEncoding(encoded.source, encoded.target, encoded.identity)
-        return {
-            "gates/temperature": self._temperature(state.step),
-            "mask/area": jnp.mean(forward.drawn.mask),
-            **diagnostics.gate_metrics(forward.drawn.gates),
-            **diagnostics.owner_metrics(state),
-            **diagnostics.gradient_metrics(gradients),
-            **diagnostics.rate_metrics(self._rates, state.step),
-            **diagnostics.dead_metrics(self._swapper, networks, pair),
-        }
+        return found, generated, image
 
     def _generate(
         self, networks: Networks, taken: Selected, source: LatentCodes

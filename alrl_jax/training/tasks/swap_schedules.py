@@ -11,7 +11,9 @@ from jaxtyping import Array, Float, Int
 from alrl_jax.config.sections import OptimizerConfig
 from alrl_jax.models.swapper.selection import GATE_TABLES, VOTE_MODULES, FixedSwap
 from alrl_jax.models.swapper.swapper import Swapper
-from alrl_jax.training.optim import make_gate_rule, make_optimizer, rate_schedule
+from alrl_jax.training.optim import Count, make_gate_rule, make_optimizer, rate_schedule
+from alrl_jax.training.tasks import run_values
+from alrl_jax.training.tasks.run_values import RunValues
 
 
 def trained_networks(swapper: Swapper, with_generator: bool, adversarial: bool) -> set[str]:
@@ -37,6 +39,7 @@ def make_optimizers(
     shared: dict[str, Any],
     trained: Collection[str],
     constants: Collection[str] = (),
+    run: RunValues | None = None,
 ) -> tuple[dict[str, optax.GradientTransformation], dict[str, optax.Schedule]]:
     """Optimisers by network, and the learning rates that a run logs.
 
@@ -45,16 +48,20 @@ def make_optimizers(
         shared: arguments of ``make_optimizer`` that all networks share.
         trained: names of the networks.
         constants: parameters of the target's features that stand for gates.
+        run: lengths and rates where they are arguments of a program; None takes those of
+            ``rates`` and ``shared``.
     """
+    shared = shared | (run_values.clock(run) if run else {})
+    given = run or {name: getattr(rates, name) for name in run_values.RATES}
     optimizer = functools.partial(make_optimizer, **shared)
     clock = {name: shared[name] for name in ("num_steps", "warmup_steps")}
-    usual = optimizer(rates.learning_rate, algorithm=rates.algorithm)
+    usual = optimizer(given["learning_rate"], algorithm=rates.algorithm)
     table, logged = dict.fromkeys(trained, usual), {}
-    logged["learning"] = rate_schedule(rates.learning_rate, decay=rates.decay, **clock)
+    logged["learning"] = rate_schedule(given["learning_rate"], decay=rates.decay, **clock)
     if rates.gate_learning_rate:
         own = {"decay": rates.decay and rates.gate_decay, "start": rates.gate_start}
-        rule = make_gate_rule(rates.gate_learning_rate, **clock, **own)
-        matrices = functools.partial(optimizer, rates.learning_rate, algorithm=rates.algorithm)
+        rule = make_gate_rule(given["gate_learning_rate"], **clock, **own)
+        matrices = functools.partial(optimizer, given["learning_rate"], algorithm=rates.algorithm)
         deciding = {
             "swap": dict.fromkeys(GATE_TABLES, rule),
             # What stands for a decision where gates in space do not look at the pair.
@@ -64,24 +71,24 @@ def make_optimizers(
             deciding["swap"] |= dict.fromkeys(VOTE_MODULES, matrices(start=rates.gate_start))
         for name in deciding.keys() & set(trained):
             table[name] = matrices(apart=deciding[name])
-        logged["gates"] = rate_schedule(rates.gate_learning_rate, **clock, **own)
+        logged["gates"] = rate_schedule(given["gate_learning_rate"], **clock, **own)
     if "generator" in trained:
         table["generator"] = optimizer(
-            rates.generator_learning_rate, algorithm=rates.algorithm, equalized=True
+            given["generator_learning_rate"], algorithm=rates.algorithm, equalized=True
         )
         logged["generator"] = rate_schedule(
-            rates.generator_learning_rate, decay=rates.decay, **clock
+            given["generator_learning_rate"], decay=rates.decay, **clock
         )
     if "discriminator" in trained:
-        table["discriminator"] = optimizer(rates.discriminator_learning_rate)
+        table["discriminator"] = optimizer(given["discriminator_learning_rate"])
     return table, logged
 
 
 def gate_temperature(
-    step: Int[Array, ""], num_steps: int, start: float, end: float
+    step: Int[Array, ""], num_steps: Count, start: float, end: float
 ) -> Float[Array, ""]:
     """Temperature of the relaxed gates: falls geometrically over a run, from start to end."""
     # A run that goes on after its last step stays at the last value.
-    share = jnp.clip(step.astype(jnp.float32) / num_steps, 0.0, 1.0)
+    share = jnp.clip(step.astype(jnp.float32) / jnp.asarray(num_steps, jnp.float32), 0.0, 1.0)
     first, last = jnp.log(start), jnp.log(end)
     return jnp.exp(first + share * (last - first))

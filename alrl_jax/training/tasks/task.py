@@ -76,6 +76,16 @@ class Trainable(Protocol):
 
 
 @runtime_checkable
+class Scheduled(Protocol):
+    """A task whose updates take the length and the rates of a run from its frozen variables, under
+    ``run``, so that other values compile nothing anew."""
+
+    def run_values(self) -> dict[str, Any]:
+        """Scalars by name."""
+        ...
+
+
+@runtime_checkable
 class Measurable(Protocol):
     """A task that says, while it trains, how it does on faces that it does not train on."""
 

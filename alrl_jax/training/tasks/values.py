@@ -66,6 +66,7 @@ def generator_values(config: Config) -> Values:
         "num_mapping_layers": values.num_mapping_layers,
         "pose_latent_dim": values.pose_latent_dim,
         "dtype": config.compute_dtype,
+        **_label_values(config),
         "discriminator": discriminator_values(config),
     }
 
@@ -80,7 +81,15 @@ def discriminator_values(config: Config) -> Values:
         "mbstd_group_size": values.mbstd_group_size,
         "mbstd_blocks": values.mbstd_blocks,
         "dtype": config.compute_dtype,
+        **_label_values(config),
     }
+
+
+def _label_values(config: Config) -> Values:
+    """Classes of a generator and its discriminator; nothing without."""
+    if not config.generator.class_conditional:
+        return {}
+    return {"label_dim": config.data.num_identities}
 
 
 def encoder_values(config: Config) -> Values:

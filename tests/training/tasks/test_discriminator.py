@@ -66,3 +66,17 @@ def test_what_drew_gets_no_gradient(discriminator: DiscriminatorTraining) -> Non
         ]
 
     assert not np.asarray(jax.grad(loss)(fake)).any()
+
+
+def test_frozen_blocks_get_no_gradient(discriminator: DiscriminatorTraining) -> None:
+    held = DiscriminatorTraining(
+        VALUES, discriminator.augmentation, WEIGHT, INTERVAL, frozen_blocks=1
+    )
+    params = held.init(jax.random.key(0))
+    real, fake = jax.random.normal(jax.random.key(1), (2, BATCH, SIDE, SIDE, 3))
+    gradient, _, _ = held.gradient(params, real, fake, {}, jax.random.key(2), jnp.asarray(0), True)
+    moved = {
+        name: any(np.asarray(leaf).any() for leaf in jax.tree.leaves(tree))
+        for name, tree in gradient.items()
+    }
+    assert moved == {"b8": False, "b4": True}
