@@ -34,7 +34,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.photos.file_trees import open_tree
 from alrl_jax.utils import command_line
 from alrl_jax.utils.files import atomic_write, write_json
-from alrl_jax.utils.printing import say
+from alrl_jax.utils.printing import no_formula, say
 from alrl_jax.worlds import WORLDS
 
 AUTO = "auto"
@@ -214,14 +214,16 @@ def _write_records(
         kept = (p for p, photo in enumerate(album.photos) if photo.file.name not in left_out)
         for record, place in zip(range(len(source)), kept, strict=False):  # up to --limit
             name, person = album.photos[place].file.name, source.identities[record]
-            yield [record, name, person, int(labelled[record]), *album.row(place)]
+            known = [no_formula(cell, "'") for cell in album.row(place)]
+            yield [record, no_formula(name), person, int(labelled[record]), *known]
 
     with (
         atomic_write(path, durable=True) as partial,
         partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
     ):
         table = csv.writer(file)
-        table.writerow(["record", "file", "identity", "labelled", *album.columns])
+        columns = [no_formula(name, "'") for name in album.columns]
+        table.writerow(["record", "file", "identity", "labelled", *columns])
         table.writerows(rows())
 
 

@@ -8,7 +8,6 @@ compiled program reads or writes it, so a row whose data stay in a cache can sta
 """
 
 import html
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,10 +20,13 @@ from alrl_jax.evaluation.report.svg import ACCENT, GRID, INK, SECOND, frame, tex
 from alrl_jax.utils import command_line
 from alrl_jax.utils.destinations import check_file
 from alrl_jax.utils.files import write_text
+from alrl_jax.utils.opening import read_json
 
 WIDTH, HEIGHT = 640.0, 400.0
 LEFT, RIGHT, TOP, BOTTOM = 70.0, 20.0, 34.0, 44.0
 UNITS = {9: "G", 12: "T", 15: "P"}
+MOST_TICKS = 60
+"""Powers of ten along an axis: more than any machine and its smallest program are apart."""
 
 Row = Mapping[str, Any]
 
@@ -35,6 +37,8 @@ class Axes:
     def __init__(self, across: Sequence[float], up: Sequence[float]) -> None:
         self.x = (math.floor(math.log10(min(across))), math.ceil(math.log10(max(across))))
         self.y = (math.floor(math.log10(min(up))), math.ceil(math.log10(max(up))))
+        if max(self.x[1] - self.x[0], self.y[1] - self.y[0]) > MOST_TICKS:
+            raise ValueError(f"rates that are more than {MOST_TICKS} powers of ten apart")
 
     def place(self, intensity: float, rate: float) -> tuple[float, float]:
         """Where a point lies in the drawing."""
@@ -130,14 +134,22 @@ def _short(value: float) -> str:
 
 def main(_: list[str]) -> int:
     """Draws the file that the flags name."""
-    path, output = Path(flags.FLAGS.benchmark), check_file(flags.FLAGS.output)
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        drawing = draw(result)
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"got {path} ({error!r}); expected what alrl benchmark wrote") from error
-    write_text(output, drawing)
+    output = check_file(flags.FLAGS.output)
+    write_text(output, draw_file(Path(flags.FLAGS.benchmark)))
     return 0
+
+
+def draw_file(path: Path) -> str:
+    """A roofline of a file of ``alrl benchmark``, as SVG.
+
+    Raises:
+        UserError: it is none, or no row has operations and bytes.
+    """
+    try:
+        return draw(read_json(path))
+    # Of what is no benchmark, anything may be missing, of another type, or no rate at all.
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise UserError(f"got {path} ({error!r}); expected what alrl benchmark wrote") from error
 
 
 def define_flags() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from alrl_jax.inference.outputs import MANIFEST_FILE, MASKS, LineLog, mask_name
 from alrl_jax.utils.files import atomic_write
+from alrl_jax.utils.printing import no_formula
 
 COLUMNS = ("source", "target", "output", "mask", "label", "provenance_id", "marked")
 """Files are relative to the directory of the manifest."""
@@ -97,6 +98,6 @@ def _boolean(value: Any) -> str:
 
 def _line(values: Sequence[str]) -> bytes:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(values)
+    csv.writer(text, lineterminator="\n").writerow([no_formula(value) for value in values])
     # Names of files are bytes, and need not be UTF-8.
     return text.getvalue().encode("utf-8", errors="surrogateescape")

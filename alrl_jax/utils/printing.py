@@ -6,6 +6,8 @@ from typing import Any
 
 MOST_CHARACTERS = 500
 """Of a line about what went wrong."""
+FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""How a cell begins that a spreadsheet computes; the last four are the wide forms of the first."""
 _TAIL = 160
 """Characters of the end that a cut line keeps, where the remedy stands."""
 _LEFT_OUT = " ... "
@@ -43,6 +45,22 @@ def say(text: str, stream: Any = None) -> None:
     line = line.encode(encoding, "backslashreplace").decode(encoding)
     with contextlib.suppress(BrokenPipeError):
         print(line, file=stream, flush=True)
+
+
+def no_formula(value: Any, before: str = "./") -> Any:
+    """A cell of a table that no spreadsheet takes for a formula; numbers stay what they are.
+
+    Args:
+        value: of the cell; what is no text is left alone.
+        before: what is put before a text that would be one. A path stays the same path.
+    """
+    if not isinstance(value, str) or not value.startswith(FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return before + value
+    return value
 
 
 def _cut(text: str, most: int) -> str:

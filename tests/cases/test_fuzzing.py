@@ -9,14 +9,15 @@ import pytest
 from tests.conftest import ROOT
 from tests.support.fuzz import KINDS, read_mutants
 
-FEW = {"video": 6, "model_json": 25, "safetensors": 25}
-MANY = {"video": 500, "model_json": 5000, "safetensors": 5000}
+FEW = {"video": 6, "model_json": 25, "safetensors": 25, "onnx": 20}
+MANY = {"video": 500, "model_json": 5000, "safetensors": 5000, "onnx": 5000}
 SEED = 26
 
 
 def _needs(kind: str) -> None:
-    if kind == "video":
-        pytest.importorskip("av")
+    needed = {"video": "av", "onnx": "onnx"}
+    if kind in needed:
+        pytest.importorskip(needed[kind])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -21,6 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from alrl_jax.commands.roofline import draw_file
+from alrl_jax.convert.engine import convert_file
 from alrl_jax.errors import UserError
 from alrl_jax.inference.outputs import OutputFolder
 from alrl_jax.inference.settings import Settings
@@ -134,6 +136,32 @@ def _read_sidecar(folder: Path) -> Any:
     return output.finished("a.png", {"source": "a"})
 
 
+BENCHMARK = {
+    "machine": {"device": "cpu", "processor": "x86_64", "jax": "0.4"},
+    "ceilings": {"matmul_flops": 1e11, "copy_bytes_per_second": 1e10},
+    "rows": [
+        {
+            "name": "synthesis_64",
+            "flops_per_image": 3e8,
+            "bytes_per_image": 2e7,
+            "images_per_second": 90.5,
+        }
+    ],
+}
+
+
+def _graphs(folder: Path) -> list[bytes]:
+    """ONNX files of two ways in which exporters write a network."""
+    from tests.support.checkpoints import face_files, onnx_writer
+
+    tensors = face_files.fill(face_files.iresnet_spec())
+    paths = [
+        onnx_writer.save_iresnet(folder / f"{folds}.onnx", tensors, folds=folds, scales=not folds)
+        for folds in (False, True)
+    ]
+    return [path.read_bytes() for path in paths]
+
+
 KINDS: dict[str, Kind] = {
     "landmarks_json": Kind(
         "faces.json",
@@ -160,6 +188,14 @@ KINDS: dict[str, Kind] = {
         METRICS_FILE,
         lambda folder: [b'{"step": 1, "loss/a": 0.5}\n{"step": 2, "loss/a": 0.25}\n'],
         read_metrics,
+    ),
+    "benchmark": Kind(
+        "benchmark.json", _json(BENCHMARK), lambda folder: draw_file(folder / "benchmark.json")
+    ),
+    "onnx": Kind(
+        "net.onnx",
+        _graphs,
+        lambda folder: convert_file(folder / "net.onnx", "iresnet", folder / "out"),
     ),
     "video": Kind("clip.mp4", _videos, _read_video),
 }
