@@ -56,6 +56,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "alrl_jax.commands.memory_report",
         "Tell the memory and work of a config's training step.",
     ),
+    "compile-for": (
+        "alrl_jax.commands.compile_for",
+        "Compile a config for accelerators that are not there, and say what it takes.",
+    ),
     "scaling-report": (
         "alrl_jax.commands.scaling_report",
         "Predict how a config's training step runs on many chips.",

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from alrl_jax.models.face_analyser import FaceAnalyser
@@ -47,7 +46,7 @@ def build_generator(values: Values, remat: str = "none") -> Generator:
         fields["dtype"] = jnp.dtype(fields["dtype"])
     generator = Generator(**fields)
     last = _channels(generator)[generator.resolution]
-    return generator.clone(packed=packed.pays(jax.default_backend(), last))
+    return generator.clone(packed=packed.pays(last))
 
 
 def _channels(generator: Generator) -> dict[int, int]:

@@ -37,6 +37,7 @@ NEEDS = (
     "published data sets",
     "published weights",
     "several hosts",
+    "the compilers",
 )
 """What the test machine lacks: a block that needs one of these is parsed, not run."""
 

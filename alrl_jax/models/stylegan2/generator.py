@@ -332,14 +332,8 @@ class Generator(nn.Module):
         """Makes the two networks."""
         table = channel_table(self.resolution, self.channel_base, self.channel_max, self.channels)
         self.mapping = MappingNetwork(self.w_dim, self.num_mapping_layers, self.label_dim)
-        self.synthesis = SynthesisNetwork(
-            tuple(table.items()),
-            self.conv_clamp,
-            self.demod_convention,
-            self.dtype,
-            self.remat,
-            self.packed,
-        )
+        form = self.conv_clamp, self.demod_convention, self.dtype, self.remat, self.packed
+        self.synthesis = SynthesisNetwork(tuple(table.items()), *form)
 
     def __call__(
         self, z: Float32[Array, "b z"], label: Float32[Array, "b n"] | None = None

@@ -7,6 +7,11 @@ parameters are the same. Packed channels are in the order of ``ops.space_to_dept
 column parity, channel.
 """
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -20,8 +25,22 @@ MOST_CHANNELS = 64
 """Above, vectors are full as they are."""
 
 
-def pays(platform: str, channels: int) -> bool:
-    """Whether the last block of a generator is packed on a platform."""
+_PLATFORM: contextvars.ContextVar[str | None] = contextvars.ContextVar("platform", default=None)
+
+
+@contextlib.contextmanager
+def drawing_on(platform: str) -> Iterator[None]:
+    """Generators that are built within will run on another platform than that of this process."""
+    token = _PLATFORM.set(platform)
+    try:
+        yield
+    finally:
+        _PLATFORM.reset(token)
+
+
+def pays(channels: int) -> bool:
+    """Whether the last block of a generator, of so many channels, is packed where it will run."""
+    platform = _PLATFORM.get() or jax.default_backend()
     return platform == "tpu" and channels <= MOST_CHANNELS
 
 

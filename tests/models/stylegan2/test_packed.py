@@ -68,3 +68,5 @@ def test_tpus_alone_pack_and_narrow_blocks_alone(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(jax, "default_backend", lambda platform=platform: platform)
         assert build.build_generator({**values, "channel_max": channels}).packed is form
     assert not build.build_generator({**values, "channel_base": 2048, "channel_max": 128}).packed
+    with packed.drawing_on("gpu"):
+        assert not build.build_generator(values).packed
