@@ -149,7 +149,7 @@ def dependency_lines(found: Mapping[str, str | None], tested: Mapping[str, str])
     if all(found.get(name) == wanted for name, wanted in {**tested, **TRIED}.items()):
         return [
             *lines,
-            "this combination was tried with tests of models, training and checkpoints alone",
+            "this combination was tried with tests of checkpoints and of training alone",
         ]
     return [
         *lines,
