@@ -24,6 +24,7 @@ from alrl_jax.errors import UserError
 from alrl_jax.inference import command
 from alrl_jax.inference.job import IDENTITY_NET
 from alrl_jax.inference.outputs import RESULTS_FILE, make_output
+from alrl_jax.inference.references import OF_WORLDS, USUAL, usual_similarity
 from alrl_jax.inference.samples import SAMPLE, write_sample
 from alrl_jax.inference.swapping import Swapping
 from alrl_jax.loading import load_swapper
@@ -55,12 +56,15 @@ def main(argv: list[str]) -> int:
         masks=values.masks,
         format=values.format,
         references_sha256=tuple(tuple(map(hashing.file_sha256, files)) for files in people),
-        reference_similarity=values.reference_similarity,
         average=values.average,
         optimise=values.optimise,
         tune_generator=values.tune_generator,
     )
     model = load_swapper(values.model)
+    if people:
+        least = values.reference_similarity
+        least = usual_similarity(model) if least is None else least
+        settings = dataclasses.replace(settings, reference_similarity=least)
     model.asked(**settings.asked())
     source = values.source
     if source is not None and source.startswith(SAMPLE):
@@ -104,7 +108,12 @@ def define_flags() -> None:
         "Photo, or directory of photos, of a person whose face alone is swapped. Repeatable.",
     )
     flags.DEFINE_float(
-        "reference_similarity", 0.4, "Cosine to a reference from which a face is it.", -1.0, 1.0
+        "reference_similarity",
+        None,
+        f"Cosine to a reference from which a face is it; {OF_WORLDS:g} of a model that was trained "
+        f"in a world, else {USUAL:g}.",
+        -1.0,
+        1.0,
     )
     flags.DEFINE_boolean("average", False, "All sources show one person, whose mean goes in.")
     flags.DEFINE_enum("format", "png", list(ENCODERS), "Of the outputs.")

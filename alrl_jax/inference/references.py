@@ -10,14 +10,24 @@ from jaxtyping import Float
 
 from alrl_jax.errors import UserError
 from alrl_jax.inference.job import PairFailed
-from alrl_jax.inference.protocols import Swapper
+from alrl_jax.inference.protocols import FaceSampler, Swapper
 from alrl_jax.photos.face_photos import Face, FacePhoto
 from alrl_jax.photos.found_face import FaceNotFoundError
 
 BATCH = 8
 """Faces that are embedded at a time: one shape, one compiled program."""
 
+USUAL, OF_WORLDS = 0.4, 0.55
+"""Cosine from which two faces are of one person: of published nets, where it was not measured, and
+of nets that were trained in a world (``python -m tools.bench.measure_references``)."""
+
 Embeddings = Float[np.ndarray, "n e"]
+
+
+def usual_similarity(model: Swapper) -> float:
+    """Cosine from which a swapper's identity net says that two faces are of one person."""
+    knows_world = isinstance(model, FaceSampler) and model.samples_are_rendered
+    return OF_WORLDS if knows_world else USUAL
 
 
 def embed(model: Swapper, faces: Sequence[Face]) -> Embeddings:

@@ -19,13 +19,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alrl_jax.commands.fabricate_models import fabricate
+from alrl_jax.storage.model_directory import WEIGHTS_FILE, read_model
 from tests.cases.test_videos import write_video
 from tests.conftest import ROOT
 from tests.support.photo_files import write_photo
+from tests.support.tiny import NARROW
 
 pytestmark = [pytest.mark.slow, pytest.mark.endurance]
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 KILLS = {"infer": 18, "infer_frames": 9, "video": 9, "prepare": 9}
+ASSEMBLED = 6
+"""Kills of ``assemble-swapper``."""
 START, WORK = 4.0, 1.5
 """Seconds that a command takes to start, and to work, about."""
 LINE = "error: "
@@ -139,6 +144,27 @@ def test_killed_at_any_moment(name: str, tmp_path: Path) -> None:
     assert contents(killed) == contents(whole)
     assert not list(killed.glob(".*.tmp")), "what killed runs left half is gone"
     assert len([status for status in ended if status != 0]) >= KILLS[name] // 3, ended
+
+
+def test_assembling_is_killed_at_any_moment(tmp_path: Path) -> None:
+    """There is no model or a whole one; a later run writes what an undisturbed one does."""
+    parts = fabricate(tmp_path / "parts", ("generator", "encoder", "identity"), 32, NARROW)
+    named = [f"--{name}={path}" for name, path in parts.items()]
+    arguments = ["tools.assemble_swapper", *named, "--mask=ellipse"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    begin = time.monotonic()
+    finish(arguments, whole)
+    usual, rng = time.monotonic() - begin, np.random.default_rng(27)
+    for life in range(ASSEMBLED):
+        process = start(arguments, killed)
+        time.sleep(rng.uniform(0.5, 1.0) * usual)
+        process.send_signal(SIGNALS[life % len(SIGNALS)])
+        process.communicate(timeout=60)
+        if killed.exists():
+            read_model(killed)
+    finish(arguments, killed)
+    assert (killed / WEIGHTS_FILE).read_bytes() == (whole / WEIGHTS_FILE).read_bytes()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def limited(kind: int, limit: int) -> Callable[[], None]:

@@ -40,13 +40,13 @@ def find_people(model: AnalyserModel, split: str, seed: int, people: int) -> dic
     identities = primitives.sample_identities(key, people)
     attributes = primitives.sample_attributes(key, 2 * people)
     first, second = (
-        _embed(model, identities, jax.tree.map(lambda x, nth=nth: x[nth::2], attributes))
+        embed_people(model, identities, jax.tree.map(lambda x, nth=nth: x[nth::2], attributes))
         for nth in (0, 1)
     )
     return {f"top{n}": float(np.mean(retrieval(second, first, top=n))) for n in (1, 5)}
 
 
-def _embed(
+def embed_people(
     model: AnalyserModel, people: primitives.Identities, attributes: primitives.Attributes
 ) -> Float[np.ndarray, "n e"]:
     """Unit embeddings of one rendered image a person."""
