@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from alrl_jax.worlds.humans import eyes, fibres
 from alrl_jax.worlds.humans.anatomy import CENTRE, Points, anatomy, normals_of
@@ -14,7 +14,8 @@ from alrl_jax.worlds.humans.cover_shapes import Cover, cover_mesh
 from alrl_jax.worlds.humans.covers import Covers
 from alrl_jax.worlds.humans.lights import Light, Lit, arriving, light
 from alrl_jax.worlds.humans.sampling import Attributes, Identities
-from alrl_jax.worlds.humans.strands import STEPS, Strands, strands
+from alrl_jax.worlds.humans.strands import STEPS, Skull, Strands, strands, taken_strands
+from alrl_jax.worlds.humans.textures import length
 
 AWAY = -0.35
 """Least z of the normal of a vertex that light is asked at; the camera looks along -z."""
@@ -72,6 +73,10 @@ def make_scene(person: Identities, look: Attributes, cover: Covers | None = None
     whole, figure, lamp = anatomy(), body(person, look), light(look)
     hair = strands(person, look, figure.still)
     grown = posed(hair.vertices, follows(hair.vertices), figure.turn)
+    view, middle = camera(look), rotation(figure.turn) @ (CENTRE - PIVOT) + PIVOT
+    kept = ~_behind_head(grown, view, middle, Skull(figure.still).least())
+    hair = taken_strands(hair, kept)
+    grown = grown.reshape(-1, 2 * (STEPS + 1), 3)[kept].reshape(-1, 3)
     balls = [eyes.eyeball(eye) for eye in figure.eyes]
     worn = _cover(cover, figure)
     thing = (NO_POINTS, NO_TRIANGLES) if worn is None else (worn.vertices, worn.triangles)
@@ -81,7 +86,6 @@ def make_scene(person: Identities, look: Attributes, cover: Covers | None = None
     triangles = np.concatenate([t + o for t, o in zip(parts, offsets[:-1], strict=True)])
     starts = tuple(np.cumsum([0, *(len(t) for t in parts)]).tolist())
     points = np.concatenate(vertices).astype(np.float32)
-    middle = rotation(figure.turn) @ (CENTRE - PIVOT) + PIVOT
     normals = [figure.normals, *(eyes.normals(eye) for eye in figure.eyes)]
     normals += [fibres.outward_of(grown, middle), normals_of(*thing)]
     caster = Caster(points, triangles)
@@ -89,7 +93,6 @@ def make_scene(person: Identities, look: Attributes, cover: Covers | None = None
     if worn is not None and worn.film.any():  # lenses let light through
         solid = np.concatenate([np.ones(starts[4], bool), ~worn.film])
         shadows = Caster(points, triangles[solid])
-    view = camera(look)
     others = [*(v for v, _ in balls), thing[0]]
     lit = _light_falls(shadows, figure, others, normals, hair, grown, lamp, view)
     outward = np.concatenate(normals).astype(np.float32)
@@ -97,6 +100,25 @@ def make_scene(person: Identities, look: Attributes, cover: Covers | None = None
     return Scene(
         points, outward, triangles, starts, lit, figure, worn, hair, lamp, view, caster, known
     )
+
+
+def _behind_head(
+    points: Points, view: Camera, middle: Float[np.ndarray, "3"], radius: float
+) -> Bool[np.ndarray, " n"]:
+    """Strands that lie in or behind a ball within the head, which nobody sees.
+
+    Args:
+        points: edges of the strands as posed.
+        view: the camera.
+        middle: of the ball.
+        radius: likewise.
+    """
+    ways = points - view.eye
+    distance = length(ways)
+    nearest = ways @ (middle - view.eye) / np.maximum(distance, 1e-6)
+    depth = (0.95 * radius) ** 2 - np.sum((middle - view.eye) ** 2) + nearest**2
+    hidden = (depth > 0.0) & (distance > nearest - np.sqrt(np.maximum(depth, 0.0)))
+    return hidden.reshape(-1, 2 * (STEPS + 1)).all(axis=1)
 
 
 def _light_falls(

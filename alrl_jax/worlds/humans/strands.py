@@ -126,6 +126,10 @@ class Skull:
         lower = self._grid[i + 1, j] * (1 - g) + self._grid[i + 1, j + 1] * g
         return (upper * (1 - f) + lower * f).astype(np.float32)
 
+    def least(self) -> float:
+        """Radius of the greatest ball about the middle that lies within the head."""
+        return float(self._grid.min())
+
 
 def front_angle(rest: Points) -> Rows:
     """Angle from the front around the middle of the skull, in degrees, 0 to 180."""
@@ -363,3 +367,16 @@ def strands(person: Identities, look: Attributes, still: Points) -> Strands:
     vertices, triangles = _ribbons(lines, width)
     number = np.arange(len(lines), dtype=np.float32)
     return Strands(lines, vertices, triangles, depth, (number * 0.6180339) % 1.0, beard)
+
+
+def taken_strands(hair: Strands, kept: np.ndarray) -> Strands:
+    """Some of the strands.
+
+    Args:
+        hair: all of them.
+        kept: which, ``[n]``.
+    """
+    vertices = hair.vertices.reshape(-1, 2 * (STEPS + 1), 3)[kept].reshape(-1, 3)
+    triangles = hair.triangles[: int(kept.sum()) * 2 * STEPS]  # alike for every strand
+    rows = (x[kept] for x in (hair.depth, hair.random, hair.beard))
+    return Strands(hair.points[kept], vertices, triangles, *rows)
