@@ -9,7 +9,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from alrl_jax.worlds import humans, primitives
 
-__all__ = ["WORLDS", "CoveringWorld", "RenderedFaces", "World"]
+__all__ = ["FACTOR_GROUPS", "WORLDS", "CoveringWorld", "RenderedFaces", "World"]
 
 
 @runtime_checkable
@@ -47,6 +47,7 @@ class World(Protocol):
         SPLITS: parts of its key space; people of one part never occur in another.
         IDENTITY_FACTORS: names of the columns of ``identity_vector``.
         ATTRIBUTE_FACTORS: names of the columns of ``attribute_vector``.
+        ATTRIBUTE_GROUPS: the same names by what they are about; all worlds have the same groups.
         LANDMARKS: names of the landmarks that ``render`` gives.
     """
 
@@ -54,6 +55,7 @@ class World(Protocol):
     SPLITS: dict[str, int]
     IDENTITY_FACTORS: tuple[str, ...]
     ATTRIBUTE_FACTORS: tuple[str, ...]
+    ATTRIBUTE_GROUPS: dict[str, tuple[str, ...]]
     LANDMARKS: tuple[str, ...]
 
     def split_key(self, split: str, seed: int = 0) -> Key[Array, ""]:
@@ -120,3 +122,12 @@ class CoveringWorld(World, Protocol):
 
 WORLDS: dict[str, World] = {"primitives": primitives, "humans": humans}
 """Worlds by name."""
+
+FACTOR_GROUPS = {
+    name: group
+    for world in WORLDS.values()
+    for group, names in {"identity": world.IDENTITY_FACTORS, **world.ATTRIBUTE_GROUPS}.items()
+    for name in names
+}
+"""Group of every factor of every world: "identity", or one of its ``ATTRIBUTE_GROUPS``. A name that
+several worlds know has the same group in all of them."""

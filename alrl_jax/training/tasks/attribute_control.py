@@ -7,7 +7,7 @@ net says whether a pose has come, and pairs ask for that alone.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.struct
 import jax
@@ -19,19 +19,10 @@ from alrl_jax.models.face_analyser import FaceFactors
 from alrl_jax.models.swapper.pair_codes import FROM_SOURCE
 from alrl_jax.models.swapper.swapper import Selected
 from alrl_jax.training.state import PyTree
-from alrl_jax.worlds import primitives
+from alrl_jax.worlds import FACTOR_GROUPS
 
 CONTROLLED_GROUPS = ("pose", "expression", "gaze", "light", "skin")
 """What can be asked of a face; hair and background lie outside of what a swap replaces."""
-
-MEMBERS = np.array(
-    [
-        [factor in primitives.ATTRIBUTE_GROUPS[group] for factor in primitives.ATTRIBUTE_FACTORS]
-        for group in CONTROLLED_GROUPS
-    ]
-)
-"""Which factors belong to which of these groups."""
-
 
 SEEN_BY = {"attributes": CONTROLLED_GROUPS, "pose": ("pose",)}
 """Losses that see whether what a pair asks for comes: groups by name of the loss."""
@@ -48,6 +39,16 @@ class AttributeControl:
 
     asks: Bool[Array, " b"]
     group: Int[Array, ""]
+
+
+def members(factors: Sequence[str]) -> Bool[np.ndarray, "g f"]:
+    """Which factors belong to which of ``CONTROLLED_GROUPS``.
+
+    Args:
+        factors: names of the columns of an attribute vector, those of a world.
+    """
+    found = [[FACTOR_GROUPS[name] == group for name in factors] for group in CONTROLLED_GROUPS]
+    return np.asarray(found, bool)
 
 
 def groups_seen(weights: Mapping[str, float]) -> tuple[str, ...]:
@@ -138,14 +139,24 @@ def keeps_background(
 
 
 def controlled_factors(
-    control: AttributeControl, source: FaceFactors, target: FaceFactors
+    control: AttributeControl,
+    source: FaceFactors,
+    target: FaceFactors,
+    belongs: Bool[np.ndarray, "g f"],
 ) -> FaceFactors:
-    """What should be read from the swaps: as from the targets, but for what pairs ask for."""
-    members = control.asks[:, None] & jnp.asarray(MEMBERS)[control.group]
+    """What should be read from the swaps: as from the targets, but for what pairs ask for.
+
+    Args:
+        control: which pairs ask, and for what.
+        source: what is read from the sources.
+        target: likewise from the targets.
+        belongs: ``members`` of the columns of the attribute vectors.
+    """
+    asked = control.asks[:, None] & jnp.asarray(belongs)[control.group]
     turned = asks_for(control, "pose")
     return dataclasses.replace(
         target,
-        attribute_vector=jnp.where(members, source.attribute_vector, target.attribute_vector),
+        attribute_vector=jnp.where(asked, source.attribute_vector, target.attribute_vector),
         pose_degrees=_rows(turned, source.pose_degrees, target.pose_degrees),
     )
 

@@ -3,7 +3,7 @@
 A network is opened, and reads, only where a loss with a weight needs it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -25,7 +25,7 @@ from alrl_jax.models.loss_networks import (
 from alrl_jax.training.losses.face_parts import FaceParts, face_parts
 from alrl_jax.training.losses.table import readers
 from alrl_jax.training.state import PyTree
-from alrl_jax.training.tasks.attribute_control import asks_for, controlled_factors
+from alrl_jax.training.tasks.attribute_control import asks_for, controlled_factors, members
 from alrl_jax.training.tasks.pairs import interleave, separate
 from alrl_jax.training.tasks.pretrained import Reader, read_pretrained, read_pretrained_meta
 from alrl_jax.training.tasks.swap_forward import Drawn, Read, SwapPairs, Wanted
@@ -98,6 +98,7 @@ class LossNetworks:
         pretrained: Mapping[str, str],
         weights: Mapping[str, float],
         perceptual_side: int = 0,
+        controlled: Sequence[str] = (),
     ) -> None:
         """Looks at the directories, not at their weights.
 
@@ -107,6 +108,8 @@ class LossNetworks:
             weights: of the losses, by name.
             perceptual_side: of the images whose perceptual distances are measured; 0: as large as
                 the losses see them, or as the identity net where that measures.
+            controlled: names of the attributes that the identity net reads, where pairs ask for
+                attributes; none where they do not.
 
         Raises:
             UserError: if a directory is missing or holds another kind of model, or a loss reads
@@ -117,6 +120,8 @@ class LossNetworks:
         self._readers = readers("swap", weights)
         self._measure = "lpips" if pretrained.get("lpips") else "identity"
         self._check_factors()
+        self._members = members(controlled)
+        self._check_controlled(len(controlled))
         measured = self._reader(DISTANCES)
         self.perceptual = self._open_perceptual(perceptual_side) if measured else None
         self.parser = self._open_parser() if self._reader((*LABELS, *PARTS)) else None
@@ -165,7 +170,7 @@ class LossNetworks:
             if pairs.control is not None and attributes is not None:
                 _, given = self.identity.read(frozen["identity"], pairs.source.image)
                 assert given is not None
-                attributes = controlled_factors(pairs.control, given, attributes)
+                attributes = controlled_factors(pairs.control, given, attributes, self._members)
         control = pairs.control
         asks = None if control is None else control.asks
         return Wanted(
@@ -311,6 +316,19 @@ class LossNetworks:
                 f"losses.{loss} is {self._weights[loss]} without pretrained.{network}; expected "
                 f"the directory of a model of kind {' or '.join(kinds)}; set "
                 f"--config.pretrained.{network}=DIR or the weight to 0"
+            )
+
+    def _check_controlled(self, count: int) -> None:
+        """UserError if pairs ask for attributes of one world, and another world's are read."""
+        network = self.identity.network
+        if not count or not isinstance(network, FaceAnalyser):
+            return
+        if "wanted.attributes" in self._readers and network.attribute_width != count:
+            raise UserError(
+                f"pretrained.identity is {self._pretrained['identity']}, which reads "
+                f"{network.attribute_width} attributes; expected the {count} that the data know, "
+                "as swap.attribute_control asks for them by name; name a model that was trained on "
+                "such data, or set --config.swap.attribute_control=0"
             )
 
     def _check_factors(self) -> None:

@@ -113,11 +113,15 @@ class SwapTask:
         self._readers = readers(self.name, config.losses)
         self._swapper = build_swapper(self._model_config, config.remat)
         self._loss_networks = LossNetworks(
-            self._swapper.identity, config.pretrained, config.losses, config.perceptual_resolution
+            self._swapper.identity,
+            config.pretrained,
+            config.losses,
+            config.perceptual_resolution,
+            values.attribute_factors(config) if self._control_share else (),
         )
         self._probe = FactorProbe(
             attribute_groups=values.ATTRIBUTE_GROUPS,
-            factor_groups=tuple(values.FACTOR_GROUPS.values()),
+            factor_groups=values.factor_groups(config),
             channel_groups=config.swap.channel_groups,
         )
         ada = config.discriminator

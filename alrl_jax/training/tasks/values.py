@@ -9,17 +9,12 @@ from alrl_jax.data.sources import SOURCES, known_layout
 from alrl_jax.data.world_faces import world_layout
 from alrl_jax.errors import UserError
 from alrl_jax.models.swapper.backbones import BACKBONES
-from alrl_jax.worlds import primitives
+from alrl_jax.worlds import FACTOR_GROUPS, primitives
 
 Values = dict[str, Any]
 
 ATTRIBUTE_GROUPS = ("identity", *primitives.ATTRIBUTE_GROUPS)
-"""Names of the attribute queries."""
-FACTOR_GROUPS = {
-    **{name: "identity" for name in primitives.IDENTITY_FACTORS},
-    **{name: group for group, names in primitives.ATTRIBUTE_GROUPS.items() for name in names},
-}
-"""Attribute group of every known factor."""
+"""Names of the attribute queries; all worlds have the same groups."""
 
 WITHOUT_QUERIES = ("identity", "pose")
 """What a caller can ask of a selection that does not decide by attribute."""
@@ -39,6 +34,28 @@ def swap_values(config: Config) -> Values:
         "attribute_groups": list(ATTRIBUTE_GROUPS if adaptive else WITHOUT_QUERIES),
         "optimizer": optimizer_values(config),
     }
+
+
+def factor_groups(config: Config) -> tuple[str, ...]:
+    """Attribute group of every factor that the data know, those of identity first.
+
+    Raises:
+        UserError: the data know a factor of no world.
+    """
+    layout = _layout_with_factors(config)
+    names = (*layout.identity_factors, *layout.attribute_factors)
+    unknown = [name for name in names if name not in FACTOR_GROUPS]
+    if unknown:
+        raise UserError(
+            f"got data with the factor {unknown[0]}, which no world has; expected those of a "
+            "rendered world; prepare the data set again"
+        )
+    return tuple(FACTOR_GROUPS[name] for name in names)
+
+
+def attribute_factors(config: Config) -> tuple[str, ...]:
+    """Names of the attributes that the data know."""
+    return _layout_with_factors(config).attribute_factors
 
 
 def optimizer_values(config: Config) -> Values:

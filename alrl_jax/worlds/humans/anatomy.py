@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from alrl_jax.worlds.humans import morphs, package_data
 from alrl_jax.worlds.humans.casting import Caster
 from alrl_jax.worlds.humans.package_data import PARTS
+from alrl_jax.worlds.humans.textures import length
 
 Points = Float[np.ndarray, "_ 3"]
 
@@ -41,8 +42,9 @@ class Subdivision(NamedTuple):
 
     def __call__(self, values: Float[np.ndarray, "v k"]) -> Float[np.ndarray, "f k"]:
         """Values at the fine vertices."""
-        terms = values[self.source] * self.weight[:, None]
-        return np.add.reduceat(terms, self.start, axis=0)
+        columns = np.ascontiguousarray(values.T)
+        terms = np.take(columns, self.source, axis=1) * self.weight
+        return np.ascontiguousarray(np.add.reduceat(terms, self.start, axis=1).T)
 
 
 class Anatomy(NamedTuple):
@@ -304,5 +306,4 @@ def normals_of(vertices: Points, triangles: Int[np.ndarray, "t 3"]) -> Points:
     total = np.stack(
         [np.bincount(corners, np.repeat(flat[:, i], 3), count) for i in range(3)], axis=1
     ).astype(np.float32)
-    length = np.linalg.norm(total, axis=1, keepdims=True)
-    return total / np.maximum(length, 1e-12)
+    return total / np.maximum(length(total)[:, None], 1e-12)

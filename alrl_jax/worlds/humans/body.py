@@ -1,12 +1,13 @@
 """The mesh of one person in one pose: form, expression, gaze and the turn of the head."""
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from alrl_jax.worlds.humans import morphs
-from alrl_jax.worlds.humans.anatomy import EYES, Anatomy, Points, anatomy, normals_of
+from alrl_jax.worlds.humans.anatomy import EYES, Points, anatomy, normals_of
 from alrl_jax.worlds.humans.expressions import unit_weights
 from alrl_jax.worlds.humans.package_data import PARTS
 from alrl_jax.worlds.humans.sampling import Attributes, Identities
@@ -69,10 +70,9 @@ def follows(points: Points) -> Float[np.ndarray, " n"]:
 
 def posed(points: Points, share: Float[np.ndarray, " n"], turn: Float[np.ndarray, "3"]) -> Points:
     """Points turned about the neck, each by its share."""
-    out = points.copy()
-    whole = share >= 1.0
-    out[whole] = (points[whole] - PIVOT) @ rotation(turn).T + PIVOT
-    part = (share > 0.0) & ~whole
+    out = (points - PIVOT) @ rotation(turn).T + PIVOT
+    out[share <= 0.0] = points[share <= 0.0]
+    part = (share > 0.0) & (share < 1.0)
     matrices = rotation(share[part, None] * turn)
     out[part] = np.einsum("nij,nj->ni", matrices, points[part] - PIVOT) + PIVOT
     return out
@@ -103,8 +103,10 @@ def _people(person: Identities) -> Float[np.ndarray, " p"]:
     return np.asarray(people + bodies, np.float32)
 
 
-def _base(whole: Anatomy) -> Points:
+@functools.cache
+def _base() -> Points:
     """The mesh of the file, which people at large are displacements of."""
+    whole = anatomy()
     weights = [(n in _YOUNG) / 6 for n in morphs.PEOPLE] + [
         (n in _YOUNG) / 2 for n in morphs.BODIES
     ]
@@ -124,7 +126,7 @@ def still_person(person: Identities) -> Points:
     form = np.asarray(person.form, np.float32)
     moved = np.maximum(form, 0) @ whole.forms - np.minimum(form, 0) @ whole.anti_forms
     moved = moved + _people(person) @ whole.people
-    vertices = _base(whole) + moved.reshape(-1, 3)
+    vertices = _base() + moved.reshape(-1, 3)
     middle = np.mean([_ball(vertices, eye)[0] for eye in whole.eyes], axis=0)
     return vertices + (EYES - middle).astype(np.float32)
 
@@ -165,6 +167,13 @@ def _eye(centre: np.ndarray, radius: float, head: np.ndarray, gaze: np.ndarray) 
     return Eye(head @ (centre - PIVOT) + PIVOT, radius, np.ascontiguousarray(axes.T))
 
 
+@functools.cache
+def _clothes() -> Int[np.ndarray, " c"]:
+    """Fine vertices of the clothes."""
+    whole = anatomy()
+    return np.unique(whole.triangles[whole.part == PARTS.index("tights")])
+
+
 def body(person: Identities, look: Attributes) -> Body:
     """The mesh of one person with one look (fields without batch axis)."""
     whole = anatomy()
@@ -172,7 +181,7 @@ def body(person: Identities, look: Attributes) -> Body:
     turn = np.deg2rad([float(look.yaw), float(look.pitch), float(look.roll)]).astype(np.float32)
     coarse = posed(still + _expression(look), follows(whole.average), turn)
     vertices = whole.subdivision(coarse)
-    clothes = np.unique(whole.triangles[whole.part == PARTS.index("tights")])
+    clothes = _clothes()
     normals = normals_of(vertices, whole.triangles)
     vertices[clothes] += 0.06 * normals[clothes]
     gaze = np.deg2rad([float(look.gaze_yaw), float(look.gaze_pitch), 0.0]).astype(np.float32)

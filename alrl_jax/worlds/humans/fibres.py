@@ -5,13 +5,13 @@ from jaxtyping import Float
 
 from alrl_jax.worlds.humans.anatomy import CENTRE
 from alrl_jax.worlds.humans.lights import Light
-from alrl_jax.worlds.humans.textures import Places, Values, noise, sharp
+from alrl_jax.worlds.humans.textures import Places, Values, dot, length, noise, sharp
 
 Colours = Float[np.ndarray, "_ 3"]
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)
+    return v / np.maximum(length(v)[..., None], 1e-9)
 
 
 def _lobe(cosine: Values, exponent: float) -> Values:
@@ -48,7 +48,7 @@ def shade(
         facing = np.clip(0.45 + 0.75 * (outward @ way), 0.0, 1.0)
         out += tone * (0.85 * around * facing * share)[:, None] * colour
         half = _unit(way - views)
-        place = np.sum(tangents * half, axis=1)
+        place = dot(tangents, half)
         first, second = _lobe(place + 0.10, 90.0), _lobe(place - 0.12, 24.0)
         strength = (share * np.clip(outward @ way + 0.3, 0, 1))[:, None] * colour
         out += (0.05 * first[:, None] + 0.45 * second[:, None] * tone) * strength

@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from alrl_jax.worlds.humans.casting import Caster
 from alrl_jax.worlds.humans.sampling import Attributes
+from alrl_jax.worlds.humans.textures import dot, length
 
 AROUND = 40
 """Directions in which the light from all around is asked for."""
@@ -14,8 +15,14 @@ AROUND = 40
 KEY_RAYS = 14
 """Rays to the disc of the key light."""
 
+PROBES = np.isin(np.arange(KEY_RAYS), (0, 9, 10, 11, 12, 13))
+"""Rays to the middle and the rim of the disc; where they agree, the others are not asked."""
+
 LIFT = 0.008
 """Rays start that far above a surface, in decimetres."""
+
+HORIZON = 0.02
+"""Cosine of directions so flat that nothing is cast in them."""
 
 Colour = Float[np.ndarray, "3"]
 Vectors = Float[np.ndarray, "_ 3"]
@@ -105,13 +112,36 @@ def light(look: Attributes) -> Light:
     )
 
 
-def _arrives(caster: Caster, points: Vectors, normals: Vectors, rays: Vectors) -> np.ndarray:
-    """Cosine-weighted visibility along every direction, ``[n, r]``; 0 below the horizon."""
+def _blocked(caster: Caster, starts: Vectors, rays: Vectors, asked: np.ndarray) -> np.ndarray:
+    """Which of the directions that are asked for something stands in, ``[n, r]``."""
+    point, ray = np.divmod(np.flatnonzero(asked), len(rays))
+    out = np.zeros(asked.shape, bool)
+    out[point, ray] = caster.blocked(starts[point], rays[ray])
+    return out
+
+
+def _key_share(caster: Caster, starts: Vectors, normals: Vectors, rays: Vectors) -> np.ndarray:
+    """Share of the key light: all of its rays at the edges of shadows, few elsewhere."""
     cosine = np.maximum(normals @ rays.T, 0.0)
-    point, ray = np.nonzero(cosine > 0.02)
-    blocked = caster.blocked(points[point] + LIFT * normals[point], rays[ray])
-    cosine[point[blocked], ray[blocked]] = 0.0
-    return cosine
+    above = cosine > HORIZON
+    first = above & PROBES
+    blocked = _blocked(caster, starts, rays, first)
+    hidden, free = blocked.any(axis=1), (first & ~blocked).any(axis=1)
+    sure = hidden ^ free
+    blocked |= _blocked(caster, starts, rays, above & ~PROBES & ~sure[:, None])
+    blocked |= (hidden & sure)[:, None]
+    full = cosine.sum(axis=1)
+    key = np.where(blocked, 0.0, cosine).sum(axis=1)
+    return np.where(full > 1e-3, key / np.maximum(full, 1e-3), 0.0)
+
+
+def _open_share(caster: Caster, starts: Vectors, normals: Vectors, above: float) -> np.ndarray:
+    """Share of the light from all around."""
+    cosine = np.maximum(normals @ DIRECTIONS.T, 0.0)
+    weight = 1.0 + above * DIRECTIONS[:, 1]
+    around = cosine @ weight
+    cosine[_blocked(caster, starts, DIRECTIONS, cosine > HORIZON)] = 0.0
+    return cosine @ weight / np.maximum(around, 1e-3)
 
 
 def arriving(caster: Caster, points: Vectors, normals: Vectors, light: Light) -> Lit:
@@ -123,21 +153,15 @@ def arriving(caster: Caster, points: Vectors, normals: Vectors, light: Light) ->
         normals: unit normals there.
         light: of the picture.
     """
-    full = np.maximum(normals @ light.key_rays.T, 0.0).sum(axis=1)
-    key = _arrives(caster, points, normals, light.key_rays).sum(axis=1)
-    weight = 1.0 + light.above * DIRECTIONS[:, 1]
-    around = np.maximum(normals @ DIRECTIONS.T, 0.0) @ weight
-    open_ = _arrives(caster, points, normals, DIRECTIONS) @ weight
+    starts = (points + LIFT * normals).astype(np.float32)
     rim = np.zeros(len(points), np.float32)
     if light.rim_colour[0] > 0.02:
         lit = normals @ light.rim > 0.0
-        rim[lit] = ~caster.blocked(
-            points[lit] + LIFT * normals[lit], light.rim[None].repeat(lit.sum(), 0)
-        )
+        rim[lit] = ~caster.blocked(starts[lit], light.rim[None].repeat(lit.sum(), 0))
     return Lit(
-        np.where(full > 1e-3, key / np.maximum(full, 1e-3), 0.0).astype(np.float32),
+        _key_share(caster, starts, normals, light.key_rays).astype(np.float32),
         rim,
-        (open_ / np.maximum(around, 1e-3)).astype(np.float32),
+        _open_share(caster, starts, normals, light.above).astype(np.float32),
     )
 
 
@@ -182,15 +206,14 @@ def gloss(
         base: reflectance seen from above.
     """
     out = np.zeros_like(normals)
-    facing = np.clip(-np.sum(normals * views, axis=1), 0.0, 1.0)
+    facing = np.clip(-dot(normals, views), 0.0, 1.0)
     fresnel = base + (1.0 - base) * (1.0 - facing) ** 5
     for way, colour, share in (
         (light.key, light.key_colour, lit.key),
         (light.rim, light.rim_colour, lit.rim),
     ):
         half = way - views
-        half /= np.maximum(np.linalg.norm(half, axis=1, keepdims=True), 1e-6)
-        cosine = np.clip(np.sum(normals * half, axis=1), 0.0, 1.0)
+        cosine = np.clip(dot(normals, half) / np.maximum(length(half), 1e-6), 0.0, 1.0)
         lobe = cosine**exponent * (exponent + 8.0) / 25.0
         lobe = lobe * np.clip(normals @ way * 4.0, 0.0, 1.0) * share * fresnel
         out += lobe[:, None] * colour

@@ -4,6 +4,7 @@ Every image is drawn by itself, so that it depends on its own person, look and c
 bit, whatever is drawn beside it.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -84,15 +85,32 @@ def _developed(
     """Exposes samples, lays them over the background, and averages them over pixels."""
     s = SAMPLES
     behind = scenery.background(look, resolution)
-    share = 1.0 - left
-    bright = colour / np.maximum(share, 1e-3)[:, None]
-    front = exposed(bright).reshape(resolution, s, resolution, s, 3)
-    share = share.reshape(resolution, s, resolution, s, 1)
-    over = (front * share).mean(axis=(1, 3))
-    picture = over + behind * (1.0 - share.mean(axis=(1, 3)))
-    blocks = np.maximum(label, 0).reshape(resolution, s, resolution, s)
-    counts = np.stack([(blocks == c).sum(axis=(1, 3)) for c in range(len(PARSING_LABELS))], -1)
-    return picture, counts.argmax(axis=-1).astype(np.int32)
+    some = left < 1.0
+    share = (1.0 - left[some])[:, None]
+    front = np.zeros((len(left), 4), np.float32)
+    front[some, :3] = share * exposed(colour[some] / np.maximum(share, 1e-3))
+    front[some, 3:] = share
+    over = sum(_of_pixels(front, resolution)) / s**2
+    picture = over[..., :3] + behind * (1.0 - over[..., 3:])
+    return picture, _most(_of_pixels(np.maximum(label, 0), resolution))
+
+
+def _of_pixels(samples: np.ndarray, resolution: int) -> list[np.ndarray]:
+    """The first samples of all pixels, the second ones and so on."""
+    s = SAMPLES
+    blocks = samples.reshape(resolution, s, resolution, s, *samples.shape[1:])
+    return [blocks[:, i, :, j] for i in range(s) for j in range(s)]
+
+
+def _most(labels: list[np.ndarray]) -> Int[np.ndarray, "r r"]:
+    """The class that most samples of a pixel have; the first of those that have equally many."""
+    classes = len(PARSING_LABELS)
+    ranks = []
+    for one in labels:
+        count = sum((one == other).astype(np.int32) for other in labels)
+        ranks.append(count * classes + (classes - 1 - one))
+    best = functools.reduce(np.maximum, ranks)
+    return (classes - 1 - best % classes).astype(np.int32)
 
 
 def exposed(linear: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from alrl_jax.worlds.humans.package_data import PARTS
 from alrl_jax.worlds.humans.sampling import Attributes, Identities
 from alrl_jax.worlds.humans.scene import Scene
 from alrl_jax.worlds.humans.strands import STEPS
-from alrl_jax.worlds.humans.textures import noise, sharp, step
+from alrl_jax.worlds.humans.textures import length, noise, sharp, step
 
 
 class Pixels(NamedTuple):
@@ -50,17 +50,13 @@ def hits_of(scene: Scene, number: np.ndarray, view: np.ndarray, found: Hits) -> 
     """Interpolates what is known at vertices."""
     shares = np.stack([1 - found.u - found.v, found.u, found.v], axis=1)
     corners = scene.triangles[found.triangle]
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        weights = shares[:, :, None] if values.ndim == 2 else shares
-        return np.sum(values[corners] * weights, axis=1)
-
-    normal = mean(scene.normals)
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
-    point = mean(scene.vertices)
-    return Hit(
-        number, view, found.triangle, shares, point, normal, Lit(*(mean(x) for x in scene.lit))
-    )
+    mean = scene.known[corners[:, 0]] * shares[:, :1]
+    mean += scene.known[corners[:, 1]] * shares[:, 1:2]
+    mean += scene.known[corners[:, 2]] * shares[:, 2:]
+    point, normal = np.ascontiguousarray(mean[:, :3]), np.ascontiguousarray(mean[:, 3:6])
+    normal /= np.maximum(length(normal)[:, None], 1e-9)
+    lit = Lit(*np.ascontiguousarray(mean[:, 6:].T))
+    return Hit(number, view, found.triangle, shares, point, normal, lit)
 
 
 def _take(hit: Hit, which: np.ndarray) -> Hit:

@@ -4,6 +4,7 @@ They grow on the person's head without pose, step by step, away from the skin an
 combs them, and are turned with the head afterwards.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -13,12 +14,14 @@ from alrl_jax.worlds.humans.anatomy import (
     CENTRE,
     SKULL_COLUMNS,
     SKULL_ROWS,
+    Anchors,
     Points,
     anatomy,
     root_anchors,
     skull_anchors,
 )
 from alrl_jax.worlds.humans.sampling import HAIR_STYLES, Attributes, Identities
+from alrl_jax.worlds.humans.textures import length as length_of
 
 ROOTS = 12000
 """Places on head and neck where hair may grow; a style leaves most of them bare."""
@@ -123,6 +126,10 @@ class Skull:
         lower = self._grid[i + 1, j] * (1 - g) + self._grid[i + 1, j + 1] * g
         return (upper * (1 - f) + lower * f).astype(np.float32)
 
+    def least(self) -> float:
+        """Radius of the greatest ball about the middle that lies within the head."""
+        return float(self._grid.min())
+
 
 def front_angle(rest: Points) -> Rows:
     """Angle from the front around the middle of the skull, in degrees, 0 to 180."""
@@ -157,7 +164,7 @@ def beard_region(rest: Points) -> Rows:
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
-    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)
+    return v / np.maximum(length_of(v)[..., None], 1e-9)
 
 
 def _grow(
@@ -257,13 +264,12 @@ def _hair(
 ) -> tuple[np.ndarray, Rows, Rows]:
     """Lines, widths and depths of the hair on the head."""
     style = STYLES[HAIR_STYLES[int(look.hair_style)]]
-    anchors, rest = root_anchors(ROOTS), root_anchors(ROOTS).points(anatomy().rest)
+    rest = _rest_of_roots()
     above = scalp(rest, person)
-    ears = _mask_at_roots("ears")
-    kept = (above > 0.05 * (random[:, 5] - 0.3)) & (ears < 0.5)
+    kept = (above > 0.05 * (random[:, 5] - 0.3)) & (_mask_at_roots("ears") < 0.5)
     if style.length[1] == 0.0:
         kept[:] = False
-    start, random, rest = anchors.points(still)[kept], random[kept], rest[kept]
+    start, random, rest = _roots(still, kept), random[kept], rest[kept]
     low, high = style.length
     top = np.clip((rest[:, 1] - 7.55) / 0.45, 0.0, 1.0)
     length = (low + (high - low) * float(look.hair_length)) * (style.side + (1 - style.side) * top)
@@ -288,9 +294,9 @@ _BEARD = Style((0.0, 0.0), 1.0, 0.55, -0.1, 0.0, 0.8, 0.012, 3.0, 0.10, True)
 def _beard(look: Attributes, still: Points, random: np.ndarray) -> tuple[np.ndarray, Rows, Rows]:
     """Lines, widths and depths of the beard."""
     strength = max(0.0, float(look.beard_growth) - 0.5) / 0.5
-    anchors, rest = root_anchors(ROOTS), root_anchors(ROOTS).points(anatomy().rest)
-    kept = (beard_region(rest) > 0.25 + 0.75 * random[:, 5]) & (strength > 0.0)
-    start, random, rest = anchors.points(still)[kept], random[kept], rest[kept]
+    rest = _rest_of_roots()
+    kept = (_beard_at_roots() > 0.25 + 0.75 * random[:, 5]) & (strength > 0.0)
+    start, random, rest = _roots(still, kept), random[kept], rest[kept]
     chin = np.clip((6.75 - rest[:, 1]) / 0.4, 0.0, 1.0) * np.clip(
         (rest[:, 2] - 0.7) / 0.4, 0.0, 1.0
     )
@@ -312,6 +318,30 @@ def _grow_beard(start: Points, length: Rows, random: np.ndarray) -> Float[np.nda
     return np.stack(points, axis=1).astype(np.float32)
 
 
+@functools.cache
+def _random() -> np.ndarray:
+    """Numbers of all roots, 0 to 1, ``[n, 6]``."""
+    return np.random.default_rng(7).uniform(size=(ROOTS, 6)).astype(np.float32)
+
+
+@functools.cache
+def _rest_of_roots() -> Points:
+    """Where the roots are on the average person."""
+    return root_anchors(ROOTS).points(anatomy().rest)
+
+
+@functools.cache
+def _beard_at_roots() -> Rows:
+    return beard_region(_rest_of_roots())
+
+
+def _roots(still: Points, kept: np.ndarray) -> Points:
+    """Where some of the roots are on a person."""
+    anchors = root_anchors(ROOTS)
+    return Anchors(anchors.triangle[kept], anchors.shares[kept]).points(still)
+
+
+@functools.cache
 def _mask_at_roots(name: str) -> Rows:
     """A mask of the texture plane at the roots."""
     whole, anchors = anatomy(), root_anchors(ROOTS)
@@ -330,10 +360,23 @@ def strands(person: Identities, look: Attributes, still: Points) -> Strands:
         look: style, length and so on.
         still: fine vertices of the person without pose and expression.
     """
-    random = np.random.default_rng(7).uniform(size=(ROOTS, 6)).astype(np.float32)
+    random = _random()
     parts = [_hair(person, look, still, random), _beard(look, still, random)]
     lines, width, depth = (np.concatenate(x) for x in zip(*parts, strict=True))
     beard = np.repeat([False, True], [len(part[0]) for part in parts])
     vertices, triangles = _ribbons(lines, width)
     number = np.arange(len(lines), dtype=np.float32)
     return Strands(lines, vertices, triangles, depth, (number * 0.6180339) % 1.0, beard)
+
+
+def taken_strands(hair: Strands, kept: np.ndarray) -> Strands:
+    """Some of the strands.
+
+    Args:
+        hair: all of them.
+        kept: which, ``[n]``.
+    """
+    vertices = hair.vertices.reshape(-1, 2 * (STEPS + 1), 3)[kept].reshape(-1, 3)
+    triangles = hair.triangles[: int(kept.sum()) * 2 * STEPS]  # alike for every strand
+    rows = (x[kept] for x in (hair.depth, hair.random, hair.beard))
+    return Strands(hair.points[kept], vertices, triangles, *rows)

@@ -86,6 +86,16 @@ def _random(number: np.ndarray) -> Values:
     return (mixed & np.uint64(0xFFFFFF)).astype(np.float32) / np.float32(2**24)
 
 
+def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Scalar products along the last axis."""
+    return np.einsum("...i,...i->...", a, b)
+
+
+def length(v: np.ndarray) -> np.ndarray:
+    """Lengths of vectors, which lie along the last axis."""
+    return np.sqrt(dot(v, v))
+
+
 def step(value: Values, low: float, high: float) -> Values:
     """A smooth step from 0 at ``low`` to 1 at ``high``."""
     share = np.clip((value - low) / (high - low), 0.0, 1.0)

@@ -60,7 +60,9 @@ def test_what_is_asked_for_is_wanted_as_in_the_source(group: str) -> None:
     asked = attribute_control.AttributeControl(
         ASKS, jnp.asarray(attribute_control.CONTROLLED_GROUPS.index(group))
     )
-    wanted = attribute_control.controlled_factors(asked, read(1.0), read(0.0))
+    wanted = attribute_control.controlled_factors(
+        asked, read(1.0), read(0.0), attribute_control.members(primitives.ATTRIBUTE_FACTORS)
+    )
     members = [name in primitives.ATTRIBUTE_GROUPS[group] for name in primitives.ATTRIBUTE_FACTORS]
     expected = np.outer(ASKS, members).astype(np.float32)
     np.testing.assert_array_equal(wanted.attribute_vector, expected)

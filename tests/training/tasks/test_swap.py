@@ -13,7 +13,8 @@ from alrl_jax.training.tasks import make_task
 from alrl_jax.training.tasks.diagnostics import gate_image
 from alrl_jax.training.tasks.discriminator import DiscriminatorTraining
 from alrl_jax.training.tasks.swap_schedules import gate_temperature
-from alrl_jax.training.tasks.values import ATTRIBUTE_GROUPS, FACTOR_GROUPS
+from alrl_jax.training.tasks.values import ATTRIBUTE_GROUPS, attribute_factors, factor_groups
+from alrl_jax.worlds import FACTOR_GROUPS, WORLDS
 from tests.support import tiny
 
 
@@ -30,8 +31,22 @@ def test_gates_from_the_source_are_white() -> None:
     np.testing.assert_allclose(picture[0, ::2, ::2, 0], [[1.0, -1.0], [-1.0, 0.0]])
 
 
-def test_every_factor_belongs_to_an_attribute_group() -> None:
-    assert set(FACTOR_GROUPS.values()) == set(ATTRIBUTE_GROUPS)
+@pytest.mark.parametrize(("source", "name"), [("synthetic", "primitives"), ("humans", "humans")])
+def test_every_factor_belongs_to_an_attribute_group(source: str, name: str) -> None:
+    config, world = tiny.tiny_config("synthetic_64", data__source=source), WORLDS[name]
+    groups = factor_groups(config)
+    assert set(groups) == set(ATTRIBUTE_GROUPS)
+    assert len(groups) == len(world.IDENTITY_FACTORS) + len(world.ATTRIBUTE_FACTORS)
+    assert groups[: len(world.IDENTITY_FACTORS)] == ("identity",) * len(world.IDENTITY_FACTORS)
+    assert attribute_factors(config) == world.ATTRIBUTE_FACTORS
+
+
+def test_a_name_that_worlds_share_has_the_same_group_in_all_of_them() -> None:
+    for world in WORLDS.values():
+        assert tuple(world.ATTRIBUTE_GROUPS) == ATTRIBUTE_GROUPS[1:]
+        assert {FACTOR_GROUPS[name] for name in world.IDENTITY_FACTORS} == {"identity"}
+        for group, names in world.ATTRIBUTE_GROUPS.items():
+            assert {FACTOR_GROUPS[name] for name in names} == {group}
 
 
 def test_the_discriminator_sees_targets_and_generated_faces(

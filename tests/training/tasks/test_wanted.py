@@ -40,7 +40,7 @@ MEAN = Mean(FaceAnalyser("plain", (4,), 4, 4, len(primitives.ATTRIBUTE_FACTORS),
 
 @pytest.fixture(scope="module")
 def networks() -> LossNetworks:
-    return LossNetworks(MEAN, {}, WEIGHTS)
+    return LossNetworks(MEAN, {}, WEIGHTS, controlled=primitives.ATTRIBUTE_FACTORS)
 
 
 def plain(value: float) -> jax.Array:
