@@ -9,6 +9,7 @@ import numpy as np
 from absl import flags
 
 from alrl_jax.errors import UserError
+from alrl_jax.inference.samples import SAMPLE
 from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.photos.finder.views import DetectorOptions
 from alrl_jax.photos.found_face import check_choice
@@ -88,6 +89,8 @@ def read_settings(values: Any, landmarks_path: Path | None) -> Settings:
         raise UserError(
             f"got --landmarks_path={landmarks_path}; expected a file, and no --aligned; correct it"
         )
+    invented = (values.source or "").startswith(SAMPLE)
+    detail = values.detail if values.detail is not None else (0.0 if invented else 1.0)
     source = values.landmarks_from or (DEFAULT_SOURCE if values.aligned else default_source())
     return Settings(
         pose_from=values.pose_from,
@@ -99,7 +102,7 @@ def read_settings(values: Any, landmarks_path: Path | None) -> Settings:
         landmarks_sha256=None if landmarks_path is None else hashing.file_sha256(landmarks_path),
         face=check_choice("face", values.face, several=True),
         source_face=check_choice("source_face", values.source_face, several=False),
-        paste=PasteOptions(values.blend, values.colour_match, values.feather, values.detail),
+        paste=PasteOptions(values.blend, values.colour_match, values.feather, detail),
         mark=values.mark,
         groups=_read_groups(values.groups),
         selector=values.selector,
@@ -175,7 +178,13 @@ def define_flags() -> None:
     flags.DEFINE_float(
         "feather", 0.0, "Soft edge added to the mask, share of the crop's side.", 0.0, 0.5
     )
-    flags.DEFINE_float("detail", 1.0, "Share of the target's fine detail that stays.", 0.0, 1.0)
+    flags.DEFINE_float(
+        "detail",
+        None,
+        "Share of the target's fine detail that stays; default 1, and 0 under invented faces.",
+        0.0,
+        1.0,
+    )
     flags.DEFINE_boolean("mark", True, "Put an invisible mark into outputs from 256 px on.")
     flags.DEFINE_boolean("strict", False, "End with status 3 if a result is doubtful.")
     flags.DEFINE_integer("batch_size", 16, "Pairs swapped at a time.", lower_bound=1)

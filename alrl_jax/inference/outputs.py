@@ -43,6 +43,8 @@ FACTS = (
     "doubtful",
 )
 """What results and sidecars say of a swap; see ``doubts.facts``."""
+HIDING = ("action", "hidden")
+"""What results say of a frame with faces that had to be hidden: how, which, and why."""
 
 
 def output_name(number: int, files: PairFiles, suffix: str = ".png") -> str:
@@ -234,16 +236,18 @@ class OutputFolder:
         """The line of a pair in ``results.jsonl``; what is not known is None."""
         assert job.files is not None
         seconds = {stage: job.seconds.get(stage) for stage in STAGES}
+        shown = job.facts.get("action")
         return {
             "source": self.relative(job.files.source),
             "target": self.relative(job.files.target),
             **self._several(job.files),
-            "output": None if job.status == "failed" else name,
+            "output": name if job.status != "failed" or shown == "blurred" else None,
             "status": job.status,
             "reason": job.reason,
             "number": job.number,
             "seconds": {k: None if v is None else round(v, 4) for k, v in seconds.items()},
             **{name: job.facts.get(name) for name in FACTS},
+            **{name: job.facts[name] for name in HIDING if name in job.facts},
         }
 
 

@@ -13,6 +13,22 @@ from alrl_jax.utils.files import write_files
 SAMPLE = "sample:"
 
 
+def read_seed(named: str) -> int:
+    """The seed that ``sample:SEED`` names.
+
+    Raises:
+        UserError: it is no number from 0 to 2^32 - 1.
+    """
+    seed = named.removeprefix(SAMPLE)
+    digits = seed.isascii() and seed.isdigit() and len(seed) <= len(str(2**32))
+    if not (digits and int(seed) < 2**32):
+        raise UserError(
+            f"got --source={named}; expected sample:SEED with a whole number from 0 to 2^32 - 1; "
+            "choose one"
+        )
+    return int(seed)
+
+
 def write_sample(model: FaceSampler, named: str, directory: Path) -> Path:
     """Draws the face that a flag names, as a photo with its provenance.
 
@@ -24,15 +40,9 @@ def write_sample(model: FaceSampler, named: str, directory: Path) -> Path:
     Raises:
         UserError: no such seed; the photo cannot be written.
     """
-    seed = named.removeprefix(SAMPLE)
-    digits = seed.isascii() and seed.isdigit() and len(seed) <= len(str(2**32))
-    if not (digits and int(seed) < 2**32):
-        raise UserError(
-            f"got --source={named}; expected sample:SEED with a whole number from 0 to 2^32 - 1; "
-            "choose one"
-        )
-    path = directory / f"sample_{int(seed)}.png"
-    pixels = np.asarray(model.sample_face(int(seed)))
+    seed = read_seed(named)
+    path = directory / f"sample_{seed}.png"
+    pixels = np.asarray(model.sample_face(seed))
     source_type = (
         image_metadata.RENDERED_SOURCE_TYPE
         if model.samples_are_rendered

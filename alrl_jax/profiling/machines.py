@@ -149,6 +149,8 @@ def describe_devices(topology: Topology) -> list[Any]:
         )
     try:
         described = _describe(topology, chip)
+    except UserError:
+        raise
     except Exception as error:  # XLA raises whatever it likes
         raise UserError(
             f"XLA's compiler does not take {topology.chip}:{topology.shape or topology.count} "

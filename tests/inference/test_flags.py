@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from alrl_jax import infer, infer_frames
+from alrl_jax.inference.pseudonyms import Pseudonyms
 from alrl_jax.inference.settings import DEFAULTS, Settings
 from alrl_jax.inference.swapping import Swapping
 from alrl_jax.inference.video.frame_folder import FolderSwapping
 from alrl_jax.inference.video.frames import FrameSwapping
+from alrl_jax.inference.video.people import PeopleSwapping
 from alrl_jax.inference.video.tracking import SMOOTHING
 from alrl_jax.inference.video.video_file import VideoSwapping
 from alrl_jax.photos import landmarks
@@ -87,7 +89,7 @@ def given_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     for name in ("s.png", "frames/f1.png", "frames/f2.png"):
         write_photo(tmp_path / name, 0)
     (tmp_path / "faces.json").write_text("{}")
-    for kind in (Swapping, FrameSwapping, FolderSwapping, VideoSwapping):
+    for kind in (Swapping, FrameSwapping, FolderSwapping, PeopleSwapping, VideoSwapping):
         recorded(kind)
     monkeypatch.setattr(infer, "load_swapper", loaded)
     monkeypatch.setattr(infer_frames, "load_swapper", loaded)
@@ -119,7 +121,8 @@ def test_every_flag_of_frames_counts(
     more = {"source": "s.png", "frames": "frames", "fps": 12.5, "smooth": False}
     usual = {"model": "m", "output": "out", "source": "s.png", "frames": "s.png"}
     given = {**CHOSEN, **PASTE, **OWN, **more}
-    more_runs = usual | {"aligned": True}, usual | SEARCH
+    people = {"source": "sample:3", "deidentify": True, "on_failure": "withhold"}
+    more_runs = usual | {"aligned": True}, usual | SEARCH, usual | people | {"pseudonyms": "p.json"}
     runs = run(monkeypatch, infer_frames, given, usual, *more_runs)
     next(runs)
     model, settings, source, landmarks, smoothing = given_to["FrameSwapping"]
@@ -140,6 +143,12 @@ def test_every_flag_of_frames_counts(
     assert given_to["FrameSwapping"][1] == dataclasses.replace(DEFAULTS, aligned=True)
     next(runs)
     assert given_to["FrameSwapping"][1].detector == DetectorOptions(0.7, (0.0, -45.0), 0.1)
+    next(runs)
+    _, settings, pseudonyms, output, on_failure, landmarks, smoothing = given_to["PeopleSwapping"]
+    assert isinstance(pseudonyms, Pseudonyms) and output == Path("out")
+    assert (on_failure, landmarks, smoothing) == ("withhold", None, SMOOTHING)
+    invisible = PasteOptions(DEFAULTS.paste.blend, detail=0.0)
+    assert settings == dataclasses.replace(DEFAULTS, face="all", paste=invisible)
 
 
 def test_every_flag_of_photos_counts(

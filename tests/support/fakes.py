@@ -37,6 +37,9 @@ PASTED = {
     "optimise": 0,
     "tune_generator": 0,
     "strict": False,
+    "deidentify": False,
+    "on_failure": None,
+    "pseudonyms": None,
 }
 """Flags that ``infer`` and ``infer_frames`` share, with their default values."""
 OF_PHOTOS = {
@@ -57,6 +60,7 @@ class FakeSwapper:
     attribute_groups = ("identity", "pose", "expression")
     takes_features = False
     least_face_psnr = None
+    samples_are_rendered = True
 
     def __init__(self, resolution: int = RESOLUTION) -> None:
         self.config: dict[str, Any] = {"resolution": resolution}
@@ -97,6 +101,11 @@ class FakeSwapper:
         codes = LatentCodes(jnp.zeros((batch, 4, 4, 2)), jnp.zeros((batch, LAYERS, 4)))
         image = mask * generated + (1 - mask) * target
         return SwapOutput(image, generated, mask, gates, codes)
+
+    def sample_face(self, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        r = self.config["resolution"]
+        return rng.uniform(-1, 1, (r, r, 3)).astype(np.float32)
 
     def asked(self, **_: Any) -> tuple[None, None]:
         return None, None

@@ -16,6 +16,7 @@ from alrl_jax.inference.video.frames import Frame, FrameSwapping, with_facts
 from alrl_jax.photos.pair_list import OUTSIDE, list_files
 from alrl_jax.photos.photo import Photo, read_photo
 from alrl_jax.provenance import image_metadata
+from alrl_jax.utils.opening import read_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,7 @@ class FolderSwapping:
             The lines of ``results.jsonl``, in the order of the frames.
         """
         first = files[0].number
-        frames = (
+        frames = [
             Frame(
                 i,
                 (file.number - first) / self._rate,
@@ -86,19 +87,33 @@ class FolderSwapping:
                 lambda file=file: self._weigh(file),
             )
             for i, file in enumerate(files)
-        )
+        ]
         directory, masks = self.output.directory, self._swapping.settings.masks
         with (
             self.output.in_use(),
             ResultsLog(directory) as log,
             manifest_of(directory, masks) as manifest,
         ):
+            if self._swapping.hides:
+                self._clear(files)
+            self._swapping.look_ahead(lambda: frames, batch_size)
             for job in self._swapping.run(frames, self._look_up, self._write, batch_size):
                 result = self.output.result(job, self._name(job))
                 log.write(result)
                 if manifest is not None and job.sidecar is not None:
                     manifest.write(result, job.sidecar)
                 yield result
+
+    def _clear(self, files: list[NumberedFile]) -> None:
+        """Removes frames of runs with other settings, which may show what this one hides."""
+        for file in files:
+            name = f"{file.path.stem}.png"
+            try:
+                inputs = read_json(self.output.sidecar(name))["inputs_sha256"]
+            except (OSError, ValueError, KeyError, TypeError):
+                inputs = {}
+            if self.output.finished(name, inputs) is None:
+                (self.output.directory / name).unlink(missing_ok=True)
 
     def _read(self, file: NumberedFile) -> tuple[Photo, str]:
         if file.refused is not None:
@@ -111,7 +126,7 @@ class FolderSwapping:
 
     def _look_up(self, job: Job) -> Job:
         """Ends a frame that an earlier run swapped at the same place."""
-        if job.status or job.source is None or job.target is None:
+        if job.status or job.source is None or job.target is None or job.facts.get("hidden"):
             return job
         hashes = {"source": job.source.sha256, "target": job.target.sha256}
         sidecar = self.output.finished(self._name(job), hashes)
@@ -125,7 +140,16 @@ class FolderSwapping:
         return job.ended("skipped", EARLIER, facts=facts, sidecar=sidecar)
 
     def _write(self, job: Job) -> Job:
-        """Writes a frame: swapped, or as it was."""
+        """Writes a frame: swapped, or as it was; what must not be seen goes."""
+        written = self._tried(job)
+        if written.status != "failed" or "action" in written.facts or not self._swapping.hides:
+            return written
+        name = self._name(written)
+        for earlier in (self.output.directory / name, self.output.sidecar(name)):
+            earlier.unlink(missing_ok=True)  # of a run that kept what failed
+        return self._swapping.hidden(written, None)[0]
+
+    def _tried(self, job: Job) -> Job:
         if job.target is None or job.status == "failed":
             return job.ended(job.status, job.reason)
         seconds = dict(job.seconds)
@@ -154,7 +178,7 @@ class FolderSwapping:
             return job.ended(job.status, job.reason)
         job = with_facts(job, self._swapping.settings)
         sidecar = self.output.write(name, job, self._swapping.swapped_frame(job))
-        return job.ended("done", sidecar=sidecar)
+        return self._swapping.outcome(dataclasses.replace(job, sidecar=sidecar))
 
     def _name(self, job: Job) -> str:
         assert job.files is not None

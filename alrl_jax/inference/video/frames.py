@@ -5,6 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+from jaxtyping import UInt8, UInt16
+
 from alrl_jax.errors import UserError
 from alrl_jax.inference import doubts
 from alrl_jax.inference.engine import Engine, pools
@@ -29,6 +32,7 @@ KEPT = "the frame stays as it is"
 _FRAME = "frame: "
 
 R = TypeVar("R")
+FramePixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,6 +126,31 @@ class FrameSwapping:
         """What outputs depend on beside the settings of photos."""
         smoothing = self.smoothing
         return {"smoothing": None if smoothing is None else dataclasses.asdict(smoothing)}
+
+    @property
+    def hides(self) -> bool:
+        """Whether nothing of a frame that failed may be seen."""
+        return False
+
+    def record(self) -> dict[str, Any]:
+        """What the sidecar of a video says beside its frames."""
+        return {}
+
+    def look_ahead(self, frames: Callable[[], Iterable[Frame]], batch_size: int) -> None:
+        """Sees all frames before the first is swapped, where that is needed.
+
+        Args:
+            frames: gives them all.
+            batch_size: faces at a time.
+        """
+
+    def outcome(self, job: Job) -> Job:
+        """A swapped frame at its end."""
+        return job.ended("done")
+
+    def hidden(self, job: Job, pixels: FramePixels | None) -> tuple[Job, FramePixels | None]:
+        """A frame that is not swapped, with what may be seen of it; None where it has no pixels."""
+        return job, pixels
 
     def files(self, frame: Path) -> PairFiles:
         """The files of a frame."""
@@ -247,4 +276,4 @@ class FrameSwapping:
 
 def with_facts(job: Job, settings: Settings) -> Job:
     """The job of a swapped frame with what was measured."""
-    return dataclasses.replace(job, facts=doubts.facts(job, settings))
+    return dataclasses.replace(job, facts={**job.facts, **doubts.facts(job, settings)})

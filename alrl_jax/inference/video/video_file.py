@@ -16,6 +16,7 @@ from alrl_jax.inference.manifest import write_video_manifest
 from alrl_jax.inference.outputs import OutputFolder, ResultsLog
 from alrl_jax.inference.settings import FACES
 from alrl_jax.inference.video.frames import Frame, FrameSwapping, with_facts
+from alrl_jax.inference.video.frames_alone import FramesAlone
 from alrl_jax.inference.video.parts import VideoParts
 from alrl_jax.inference.video.pyav import VideoCopy, comment_of, output_suffix
 from alrl_jax.photos.photo import Photo
@@ -109,6 +110,8 @@ class VideoSwapping:
             facts = {"frames": sidecar.get("frames", {})}
             yield Job(0, files, status="skipped", reason=EARLIER, facts=facts)
             return
+        if self._swapping.hides:  # one of other settings may show what this run hides
+            (self.output.directory / self.name).unlink(missing_ok=True)
         time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         fields = image_metadata.metadata(self._swapping.model_sha256, time=time)
         of_masks = fields | {
@@ -117,6 +120,7 @@ class VideoSwapping:
         }
         masks = self._swapping.settings.masks
         with VideoParts(self.output, self.name, masks, of_masks) as parts:
+            self._swapping.look_ahead(lambda: self._again(parts.video), batch_size)
             counts: collections.Counter[str] = collections.Counter()
             suffix = Path(self.name).suffix
             with VideoCopy(self._path, parts.video, suffix, comment_of(fields)) as copy:
@@ -136,6 +140,7 @@ class VideoSwapping:
                     counts["failed"] += copy.lost
                 copy.finish()
             facts = {"frames": dict(counts), "streams_left_out": copy.left_out, **parts.facts()}
+            facts |= self._swapping.record()
             sidecar = self._sidecar(hashes, facts, time)
             parts.publish(sidecar)
             self._write_manifest(sidecar)
@@ -151,11 +156,20 @@ class VideoSwapping:
                 lambda photo=photo: photo.nbytes,
             )
 
+    def _again(self, temporary: Path) -> Iterator[Frame]:
+        """The frames, before they are copied."""
+        with FramesAlone(self._path, temporary, Path(self.name).suffix, "") as copy:
+            yield from self._frames(copy)
+
     def _draw(self, parts: VideoParts, job: Job) -> tuple[Job, np.ndarray]:
         """The pixels of a frame: swapped, or as they were; its mask is written on the way."""
         assert job.target is not None and job.target.photo is not None
         pixels = job.target.photo.colour
         job, drawn = self._drawn(job)
+        if drawn is None:
+            job, shown = self._swapping.hidden(job, pixels)
+            assert shown is not None
+            pixels = shown
         mask = None if drawn is None else drawn.mask
         parts.write_mask(job.number, np.zeros_like(pixels[..., :1]) if mask is None else mask)
         return job, pixels if drawn is None else drawn.pixels
@@ -177,7 +191,7 @@ class VideoSwapping:
             return job.ended("failed", fault(error)), None
         if self._watermark is None or drawn.watermark["readable"] is not None:
             self._watermark = dict(drawn.watermark)
-        return measured.ended("done"), drawn
+        return self._swapping.outcome(measured), drawn
 
     def _sidecar(self, hashes: dict[str, str], facts: dict[str, Any], time: str) -> dict[str, Any]:
         files = self._files()
