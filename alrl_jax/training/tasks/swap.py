@@ -117,7 +117,7 @@ class SwapTask:
             config.pretrained,
             config.losses,
             config.perceptual_resolution,
-            values.attribute_factors(config) if self._control_share else (),
+            values.attribute_factors(config) if config.swap.attribute_control else (),
         )
         self._probe = FactorProbe(
             attribute_groups=values.ATTRIBUTE_GROUPS,

@@ -126,7 +126,7 @@ def _key_share(caster: Caster, starts: Vectors, normals: Vectors, rays: Vectors)
     above = cosine > HORIZON
     first = above & PROBES
     blocked = _blocked(caster, starts, rays, first)
-    hidden, free = blocked.any(axis=1), (first & ~blocked).any(axis=1)
+    hidden, free = (np.asarray(x.any(axis=1)) for x in (blocked, first & ~blocked))
     sure = hidden ^ free
     blocked |= _blocked(caster, starts, rays, above & ~PROBES & ~sure[:, None])
     blocked |= (hidden & sure)[:, None]

@@ -90,7 +90,7 @@ def _developed(
     front = np.zeros((len(left), 4), np.float32)
     front[some, :3] = share * exposed(colour[some] / np.maximum(share, 1e-3))
     front[some, 3:] = share
-    over = sum(_of_pixels(front, resolution)) / s**2
+    over = functools.reduce(np.add, _of_pixels(front, resolution)) / s**2
     picture = over[..., :3] + behind * (1.0 - over[..., 3:])
     return picture, _most(_of_pixels(np.maximum(label, 0), resolution))
 
