@@ -93,6 +93,7 @@ PARTS: Mapping[str, Part] = {
     "heif": Part("reading HEIC photos", ("pi_heif",)),
     "export": Part("alrl export-model", ("flatbuffers",)),
     "onnx": Part("ArcFace's ONNX file", ("onnx",)),
+    "compile": Part("alrl compile-for", ("libtpu", "jax_cuda12_plugin"), imported=False),
     "wandb": Part("figures at Weights & Biases", ("wandb",), imported=False),
 }
 """By the name of the extra that installs each."""

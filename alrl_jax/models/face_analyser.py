@@ -69,23 +69,27 @@ GLIMPSE = 0.25
 
 
 class Glimpse(nn.Module):
-    """A closer look at one place, at the image's own resolution.
+    """A closer look at some places, at the image's own resolution.
 
     Attributes:
-        width: channels of the convolutions, and length of the result.
+        width: channels of the convolutions, and half the length of what is seen of a place.
     """
 
     width: int
 
     @nn.compact
     def __call__(
-        self, images: Float[Array, "b h w c"], centres: Float[Array, "b 2"]
-    ) -> Float[Array, "b {2*self.width}"]:
+        self, images: Float[Array, "b h w c"], centres: Float[Array, "b n 2"]
+    ) -> Float[Array, "b m"]:
         """What is seen around points, given as x, y shares of the image's width and height."""
-        x = crop_around(images, centres, images.shape[1] // 4)
+        size, places = images.shape[1] // 4, range(centres.shape[1])
+        crops = jnp.stack([crop_around(images, centres[:, i], size) for i in places], axis=1)
+        # All places at once: one product a layer, whose gradient devices sum once.
+        x = crops.reshape(-1, *crops.shape[2:])
         x = nn.silu(_conv(self.width, "conv0")(x))
         x = nn.silu(_conv(self.width, "conv1")(ops.mean_pool(x)))
-        return nn.silu(nn.Dense(2 * self.width, name="seen")(x.reshape(x.shape[0], -1)))
+        seen = nn.silu(nn.Dense(2 * self.width, name="seen")(x.reshape(x.shape[0], -1)))
+        return seen.reshape(images.shape[0], -1)
 
 
 def crop_around(
@@ -165,8 +169,8 @@ class FaceAnalyser(nn.Module):
         """What is known of the whole face and of the places that ``glimpses`` names."""
         # Landmarks learn where they are, not where a look would be of use.
         places = jax.lax.stop_gradient(landmarks)
-        seen = [self.glimpse(images, places[:, number]) for number in self.glimpses]
-        return nn.silu(self.joint(jnp.concatenate([hidden, *seen], axis=-1)))
+        seen = self.glimpse(images, places[:, jnp.asarray(self.glimpses)])
+        return nn.silu(self.joint(jnp.concatenate([hidden, seen], axis=-1)))
 
     def features(self, images: Float[Array, "b h w 3"]) -> list[Array]:
         """Feature maps after every stage, fine to coarse, for perceptual distances."""

@@ -29,6 +29,7 @@ NO_PATHS = {
     "selector",
     "source_face",
     "split",
+    "topology",
     # lists
     "chips",
     "detector_angles",
@@ -223,6 +224,7 @@ BAD = {
     "measure-fid": ["--model=~/m", "--images=~/i", "--others=~/i", "--cache=~/c"],
     "memory-report": ["--config=~/none.py"],
     "scaling-report": ["--config=~/none.py"],
+    "compile-for": ["--config=~/none.py", "--topology=v5e:2x2", "--output=~/o.json"],
     "roofline": ["--benchmark=~/b.json", "--output=~/r.svg"],
     "contact-sheet": ["--output=~/s.png", "--resolution=17"],
     "fabricate-models": ["--config=~/none.py", "--output=~/o"],

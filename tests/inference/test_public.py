@@ -19,5 +19,5 @@ def test_swaps_need_the_package_alone() -> None:
 
 def test_protocols_tell_models_apart() -> None:
     assert isinstance(FakeSwapper(), Swapper)
-    assert not isinstance(FakeSwapper(), FaceSampler)
+    assert isinstance(FakeSwapper(), FaceSampler) and not isinstance(FakeJudge(1, 2), FaceSampler)
     assert not isinstance(FakeJudge(1, 2), Swapper)
