@@ -2,7 +2,7 @@
 
 python -m alrl_jax.train --config=configs/identity_64.py --workdir=runs/identity_64
 
-Two CPU cores take 29 minutes beside other work. ``results/stages/identity_64`` is what came of it;
+Two CPU cores took 33 minutes beside other work. ``results/stages/identity_64`` is what came of it;
 ``embedded/identity_64`` is of an earlier recipe, which its ``model.json`` has, as the shipped
 swapper was trained with that one.
 """

@@ -67,8 +67,8 @@ def synthesis(run: AbstractRun, mesh: jax.sharding.Mesh, images: int) -> Iterato
         )
     generator = build.build_generator(model.config["generator"] if swapper else model.config)
     weights = model.variables["generator"] if swapper else model.variables
-    codes = jnp.zeros((0, num_latents(generator.resolution), generator.w_dim)).shape[1:]
-    ws = jax.ShapeDtypeStruct((images, *codes), jnp.float32)
+    codes = images, num_latents(generator.resolution), generator.w_dim
+    ws = jax.ShapeDtypeStruct(codes, jnp.float32)
 
     def draw(weights: Any, ws: Any) -> Any:
         return generator.apply(weights, ws, method="synthesize")

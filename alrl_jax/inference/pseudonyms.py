@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from alrl_jax.errors import UserError
-from alrl_jax.inference.references import Embeddings
+from alrl_jax.inference.references import USUAL, Embeddings
 from alrl_jax.utils.files import json_text, temporary_name
 from alrl_jax.utils.opening import read_json
 
@@ -23,8 +23,6 @@ NOTE = (
     "Secret: identities of real people, and the key that names their pseudonyms. Whoever has this "
     "file can tell who an invented face stands for. Keep it apart from the results, or delete it."
 )
-SAME_PERSON = 0.4
-"""Cosine of two identities from which they are of one person."""
 
 
 class Pseudonyms:
@@ -69,7 +67,7 @@ class Pseudonyms:
                 n: float(other @ embedding) for n, other in enumerate(self._known) if n not in taken
             }
             number = max(cosines, key=lambda n: cosines[n], default=-1)
-            if number < 0 or cosines[number] < SAME_PERSON:
+            if number < 0 or cosines[number] < USUAL:
                 number = len(known)
                 known.append(np.asarray(embedding, np.float32))
             taken.add(number)

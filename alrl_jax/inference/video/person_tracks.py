@@ -11,14 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from alrl_jax.inference.references import USUAL
 from alrl_jax.inference.video.one_euro import OneEuro, OneEuroFilter
 from alrl_jax.inference.video.tracking import CUT_DIFFERENCE, Thumbnail
 from alrl_jax.photos.found_face import SAME_FACE, FoundFace, overlap
 
 HELD = 1.0
 """Seconds for which a face may be lost."""
-SAME_PERSON = 0.4
-"""Cosine of two identities from which they are of one person."""
 STRANGERS = 0.1
 """Cosine below which a face is another person's even where the followed one was."""
 REACH = 1.5
@@ -153,7 +152,7 @@ def _score(track: Track, own: Seen) -> float:
     cosine = float(track.recent @ own.embedding)
     near = _distance(place, own.face) <= REACH or _distance(last, own.face) <= REACH
     follows = share >= SAME_FACE and cosine >= STRANGERS
-    return share + 1 + cosine if follows or (near and cosine >= SAME_PERSON) else 0.0
+    return share + 1 + cosine if follows or (near and cosine >= USUAL) else 0.0
 
 
 def _predicted(track: Track, frame: int) -> FoundFace:
@@ -191,7 +190,7 @@ def _name_people(tracks: Sequence[Track]) -> None:
         own, person = track.embedding, -1
         cosines = np.array([float(_unit(mean) @ own) for mean in means])
         for candidate in np.argsort(-cosines):
-            if cosines[candidate] < SAME_PERSON:
+            if cosines[candidate] < USUAL:
                 break
             if not any(_meet(track, other) for other in of[candidate]):
                 person = int(candidate)
