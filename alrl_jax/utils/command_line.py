@@ -311,13 +311,20 @@ def _config_problem(error: Exception, config: str) -> str:
 def _is_ours_or_urgent(record: logging.LogRecord) -> bool:
     """Keeps what JAX and Orbax tell about every small thing out of the log; warnings stay.
 
-    Each thread of Orbax logs an error with its traceback before it is raised: a failed save would
-    hide the one line about it under a thousand.
+    Each thread of Orbax logs an error with its traceback before it is raised, and asyncio those of
+    its tasks that nobody waits for any longer: a failed save would hide the one line about it under
+    a thousand.
     """
     orbax = "/orbax/" in record.pathname
     chatty = orbax or "/jax/" in record.pathname
-    raised = orbax and bool(record.exc_info)
+    raised = bool(record.exc_info) and (orbax or _went_through_orbax(record.exc_info))
     return not raised and (record.levelno > logging.INFO or not chatty)
+
+
+def _went_through_orbax(exc_info: object) -> bool:
+    error = exc_info[1] if isinstance(exc_info, tuple) else None
+    frames = traceback.walk_tb(error.__traceback__) if isinstance(error, BaseException) else ()
+    return any("/orbax/" in frame.f_code.co_filename for frame, _ in frames)
 
 
 def _on_one_line(record: logging.LogRecord) -> bool:

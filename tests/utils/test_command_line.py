@@ -1,6 +1,8 @@
 """A user's mistake ends with exit status 2 and one line, whatever program it was made in."""
 
+import asyncio
 import errno
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from absl import flags
+from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from alrl_jax.errors import UserError
@@ -43,10 +46,29 @@ def main(argv: list[str]) -> int | None:
         raise KeyboardInterrupt
     if action == "bug":
         raise RuntimeError("ours")
+    if action.startswith("abandon"):
+        abandon_a_task(action.removeprefix("abandon "))
     if action == "some failed":
         return 3
     print(flags.FLAGS.config.data.path, argv[1:])
     return None
+
+
+def abandon_a_task(where: str) -> None:
+    """A task of asyncio fails in a file of that name, and nobody waits for it."""
+    scope: dict[str, Callable[[], None]] = {}
+    exec(compile("def fail():\n    raise ValueError('no room')\n", where, "exec"), scope)
+
+    async def task() -> None:
+        scope["fail"]()
+
+    async def begin() -> None:
+        running = asyncio.ensure_future(task())
+        await asyncio.sleep(0)
+        del running
+
+    asyncio.run(begin())
+    gc.collect()
 
 
 @pytest.fixture
@@ -120,6 +142,16 @@ def test_a_bug_keeps_its_traceback(run: Run) -> None:
         run("--config=config.py", "--action=bug")
     with pytest.raises(OSError, match="Input/output"):
         run("--config=config.py", "--action=EIO")
+
+
+@pytest.mark.parametrize(("where", "shown"), [("site-packages/orbax/a.py", False), ("a.py", True)])
+def test_what_orbax_raises_is_not_logged_as_well(
+    run: Run, caplog: pytest.LogCaptureFixture, where: str, shown: bool
+) -> None:
+    """The program gets the same error, and says it in one line."""
+    assert run("--config=config.py", f"--action=abandon {where}") == 0
+    (record,) = (r for r in caplog.records if r.name == "asyncio")
+    assert bool(absl_logging.get_absl_handler().filter(record)) == shown
 
 
 def test_positional_arguments_where_the_program_takes_them(
