@@ -43,7 +43,7 @@ TRANSFER = {"swap.target_features": "mask"}
 
 FAIR: dict[str, dict[str, Any]] = {
     "adaptive": {},
-    "constant_gates": {"swap.gate_mode": "pair_independent", **UNDECIDED},
+    "constant_gates": {"swap.gate_mode": "pair_independent", **TRANSFER},
     "all_source_refined": {
         "swap.gate_mode": "fixed",
         "swap.source_weights": ALL_SOURCE,

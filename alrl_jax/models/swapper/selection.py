@@ -7,6 +7,8 @@ that is trained with one of them has a ``FixedSwap``. ``transfers.py`` has those
 codes instead.
 """
 
+import itertools
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -35,7 +37,7 @@ from alrl_jax.types import LatentCodes, SwapGates
 GATE_MODES = ("hard", "soft", "pair_independent", "fixed")
 """How ``AdaptiveSwap`` decides."""
 
-GATE_TABLES = ("owners", "bias", "queries", "places")
+GATE_TABLES = ("owners", "bias", "queries", "places", "learned_faces")
 """Parameters of ``AdaptiveSwap`` that are no matrices, and move the gates."""
 
 VOTE_MODULES = (
@@ -90,8 +92,9 @@ class AdaptiveSwap(Selector):
         attribute_groups: see ``Selector``; each has a query of its own.
         channel_groups: groups that the channels of a code are split into.
         width: width of tokens and queries.
-        gate_mode: ``hard`` (discrete), ``soft`` (sigmoid), ``pair_independent`` (discrete, learned,
-            but the same for every pair) or ``fixed`` (``source_weights``).
+        gate_mode: ``hard`` (discrete), ``soft`` (sigmoid), ``pair_independent`` (discrete, learned
+            by the same votes, which see ``learned_faces`` in place of the pair) or ``fixed``
+            (``source_weights``).
         pose_transfer: whether the target's pose code is refined for the source as well.
         context: width of what the transfers see of all codes of both faces; 0: nothing.
         normalised: whether inputs of wide layers are normalised.
@@ -207,10 +210,27 @@ class AdaptiveSwap(Selector):
         owners = jax.nn.softmax(self.param("owners", start, shape, jnp.float32))
         bias = self.param("bias", _initial_bias(self.channel_groups), (num_tokens,), jnp.float32)
         logits = jnp.broadcast_to(bias[None], (batch, num_tokens))
-        if self.gate_mode in ("hard", "soft"):
-            votes = self._votes(self._tokens(faces.source, faces.target), faces.identity)
+        if self.gate_mode != "fixed":
+            seen = self._learned_faces(faces) if self.gate_mode == "pair_independent" else faces
+            votes = self._votes(self._tokens(seen.source, seen.target), seen.identity)
             logits += jnp.sum(votes * owners[None], axis=-1)
         return logits, owners
+
+    def _learned_faces(self, faces: PairCodes) -> PairCodes:
+        """One pair that is learned, of the shape and scale of normalised ones.
+
+        Votes on it can travel as far and as fast as votes on pairs. A bias of every gate alone
+        could not: its constant gates would lose for want of movement.
+        """
+        leaves, structure = jax.tree.flatten(faces)
+        shapes = [(1, *leaf.shape[1:]) for leaf in leaves]
+        ends = list(itertools.accumulate(math.prod(shape) for shape in shapes))
+        start = nn.initializers.normal(1.0)
+        values = self.param("learned_faces", start, (ends[-1],), jnp.float32)
+        parts = zip(jnp.split(values, ends[:-1]), shapes, strict=True)
+        pair = jax.tree.unflatten(structure, [part.reshape(shape) for part, shape in parts])
+        unit = pair.identity / jnp.linalg.norm(pair.identity, axis=-1, keepdims=True)
+        return pair.replace(identity=unit)
 
     def _votes(
         self, tokens: Float[Array, "b t w"], identity: Float[Array, "b e"]

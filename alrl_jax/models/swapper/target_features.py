@@ -33,6 +33,11 @@ not are open. Gates that begin half open everywhere shut everywhere, in the firs
 inside the face the target's features show the wrong person, and of what no gate lets through the
 convolutions learn nothing."""
 
+CONSTANT_SCALE = 5.0
+"""Logit by unit of a learned constant. A constant moves by its own rate alone, and the gates that
+look at the pair by all weights of a network: without the scale, constants would stay where they
+start, and lose for that."""
+
 SPACE_GATES = ("none", "pair", "mask")
 """How the target's features are gated: ``none``, the generator takes none; ``pair``, a gate for
 every pixel and group of channels, decided from the pair; ``mask``, a learned constant for every
@@ -139,7 +144,7 @@ class TargetFeatures(nn.Module):
         start = nn.initializers.zeros
         constant = self.param(f"constant{resolution}", start, (channels,), jnp.float32)
         mask = silhouette(target, resolution)[..., :1]
-        return mask * jax.nn.sigmoid(constant) + (1.0 - mask)
+        return mask * jax.nn.sigmoid(CONSTANT_SCALE * constant) + (1.0 - mask)
 
 
 def injected_channels(

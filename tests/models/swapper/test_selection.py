@@ -106,10 +106,10 @@ def test_gradients_reach_the_votes(module: tuple[AdaptiveSwap, dict]) -> None:
 
     gradient = jax.grad(loss)(variables)["params"]
     assert float(jnp.abs(gradient["bias"]).max()) > 0
-    if swap.gate_mode == "pair_independent":  # which has no weights that could not act
-        assert not {"queries", "code_tokens", "pose_tokens"} & gradient.keys()
-    else:
-        assert float(jnp.abs(gradient["queries"]).max()) > 0
+    assert float(jnp.abs(gradient["queries"]).max()) > 0
+    own = gradient.get("learned_faces")
+    assert (own is not None) == (swap.gate_mode == "pair_independent")
+    assert own is None or float(jnp.min(jnp.abs(own))) > 0, "all of the pair acts"
 
 
 def test_fixed_gates_are_their_weights_beside_the_same_refinement() -> None:

@@ -121,7 +121,7 @@ def test_gates_of_the_mask_are_constants_inside_and_1_outside() -> None:
     gate = np.asarray(injection.gates[8])
     inside = np.zeros((8, 8), bool)
     inside[2:6, 2:6] = True
-    constant = 1 / (1 + np.exp(-np.linspace(-1.0, 1.0, 4)))
+    constant = 1 / (1 + np.exp(-5.0 * np.linspace(-1.0, 1.0, 4)))
     np.testing.assert_allclose(gate[:, ~inside], 1.0, atol=1e-3)
     np.testing.assert_allclose(gate[0][inside], np.tile(constant, (16, 1)), atol=1e-3)
 
