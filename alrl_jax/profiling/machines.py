@@ -14,6 +14,7 @@ import jax
 from jax.experimental import topologies
 
 from alrl_jax.errors import UserError, did_you_mean
+from alrl_jax.training.pace import PEAK_FLOPS
 
 GIB = 2**30
 INSTALL = (
@@ -82,12 +83,16 @@ _H100 = _GPU | {
 }
 
 CHIPS: dict[str, Chip] = {
-    "v4": Chip("tpu", 275e12, 1.2e12, 32 * GIB, _CUBES, 1.05e9),
-    "v5e": Chip("tpu", 197e12, 0.82e12, 16 * GIB, _FLAT, 1.5e9),
-    "v5p": Chip("tpu", 459e12, 2.77e12, 95 * GIB, _CUBES, 1.75e9),
-    "v6e": Chip("tpu", 918e12, 1.64e12, 32 * GIB, _FLAT, 1.75e9),
-    "a100": Chip("cuda", 312e12, 1.56e12, 40 * GIB, spec=tuple(_A100.items())),
-    "h100": Chip("cuda", 989e12, 3.35e12, 80 * GIB, spec=tuple(_H100.items())),
+    "v4": Chip("tpu", PEAK_FLOPS["TPU v4"], 1.2e12, 32 * GIB, _CUBES, 1.05e9),
+    "v5e": Chip("tpu", PEAK_FLOPS["TPU v5 lite"], 0.82e12, 16 * GIB, _FLAT, 1.5e9),
+    "v5p": Chip("tpu", PEAK_FLOPS["TPU v5"], 2.77e12, 95 * GIB, _CUBES, 1.75e9),
+    "v6e": Chip("tpu", PEAK_FLOPS["TPU v6 lite"], 1.64e12, 32 * GIB, _FLAT, 1.75e9),
+    "a100": Chip(
+        "cuda", PEAK_FLOPS["NVIDIA A100-SXM4-40GB"], 1.56e12, 40 * GIB, spec=tuple(_A100.items())
+    ),
+    "h100": Chip(
+        "cuda", PEAK_FLOPS["NVIDIA H100 80GB HBM3"], 3.35e12, 80 * GIB, spec=tuple(_H100.items())
+    ),
 }
 """Chips by name."""
 MOST_GPUS = 8
