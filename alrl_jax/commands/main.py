@@ -21,6 +21,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "alrl_jax.commands.assemble_swapper",
         "Make a swapper of converted parts, without training.",
     ),
+    "train-selection": (
+        "alrl_jax.commands.train_selection",
+        "Train a swapper's selection of codes alone, on cached codes.",
+    ),
     "export-weights": (
         "alrl_jax.commands.export_weights",
         "Write a generator or discriminator as other projects read it.",

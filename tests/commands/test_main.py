@@ -210,6 +210,7 @@ BAD = {
     "infer-frames": ["--model=~/m", "--source=~/s.png", "--frames=~/f", "--output=~/o"],
     "convert-weights": ["--source=~/x.pt", "--output=~/o"],
     "assemble-swapper": [f"--{n}=~/m" for n in ("generator", "encoder", "identity", "output")],
+    "train-selection": ["--model=~/m", "--workdir=~/w", "--output=~/o"],
     "export-weights": ["--model=~/m", "--format=nvidia", "--output=~/o.pt"],
     "prepare-dataset": ["--source=~/photos", "--output=~/o"],
     "generate": ["--model=~/m", "--seeds=0", "--output=~/o"],
