@@ -11,21 +11,30 @@ pixels come from the generated face) and ``manifest.csv``. Use photos of people 
 carry metadata and, from 256 px on, an invisible mark; ``--nomark`` omits it, as the sidecar says.
 Exit status: 0 all done; 2 bad usage; 3 finished, some pairs failed, or with ``--strict`` are
 doubtful: done, but with a reason in ``doubtful`` that speaks against it.
+
+``--face=all --source=sample:SEED`` invents another person for every person of an album (all photos
+of ``--target``), the same in all its photos; ``--deidentify`` does that and hides what it cannot
+replace (``--on_failure``); ``--map=PERSON=SOURCE`` names the source of a person.
 """
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import flags
 from tqdm import tqdm
 
 from alrl_jax.errors import UserError
 from alrl_jax.inference import command
+from alrl_jax.inference.album import AlbumPeople, AlbumSwapping
+from alrl_jax.inference.deidentifying import of_people, open_people, people_settings
 from alrl_jax.inference.job import IDENTITY_NET
 from alrl_jax.inference.outputs import RESULTS_FILE, make_output
+from alrl_jax.inference.protocols import Swapper
 from alrl_jax.inference.references import OF_WORLDS, USUAL, usual_similarity
 from alrl_jax.inference.samples import SAMPLE, write_sample
+from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.swapping import Swapping
 from alrl_jax.loading import load_swapper
 from alrl_jax.photos.pair_list import PAIRINGS, list_files, list_pairs
@@ -34,6 +43,8 @@ from alrl_jax.utils import command_line, hashing
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 from alrl_jax.utils.destinations import check_folder
 from alrl_jax.utils.paths import local_path
+
+Results = Iterator[dict[str, Any]]
 
 
 def main(argv: list[str]) -> int:
@@ -60,12 +71,19 @@ def main(argv: list[str]) -> int:
         optimise=values.optimise,
         tune_generator=values.tune_generator,
     )
+    settings = people_settings(values, settings)
+    album = of_people(values, settings)
+    if album:
+        _check_album(values)
     model = load_swapper(values.model)
     if people:
         least = values.reference_similarity
         least = usual_similarity(model) if least is None else least
         settings = dataclasses.replace(settings, reference_similarity=least)
     model.asked(**settings.asked())
+    if album:
+        total, results = _album(model, values, settings, landmarks_path)
+        return _finished(total, results, output, values.strict)
     source = values.source
     if source is not None and source.startswith(SAMPLE):
         make_output(values.output)
@@ -81,13 +99,46 @@ def main(argv: list[str]) -> int:
             f"{settings.reference_similarity:g} by {IDENTITY_NET}"
         )
     make_output(values.output)
-    tally = command.Tally()
     results = swapping.run(listing.pairs, values.batch_size)
-    total = len(listing.pairs)
+    return _finished(len(listing.pairs), results, output, values.strict)
+
+
+def _finished(total: int, results: Results, output: Path, strict: bool) -> int:
+    """Swaps what is asked for, and says how it went; the exit status."""
+    tally = command.Tally()
     for result in tqdm(results, "swap", total, unit="image", bar_format=command.BAR):
         tally.add(result, f"pair {result['number']}")
     command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
-    return tally.status(values.strict)
+    return tally.status(strict)
+
+
+def _check_album(values: Any) -> None:
+    """UserError for flags that speak of pairs, where each person of an album has a source."""
+    faults = {
+        f"--pairs={values.pairs}": values.pairs is not None,
+        "--reference": bool(values.reference),
+        "--average": values.average,
+        f"--pairing={values.pairing}": values.pairing != "all",
+        f"--optimise={values.optimise}": values.optimise > 0,
+        "no --target": values.target is None,
+    }
+    wrong = [flag for flag, bad in faults.items() if bad]
+    if wrong:
+        raise UserError(
+            f"got {', '.join(wrong)} where every person gets a source; expected the photos of an "
+            "album as --target, and none of these flags; correct it"
+        )
+
+
+def _album(
+    model: Swapper, values: Any, settings: Settings, landmarks_path: Path | None
+) -> tuple[int, Results]:
+    """Number of an album's photos, and the results that come."""
+    output = Path(values.output)
+    paths, refused = list_files("target", values.target, output)
+    people = open_people(AlbumPeople, model, values, settings, landmarks_path, None)
+    make_output(values.output)
+    return len(paths), AlbumSwapping(people, output).photos(paths, refused, values.batch_size)
 
 
 def define_flags() -> None:
@@ -99,7 +150,7 @@ def define_flags() -> None:
         "source",
         None,
         "Photo, pattern or directory: the faces to put in; or sample:SEED, a face of a person "
-        "who does not exist.",
+        "who does not exist (with --face=all one for every person of the album).",
     )
     command_line.DEFINE_path("target", None, "Photo, pattern or directory to put them into.")
     flags.DEFINE_multi_string(

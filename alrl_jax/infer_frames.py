@@ -14,6 +14,7 @@ video file is written then.
 
 ``--source=sample:SEED`` puts in a person who does not exist, with ``--face=all`` another one for
 every person. ``--deidentify`` does that and hides what it cannot replace (``--on_failure``).
+``--map=PERSON=SOURCE`` names the source of a person of whom there are pictures.
 """
 
 import dataclasses
@@ -26,21 +27,20 @@ from tqdm import tqdm
 
 from alrl_jax.errors import UserError
 from alrl_jax.inference import command
-from alrl_jax.inference.deidentifying import deidentifying
+from alrl_jax.inference.deidentifying import of_people, open_people, people_settings
 from alrl_jax.inference.job import EARLIER
 from alrl_jax.inference.outputs import RESULTS_FILE, make_output
 from alrl_jax.inference.protocols import FaceSampler, Swapper
-from alrl_jax.inference.pseudonyms import Pseudonyms
 from alrl_jax.inference.samples import SAMPLE, read_seed, write_sample
 from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.video.frame_folder import FolderSwapping, numbered_files
 from alrl_jax.inference.video.frames import FrameSwapping
-from alrl_jax.inference.video.people import ON_FAILURE, PeopleSwapping
+from alrl_jax.inference.video.people import PeopleSwapping
 from alrl_jax.inference.video.pyav import count_frames
 from alrl_jax.inference.video.tracking import SMOOTHING
 from alrl_jax.inference.video.video_file import LOST, NONE_SWAPPED, VideoSwapping
 from alrl_jax.loading import load_swapper
-from alrl_jax.utils import command_line, hashing
+from alrl_jax.utils import command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 from alrl_jax.utils.destinations import check_folder
 
@@ -57,13 +57,15 @@ def main(argv: list[str]) -> int:
         raise UserError(
             f"got --frames={frames}; expected a directory of frames or a video file; check the path"
         )
+    if values.source is None and not values.map:
+        raise UserError(
+            "got neither --source nor --map; expected a photo or sample:SEED, or a map of people; "
+            "add one"
+        )
     landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
     settings = command.read_settings(values, landmarks_path)
     check_folder(values.output)
-    settings = dataclasses.replace(settings, masks=values.masks)
-    if values.deidentify:
-        settings = deidentifying(values, settings)
-    _check_people(values, settings)
+    settings = people_settings(values, dataclasses.replace(settings, masks=values.masks))
     model = load_swapper(values.model)
     model.asked(**settings.asked())
     swapping = _swapping(model, settings, output, landmarks_path, values)
@@ -80,20 +82,6 @@ def main(argv: list[str]) -> int:
     return tally.status(values.strict) if swapped and not earlier else command.SOME_FAILED
 
 
-def _check_people(values: Any, settings: Settings) -> None:
-    """UserError for flags of invented people without them."""
-    named = (
-        [f"--on_failure={values.on_failure}"] if values.on_failure and not values.deidentify else []
-    )
-    people = settings.face == "all" and values.source.startswith(SAMPLE)
-    named += ["--pseudonyms"] if values.pseudonyms is not None and not people else []
-    if named:
-        raise UserError(
-            f"got {' and '.join(named)} without invented people; expected --deidentify, or for "
-            "--pseudonyms --face=all, with --source=sample:SEED; add it"
-        )
-
-
 def _swapping(
     model: Swapper,
     settings: Settings,
@@ -101,18 +89,13 @@ def _swapping(
     landmarks_path: Path | None,
     values: Any,
 ) -> FrameSwapping:
-    """One face along its track, or all people, each replaced by an invented one."""
+    """One face along its track, or all people, each with a source of its own."""
     smoothing = SMOOTHING if values.smooth else None
+    if of_people(values, settings):
+        return open_people(PeopleSwapping, model, values, settings, landmarks_path, smoothing)
     source = Path(values.source)
     if values.source.startswith(SAMPLE):
-        seed = read_seed(values.source)
-        if settings.face == "all":
-            path = None if values.pseudonyms is None else Path(values.pseudonyms)
-            pseudonyms = Pseudonyms(seed, hashing.variables_sha256(model.variables), path)
-            on_failure = (values.on_failure or "blur") if values.deidentify else "keep"
-            return PeopleSwapping(
-                model, settings, pseudonyms, output, on_failure, landmarks_path, smoothing
-            )
+        read_seed(values.source)
         assert isinstance(model, FaceSampler), "every swapper that is loaded draws faces"
         source = write_sample(model, values.source, make_output(values.output))
         settings = dataclasses.replace(settings, aligned_source=True)
@@ -145,16 +128,6 @@ def define_flags() -> None:
         None,
         "Photo of the face to put in; or sample:SEED, a person who does not exist (with --face=all "
         "one for every person of the video).",
-        required=True,
-    )
-    flags.DEFINE_boolean(
-        "deidentify", False, "Replace all faces by invented ones, and hide what cannot be."
-    )
-    flags.DEFINE_enum(
-        "on_failure", None, ON_FAILURE, "With --deidentify: what is done where that fails (blur)."
-    )
-    command_line.DEFINE_path(
-        "pseudonyms", None, "File by which later runs invent the same people; keep it secret."
     )
     command_line.DEFINE_path("frames", None, "Directory of frames, or a video.", required=True)
     flags.DEFINE_float("fps", 25.0, "Frames of a directory a second.", lower_bound=0.001)

@@ -26,6 +26,8 @@ from alrl_jax.utils.printing import say
 SOME_FAILED = 3
 """Exit status of a run that finished, but not for all."""
 STATUSES = ("done", "skipped", "failed")
+ON_FAILURE = ("blur", "withhold", "keep")
+"""What becomes of a face that was found and is not replaced."""
 DOUBTFUL = "doubtful"
 """Key of a result that the program has reason to doubt; see ``doubts``."""
 PRINTED_FAILURES = 20
@@ -89,7 +91,8 @@ def read_settings(values: Any, landmarks_path: Path | None) -> Settings:
         raise UserError(
             f"got --landmarks_path={landmarks_path}; expected a file, and no --aligned; correct it"
         )
-    invented = (values.source or "").startswith(SAMPLE)
+    sources = [values.source or "", *(text.partition("=")[2] for text in values.map)]
+    invented = any(source.startswith(SAMPLE) for source in sources)
     detail = values.detail if values.detail is not None else (0.0 if invented else 1.0)
     source = values.landmarks_from or (DEFAULT_SOURCE if values.aligned else default_source())
     return Settings(
@@ -184,6 +187,21 @@ def define_flags() -> None:
         "Share of the target's fine detail that stays; default 1, and 0 under invented faces.",
         0.0,
         1.0,
+    )
+    flags.DEFINE_multi_string(
+        "map",
+        [],
+        "PERSON=SOURCE: a photo, or directory of photos, of a person, and the photo or sample:SEED "
+        "that goes into that person wherever they are. Repeatable.",
+    )
+    flags.DEFINE_boolean(
+        "deidentify", False, "Replace all faces by invented ones, and hide what cannot be."
+    )
+    flags.DEFINE_enum(
+        "on_failure", None, ON_FAILURE, "With --deidentify: what is done where that fails (blur)."
+    )
+    command_line.DEFINE_path(
+        "pseudonyms", None, "File by which later runs invent the same people; keep it secret."
     )
     flags.DEFINE_boolean("mark", True, "Put an invisible mark into outputs from 256 px on.")
     flags.DEFINE_boolean("strict", False, "End with status 3 if a result is doubtful.")

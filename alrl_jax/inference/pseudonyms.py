@@ -32,13 +32,17 @@ class Pseudonyms:
         seed: of the run.
         model_sha256: of the model whose identity net compares people.
         path: of the file, made where it is missing; None for none.
+        least: cosine from which two faces are of one person; see ``references.usual_similarity``.
 
     Raises:
         UserError: the file is of another model or seed, or is none.
     """
 
-    def __init__(self, seed: int, model_sha256: str, path: Path | None = None) -> None:
+    def __init__(
+        self, seed: int, model_sha256: str, path: Path | None = None, least: float = USUAL
+    ) -> None:
         self._seed, self._model, self._path = seed, model_sha256, path
+        self._least = least
         self._key, self._known = b"", np.zeros((0, 0), np.float32)
         if path is None:
             return
@@ -67,7 +71,7 @@ class Pseudonyms:
                 n: float(other @ embedding) for n, other in enumerate(self._known) if n not in taken
             }
             number = max(cosines, key=lambda n: cosines[n], default=-1)
-            if number < 0 or cosines[number] < USUAL:
+            if number < 0 or cosines[number] < self._least:
                 number = len(known)
                 known.append(np.asarray(embedding, np.float32))
             taken.add(number)

@@ -40,6 +40,12 @@ def embed(model: Swapper, faces: Sequence[Face]) -> Embeddings:
     return np.concatenate(found)
 
 
+def mean_embedding(model: Swapper, photos: Sequence[FacePhoto]) -> Float[np.ndarray, " e"]:
+    """Unit mean of the identities in photos with one face each."""
+    mean = embed(model, [photo.faces[0] for photo in photos]).mean(axis=0)
+    return mean / np.linalg.norm(mean)
+
+
 class References:
     """The people whose faces are swapped.
 
@@ -51,8 +57,7 @@ class References:
 
     def __init__(self, model: Swapper, people: Sequence[Sequence[FacePhoto]], least: float) -> None:
         self._model, self._least = model, least
-        means = [embed(model, [p.faces[0] for p in photos]).mean(axis=0) for photos in people]
-        self._people = np.stack([mean / np.linalg.norm(mean) for mean in means])
+        self._people = np.stack([mean_embedding(model, photos) for photos in people])
 
     def among(self, photo: FacePhoto) -> FacePhoto:
         """A photo with those of its faces that are of these people, at most one of each.
@@ -99,17 +104,28 @@ def open_references(
     """
     if not people:
         return None
-    photos = []
-    for files in people:
-        photos.append([_read(reader, file) for file in files])
-    return References(model, photos, least)
+    return References(model, open_people(reader, people, "reference"), least)
 
 
-def _read(reader: Any, file: Path) -> FacePhoto:
+def open_people(reader: Any, people: Sequence[Sequence[Path]], flag: str) -> list[list[FacePhoto]]:
+    """Pictures of people, with a face each.
+
+    Args:
+        reader: a ``PhotoReader``.
+        people: of each person the files.
+        flag: that named them.
+
+    Raises:
+        UserError: a picture cannot be read, or has no face.
+    """
+    return [[_read(reader, file, flag) for file in files] for files in people]
+
+
+def _read(reader: Any, file: Path, flag: str) -> FacePhoto:
     try:
         return reader.source(file, reader.sha256("source", file))
     except PairFailed as error:
         reason = str(error).removeprefix("source: ")
         raise UserError(
-            f"got --reference={file} ({reason}); expected a photo with a face; take another"
+            f"got --{flag}={file} ({reason}); expected a photo with a face; take another"
         ) from error

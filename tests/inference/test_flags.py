@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from alrl_jax import infer, infer_frames
+from alrl_jax.inference.album import AlbumSwapping
+from alrl_jax.inference.person_sources import MapEntry
 from alrl_jax.inference.pseudonyms import Pseudonyms
 from alrl_jax.inference.settings import DEFAULTS, Settings
 from alrl_jax.inference.swapping import Swapping
@@ -89,7 +91,14 @@ def given_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     for name in ("s.png", "frames/f1.png", "frames/f2.png"):
         write_photo(tmp_path / name, 0)
     (tmp_path / "faces.json").write_text("{}")
-    for kind in (Swapping, FrameSwapping, FolderSwapping, PeopleSwapping, VideoSwapping):
+    for kind in (
+        Swapping,
+        FrameSwapping,
+        FolderSwapping,
+        PeopleSwapping,
+        VideoSwapping,
+        AlbumSwapping,
+    ):
         recorded(kind)
     monkeypatch.setattr(infer, "load_swapper", loaded)
     monkeypatch.setattr(infer_frames, "load_swapper", loaded)
@@ -122,7 +131,8 @@ def test_every_flag_of_frames_counts(
     usual = {"model": "m", "output": "out", "source": "s.png", "frames": "s.png"}
     given = {**CHOSEN, **PASTE, **OWN, **more}
     people = {"source": "sample:3", "deidentify": True, "on_failure": "withhold"}
-    more_runs = usual | {"aligned": True}, usual | SEARCH, usual | people | {"pseudonyms": "p.json"}
+    kept = {"pseudonyms": "p.json", "map": "s.png=sample:4"}
+    more_runs = usual | {"aligned": True}, usual | SEARCH, usual | people | kept
     runs = run(monkeypatch, infer_frames, given, usual, *more_runs)
     next(runs)
     model, settings, source, landmarks, smoothing = given_to["FrameSwapping"]
@@ -144,7 +154,9 @@ def test_every_flag_of_frames_counts(
     next(runs)
     assert given_to["FrameSwapping"][1].detector == DetectorOptions(0.7, (0.0, -45.0), 0.1)
     next(runs)
-    _, settings, pseudonyms, output, on_failure, landmarks, smoothing = given_to["PeopleSwapping"]
+    _, settings, pseudonyms, *rest, mapped = given_to["PeopleSwapping"]
+    output, on_failure, landmarks, smoothing = rest
+    assert mapped == [MapEntry("s.png=sample:4", (Path("s.png"),), seed=4)]
     assert isinstance(pseudonyms, Pseudonyms) and output == Path("out")
     assert (on_failure, landmarks, smoothing) == ("withhold", None, SMOOTHING)
     invisible = PasteOptions(DEFAULTS.paste.blend, detail=0.0)
@@ -160,7 +172,9 @@ def test_every_flag_of_photos_counts(
     given = {**CHOSEN, **PASTE, **OWN, **REFINING, **more}
     mean = {"model": "m", "output": "out", "source": "frames", "target": "s.png", "average": True}
     people = {"reference": "frames", "reference_similarity": 0.7}
-    more_runs = usual | {"aligned": True}, usual | SEARCH, mean | people
+    album = {"source": "sample:3", "target": "frames", "deidentify": True, "on_failure": "keep"}
+    album |= {"model": "m", "output": "out", "pseudonyms": "p.json", "map": "s.png=sample:4"}
+    more_runs = usual | {"aligned": True}, usual | SEARCH, mean | people, album
     runs = run(monkeypatch, infer, given, usual, *more_runs)
     next(runs)
     model, settings, output, landmarks, refused, references = given_to["Swapping"]
@@ -185,6 +199,12 @@ def test_every_flag_of_photos_counts(
     assert given_to["Swapping"][5] == [files]
     (pair,) = given_to["run"][0]
     assert pair == PairFiles(files[0], Path("s.png"), pictures=tuple(files))
+    next(runs)
+    _, settings, pseudonyms, *rest, mapped = given_to["PeopleSwapping"]
+    assert isinstance(pseudonyms, Pseudonyms) and rest == [Path("out"), "keep", None, None]
+    assert settings.face == "all" and settings.paste.detail == 0 and mapped[0].seed == 4
+    photos, batch_size = given_to["run"]
+    assert [photo.path for photo in photos] == files and batch_size == 16
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ PASTED = {
     "optimise": 0,
     "tune_generator": 0,
     "strict": False,
+    "map": [],
     "deidentify": False,
     "on_failure": None,
     "pseudonyms": None,

@@ -16,6 +16,7 @@ from alrl_jax.inference.video.frames import Frame, FrameSwapping, with_facts
 from alrl_jax.photos.pair_list import OUTSIDE, list_files
 from alrl_jax.photos.photo import Photo, read_photo
 from alrl_jax.provenance import image_metadata
+from alrl_jax.provenance.encoding import NotEncodableError
 from alrl_jax.utils.opening import read_json
 
 
@@ -59,11 +60,20 @@ class FolderSwapping:
         swapping: model, source and settings.
         output: directory of the outputs, another one than that of the frames.
         frames_per_second: of the video.
+        recipe: what outputs depend on beside the settings of photos; by default the recipe of
+            ``swapping``, and the rate.
     """
 
-    def __init__(self, swapping: FrameSwapping, output: Path, frames_per_second: float) -> None:
+    def __init__(
+        self,
+        swapping: FrameSwapping,
+        output: Path,
+        frames_per_second: float,
+        recipe: dict[str, Any] | None = None,
+    ) -> None:
         self._swapping, self._rate = swapping, frames_per_second
-        more = swapping.recipe | {"frames_per_second": frames_per_second}
+        own = swapping.recipe | {"frames_per_second": frames_per_second}
+        more = own if recipe is None else recipe
         model, settings = swapping.model, swapping.settings
         self.output = OutputFolder(output, model.kind, swapping.model_sha256, settings, more)
         self._hasher = PhotoReader(settings, None, resolution_of(model))
@@ -98,7 +108,7 @@ class FolderSwapping:
                 self._clear(files)
             self._swapping.look_ahead(lambda: frames, batch_size)
             for job in self._swapping.run(frames, self._look_up, self._write, batch_size):
-                result = self.output.result(job, self._name(job))
+                result = self._result(job)
                 log.write(result)
                 if manifest is not None and job.sidecar is not None:
                     manifest.write(result, job.sidecar)
@@ -107,13 +117,17 @@ class FolderSwapping:
     def _clear(self, files: list[NumberedFile]) -> None:
         """Removes frames of runs with other settings, which may show what this one hides."""
         for file in files:
-            name = f"{file.path.stem}.png"
+            name = self._name_of(file.number, file.path)
             try:
                 inputs = read_json(self.output.sidecar(name))["inputs_sha256"]
             except (OSError, ValueError, KeyError, TypeError):
                 inputs = {}
             if self.output.finished(name, inputs) is None:
                 (self.output.directory / name).unlink(missing_ok=True)
+
+    def _result(self, job: Job) -> dict[str, Any]:
+        """The line of a frame in ``results.jsonl``."""
+        return self.output.result(job, self._name(job))
 
     def _read(self, file: NumberedFile) -> tuple[Photo, str]:
         if file.refused is not None:
@@ -141,13 +155,23 @@ class FolderSwapping:
 
     def _write(self, job: Job) -> Job:
         """Writes a frame: swapped, or as it was; what must not be seen goes."""
+        photo = None if job.target is None else job.target.photo
         written = self._tried(job)
         if written.status != "failed" or "action" in written.facts or not self._swapping.hides:
             return written
-        name = self._name(written)
-        for earlier in (self.output.directory / name, self.output.sidecar(name)):
-            earlier.unlink(missing_ok=True)  # of a run that kept what failed
-        return self._swapping.hidden(written, None)[0]
+        return self._failed(written, photo)
+
+    def _failed(self, job: Job, photo: Photo | None) -> Job:
+        """A frame that failed in a run that hides; its photo where it could be read."""
+        del photo
+        self._remove(self._name(job))  # of a run that kept what failed
+        return self._swapping.hidden(job, None)[0]
+
+    def _remove(self, name: str) -> None:
+        """Removes an output of an earlier run, and what lies beside it."""
+        places = (self.output.directory / name, self.output.sidecar(name), self.output.mask(name))
+        for earlier in places:
+            earlier.unlink(missing_ok=True)
 
     def _tried(self, job: Job) -> Job:
         if job.target is None or job.status == "failed":
@@ -157,7 +181,7 @@ class FolderSwapping:
         try:
             with timed(seconds, "write"):
                 return self._written(job)
-        except PairFailed as error:
+        except (PairFailed, NotEncodableError) as error:
             return job.ended("failed", str(error), facts={})
         except OSError as error:
             return job.ended("failed", f"output: {error.strerror or error}", facts={})
@@ -167,19 +191,27 @@ class FolderSwapping:
             return job.ended("failed", fault(error), facts={})
 
     def _written(self, job: Job) -> Job:
-        assert job.target is not None and job.target.photo is not None
-        name = self._name(job)
         if job.status:
-            photo = job.target.photo
-            path = self.output.directory / name
-            for earlier in (self.output.sidecar(name), self.output.mask(name)):
-                earlier.unlink(missing_ok=True)  # of an earlier swap
-            image_metadata.write_png(path, photo.with_alpha(photo.colour), {}, photo.icc_profile)
-            return job.ended(job.status, job.reason)
+            return self._kept(job)
         job = with_facts(job, self._swapping.settings)
-        sidecar = self.output.write(name, job, self._swapping.swapped_frame(job))
+        sidecar = self.output.write(self._name(job), job, self._swapping.swapped_frame(job))
         return self._swapping.outcome(dataclasses.replace(job, sidecar=sidecar))
+
+    def _kept(self, job: Job) -> Job:
+        """Writes a frame without the face as it was."""
+        assert job.target is not None and job.target.photo is not None
+        photo, name = job.target.photo, self._name(job)
+        for earlier in (self.output.sidecar(name), self.output.mask(name)):
+            earlier.unlink(missing_ok=True)  # of an earlier swap
+        path = self.output.directory / name
+        image_metadata.write_png(path, photo.with_alpha(photo.colour), {}, photo.icc_profile)
+        return job.ended(job.status, job.reason)
 
     def _name(self, job: Job) -> str:
         assert job.files is not None
-        return f"{job.files.target.stem}.png"
+        return self._name_of(job.number, job.files.target)
+
+    def _name_of(self, number: int, path: Path) -> str:
+        """Name of the output of a frame."""
+        del number
+        return f"{path.stem}.png"

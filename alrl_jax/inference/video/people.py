@@ -1,4 +1,4 @@
-"""All people of a video, each replaced by one who is invented; what fails can be hidden.
+"""All people of a video, each replaced by a source of its own; what fails can be hidden.
 
 The video is read twice: once to find all faces and whose they are, once to swap them. So a face is
 known in a frame in which the detector lost it, and no person is decided before all was seen.
@@ -7,7 +7,7 @@ known in a frame in which the detector lost it, and no person is decided before 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,16 +15,16 @@ import numpy as np
 from tqdm import tqdm
 
 from alrl_jax.errors import UserError
-from alrl_jax.inference.bounded_cache import BoundedCache
 from alrl_jax.inference.command import BAR
 from alrl_jax.inference.doubts import FACE_SHARE
 from alrl_jax.inference.engine import Engine, pools
 from alrl_jax.inference.finishing import SwappedPhoto
 from alrl_jax.inference.job import Job, PairFailed, SwappedFace, fault, timed
-from alrl_jax.inference.photo_reader import open_finder
+from alrl_jax.inference.person_sources import MapEntry, PersonSources
+from alrl_jax.inference.photo_reader import PhotoReader, open_finder
 from alrl_jax.inference.protocols import FaceSampler, Swapper, resolution_of
 from alrl_jax.inference.pseudonyms import Pseudonyms
-from alrl_jax.inference.references import BATCH, embed
+from alrl_jax.inference.references import BATCH, embed, usual_similarity
 from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.video.frames import KEPT, Frame, FramePixels, FrameSwapping
 from alrl_jax.inference.video.one_euro import OneEuro
@@ -33,13 +33,14 @@ from alrl_jax.inference.video.person_tracks import (
     Planned,
     Seen,
     is_cut,
+    meeting,
     people_of,
     plan,
     summary,
     tracks_of,
 )
 from alrl_jax.inference.video.tracking import SMOOTHING, Thumbnail, thumbnail
-from alrl_jax.photos.alignment import Alignment, centre_square, five_points
+from alrl_jax.photos.alignment import Alignment, five_points
 from alrl_jax.photos.decoding import UnreadableImageError
 from alrl_jax.photos.face_photos import Face, FacePhoto, cut_faces
 from alrl_jax.photos.found_face import FaceNotFoundError, FoundFace
@@ -48,14 +49,12 @@ from alrl_jax.photos.landmarks import place
 from alrl_jax.photos.photo import Photo
 from alrl_jax.utils import hashing
 
-ON_FAILURE = ("blur", "withhold", "keep")
-"""What becomes of a face that was found and is not replaced."""
 INVENTED = "invented"
 """Stands for the source in results: no face of anybody was put in."""
+MAPPED = "mapped"
+"""Stands for the sources of ``--map``; the record of a video says which."""
 LEAST_REPLACED = 0.3
 """Share of the middle of a crop that has to come from the generated face."""
-SOURCES = 64
-"""Invented faces that are remembered."""
 LOST = "a face was found just before or after, and may be here"
 NOT_LOOKED = "no face could be looked for"
 
@@ -79,25 +78,34 @@ class PeopleSwapping(FrameSwapping):
     Args:
         model: a swapper that draws faces from seeds.
         settings: ``face`` is ``all``.
-        pseudonyms: who stands for whom.
+        pseudonyms: who stands for whom; None where people whom no entry of ``mapped`` names stay as
+            they are.
         output: directory of the outputs, by which results name the source.
-        on_failure: of ``ON_FAILURE``.
+        on_failure: of ``command.ON_FAILURE``.
         landmarks_path: file of ``settings.landmarks_from``; None where it needs none.
         smoothing: of landmarks over time; None for none.
+        mapped: who goes into people of whom there are pictures.
 
     Raises:
-        UserError: frames are face crops, or what finds the faces cannot be opened.
+        UserError: frames are face crops, what finds the faces cannot be opened, or a photo of the
+            map has no face.
     """
+
+    noun = "frame"
+    """What is swapped, in words."""
+    kept = KEPT
+    """What becomes of one without a face to swap, in words."""
 
     def __init__(
         self,
         model: Swapper,
         settings: Settings,
-        pseudonyms: Pseudonyms,
+        pseudonyms: Pseudonyms | None,
         output: Path,
         on_failure: str,
         landmarks_path: Path | None = None,
         smoothing: OneEuro | None = SMOOTHING,
+        mapped: Sequence[MapEntry] = (),
     ) -> None:
         if settings.aligned or not isinstance(model, FaceSampler):
             raise UserError(
@@ -105,20 +113,21 @@ class PeopleSwapping(FrameSwapping):
                 "expected frames in which faces are looked for; leave one of them out"
             )
         self.model, self.settings = model, settings
-        self.source_path = output / INVENTED
+        self.source_path = output / (MAPPED if mapped else INVENTED)
         self.model_sha256 = hashing.variables_sha256(model.variables)
-        self.smoothing, self._sampler = smoothing, model
-        self._pseudonyms, self._on_failure = pseudonyms, on_failure
+        self.smoothing, self._on_failure = smoothing, on_failure
         self._first: int | None = None
         self._resolution = resolution_of(model)
         self._finder = open_finder(settings, landmarks_path, self._resolution)
+        self._least = usual_similarity(model)
+        reader = PhotoReader(settings, self._finder, self._resolution)
+        self._sources = PersonSources(model, self._least, pseudonyms, mapped, reader)
         side = (self._resolution, self._resolution)
-        self.source = FacePhoto(None, (), pseudonyms.sha256, side)
-        self._invented_faces: BoundedCache[Face] = BoundedCache(SOURCES)
+        self.source = FacePhoto(None, (), self._sources.sha256, side)
         self._plan: dict[int, list[Planned]] = {}
         self._unplaced: dict[int, list[tuple[FoundFace, str]]] = {}
         self._problems: dict[int, str] = {}
-        self._looked, self._seeds = 0, dict[int, int]()
+        self._looked, self._others = 0, set[int]()
         self._summary: dict[str, Any] = {}
 
     @property
@@ -139,7 +148,7 @@ class PeopleSwapping(FrameSwapping):
         """Finds all faces of a video, and whose they are.
 
         Raises:
-            UserError: the pseudonyms cannot be written.
+            UserError: the pseudonyms cannot be written, or the map names somebody who is not here.
         """
         engine = Engine(self.model, self.settings, batch_size)
         sights, vectors, waiting = [], list[np.ndarray](), list[Face]()
@@ -159,22 +168,30 @@ class PeopleSwapping(FrameSwapping):
     def _decide(
         self, sights: list[tuple[_Sight, list[FoundFace]]], vectors: list[np.ndarray]
     ) -> None:
-        """Tracks, people and their seeds, once all frames were seen."""
+        """Tracks, people and their sources, once all frames were seen."""
         looks, before, following = [], None, iter(vectors)
         for number, (sight, found) in enumerate(sights):
             faces = [Seen(number, face, next(following)) for face in found]
             cut = sight.thumbnail is not None and is_cut(before, sight.thumbnail)
             before = before if sight.thumbnail is None else sight.thumbnail
             looks.append(Look(sight.seconds, cut, faces))
-        tracks = tracks_of(looks)
-        self._plan = plan(looks, tracks, self.smoothing, self.hides)
+        tracks = tracks_of(looks, self._least)
+        self._sources.decide(people_of(tracks), meeting(tracks))
+        planned = plan(looks, tracks, self.smoothing, self.hides)
+        kept = {n: [p for p in own if self._replaces(p.person)] for n, own in planned.items()}
+        self._plan = {n: own for n, own in kept.items() if own}
+        self._others = {n for n, own in kept.items() if not own}
         self._unplaced = {n: s.unplaced for n, (s, _) in enumerate(sights) if s.unplaced}
         self._problems = {n: s.problem for n, (s, _) in enumerate(sights) if s.problem}
         self._looked = len(sights)
-        self._seeds = self._pseudonyms.seeds(people_of(tracks))
-        self._summary = {"people": dict(summary(tracks))}
+        more = {"mapped": self._sources.mapped} if self._sources.mapped and not self.hides else {}
+        self._summary = {"people": {**summary(tracks), **more}}
         swapped = (n for n, own in self._plan.items() if any(p.kind != "margin" for p in own))
         self._first = min(swapped, default=None)
+
+    def _replaces(self, person: int) -> bool:
+        """Whether a person has a source."""
+        return self._sources.key(person) is not None
 
     def _sight(self, frame: Frame) -> _Sight:
         """Reads a frame and finds the faces in it, with their crops."""
@@ -240,7 +257,8 @@ class PeopleSwapping(FrameSwapping):
         except Exception as error:  # one bad frame must not end the run
             reason = fault(error)
         target = None if photo is None else cut_faces(photo, [], "")
-        return job.ended("failed", f"frame: {reason.removeprefix('frame: ')}", target=target)
+        reason = reason.removeprefix("frame: ").removeprefix(f"{self.noun}: ")
+        return job.ended("failed", f"{self.noun}: {reason}", target=target)
 
     def _planned(self, job: Job, photo: Photo, sha256: str) -> Job:
         if job.number >= self._looked or job.number in self._problems:
@@ -251,7 +269,7 @@ class PeopleSwapping(FrameSwapping):
             raise PairFailed(f"a face is not replaced: {hidden[0][1]}")
         if not places:
             target = cut_faces(photo, [], sha256)
-            reason = f"no face found; {KEPT}"
+            reason = f"{self._nobody(job.number)}; {self.kept}"
             return dataclasses.replace(job, target=target, status="skipped", reason=reason)
         if self.hides:
             photo = with_hidden(photo, [face_box(face) for face, _ in hidden])
@@ -278,17 +296,21 @@ class PeopleSwapping(FrameSwapping):
 
     def _source(self, people: list[int], where: list[Alignment], notes: list[Any]) -> FacePhoto:
         """The invented faces for those of a frame; its hash names all on which the frame hangs."""
-        seeds = [self._seeds[person] for person in people]
-        faces = tuple(self._invented_faces.get(s, lambda s=s: self._invented(s)) for s in seeds)
+        keys = [self._sources.key(person) for person in people]
+        faces = tuple(self._sources.face(person) for person in people)
         matrices = [alignment.matrix.tolist() for alignment in where]
-        text = json.dumps([self._pseudonyms.sha256, seeds, matrices, notes])
+        text = json.dumps([self._sources.sha256, keys, matrices, notes])
         sha256 = hashlib.sha256(text.encode()).hexdigest()
         return dataclasses.replace(self.source, faces=faces, sha256=sha256)
 
-    def _invented(self, seed: int) -> Face:
-        crop = np.clip(np.asarray(self._sampler.sample_face(seed), np.float32), -1, 1)
-        square = centre_square(np.zeros((*crop.shape[:2], 3), np.uint8), self._resolution)
-        return Face(square, crop)
+    def _nobody(self, number: int) -> str:
+        """Why nothing is swapped in a frame that was looked at."""
+        return "no face of the map" if number in self._others else "no face found"
+
+    def check_replaced(self, job: Job) -> None:
+        """PairFailed where the model drew hardly any face, and nothing of it may be seen."""
+        if self.hides and not all(map(replaced, job.swapped)):
+            raise PairFailed("a face is not replaced: the model sees hardly a face there")
 
     def swapped_frame(self, job: Job) -> SwappedPhoto:
         """The frame with its faces swapped.
@@ -296,8 +318,7 @@ class PeopleSwapping(FrameSwapping):
         Raises:
             PairFailed: the model drew numbers that are not finite, or hardly any face.
         """
-        if self.hides and not all(map(replaced, job.swapped)):
-            raise PairFailed("a face is not replaced: the model sees hardly a face there")
+        self.check_replaced(job)
         return super().swapped_frame(job)
 
     def outcome(self, job: Job) -> Job:

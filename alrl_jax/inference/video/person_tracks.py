@@ -6,7 +6,7 @@ cuts. Tracks of one identity that are never in one frame are one person.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -107,11 +107,12 @@ def is_cut(before: Thumbnail | None, after: Thumbnail) -> bool:
     return before is not None and float(np.abs(before - after).mean()) > CUT_DIFFERENCE
 
 
-def tracks_of(looks: Sequence[Look]) -> list[Track]:
+def tracks_of(looks: Sequence[Look], least: float = USUAL) -> list[Track]:
     """The tracks of a video, their persons known.
 
     Args:
         looks: all frames, in order.
+        least: cosine from which two faces are of one person; see ``references.usual_similarity``.
     """
     tracks: list[Track] = []
     active: list[Track] = []
@@ -122,29 +123,29 @@ def tracks_of(looks: Sequence[Look]) -> list[Track]:
             shot, active = shot + 1, []
         fresh = lambda t, now=look.seconds: now - looks[t.frames[1]].seconds <= HELD  # noqa: E731
         active = [track for track in active if fresh(track)]
-        joined = _join(active, look.faces)
+        joined = _join(active, look.faces, least)
         for i, own in enumerate(look.faces):
             if i in joined:
                 active[joined[i]].seen.append(own)
             else:
                 tracks.append(Track(shot, [own]))
                 active.append(tracks[-1])
-    _name_people(tracks)
+    _name_people(tracks, least)
     return tracks
 
 
-def _join(active: Sequence[Track], faces: Sequence[Seen]) -> dict[int, int]:
+def _join(active: Sequence[Track], faces: Sequence[Seen], least: float) -> dict[int, int]:
     """The track of each face that goes on with one, by position."""
     if not active or not faces:
         return {}
     from scipy.optimize import linear_sum_assignment
 
-    scores = np.array([[_score(track, own) for track in active] for own in faces])
+    scores = np.array([[_score(track, own, least) for track in active] for own in faces])
     chosen = zip(*linear_sum_assignment(scores, maximize=True), strict=True)
     return {int(i): int(j) for i, j in chosen if scores[i, j] > 0}
 
 
-def _score(track: Track, own: Seen) -> float:
+def _score(track: Track, own: Seen, least: float) -> float:
     """How well a face goes on with a track; 0 where it cannot."""
     last = track.seen[-1].face
     place = _predicted(track, own.frame)
@@ -152,7 +153,7 @@ def _score(track: Track, own: Seen) -> float:
     cosine = float(track.recent @ own.embedding)
     near = _distance(place, own.face) <= REACH or _distance(last, own.face) <= REACH
     follows = share >= SAME_FACE and cosine >= STRANGERS
-    return share + 1 + cosine if follows or (near and cosine >= USUAL) else 0.0
+    return share + 1 + cosine if follows or (near and cosine >= least) else 0.0
 
 
 def _predicted(track: Track, frame: int) -> FoundFace:
@@ -182,24 +183,26 @@ def _between(a: FoundFace, b: FoundFace, share: float) -> FoundFace:
     return FoundFace((left, top, right, bottom), points)
 
 
-def _name_people(tracks: Sequence[Track]) -> None:
+def _name_people(tracks: Sequence[Track], least: float) -> None:
     """Gives every track its person: long tracks first, each to the nearest that it may be."""
-    means: list[np.ndarray] = []
+    sums = np.zeros((0, 0), np.float32)
+    units = sums
     of: list[list[Track]] = []
     for track in sorted(tracks, key=lambda t: -len(t.seen)):
-        own, person = track.embedding, -1
-        cosines = np.array([float(_unit(mean) @ own) for mean in means])
-        for candidate in np.argsort(-cosines):
-            if cosines[candidate] < USUAL:
-                break
-            if not any(_meet(track, other) for other in of[candidate]):
-                person = int(candidate)
-                break
-        if person < 0:
-            person = len(means)
-            means.append(np.zeros_like(own))
+        own, count = track.embedding, len(of)
+        if count == len(sums):  # room for twice as many people
+            room = np.zeros((max(16, count), len(own)), np.float32)
+            sums = np.concatenate([sums, room]) if count else room
+            units = np.concatenate([units, room]) if count else room.copy()
+        cosines = units[:count] @ own
+        near = np.flatnonzero(cosines >= least)
+        candidates = near[np.argsort(-cosines[near])]
+        free = (c for c in candidates if not any(_meet(track, other) for other in of[c]))
+        person = int(next(free, count))
+        if person == count:
             of.append([])
-        means[person] = means[person] + own * len(track.seen)
+        sums[person] += own * len(track.seen)
+        units[person] = _unit(sums[person])
         of[person].append(track)
         track.person = person
     order = {old: new for new, old in enumerate(dict.fromkeys(t.person for t in tracks))}
@@ -210,6 +213,14 @@ def _name_people(tracks: Sequence[Track]) -> None:
 def _meet(a: Track, b: Track) -> bool:
     """Whether two tracks are in a frame at once."""
     return a.frames[0] <= b.frames[1] and b.frames[0] <= a.frames[1]
+
+
+def meeting(tracks: Sequence[Track]) -> Callable[[int, int], bool]:
+    """Tells of two people whether they are in a frame at once."""
+    of: dict[int, list[Track]] = {}
+    for track in tracks:
+        of.setdefault(track.person, []).append(track)
+    return lambda a, b: any(_meet(one, other) for one in of[a] for other in of[b])
 
 
 def people_of(tracks: Sequence[Track]) -> dict[int, Embedding]:
