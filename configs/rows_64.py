@@ -15,7 +15,8 @@ many parameters that can act (``tests/training/tasks/test_rows.py`` counts them)
 by the shape of a weight; the same data, losses, rates and steps; and the same inputs: the source's
 identity, the codes of both faces as a whole, the refinement of the pose code, and the target's
 features, through gates that look at the pair in ``adaptive`` and through constants inside the mask
-in all others. ``best_fixed`` and the rules of earlier work have no parameters: they stand outside
+in all others. ``mask_features`` and ``constant_codes`` lie between ``adaptive`` and
+``constant_gates``: one decides by the pair over codes alone, the other in space alone. ``best_fixed`` and the rules of earlier work have no parameters: they stand outside
 that claim. Attribute control is not compared: transfers cannot learn it, and ``controlled`` alone
 does. ``supervised`` is a stated ceiling: it alone sees true swaps.
 """
@@ -64,6 +65,7 @@ ROWS: dict[str, dict[str, Any]] = FAIR | {
     "supervised": {"losses.supervised": 4.0, "data.true_swaps": True},
     "no_features": {"swap.target_features": "none"},
     "mask_features": {"swap.target_features": "mask"},
+    "constant_codes": {"swap.gate_mode": "pair_independent"},
     "controlled": {"swap.attribute_control": 0.25},
     "detached_blend": {"swap.detach_blend": True},
     "soft_gates": {"swap.gate_mode": "soft"},
