@@ -11,6 +11,7 @@ from PIL import Image
 
 from alrl_jax.commands.export_weights import Permissions, export_file
 from alrl_jax.commands.fabricate_models import Sizes, fabricate
+from alrl_jax.convert.readers.containers import read_checkpoint
 from alrl_jax.storage.workdir import read_metrics
 from tests.conftest import COMPILATION_CACHE, ROOT
 from tests.goldens.golden import read_golden
@@ -46,11 +47,14 @@ SWAP_PAGE = ROOT / "docs" / "swap.md"
 SWAP_SECTION = "## From published files to a swap, without training"
 
 
-def commands(page: Path = PAGE, section: str = SECTION) -> list[tuple[str, list[str]]]:
-    """The commands of the section's first block: modules and arguments."""
+def commands(
+    page: Path = PAGE, section: str = SECTION, count: int = 1
+) -> list[tuple[str, list[str]]]:
+    """The commands of the section's first blocks: modules and arguments."""
     before = page.read_text(encoding="utf-8").partition(section)[0].count("\n")
-    block = next(block for block in doc_commands.blocks(page) if block.line > before)
-    found = [doc_commands.split_command(words) for words in doc_commands.commands(block.text)]
+    later = [block for block in doc_commands.blocks(page) if block.line > before]
+    words = [words for block in later[:count] for words in doc_commands.commands(block.text)]
+    found = [doc_commands.split_command(line) for line in words]
     return [command for command in found if command is not None]
 
 
@@ -59,6 +63,8 @@ def write_files(folder: Path) -> None:
     generator = fabricate(folder / "random", ["generator"], 1024, NARROW)["generator"]
     export_file(str(generator), "rosinality", folder / "stylegan2-ffhq-config-f.pt", Permissions())
     encoder = face_files.fill(face_files.style_encoder_spec(BODY, STYLES, depth=4), "encoder.")
+    decoder = read_checkpoint(folder / "stylegan2-ffhq-config-f.pt")["g_ema"]
+    encoder |= {f"decoder.{name}": np.array(tensor) for name, tensor in decoder.items()}
     said = {"encoder_type": "Encoder4Editing", "stylegan_size": 1024, "start_from_latent_avg": True}
     content = {"state_dict": encoder, "opts": said, "latent_avg": np.zeros(WIDTH, np.float32)}
     save_torch(folder / "e4e_ffhq_encode.pt", content)
@@ -91,18 +97,18 @@ def test_a_swap_without_training(tmp_path: Path) -> None:
     write_files(tmp_path)
     for number, name in enumerate(("me.jpg", "picture.jpg")):
         save(tmp_path / name, pixels(number, 1024))
-    lines = commands(SWAP_PAGE, SWAP_SECTION)
-    names = ["convert_weights"] * 4 + ["assemble_swapper", "infer"]
-    assert [module.rpartition(".")[2] for module, _ in lines] == names
+    lines = commands(SWAP_PAGE, SWAP_SECTION, count=2)
+    names = ["convert_weights", "convert_weights", "assemble_swapper", "infer"]
+    assert [module.rpartition(".")[2] for module, _ in lines] == names + names[1:]
     infer, arguments = lines[-1]
     refined = [a for a in arguments if not a.startswith("--output")]
     refined += ["--output=runs/refined", "--optimise=2"]
     run_all([*lines, (infer, refined)], tmp_path)
     results = [
         json.loads((tmp_path / "runs" / name / "results.jsonl").read_text())
-        for name in ("swaps", "refined")
+        for name in ("swaps", "refined", "parsed")
     ]
-    assert [result["status"] for result in results] == ["done", "done"]
+    assert [result["status"] for result in results] == ["done"] * 3
     with Image.open(tmp_path / "runs/swaps" / results[0]["output"]) as image:
         assert image.size == (1024, 1024)
     (found,) = results[1]["optimised"]

@@ -3,7 +3,8 @@
     alrl convert-weights --source=stylegan2.pt --kind=generator --output=models/ffhq
 
 Picks one network out of the file (a generator is the averaged one) and lists the others as
-skipped.  A missing or left-over tensor inside the picked network is an error.
+skipped.  A missing or left-over tensor inside the picked network is an error.  ``--kind`` that is
+given several times picks as many: each is written into a folder of ``--output`` by its kind.
 """
 
 import functools
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from alrl_jax.convert import engine
 from alrl_jax.convert.families import KINDS
 from alrl_jax.convert.joining import split_sources
+from alrl_jax.errors import UserError
 from alrl_jax.utils import command_line
 
 
@@ -23,10 +25,17 @@ def main(_: list[str]) -> int:
     """Reads, converts, writes, and says what was done."""
     values = flags.FLAGS
     sources, output = split_sources(values.source), Path(values.output)
+    kinds = list(dict.fromkeys(values.kind))
+    if len(kinds) > 1 and "auto" in kinds:
+        raise UserError(
+            f"got --kind={' --kind='.join(kinds)}; expected auto alone, or names; leave auto out"
+        )
     bar = functools.partial(tqdm, desc=f"converting {sources[0].name}", unit="tensor")
-    converted = engine.convert_file(sources, values.kind, output, bar)
-    for name, value in [*engine.describe(converted), ("written", str(output))]:
-        print(f"{name:<12}{value}")
+    for kind in kinds:
+        target = output if len(kinds) == 1 else output / kind
+        converted = engine.convert_file(sources, kind, target, bar)
+        for name, value in [*engine.describe(converted), ("written", str(target))]:
+            print(f"{name:<12}{value}")
     return 0
 
 
@@ -35,7 +44,9 @@ def define_flags() -> None:
     command_line.DEFINE_path(
         "source", None, "Checkpoint to convert; of LPIPS: BACKBONE,LIN.", required=True
     )
-    flags.DEFINE_enum("kind", "auto", ("auto", *KINDS), "Which network of the file.")
+    flags.DEFINE_multi_enum(
+        "kind", ["auto"], ("auto", *KINDS), "Which network of the file; repeated: which ones."
+    )
     command_line.DEFINE_path("output", None, "Model directory to write.", required=True)
 
 

@@ -7,7 +7,7 @@ Generator, encoder and loss networks stay as they are, as those that ``alrl asse
 together; a fixed rule becomes an adaptive selection.  The codes of all faces are computed once and
 kept in the user's cache, by names that change with every pixel, weight and line of code that
 made them.  ``--parts`` draws a batch in parts, where the memory is small.  A run that was stopped
-goes on where it was; when it has all steps, its model is written.
+goes on where it was, also with other ``--steps``; when it has them all, its model is written.
 """
 
 import shlex
@@ -41,9 +41,9 @@ from alrl_jax.utils.hashing import variables_sha256
 from alrl_jax.utils.printing import say
 
 Values = dict[str, Any]
-RUN = ("data", "data_source", "split", "num_identities", "images_per_identity", "steps")
+RUN = ("data", "data_source", "split", "num_identities", "images_per_identity")
 RUN = (*RUN, "batch_size", "parts", "same_identity_share", "learning_rate", "seed")
-"""Flags that make a run what it is: one that goes on has the same."""
+"""Flags that make a run what it is: one that goes on has the same; ``--steps`` may change."""
 
 
 def main(_: list[str]) -> int:
@@ -62,11 +62,11 @@ def main(_: list[str]) -> int:
     task = SelectionTask(model, values.steps, values.learning_rate, values.parts, values.seed)
     request = _request(int(model.config["resolution"]))
     run = {name: values[name].value for name in RUN}
-    run["model"] = variables_sha256(model.variables)
+    run |= {"model": variables_sha256(model.variables), "num_steps": values.steps}
     _say_work(task)
     with open_workdir(workdir, run, newest_step(workdir) is not None):
         step = fit(task, lambda: _batches(model, request), workdir, _schedule(), values.seed)
-        if step < values.steps:
+        if step < values.steps:  # a run that has more already is done
             say(f"{workdir}: stopped after {step} of {values.steps} steps; start it again to go on")
             return 0
         _write(model, task, workdir, output, _origin(values.model, request))
@@ -133,7 +133,7 @@ def _origin(directory: str, request: DataRequest) -> Values:
         "pretrained": parts,
         "terms": terms,
         "licence": lineage.licence(terms),
-        "config": {name: flags.FLAGS[name].value for name in RUN},
+        "config": {name: flags.FLAGS[name].value for name in (*RUN, "steps")},
     }
 
 

@@ -64,6 +64,12 @@ class Pseudonyms:
         Raises:
             UserError: the file cannot be written.
         """
+        for embedding in people.values():
+            if len(self._known) and self._known.shape[1:] != embedding.shape:
+                raise UserError(
+                    f"got --pseudonyms={self._path} with identities of {self._known.shape[1]} "
+                    f"numbers; expected {len(embedding)}, as this model has; take another file"
+                )
         known, found = [*self._known], {}
         taken: set[int] = set()
         for person, embedding in people.items():
@@ -92,7 +98,8 @@ class Pseudonyms:
             owner = content["model_sha256"], content["seed"]
             if known.ndim != 2 or not np.isfinite(known).all() or len(key) != 32:
                 raise ValueError
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        # An ArithmeticError is that of a whole number of hundreds of digits.
+        except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as error:
             raise UserError(
                 f"got --pseudonyms={path}, which is no whole pseudonym file; expected one that "
                 "this command wrote, or a new name; correct it"

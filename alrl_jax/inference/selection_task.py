@@ -146,9 +146,9 @@ class SelectionTask:
         self._optimizers = {"swap": optimizer}
 
     def load_frozen(self, read: Reader = read_model) -> dict[str, PyTree]:
-        """Everything but the selection."""
+        """What draws and judges; the encoder's part is done."""
         del read
-        return self._networks
+        return {name: kept for name, kept in self._networks.items() if name != "encoder"}
 
     def load_pretrained(self, read: Reader = read_model) -> dict[str, PyTree]:
         """The selection that goes on, if there is one."""

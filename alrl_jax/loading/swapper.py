@@ -197,8 +197,15 @@ class SwapperModel(Model):
         """Whether the generator takes features of the target."""
         return self._swapper.target_features is not None
 
-    def reconstruct(self, images: Images, with_features: bool = False) -> Float[Array, "b h w 3"]:
-        """Faces that the generator draws from their own codes, and features if that is wanted."""
+    def reconstruct(
+        self, images: AnyImages, with_features: bool = False
+    ) -> Float[Array, "b h w 3"]:
+        """Faces that the generator draws from their own codes, and features if that is wanted.
+
+        Raises:
+            UserError: on images of another shape, type or range.
+        """
+        check_images(images, int(self.config["resolution"]))
         return self._reconstruct(self.networks, images, with_features=with_features)
 
     def silhouettes(self, images: Images, resolution: int) -> Int[Array, "b r r"]:

@@ -31,8 +31,9 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 KILLS = {"infer": 18, "infer_frames": 9, "video": 9, "prepare": 9}
 ASSEMBLED = 6
 """Kills of ``assemble-swapper``."""
-START, WORK = 4.0, 1.5
-"""Seconds that a command takes to start, and to work, about."""
+EARLIEST = 0.4
+"""When a command is killed at the earliest, of the time that an undisturbed run takes: most of it
+goes into the start, and how long that is hangs on the machine and on what else it does."""
 LINE = "error: "
 
 
@@ -83,10 +84,13 @@ def start(arguments: list[str], output: Path, **given: Any) -> subprocess.Popen[
     return subprocess.Popen(command, cwd=ROOT, text=True, **given)
 
 
-def finish(arguments: list[str], output: Path) -> None:
+def finish(arguments: list[str], output: Path) -> float:
+    """Runs to the end; returns how many seconds that took."""
+    begin = time.monotonic()
     process = start(arguments, output)
     _, said = process.communicate()
     assert process.returncode == 0, said[-2000:]
+    return time.monotonic() - begin
 
 
 def contents(output: Path) -> dict[str, Any]:
@@ -128,13 +132,13 @@ def test_killed_at_any_moment(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(26)
     arguments = COMMANDS[name](tmp_path)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    finish(arguments, whole)
+    usual = finish(arguments, whole)
     ended = []
     for life in range(KILLS[name]):
         process = start(arguments, killed)
-        time.sleep(rng.uniform(START / 2, START + WORK))
+        time.sleep(rng.uniform(EARLIEST, 1.0) * usual)
         process.send_signal(SIGNALS[life % len(SIGNALS)])
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=300)
         ended.append(process.returncode)
         assert "Traceback" not in said or process.returncode in (130, 1), said[-2000:]
         check_whole(killed)
@@ -152,14 +156,12 @@ def test_assembling_is_killed_at_any_moment(tmp_path: Path) -> None:
     named = [f"--{name}={path}" for name, path in parts.items()]
     arguments = ["tools.assemble_swapper", *named, "--mask=ellipse"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    begin = time.monotonic()
-    finish(arguments, whole)
-    usual, rng = time.monotonic() - begin, np.random.default_rng(27)
+    usual, rng = finish(arguments, whole), np.random.default_rng(27)
     for life in range(ASSEMBLED):
         process = start(arguments, killed)
-        time.sleep(rng.uniform(0.5, 1.0) * usual)
+        time.sleep(rng.uniform(EARLIEST, 1.0) * usual)
         process.send_signal(SIGNALS[life % len(SIGNALS)])
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
         if killed.exists():
             read_model(killed)
     finish(arguments, killed)

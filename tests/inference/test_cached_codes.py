@@ -154,6 +154,8 @@ def test_a_selection_is_trained_and_nothing_else(
     assert np.isfinite(np.asarray(trained.swap(faces, faces[::-1].copy()).image)).all()
     status, said = run("--parts=3")
     assert status == 2 and "expected parts of one size" in said
+    status, said = run("--parts=2", "--steps=2")
+    assert status == 0, "has all of its steps"
     status, said = run("--parts=4")
     assert status == 2 and "parts is 4 but this run began with 2" in said
 

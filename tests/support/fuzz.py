@@ -25,6 +25,7 @@ from alrl_jax.commands.roofline import draw_file
 from alrl_jax.convert.engine import convert_file
 from alrl_jax.errors import UserError
 from alrl_jax.inference.outputs import OutputFolder
+from alrl_jax.inference.pseudonyms import Pseudonyms
 from alrl_jax.inference.settings import Settings
 from alrl_jax.inference.video.pyav import VideoCopy
 from alrl_jax.loading.soundness import check_model
@@ -136,6 +137,16 @@ def _read_sidecar(folder: Path) -> Any:
     return output.finished("a.png", {"source": "a"})
 
 
+def _pseudonyms(folder: Path) -> list[bytes]:
+    path = folder / "secret.json"
+    Pseudonyms(7, "m", path).seeds({0: np.array([1.0, 0.0]), 1: np.array([0.0, 1.0])})
+    return [path.read_bytes()]
+
+
+def _read_pseudonyms(folder: Path) -> Any:
+    return Pseudonyms(7, "m", folder / "secret.json").seeds({5: np.array([0.6, 0.8])})
+
+
 BENCHMARK = {
     "machine": {"device": "cpu", "processor": "x86_64", "jax": "0.4"},
     "ceilings": {"matmul_flops": 1e11, "copy_bytes_per_second": 1e10},
@@ -197,6 +208,7 @@ KINDS: dict[str, Kind] = {
         _graphs,
         lambda folder: convert_file(folder / "net.onnx", "iresnet", folder / "out"),
     ),
+    "pseudonyms": Kind("secret.json", _pseudonyms, _read_pseudonyms),
     "video": Kind("clip.mp4", _videos, _read_video),
 }
 """What is damaged, by name."""
