@@ -33,6 +33,7 @@ from alrl_jax.inference.outputs import RESULTS_FILE, make_output
 from alrl_jax.inference.protocols import FaceSampler, Swapper
 from alrl_jax.inference.samples import SAMPLE, read_seed, write_sample
 from alrl_jax.inference.settings import Settings
+from alrl_jax.inference.video.encoding import CODECS, USUAL, VideoOptions
 from alrl_jax.inference.video.frame_folder import FolderSwapping, numbered_files
 from alrl_jax.inference.video.frames import FrameSwapping
 from alrl_jax.inference.video.people import PeopleSwapping
@@ -53,6 +54,7 @@ def main(argv: list[str]) -> int:
     keep_compiled_programs()
     values = flags.FLAGS
     frames, output = Path(values.frames), Path(values.output)
+    _check_part(values)
     if not frames.exists():
         raise UserError(
             f"got --frames={frames}; expected a directory of frames or a video file; check the path"
@@ -80,6 +82,21 @@ def main(argv: list[str]) -> int:
     if earlier:
         print(f"of the video that an earlier run finished, {earlier} frames failed")
     return tally.status(values.strict) if swapped and not earlier else command.SOME_FAILED
+
+
+def _check_part(values: Any) -> None:
+    """UserError for an end before the start, and for flags of videos with a directory."""
+    if values.end is not None and values.end <= values.start:
+        raise UserError(
+            f"got --start={values.start:g} --end={values.end:g}; expected the end behind the "
+            "start; correct them"
+        )
+    chosen = VideoOptions(values.codec, values.crf, values.start, values.end, values.drop_alpha)
+    if Path(values.frames).is_dir() and chosen != USUAL:
+        raise UserError(
+            f"got --{' and --'.join(chosen.chosen())} with a directory of frames; expected them "
+            "with a video file; drop them"
+        )
 
 
 def _swapping(
@@ -114,9 +131,11 @@ def _results(
         return len(files), FolderSwapping(swapping, output, values.fps).run(
             files, values.batch_size
         )
-    run = VideoSwapping(swapping, output, frames)
+    options = VideoOptions(values.codec, values.crf, values.start, values.end, values.drop_alpha)
+    run = VideoSwapping(swapping, output, frames, options)
     make_output(values.output)
-    return count_frames(frames), run.run(values.batch_size)
+    known = None if values.start or values.end else count_frames(frames)
+    return known, run.run(values.batch_size)
 
 
 def define_flags() -> None:
@@ -132,6 +151,13 @@ def define_flags() -> None:
     command_line.DEFINE_path("frames", None, "Directory of frames, or a video.", required=True)
     flags.DEFINE_float("fps", 25.0, "Frames of a directory a second.", lower_bound=0.001)
     flags.DEFINE_boolean("smooth", True, "Smooth landmarks over time.")
+    flags.DEFINE_enum("codec", None, list(CODECS), "Of a video; H.264, in WebM VP9.")
+    flags.DEFINE_integer(
+        "crf", None, "Constant rate factor of a video: lower is better and larger.", 0, 63
+    )
+    flags.DEFINE_float("start", 0.0, "Seconds of a video from which frames count.", 0.0)
+    flags.DEFINE_float("end", None, "Seconds of a video from which frames do not count.", 0.0)
+    flags.DEFINE_boolean("drop_alpha", False, "Leave out the transparency of frames.")
     flags.DEFINE_boolean("masks", False, "Write the masks and a manifest, to train detectors with.")
 
 

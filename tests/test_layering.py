@@ -52,6 +52,7 @@ OPTIONAL = (
     "mediapipe",
     "onnx",
     "pi_heif",
+    "pyarrow",
     "scipy",
     "skimage",
     "tensorboard",

@@ -84,6 +84,7 @@ PARTS: Mapping[str, Part] = {
     "mediapipe": Part("landmarks by MediaPipe", ("mediapipe",)),
     "yunet": Part("landmarks by YuNet", ("cv2",)),
     "video": Part("swaps in video files", ("av",)),
+    "parquet": Part("Parquet manifests of forensics sets", ("pyarrow",)),
     "c2pa": Part("Content Credentials", ("c2pa",)),
     "tfds": Part(
         "TensorFlow Datasets, TensorBoard files",

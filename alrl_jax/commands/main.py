@@ -33,9 +33,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "alrl_jax.commands.prepare_dataset",
         "Write photographs or rendered faces into shards for training.",
     ),
+    "make-dataset": (
+        "alrl_jax.commands.make_dataset",
+        "Make a data set that trains detectors of swapped faces.",
+    ),
     "generate": ("alrl_jax.commands.generate", "Draw faces with a generator, one a seed."),
     "invert": ("alrl_jax.commands.invert", "Find the codes of photographs (GAN inversion)."),
     "benchmark": ("alrl_jax.commands.benchmark", "Measure throughput on this machine."),
+    "audit": (
+        "alrl_jax.commands.audit",
+        "Say who can still be found in de-identified photos.",
+    ),
     "verify-image": ("alrl_jax.commands.verify_image", "Say where images come from."),
     "sign-image": ("alrl_jax.commands.sign_image", "Sign an output with Content Credentials."),
     "export-model": (

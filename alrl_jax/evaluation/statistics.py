@@ -39,6 +39,23 @@ def bootstrap_interval(values: Float[np.ndarray, " n"]) -> list[float] | None:
     return [float(low), float(high)]
 
 
+def wilson_interval(hits: int, count: int) -> list[float]:
+    """95% interval of a share of counted hits; it has a width where none or all were hit.
+
+    Source: Wilson 1927, the score interval.
+
+    Args:
+        hits: of ``count`` trials.
+        count: at least 1.
+    """
+    z = 1.959964
+    share, spread = hits / count, z * z / count
+    middle = share + spread / 2
+    half = z * ((share * (1 - share) + spread / 4) / count) ** 0.5
+    low, high = (middle - half) / (1 + spread), (middle + half) / (1 + spread)
+    return [0.0 if hits == 0 else low, 1.0 if hits == count else high]
+
+
 def paired_difference(
     values: Float[np.ndarray, " n"], others: Float[np.ndarray, " n"]
 ) -> dict[str, float | list[float] | None]:

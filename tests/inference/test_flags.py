@@ -15,6 +15,7 @@ from alrl_jax.inference.person_sources import MapEntry
 from alrl_jax.inference.pseudonyms import Pseudonyms
 from alrl_jax.inference.settings import DEFAULTS, Settings
 from alrl_jax.inference.swapping import Swapping
+from alrl_jax.inference.video.encoding import USUAL, VideoOptions
 from alrl_jax.inference.video.frame_folder import FolderSwapping
 from alrl_jax.inference.video.frames import FrameSwapping
 from alrl_jax.inference.video.people import PeopleSwapping
@@ -132,7 +133,8 @@ def test_every_flag_of_frames_counts(
     given = {**CHOSEN, **PASTE, **OWN, **more}
     people = {"source": "sample:3", "deidentify": True, "on_failure": "withhold"}
     kept = {"pseudonyms": "p.json", "map": "s.png=sample:4"}
-    more_runs = usual | {"aligned": True}, usual | SEARCH, usual | people | kept
+    video = {"codec": "hevc", "crf": 30, "start": 1.5, "end": 2.5, "drop_alpha": True}
+    more_runs = usual | {"aligned": True}, usual | SEARCH, usual | people | kept | video
     runs = run(monkeypatch, infer_frames, given, usual, *more_runs)
     next(runs)
     model, settings, source, landmarks, smoothing = given_to["FrameSwapping"]
@@ -146,9 +148,8 @@ def test_every_flag_of_frames_counts(
     assert batch_size == 5 and (tmp_path / "out").is_dir()
     next(runs)
     assert given_to["FrameSwapping"][1:] == (DEFAULTS, Path("s.png"), None, SMOOTHING)
-    assert given_to["VideoSwapping"][1:] == (Path("out"), Path("s.png")) and given_to["run"] == (
-        16,
-    )
+    assert given_to["VideoSwapping"][1:] == (Path("out"), Path("s.png"), USUAL)
+    assert given_to["run"] == (16,)
     next(runs)
     assert given_to["FrameSwapping"][1] == dataclasses.replace(DEFAULTS, aligned=True)
     next(runs)
@@ -161,6 +162,7 @@ def test_every_flag_of_frames_counts(
     assert (on_failure, landmarks, smoothing) == ("withhold", None, SMOOTHING)
     invisible = PasteOptions(DEFAULTS.paste.blend, detail=0.0)
     assert settings == dataclasses.replace(DEFAULTS, face="all", paste=invisible)
+    assert given_to["VideoSwapping"][3] == VideoOptions("hevc", 30, 1.5, 2.5, True)
 
 
 def test_every_flag_of_photos_counts(

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from alrl_jax.errors import UserError
-from alrl_jax.inference.job import Job
 from alrl_jax.inference.outputs import MANIFEST_FILE, MASKS, OutputFolder, mask_name
+from alrl_jax.inference.video.segments import Segments
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
 from alrl_jax.utils.files import give_names, json_text, remove, temporary_name
@@ -20,11 +20,14 @@ DONE = "done"
 
 
 class VideoParts:
-    """The files of one video, under hidden names until ``publish``; what is left at the end goes.
+    """The files of one video, under hidden names until ``publish``.
+
+    What is left at the end goes, but for the finished segments.
 
     Args:
         output: where they are to lie.
         name: of the video.
+        segments: that earlier runs finished.
         masks: whether there are masks.
         fields: provenance of every mask.
 
@@ -33,17 +36,23 @@ class VideoParts:
     """
 
     def __init__(
-        self, output: OutputFolder, name: str, masks: bool, fields: Mapping[str, str]
+        self,
+        output: OutputFolder,
+        name: str,
+        segments: Segments,
+        masks: bool,
+        fields: Mapping[str, str],
     ) -> None:
         self._output, self._name, self._fields = output, name, fields
+        self._segments = segments
         self.video = temporary_name(output.directory / name)
-        self._masks = temporary_name(output.mask(name)) if masks else None
+        self._masks = segments.masks if masks else None
         self._swapped: list[list[int]] = []
 
     def __enter__(self) -> "VideoParts":
+        self._segments.open()
         if self._masks is not None:
-            remove(self._masks)  # of a killed process that had our number
-            self._masks.mkdir(parents=True)
+            self._masks.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(
@@ -53,10 +62,10 @@ class VideoParts:
         trace: TracebackType | None,
     ) -> None:
         remove(self.video)
+        self._segments.leave()
         if self._masks is not None:
-            remove(self._masks)
             with contextlib.suppress(OSError):  # others lie in it
-                self._masks.parent.rmdir()
+                self._output.mask(self._name).parent.rmdir()
 
     def write_mask(self, number: int, mask: UInt8[np.ndarray, "h w 1"]) -> None:
         """Writes the mask of a frame, where masks are wanted; in any order, from any thread.
@@ -80,14 +89,14 @@ class VideoParts:
                 "and start again"
             ) from error
 
-    def count(self, job: Job) -> None:
+    def count(self, number: int, status: str) -> None:
         """Takes note of a frame, in the order in which they are shown."""
-        if job.status != DONE:
+        if status != DONE:
             return
-        if self._swapped and self._swapped[-1][1] == job.number - 1:
-            self._swapped[-1][1] = job.number
+        if self._swapped and self._swapped[-1][1] == number - 1:
+            self._swapped[-1][1] = number
         else:
-            self._swapped.append([job.number, job.number])
+            self._swapped.append([number, number])
 
     def facts(self) -> dict[str, Any]:
         """What the sidecar says of video and masks, once both are written.
@@ -120,7 +129,10 @@ class VideoParts:
             if self._masks is not None or masks.exists():
                 (self._output.directory / MANIFEST_FILE).unlink(missing_ok=True)
             remove(masks)
+            if self._masks is not None:
+                masks.parent.mkdir(exist_ok=True)
             of_masks = {} if self._masks is None else {masks: self._masks}
             give_names({**of_masks, beside: temporary, video: self.video})
+            self._segments.remove()
         finally:
             temporary.unlink(missing_ok=True)

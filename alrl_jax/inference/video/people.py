@@ -70,6 +70,7 @@ class _Sight:
     faces: list[Face]
     unplaced: list[tuple[FoundFace, str]]
     problem: str | None = None
+    cut: bool = False
 
 
 class PeopleSwapping(FrameSwapping):
@@ -152,6 +153,7 @@ class PeopleSwapping(FrameSwapping):
         """
         engine = Engine(self.model, self.settings, batch_size)
         sights, vectors, waiting = [], list[np.ndarray](), list[Face]()
+        before: Thumbnail | None = None
         with pools(1) as (pool,):
             seen = engine.staged(self._sight, frames(), pool, lambda frame: frame.weigh())
             for sight in tqdm(seen, "look for faces", unit="image", bar_format=BAR):
@@ -160,7 +162,11 @@ class PeopleSwapping(FrameSwapping):
                     vectors += [*embed(self.model, waiting[:BATCH]).astype(np.float16)]
                     waiting = waiting[BATCH:]
                 found = [face.found for face in sight.faces if face.found is not None]
-                sights.append((dataclasses.replace(sight, faces=[]), found))
+                cut = sight.thumbnail is not None and is_cut(before, sight.thumbnail)
+                before = before if sight.thumbnail is None else sight.thumbnail
+                # Of a frame nothing is kept that is as large as a picture.
+                less = dataclasses.replace(sight, faces=[], thumbnail=None, cut=cut)
+                sights.append((less, found))
         if waiting:
             vectors += [*embed(self.model, waiting).astype(np.float16)]
         self._decide(sights, vectors)
@@ -169,12 +175,10 @@ class PeopleSwapping(FrameSwapping):
         self, sights: list[tuple[_Sight, list[FoundFace]]], vectors: list[np.ndarray]
     ) -> None:
         """Tracks, people and their sources, once all frames were seen."""
-        looks, before, following = [], None, iter(vectors)
+        looks, following = [], iter(vectors)
         for number, (sight, found) in enumerate(sights):
             faces = [Seen(number, face, next(following)) for face in found]
-            cut = sight.thumbnail is not None and is_cut(before, sight.thumbnail)
-            before = before if sight.thumbnail is None else sight.thumbnail
-            looks.append(Look(sight.seconds, cut, faces))
+            looks.append(Look(sight.seconds, sight.cut, faces))
         tracks = tracks_of(looks, self._least)
         self._sources.decide(people_of(tracks), meeting(tracks))
         planned = plan(looks, tracks, self.smoothing, self.hides)

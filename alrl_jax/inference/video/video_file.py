@@ -15,10 +15,11 @@ from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault
 from alrl_jax.inference.manifest import write_video_manifest
 from alrl_jax.inference.outputs import OutputFolder, ResultsLog
 from alrl_jax.inference.settings import FACES
+from alrl_jax.inference.video import segments
+from alrl_jax.inference.video.encoding import USUAL, VideoOptions
 from alrl_jax.inference.video.frames import Frame, FrameSwapping, with_facts
-from alrl_jax.inference.video.frames_alone import FramesAlone
 from alrl_jax.inference.video.parts import VideoParts
-from alrl_jax.inference.video.pyav import VideoCopy, comment_of, output_suffix
+from alrl_jax.inference.video.pyav import VideoCopy, VideoReader, comment_of, output_suffix
 from alrl_jax.photos.photo import Photo
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
@@ -37,24 +38,28 @@ class VideoSwapping:
         swapping: model, source and settings.
         output: directory of the outputs.
         path: of the video file.
+        options: what a user chose of the output video.
 
     Raises:
-        UserError: landmarks come from a file, which knows photos alone, or the output would
-            replace the input.
+        UserError: landmarks come from a file, which knows photos alone, the output would replace
+            the input, or its container does not take the codec.
     """
 
-    def __init__(self, swapping: FrameSwapping, output: Path, path: Path) -> None:
+    def __init__(
+        self, swapping: FrameSwapping, output: Path, path: Path, options: VideoOptions = USUAL
+    ) -> None:
         settings, model = swapping.settings, swapping.model
         if not settings.aligned and settings.landmarks_from == "file":
             raise UserError(
                 f"got {path} with --landmarks_from=file; expected a detector; choose another, or "
                 "unpack the frames and name their directory"
             )
-        self._swapping, self._path = swapping, path
+        self._swapping, self._path, self._options = swapping, path, options
         sha256 = swapping.model_sha256
-        recipe = swapping.recipe
+        recipe = swapping.recipe | ({"video": options.chosen()} if options.chosen() else {})
         self.output = OutputFolder(output, model.kind, sha256, settings, recipe, videos=True)
         self.name = path.stem + output_suffix(path)
+        options.codec_for(Path(self.name).suffix)
         with open_regular(path):  # FFmpeg would wait for a pipe
             pass
         if (output / self.name).resolve() == path.resolve():
@@ -79,8 +84,7 @@ class VideoSwapping:
         source, target = self._swapping.source.sha256, hashing.file_sha256(self._path)
         hashes = {"source": source, "target": target}
         with self.output.in_use(), ResultsLog(directory) as log:
-            for job in self._jobs(hashes, batch_size):
-                result = self._result(job)
+            for result in self._results(hashes, batch_size):
                 log.write(result)
                 yield result
 
@@ -102,13 +106,13 @@ class VideoSwapping:
         if self._swapping.settings.masks:
             write_video_manifest(self.output.directory, self._files(), sidecar)
 
-    def _jobs(self, hashes: dict[str, str], batch_size: int) -> Iterator[Job]:
+    def _results(self, hashes: dict[str, str], batch_size: int) -> Iterator[dict[str, Any]]:
         files = self._swapping.files(self._path)
         sidecar = self.output.finished(self.name, hashes)
         if sidecar is not None:
             self._write_manifest(sidecar)
             facts = {"frames": sidecar.get("frames", {})}
-            yield Job(0, files, status="skipped", reason=EARLIER, facts=facts)
+            yield self._result(Job(0, files, status="skipped", reason=EARLIER, facts=facts))
             return
         if self._swapping.hides:  # one of other settings may show what this run hides
             (self.output.directory / self.name).unlink(missing_ok=True)
@@ -118,34 +122,63 @@ class VideoSwapping:
             "digitalSourceType": image_metadata.GENERATED_SOURCE_TYPE,
             "targetSHA256": hashes["target"],
         }
-        masks = self._swapping.settings.masks
-        with VideoParts(self.output, self.name, masks, of_masks) as parts:
-            self._swapping.look_ahead(lambda: self._again(parts.video), batch_size)
+        kept = segments.Segments(
+            self.output.directory / f".{self.name}.segments", self.output.recipe(hashes)
+        )
+        with VideoParts(
+            self.output, self.name, kept, self._swapping.settings.masks, of_masks
+        ) as parts:
+            self._swapping.look_ahead(self._again, batch_size)
             counts: collections.Counter[str] = collections.Counter()
             suffix = Path(self.name).suffix
-            with VideoCopy(self._path, parts.video, suffix, comment_of(fields)) as copy:
-                draw = functools.partial(self._draw, parts)
-                frames = self._frames(copy)
-                for job, pixels in self._swapping.run(frames, lambda j: j, draw, batch_size):
-                    copy.write(pixels)
-                    counts[job.status] += 1
-                    parts.count(job)
-                    yield job
+            comment = comment_of(fields)
+            with VideoCopy(self._path, parts.video, suffix, comment, self._options) as copy:
+                for number, result in enumerate(self._written(copy, parts, kept, batch_size)):
+                    counts[result["status"]] += 1
+                    parts.count(number, result["status"])
+                    yield result
                 if counts and not counts["done"]:
-                    yield Job(counts.total(), files, status="failed", reason=NONE_SWAPPED)
+                    kept.remove()
+                    last = Job(counts.total(), files, status="failed", reason=NONE_SWAPPED)
+                    yield self._result(last)
                     return
                 if copy.lost:
                     reason = f"{copy.lost} {LOST}"
-                    yield Job(counts.total(), files, status="failed", reason=reason)
+                    yield self._result(Job(counts.total(), files, status="failed", reason=reason))
                     counts["failed"] += copy.lost
-                copy.finish()
+                copy.finish(kept.blocks())
             facts = {"frames": dict(counts), "streams_left_out": copy.left_out, **parts.facts()}
+            facts |= {"changes": copy.changes} if copy.changes else {}
             facts |= self._swapping.record()
             sidecar = self._sidecar(hashes, facts, time)
             parts.publish(sidecar)
             self._write_manifest(sidecar)
 
-    def _frames(self, copy: VideoCopy) -> Iterator[Frame]:
+    def _written(
+        self, copy: VideoCopy, parts: VideoParts, kept: segments.Segments, batch_size: int
+    ) -> Iterator[dict[str, Any]]:
+        """The lines of all frames, each written; those of finished segments as they were."""
+        finished, earlier, lines = kept.frames, kept.results(), list[dict[str, Any]]()
+        self._watermark = kept.watermark
+        draw = functools.partial(self._draw, parts)
+        frames = self._frames(copy)
+
+        def known(job: Job) -> Job:
+            return job.ended("skipped", EARLIER) if job.number < finished else job
+
+        for job, pixels in self._swapping.run(frames, known, draw, batch_size):
+            if pixels is None:
+                copy.skip()
+                yield next(earlier)
+                continue
+            copy.write(pixels)
+            lines.append(self._result(job))
+            yield lines[-1]
+            if len(lines) == segments.FRAMES:
+                kept.add(copy.ended(), lines, self._watermark)
+                lines = []
+
+    def _frames(self, copy: VideoReader) -> Iterator[Frame]:
         for number, (seconds, pixels) in enumerate(copy.frames()):
             photo = Photo(pixels, None, pixels, None)
             yield Frame(
@@ -156,13 +189,18 @@ class VideoSwapping:
                 lambda photo=photo: photo.nbytes,
             )
 
-    def _again(self, temporary: Path) -> Iterator[Frame]:
+    def _again(self) -> Iterator[Frame]:
         """The frames, before they are copied."""
-        with FramesAlone(self._path, temporary, Path(self.name).suffix, "") as copy:
-            yield from self._frames(copy)
+        with VideoReader(self._path, self._options) as reader:
+            yield from self._frames(reader)
 
-    def _draw(self, parts: VideoParts, job: Job) -> tuple[Job, np.ndarray]:
-        """The pixels of a frame: swapped, or as they were; its mask is written on the way."""
+    def _draw(self, parts: VideoParts, job: Job) -> tuple[Job, np.ndarray | None]:
+        """The pixels of a frame: swapped, or as they were; its mask is written on the way.
+
+        None of a frame of a segment that an earlier run finished.
+        """
+        if job.reason == EARLIER:
+            return job, None
         assert job.target is not None and job.target.photo is not None
         pixels = job.target.photo.colour
         job, drawn = self._drawn(job)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alrl_jax.inference.video.pyav import VideoCopy, _Clock
+from alrl_jax.inference.video.clock import Clock
+from alrl_jax.inference.video.pyav import VideoCopy
 from alrl_jax.photos.landmarks import LANDMARK_SOURCES, FoundFace, LandmarkSource, of_points
 from tests.inference.video.test_frames import results, run
 from tests.inference.video.test_smoothing import FACE
@@ -98,10 +99,10 @@ def test_times_rise_whatever_the_file_says(tmp_path: Path) -> None:
 
 
 def test_a_clock_keeps_times_that_rise() -> None:
-    clock = _Clock(second=25.0, least=2)
+    clock = Clock(second=25.0, least=2)
     given = [3, 4, 4, 9, 100, 0, 1, 5]
     assert [clock.at(time, 2) for time in given] == [3, 4, 6, 9, 100, 102, 103, 107]
-    equal = _Clock(second=25.0, least=0)
+    equal = Clock(second=25.0, least=0)
     assert [equal.at(time, 2) for time in (1, 1, 0, 5)] == [1, 1, 1, 5]
 
 

@@ -1,0 +1,1 @@
+"""Data sets for detectors of swapped faces: fakes beside equally processed real pictures."""
