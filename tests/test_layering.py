@@ -74,6 +74,8 @@ DEPENDENCIES = (
     "grain",
     "jax",
     "jaxtyping",
+    "jinja2",
+    "markupsafe",
     "ml_collections",
     "numpy",
     "optax",
