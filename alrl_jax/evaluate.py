@@ -21,6 +21,7 @@ from absl import flags
 
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import benchmark, opening, pair_sets, photos, protocol
+from alrl_jax.evaluation.best_fixed import carry_best_fixed
 from alrl_jax.evaluation.blocks import blocks_of
 from alrl_jax.evaluation.control import measure_control
 from alrl_jax.evaluation.earlier import check_comparable, read_before
@@ -28,7 +29,7 @@ from alrl_jax.evaluation.frozen import decides, freeze, frozen_rows
 from alrl_jax.evaluation.judges import Judges
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
 from alrl_jax.evaluation.presets import PROTOCOLS, ROLES, flag, rows_of_protocol
-from alrl_jax.evaluation.report.report import BEFORE, Extras, file_name, write_report
+from alrl_jax.evaluation.report.report import Extras, write_report
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, rows_of, rows_of_models
 from alrl_jax.loading import load_analyser, load_swapper
 from alrl_jax.loading.protocols import Judge, MeasuringNetwork, Swapper
@@ -173,31 +174,31 @@ def evaluate_pairs(
 
 def read_extras(workdir: str, model: Swapper, before: str | None, num_shown: int) -> Extras:
     """What the report shows besides figures: training curves, samples, an earlier evaluation."""
-    metrics, images = (None, {}) if before is None else read_before(Path(before))
-    wanted = {file_name(BEFORE, i) for i in range(num_shown)}
+    metrics, images = (None, {}) if before is None else read_before(Path(before), num_shown)
     samples = sorted((Path(workdir) / SAMPLES).glob("*.png"))
     return Extras(
         group_names=tuple(model.attribute_groups),
         curves=read_metrics(Path(workdir)),
         samples={f"Samples at step {int(p.stem)}": p.read_bytes() for p in samples[-1:]},
         before=metrics,
-        before_images={k: v for k, v in images.items() if k in wanted},
+        before_images=images,
     )
 
 
-def main(argv: list[str]) -> int:
+def main(_: list[str]) -> int:
     """Evaluates by the flags."""
-    del argv
     values = flags.FLAGS
     check_flags(values)
     check_folder(values.output)
     keep_compiled_programs()
-    model: Swapper = load_swapper(values.workdir)
+    model = load_swapper(values.workdir)
+    found_for = carry_best_fixed(values.workdir, model)
     if values.selectors is not None:
         model.selectors = chosen_selectors(model.selectors, values.selectors)
     extras = read_extras(values.workdir, model, values.before, values.num_pictures)
     run = run_pairs if values.benchmark == "pairs" else run_counterfactual
     blocks, found = run(values, model, extras.before)
+    blocks["protocol"]["best_fixed_found_for"] = found_for
     page = write_outputs(Path(values.output), blocks, found, extras)
     print(f"{page.parent.parent / 'metrics.json'}\n{page}")
     return 0

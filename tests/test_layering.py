@@ -75,6 +75,8 @@ DEPENDENCIES = (
     "grain",
     "jax",
     "jaxtyping",
+    "jinja2",
+    "markupsafe",
     "ml_collections",
     "numpy",
     "optax",

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 from absl import flags
+from markupsafe import Markup
 
 from alrl_jax.errors import UserError
 from alrl_jax.evaluate import OF_PAIRS
@@ -102,11 +103,11 @@ def _read_pairs(directory: Path, row: str) -> Values:
         return {name.rpartition("/")[2]: arrays[name] for name in names}
 
 
-def drawing(table: dict[str, dict[str, Any]], strong: str) -> str:
+def drawing(table: dict[str, dict[str, Any]], strong: str) -> Markup:
     """Identity against pose, all rows; the line joins the swaps that none beats in both."""
     points = trade.trade_points(table)
     swaps = {name: point for name, point in points.items() if name not in REFERENCE_ROWS}
-    return trade.drawing(points, strong, width=640, front=front_of(swaps))
+    return trade.drawing(points, strong, front=front_of(swaps))
 
 
 def write_table(output: Path, found: Sequence[Evaluated], shared: dict[str, Any], own: str) -> str:

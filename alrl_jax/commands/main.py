@@ -59,6 +59,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "alrl_jax.commands.compare_rows",
         "Make one table of the evaluations of several models.",
     ),
+    "curves": ("alrl_jax.commands.curves", "Show curves of training runs, live or as a file."),
     "search-selection": (
         "alrl_jax.commands.search_selection",
         "Find the best fixed selection of latent codes.",

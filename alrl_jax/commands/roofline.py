@@ -7,16 +7,17 @@ of a copy up to the rate of a matrix product. XLA counts a byte each time an ope
 compiled program reads or writes it, so a row whose data stay in a cache can stand above the slope.
 """
 
-import html
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from absl import flags
+from markupsafe import Markup
 
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation.report.svg import ACCENT, GRID, INK, SECOND, frame, text
+from alrl_jax.evaluation.report.svg import ACCENT, GRID, INK, SECOND, Shape, circle, line, text
+from alrl_jax.evaluation.report.svg import draw as drawing
 from alrl_jax.utils import command_line
 from alrl_jax.utils.destinations import check_file
 from alrl_jax.utils.files import write_text
@@ -57,7 +58,7 @@ def measured_rows(result: Mapping[str, Any]) -> list[tuple[str, float, float]]:
     return rows
 
 
-def draw(result: Mapping[str, Any]) -> str:
+def draw(result: Mapping[str, Any]) -> Markup:
     """A roofline as SVG.
 
     Args:
@@ -79,52 +80,42 @@ def draw(result: Mapping[str, Any]) -> str:
         parts += _point(axes, name, intensity, rate, min(peak, intensity * copy))
     machine = result["machine"]
     title = f"{machine['device']} ({machine['processor']}), jax {machine['jax']}"
-    parts.append(text(LEFT, 16, f"Roofline: {title}", 13, fill=INK))
-    parts.append(text(WIDTH / 2, HEIGHT - 8, "operations a byte", anchor="middle"))
-    parts.append(text(8, 28, "operations a second", 10))
-    drawing = frame(WIDTH, HEIGHT, parts, "Roofline of the benchmark")
-    return drawing.replace("<svg ", "<svg xmlns='http://www.w3.org/2000/svg' ", 1)
+    parts.append(text((LEFT, 16), f"Roofline: {title}", 13, fill=INK))
+    parts.append(text((WIDTH / 2, HEIGHT - 8), "operations a byte", 11, "middle"))
+    parts.append(text((8, 28), "operations a second", 10))
+    said = "; ".join(f"{name} {_short(rate)}FLOP/s" for name, _, rate in rows)
+    return drawing(WIDTH, HEIGHT, parts, f"Roofline of the benchmark: {said}")
 
 
-def _grid(axes: Axes) -> list[str]:
+def _grid(axes: Axes) -> list[Shape]:
     parts = []
     for power in range(axes.x[0], axes.x[1] + 1):
         x, bottom = axes.place(10.0**power, 10.0 ** axes.y[0])
-        parts.append(_line((x, TOP), (x, bottom), GRID))
-        parts.append(text(x, bottom + 15, f"{10.0**power:g}", 10, "middle"))
+        parts.append(line((x, TOP), (x, bottom), GRID))
+        parts.append(text((x, bottom + 15), f"{10.0**power:g}", 10, "middle"))
     for power in range(axes.y[0], axes.y[1] + 1):
         left, y = axes.place(10.0 ** axes.x[0], 10.0**power)
-        parts.append(_line((left, y), (WIDTH - RIGHT, y), GRID))
-        parts.append(text(left - 6, y + 4, _short(10.0**power), 10, "end"))
+        parts.append(line((left, y), (WIDTH - RIGHT, y), GRID))
+        parts.append(text((left - 6, y + 4), _short(10.0**power), 10, "end"))
     return parts
 
 
-def _roof(axes: Axes, ridge: float, peak: float, copy: float) -> list[str]:
+def _roof(axes: Axes, ridge: float, peak: float, copy: float) -> list[Shape]:
     # The slope begins where it enters the drawing: at its left side, or at its bottom.
     start = max(10.0 ** axes.x[0], 10.0 ** axes.y[0] / copy)
     corner, end = axes.place(ridge, peak), axes.place(10.0 ** axes.x[1], peak)
     return [
-        _line(axes.place(start, start * copy), corner, SECOND, 2),
-        _line(corner, end, SECOND, 2),
-        text(end[0], end[1] - 5, f"matrix product: {_short(peak)}FLOP/s", 10, "end", SECOND),
+        line(axes.place(start, start * copy), corner, SECOND, 2),
+        line(corner, end, SECOND, 2),
+        text((end[0], end[1] - 5), f"matrix product: {_short(peak)}FLOP/s", 10, "end", SECOND),
     ]
 
 
-def _point(axes: Axes, name: str, intensity: float, rate: float, roof: float) -> list[str]:
+def _point(axes: Axes, name: str, intensity: float, rate: float, roof: float) -> list[Shape]:
     x, y = axes.place(intensity, rate)
     label = f"{name}: {_short(rate)}FLOP/s, {intensity:.3g} FLOP a byte, {rate / roof:.0%} of roof"
-    return [
-        f"<circle cx='{x:.1f}' cy='{y:.1f}' r='4' fill='{ACCENT}'>"
-        f"<title>{html.escape(label)}</title></circle>",
-        text(x + 7, y + 4, f"{name} {rate / roof:.0%}", 10, fill=INK),
-    ]
-
-
-def _line(a: tuple[float, float], b: tuple[float, float], colour: str, width: int = 1) -> str:
-    return (
-        f"<line x1='{a[0]:.1f}' y1='{a[1]:.1f}' x2='{b[0]:.1f}' y2='{b[1]:.1f}' "
-        f"stroke='{colour}' stroke-width='{width:g}'/>"
-    )
+    named = text((x + 7, y + 4), f"{name} {rate / roof:.0%}", 10, fill=INK)
+    return [circle((x, y), 4, ACCENT, label), named]
 
 
 def _short(value: float) -> str:

@@ -5,15 +5,16 @@ from pathlib import Path
 from typing import Any
 
 from alrl_jax.errors import UserError
-from alrl_jax.evaluation.report.report import BEFORE, file_name
+from alrl_jax.evaluation.report.gallery import BEFORE, file_name
 from alrl_jax.evaluation.rows import own_row
 
 
-def read_before(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+def read_before(path: Path, most: int | None = None) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The metrics and swaps of an earlier evaluation.
 
     Args:
         path: its output directory, or its ``metrics.json``.
+        most: how many of its first swaps to read; None for all.
 
     Raises:
         UserError: no metrics there.
@@ -27,7 +28,7 @@ def read_before(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         raise UserError(
             f"got --before={path} ({error}); expected the output of an evaluation; check the path"
         ) from error
-    images = sorted((file.parent / "report").glob(f"{own}_*.png"))
+    images = sorted((file.parent / "report").glob(f"{own}_*.png"))[:most]
     return metrics, {file_name(BEFORE, i): p.read_bytes() for i, p in enumerate(images)}
 
 

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from alrl_jax.evaluation.metric_table import METRICS, Values, compare
-from alrl_jax.evaluation.report import page
-from alrl_jax.evaluation.report.tables import number
+from alrl_jax.evaluation.report import page, trade
+from alrl_jax.evaluation.report.page import Cell, Line
+from alrl_jax.evaluation.report.tables import REFERENCE_NOTES, difference, metric_head, number
 from alrl_jax.evaluation.rows import REFERENCE_ROWS
 
 SHOWN = (
@@ -155,7 +157,7 @@ def report(
     table: Mapping[str, Mapping[str, Any]],
     comparisons: Mapping[str, Any],
     own: str,
-    drawing: str | None,
+    drawing: Markup | None,
 ) -> str:
     """Both tables, the drawing and the command of every row as one page.
 
@@ -171,27 +173,32 @@ def report(
         for made in row["training"]
         if made
     ]
+    shown = _shown(table)
+    heads = [metric_head(m) for m in shown]
+    differences = [
+        Line([name, *(difference(m, of.get(m)) for m in shown)]) for name, of in comparisons.items()
+    ]
     sections = [
         page.section(
             "Rows",
             "Means over pairs, and over seeds where there are several, with the standard deviation "
-            "between seeds.",
-            _html_table(*row_cells(table)),
+            "between seeds. A click on a head sorts.",
+            page.table("rows", ["row", "seeds", *heads], _row_lines(table, shown, own)),
         ),
         page.section(
             "Differences",
             lead_of_differences(own),
-            _html_table(*difference_cells(table, comparisons)) if comparisons else "",
+            page.table("differences", ["minus", *heads], differences),
         ),
         page.section(
             "Identity against pose",
-            "The line joins the rows that no other beats in both.",
-            page.plots([drawing] if drawing else []),
+            f"The line joins the rows that no other beats in both. {trade.FAR_OUT}",
+            page.scroll("identity against pose", drawing) if drawing else None,
         ),
         page.section(
             "How the rows were trained",
             "The rows, and the commands that trained them.",
-            page.definitions(commands) if commands else "",
+            page.definitions(commands),
         ),
     ]
     lead = "Rows that were trained apart and measured on the same pairs by the same judge."
@@ -223,9 +230,19 @@ def _difference(found: Mapping[str, Any] | None) -> str:
     return f"{found['difference']:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def _html_table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    escaped = [page.line([page.escape(cell) for cell in cells]) for cells in lines]
-    return page.table([page.escape(cell) for cell in head], escaped)
+def _row_lines(
+    table: Mapping[str, Mapping[str, Any]], shown: Sequence[str], own: str
+) -> list[Line]:
+    """The table's lines for a page, references after the rows that were trained."""
+    lines = []
+    for name, row in sorted(table.items(), key=lambda each: each[0] in REFERENCE_ROWS):
+        known = name in REFERENCE_ROWS
+        figures = (Cell(_figure(row[m], row[f"{m}_sd"]), order=row[m]) for m in shown)
+        seeds = "–" if known else Cell(str(row["seeds"]), order=row["seeds"])
+        group = "references, not swaps" if known else "swaps"
+        named = Cell(name, REFERENCE_NOTES.get(name, ""))
+        lines.append(Line([named, seeds, *figures], name == own, group))
+    return lines
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

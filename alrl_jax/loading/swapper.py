@@ -1,7 +1,7 @@
 """Face swappers, as ``alrl_jax.load`` opens them."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -74,6 +74,16 @@ class SwapperModel(Model):
             static_argnums=2,
         )
         self.networks = {n: self.variables[n] for n in NETWORKS if n in self.variables}
+
+    def add_selection(self, name: str, source_weights: Sequence[float]) -> None:
+        """Adds a fixed rule to ``selectors``, such as one that was found for a related model.
+
+        Args:
+            name: of the rule.
+            source_weights: weight of the source in the pose code, then in every layer of W+.
+        """
+        self._selections = {**self._selections, name: list(source_weights)}
+        self.selectors = (*self.selectors, name)
 
     def swap(
         self,

@@ -78,7 +78,8 @@ def test_seeds_are_averaged_and_pairs_compared(tmp_path: Path) -> None:
     assert "| `adaptive` | 2 | 21.0 ± 1.41 |" in text and "+0.500 [+0.500, +0.500]" in text
     drawing = (tmp_path / "out" / "trade.svg").read_text()
     page = (tmp_path / "out" / "index.html").read_text()
-    assert drawing.strip() in page and "+0.500 [+0.500, +0.500]" in page and "make it so" in page
+    assert drawing.strip() in page and "make it so" in page and "references, not swaps" in page
+    assert "<b>+0.500</b><i>[+0.500, +0.500]</i>" in page, "better beyond chance"
     assert "polyline" in drawing and all(name in drawing for name in ("ftm4", "plain", "mean"))
 
 

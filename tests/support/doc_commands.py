@@ -36,6 +36,7 @@ NEEDS = (
     "minutes",
     "published data sets",
     "published weights",
+    "runs that were trained",
     "several hosts",
     "the compilers",
 )

@@ -1,113 +1,248 @@
-"""The HTML of a report: style sheet, sections and tables."""
+"""Pages that are read in a browser, all of one make: templates, and the values that fill them.
 
-import html
-from collections.abc import Sequence
-
-STYLE = """
-:root{--ink:#1d2433;--soft:#667085;--line:#e4e7ec;--accent:#2f6fde}
-*{box-sizing:border-box}
-body{margin:0;background:#f4f5f7;color:var(--ink);
- font:15px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-header{background:#16213a;color:#fff;padding:38px 0 34px}
-header .in,main{max-width:1180px;margin:0 auto;padding:0 24px}
-header h1{margin:0 0 6px;font-size:27px;letter-spacing:-.01em;font-weight:650}
-header p{margin:0;color:#c3cbdd;max-width:840px}
-section{background:#fff;border:1px solid var(--line);border-radius:10px;padding:22px 24px;
- margin:20px 0}
-h2{margin:0 0 4px;font-size:18px;font-weight:650}
-h3{margin:18px 0 6px;font-size:14px;font-weight:600}
-p.lead{margin:0 0 14px;color:var(--soft);max-width:860px}
-.tiles{display:flex;flex-wrap:wrap;gap:14px;margin-top:14px}
-.tile{flex:1 1 200px;border:1px solid var(--line);border-radius:8px;padding:12px 14px}
-.tile b{display:block;font-size:23px;font-weight:650;letter-spacing:-.02em}
-.tile span{color:var(--soft);font-size:13px}
-.tile em{font-style:normal;font-size:13px;display:block;margin-top:2px}
-.scroll{overflow-x:auto}
-table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums;width:100%}
-th,td{padding:6px 9px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}
-th{font-weight:600;vertical-align:bottom}
-th small{display:block;font-weight:400;color:var(--soft)}
-th:first-child,td:first-child{text-align:left;position:sticky;left:0;background:#fff}
-tr.group td{color:var(--soft);font-size:12px;padding-top:14px;background:#fff}
-tr.strong td{background:#eef4ff}
-td i{display:block;font-style:normal;color:var(--soft);font-size:11px}
-td b{color:#1548a0}
-td:first-child i{white-space:normal;max-width:170px}
-.grid{border-spacing:4px;border-collapse:separate;width:auto}
-.grid td,.grid th{border:0;padding:1px;text-align:center;position:static;background:none}
-.grid th{font-size:12px;color:var(--soft);font-weight:500;padding-bottom:4px}
-.grid img{width:128px;height:128px;display:block;border-radius:4px}
-.wrap{display:inline-block;white-space:normal;min-width:180px;text-align:left}
-p.warning{border-left:4px solid #b42318;background:#fef3f2;padding:10px 14px;margin:20px 0}
-.plots{display:flex;flex-wrap:wrap;gap:22px 26px}
-.plots svg{height:auto;max-width:100%}
-img.wide{max-width:100%;image-rendering:auto;border-radius:4px}
-pre{overflow-x:auto;background:#f7f8fa;border:1px solid var(--line);border-radius:8px;padding:12px;
- font-size:12px;line-height:1.45}
-summary{cursor:pointer;color:var(--accent)}
-dl{display:grid;grid-template-columns:max-content 1fr;gap:3px 18px;margin:0;font-size:13.5px}
-dt{color:var(--soft)} dd{margin:0}
-footer{color:var(--soft);font-size:13px;padding:6px 0 40px}
+A page is a list of sections, and a section a list of parts: ``table``, ``tiles``, ``plots`` and the
+others below. All markup stands in ``templates/``, and what is filled in is escaped there. A page
+holds all that it shows, style and script included, and loads nothing.
 """
 
+import dataclasses
+import functools
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
 
-def escape(content: object) -> str:
-    """Text for HTML, attributes included."""
-    return html.escape(str(content), quote=True)
+import jinja2
+from markupsafe import Markup
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 
-def section(title: str, lead: str, *parts: str) -> str:
-    """A titled part of the page; nothing without parts."""
-    body = "".join(part for part in parts if part)
-    if not body:
-        return ""
-    return f"<section><h2>{escape(title)}</h2><p class='lead'>{escape(lead)}</p>{body}</section>"
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A cell of a table.
+
+    Attributes:
+        text: what it says.
+        note: a smaller line below.
+        strong: whether it stands out.
+        order: the number by which its column is sorted; None sorts by the text.
+        shade: how dark it is, from 0 to 1; None for no colour.
+        wide: whether it holds prose, which may take several lines.
+    """
+
+    text: str
+    note: str = ""
+    strong: bool = False
+    order: float | None = None
+    shade: float | None = None
+    wide: bool = False
 
 
-def warning(text: str) -> str:
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """The head of a column: name, a smaller line below, and what it means."""
+
+    text: str
+    note: str = ""
+    meaning: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line of a table; the first cell names it.
+
+    Attributes:
+        cells: one a column; plain text stands for a cell without more.
+        strong: whether the line stands out.
+        group: title of the lines that it belongs to, which are sorted among themselves.
+    """
+
+    cells: Sequence[Cell | str]
+    strong: bool = False
+    group: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """A figure that is seen first.
+
+    Attributes:
+        label: its name.
+        value: the figure, with its unit.
+        remarks: what to compare it with, a line each.
+        share: how far it is on the way that ``share_text`` names, from 0 to 1; None for no bar.
+        share_text: the same in words.
+    """
+
+    label: str
+    value: str
+    remarks: Sequence[str] = ()
+    share: float | None = None
+    share_text: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """An image of a page: its bytes as an address, what is written below, and the text for who
+    cannot see it."""
+
+    source: str
+    caption: str
+    description: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A titled part of a page; ``anchor`` is where the contents lead."""
+
+    title: str
+    lead: str
+    parts: Sequence[Markup]
+    anchor: str
+
+
+def section(title: str, lead: str, *parts: Markup | None) -> Section | None:
+    """A titled part of the page; None without parts.
+
+    Args:
+        title: its heading, one of its kind on the page.
+        lead: what it shows, in a sentence or two.
+        parts: as the functions below make them; None is left out.
+    """
+    anchor = re.sub(r"\W+", "-", title.lower()).strip("-")
+    found = tuple(part for part in parts if part)
+    return Section(title, lead, found, anchor) if found else None
+
+
+def warning(text: str) -> Markup:
     """A sentence that a reader must not miss."""
-    return f"<p class='warning'><b>{escape(text)}</b></p>"
+    return _part("warning", text)
 
 
-def tile(label: str, value: str, remark: str) -> str:
-    """One figure that is seen first."""
+def paragraph(text: str) -> Markup:
+    """A sentence or more between other parts."""
+    return _part("paragraph", text)
+
+
+def heading(text: str) -> Markup:
+    """A title within a section."""
+    return _part("heading", text)
+
+
+def tiles(found: Sequence[Tile]) -> Markup | None:
+    """Figures side by side; None without any."""
+    return _part("tiles", found) if found else None
+
+
+def table(label: str, head: Sequence[Head | str], lines: Sequence[Line]) -> Markup | None:
+    """A table whose columns can be sorted; None without lines.
+
+    Args:
+        label: what it shows, for readers who cannot see it.
+        head: of every column.
+        lines: those of a group one after the other.
+    """
+    heads = [Head(each) if isinstance(each, str) else each for each in head]
+    groups = [
+        {"title": title, "lines": [_with_cells(line) for line in group]}
+        for title, group in itertools.groupby(lines, key=lambda line: line.group)
+    ]
+    return _part("table", label, heads, groups) if lines else None
+
+
+def definitions(items: Sequence[tuple[str, str]]) -> Markup | None:
+    """Terms and what they mean; None without any."""
+    return _part("definitions", items) if items else None
+
+
+def plots(drawings: Sequence[Markup]) -> Markup | None:
+    """Drawings side by side; None without any."""
+    return _part("plots", drawings) if drawings else None
+
+
+def scroll(label: str, content: Markup) -> Markup:
+    """A part that is scrolled sideways, with a sign, where it is wider than the screen."""
+    return _part("scroll", label, 0, content)
+
+
+def pictures(found: Sequence[Picture]) -> Markup:
+    """Images side by side; they go on below where the screen is narrow."""
+    return _part("pictures", found)
+
+
+def wide_picture(found: Picture) -> Markup:
+    """One image as wide as the page at most."""
+    return _part("wide_picture", found)
+
+
+def details(summary: str, *parts: Markup | None) -> Markup | None:
+    """What is shown on demand; None without parts."""
+    found = [part for part in parts if part]
+    return _part("details", summary, found) if found else None
+
+
+def listing(text: str) -> Markup:
+    """Text as it stands, in letters of one width."""
+    return _part("listing", text)
+
+
+def legend(entries: Sequence[tuple[str, str]]) -> Markup:
+    """Names of runs and their colours, to choose those that plots show."""
+    return _part("legend", entries)
+
+
+def page(
+    title: str,
+    lead: str,
+    content: Sequence[Section | Markup | None],
+    footer: str,
+    live: float = 0.0,
+) -> str:
+    """The whole page; it loads nothing from other files or servers.
+
+    Args:
+        title: of the page.
+        lead: what it shows.
+        content: sections, and notices that stand above all of them; None is left out.
+        footer: its last line.
+        live: seconds between two questions for news to the server that serves the page; 0 for none.
+    """
     return (
-        f"<div class='tile'><span>{escape(label)}</span><b>{escape(value)}</b>"
-        f"<em>{escape(remark)}</em></div>"
+        _environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            lead=lead,
+            notices=Markup().join(part for part in content if isinstance(part, Markup)),
+            sections=[part for part in content if isinstance(part, Section)],
+            footer=footer,
+            live=live,
+        )
     )
 
 
-def table(head: Sequence[str], lines: Sequence[str]) -> str:
-    """A table of ready-made head cells and lines (HTML); see ``line``."""
-    cells = "".join(f"<th>{cell}</th>" for cell in head)
-    return (
-        f"<div class='scroll'><table><thead><tr>{cells}</tr></thead>"
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
+def render(template: str, **values: object) -> Markup:
+    """A template of ``templates/`` with values filled in, escaped."""
+    return Markup(_environment().get_template(template).render(**values))
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
 
 
-def line(cells: Sequence[str], strong: bool = False) -> str:
-    """One line of a table, of ready-made cells (HTML); a strong one stands out."""
-    mark = " class='strong'" if strong else ""
-    return f"<tr{mark}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+def _part(name: str, *values: object) -> Markup:
+    macros = _environment().get_template("parts.html").module
+    return Markup(getattr(macros, name)(*values))
 
 
-def definitions(items: Sequence[tuple[str, str]]) -> str:
-    """Terms and what they mean."""
-    return "<dl>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in items) + "</dl>"
-
-
-def plots(drawings: Sequence[str]) -> str:
-    """Drawings side by side; nothing without any."""
-    return f"<div class='plots'>{''.join(drawings)}</div>" if drawings else ""
-
-
-def page(title: str, lead: str, sections: Sequence[str], footer: str) -> str:
-    """The whole page; it loads nothing from other files or servers."""
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width,initial-scale=1'>"
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body>"
-        f"<header><div class='in'><h1>{escape(title)}</h1><p>{escape(lead)}</p></div></header>"
-        f"<main>{''.join(sections)}<footer>{escape(footer)}</footer></main></body></html>\n"
-    )
+def _with_cells(line: Line) -> Line:
+    cells = [Cell(each) if isinstance(each, str) else each for each in line.cells]
+    return dataclasses.replace(line, cells=cells)

@@ -1,33 +1,112 @@
-"""Small drawings for the report: bars, curves, points and heat maps as inline SVG."""
+"""Drawings as inline SVG: shapes, and the template that writes them down, escaped."""
 
-import html
-import math
+import dataclasses
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from jaxtyping import Float
+from markupsafe import Markup
+
+from alrl_jax.evaluation.report import page
 
 Number = float | int
-INK, SOFT, GRID, ACCENT, SECOND = "#1d2433", "#667085", "#e4e7ec", "#2f6fde", "#e07a3f"
-_FONT = "font-family='system-ui, sans-serif'"
+Point = tuple[Number, Number]
+INK, SOFT, GRID, ACCENT, SECOND = "#1d2433", "#5b6577", "#e4e7ec", "#2f6fde", "#c2571a"
+_FONT = "system-ui, sans-serif"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """An element of a drawing.
+
+    Attributes:
+        kind: its name in SVG.
+        attributes: of that element.
+        content: the words of a text, or the shapes of a group.
+        tip: what is shown where a pointer rests on it.
+    """
+
+    kind: str
+    attributes: Mapping[str, str]
+    content: str | Markup = ""
+    tip: str = ""
 
 
 def text(
-    x: Number, y: Number, content: str, size: Number = 11, anchor: str = "start", fill: str = SOFT
-) -> str:
-    """One line of text."""
-    return (
-        f"<text x='{x:.1f}' y='{y:.1f}' font-size='{size:g}' text-anchor='{anchor}' fill='{fill}' "
-        f"{_FONT}>{html.escape(content)}</text>"
-    )
+    at: Point,
+    content: str,
+    size: Number = 12,
+    anchor: str = "start",
+    fill: str = SOFT,
+    tip: str = "",
+) -> Shape:
+    """One line of text; ``anchor`` says which end of it lies at the point."""
+    place = {"x": _plain(at[0]), "y": _plain(at[1]), "font-size": _plain(size)}
+    look = {"text-anchor": anchor, "fill": fill, "font-family": _FONT}
+    return Shape("text", place | look, content, tip)
 
 
-def frame(width: Number, height: Number, parts: Sequence[str], label: str) -> str:
-    """A drawing of given size, with a label for screen readers."""
-    return (
-        f"<svg viewBox='0 0 {width:g} {height:g}' width='{width:g}' role='img' "
-        f"aria-label='{html.escape(label, quote=True)}'>{''.join(parts)}</svg>"
-    )
+def line(a: Point, b: Point, stroke: str = GRID, width: Number = 1, dash: str = "") -> Shape:
+    """A straight line."""
+    ends = {"x1": a[0], "y1": a[1], "x2": b[0], "y2": b[1]}
+    found = {name: _plain(value) for name, value in ends.items()}
+    return Shape("line", found | _stroke(stroke, width, dash))
+
+
+def rectangle(corner: Point, width: Number, height: Number, fill: str, tip: str = "") -> Shape:
+    """A filled rectangle with slightly round corners, from its upper left one."""
+    sizes = {"x": corner[0], "y": corner[1], "width": width, "height": height, "rx": 2}
+    return Shape("rect", {n: _plain(v) for n, v in sizes.items()} | {"fill": fill}, tip=tip)
+
+
+def circle(at: Point, radius: Number, fill: str, tip: str = "") -> Shape:
+    """A filled circle."""
+    sizes = {"cx": at[0], "cy": at[1], "r": radius}
+    return Shape("circle", {n: _plain(v) for n, v in sizes.items()} | {"fill": fill}, tip=tip)
+
+
+def path(
+    points: Sequence[Point], stroke: str, width: Number = 1.6, dash: str = "", tip: str = ""
+) -> Shape:
+    """A line through points."""
+    places = " ".join(f"{_plain(x)},{_plain(y)}" for x, y in points)
+    look = {"points": places, "fill": "none", "stroke-linejoin": "round"}
+    return Shape("polyline", look | _stroke(stroke, width, dash), tip=tip)
+
+
+def polygon(points: Sequence[Point], fill: str, tip: str = "") -> Shape:
+    """A filled polygon."""
+    places = " ".join(f"{_plain(x)},{_plain(y)}" for x, y in points)
+    return Shape("polygon", {"points": places, "fill": fill}, tip=tip)
+
+
+def group(shapes: Sequence[Shape], attributes: Mapping[str, str]) -> Shape:
+    """Shapes that belong together."""
+    return Shape("g", attributes, page.render("drawing.svg", frame=None, shapes=shapes))
+
+
+def draw(
+    width: Number,
+    height: Number,
+    shapes: Sequence[Shape],
+    label: str,
+    attributes: Mapping[str, str] | None = None,
+) -> Markup:
+    """A drawing of given size, for a page or as a file.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        shapes: from the one at the back to the one at the front.
+        label: what it shows, for readers who cannot see it.
+        attributes: more of them, of the whole drawing.
+    """
+    frame = {
+        "xmlns": "http://www.w3.org/2000/svg",
+        "viewBox": f"0 0 {_plain(width)} {_plain(height)}",
+        "width": _plain(width),
+        "role": "img",
+        "aria-label": label,
+    }
+    return page.render("drawing.svg", frame=frame | dict(attributes or {}), shapes=shapes)
 
 
 def short(value: Number) -> str:
@@ -37,153 +116,10 @@ def short(value: Number) -> str:
     return f"{value:.1e}"
 
 
-def bars(
-    title: str,
-    names: Sequence[str],
-    values: Sequence[Number | None],
-    notes: Sequence[str],
-    width: Number = 250,
-) -> str:
-    """Horizontal bars from zero, one for every name; None reads "not measured"."""
-    left, row, top = 78.0, 24.0, 26.0
-    known = [v for v in values if v is not None]
-    high = max([0.0, *known]) or 1.0
-    low = min([0.0, *known])
-    scale = (width - left - 52) / (high - low)
-    zero = left - low * scale
-    parts = [text(0, 13, title, 12, fill=INK)]
-    for i, (name, value, note) in enumerate(zip(names, values, notes, strict=True)):
-        y = top + i * row
-        parts.append(text(left - 8, y + 12, name, anchor="end"))
-        if value is None:
-            parts.append(text(left, y + 12, "not measured"))
-            continue
-        x, length = min(zero, zero + value * scale), max(1.0, abs(value) * scale)
-        parts.append(
-            f"<rect x='{x:.1f}' y='{y:.1f}' width='{length:.1f}' height='16' rx='2' "
-            f"fill='{ACCENT}'><title>{html.escape(note)}</title></rect>"
-        )
-        parts.append(text(max(zero, zero + value * scale) + 5, y + 12, short(value), fill=INK))
-    return frame(width, top + row * len(names), parts, title)
+def _plain(value: Number) -> str:
+    return f"{value:.1f}".removesuffix(".0")
 
 
-def curve(
-    title: str, steps: Sequence[Number], values: Sequence[Number], width: Number = 330
-) -> str:
-    """One curve over training steps, with its range and last value; a log scale where it helps."""
-    height, left, right, top, bottom = 140.0, 46.0, 12.0, 26.0, 20.0
-    logarithmic = min(values) > 0 and max(values) > 30 * min(values)
-    heights = [math.log10(v) for v in values] if logarithmic else list(values)
-    low, high = min(heights), max(heights)
-    span = (high - low) or 1.0
-    first, last = min(steps), max(steps)
-    across = (last - first) or 1.0
-    points = [
-        (
-            left + (s - first) / across * (width - left - right),
-            top + (high - h) / span * (height - top - bottom),
-        )
-        for s, h in zip(steps, heights, strict=True)
-    ]
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    parts = [text(0, 13, title + (" (log)" if logarithmic else ""), 12, fill=INK)]
-    for y, value in ((top, max(values)), (height - bottom, min(values))):
-        parts.append(
-            f"<line x1='{left}' y1='{y}' x2='{width - right}' y2='{y}' stroke='{GRID}'/>"
-            + text(left - 6, y + 4, short(value), 10, "end")
-        )
-    parts.append(
-        f"<polyline points='{line}' fill='none' stroke='{ACCENT}' stroke-width='1.6' "
-        "stroke-linejoin='round'/>"
-    )
-    x, y = points[-1]
-    parts.append(f"<circle cx='{x:.1f}' cy='{y:.1f}' r='3' fill='{ACCENT}'/>")
-    parts.append(text(width - right, 13, short(values[-1]), 12, "end", INK))
-    parts.append(text(left, height - 6, short(first), 10))
-    parts.append(text(width - right, height - 6, f"step {last:g}", 10, "end"))
-    return frame(width, height, parts, title)
-
-
-def scatter(
-    title: str,
-    points: Mapping[str, tuple[Number, Number]],
-    across: str,
-    up: str,
-    strong: str = "",
-    width: Number = 460,
-    front: Sequence[str] = (),
-) -> str:
-    """Named points between the least and the greatest of both figures.
-
-    Args:
-        title: of the drawing.
-        points: figures by name, the one that runs across first.
-        across: label of the figure that runs across.
-        up: label of the figure that runs up.
-        strong: name of the point that is drawn in another colour.
-        width: of the drawing in pixels.
-        front: names of the points that a line joins.
-    """
-    height, left, right, top, bottom = 300.0, 52.0, 74.0, 34.0, 34.0
-    bounds = [(min(v), max(v)) for v in zip(*points.values(), strict=True)]
-    (x_low, x_high), (y_low, y_high) = bounds
-    x_span, y_span = (x_high - x_low) or 1.0, (y_high - y_low) or 1.0
-    parts = [text(0, 13, title, 12, fill=INK)]
-    parts.append(
-        f"<path d='M{left} {top}V{height - bottom}H{width - right}' fill='none' stroke='{GRID}'/>"
-    )
-    parts += [text(left - 6, top + 4, short(y_high), 10, "end"), text(0, top - 8, up, 10)]
-    parts.append(text(left - 6, height - bottom, short(y_low), 10, "end"))
-    parts += [text(left, height - 18, short(x_low), 10), text(left, height - 4, across, 10)]
-    parts.append(text(width - right, height - 18, short(x_high), 10, "end"))
-    places = {
-        name: (
-            left + (x - x_low) / x_span * (width - left - right),
-            height - bottom - (y - y_low) / y_span * (height - top - bottom),
-        )
-        for name, (x, y) in points.items()
-    }
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (places[name] for name in front))
-    if line:
-        parts.append(
-            f"<polyline points='{line}' fill='none' stroke='{SOFT}' stroke-dasharray='3'/>"
-        )
-    for name, (place, level) in places.items():
-        colour = SECOND if name == strong else ACCENT
-        parts.append(f"<circle cx='{place:.1f}' cy='{level:.1f}' r='4' fill='{colour}'/>")
-        parts.append(text(place + 6, level + 4, name, 10, fill=INK if name == strong else SOFT))
-    return frame(width, height, parts, title)
-
-
-def heat_map(
-    title: str,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    values: Float[np.ndarray, "r c"],
-    high: Number = 1.0,
-) -> str:
-    """Shares as coloured cells with their numbers; NaN leaves a cell empty."""
-    left, top, cell_width, cell = 88.0, 44.0, 46.0, 21.0
-    parts = [text(0, 13, title, 12, fill=INK)]
-    for j, name in enumerate(columns):
-        parts.append(text(left + (j + 0.5) * cell_width, top - 7, name, 8.6, "middle"))
-    for i, name in enumerate(rows):
-        y = top + i * cell
-        parts.append(text(left - 8, y + 15, name, 10.5, "end"))
-        for j in range(len(columns)):
-            value = float(values[i, j])
-            if not math.isnan(value):
-                parts.append(_cell(left + j * cell_width, y, cell_width, cell, value, high))
-    width = left + cell_width * len(columns) + 4
-    return frame(width, top + cell * len(rows) + 4, parts, title)
-
-
-def _cell(x: Number, y: Number, width: Number, height: Number, value: Number, high: Number) -> str:
-    share = min(1.0, max(0.0, value / high))
-    white, deep = (247, 249, 252), (21, 72, 160)
-    colour = tuple(round(a + (b - a) * share) for a, b in zip(white, deep, strict=True))
-    ink = "#ffffff" if share > 0.55 else INK
-    return (
-        f"<rect x='{x:.1f}' y='{y:.1f}' width='{width - 2:.1f}' height='{height - 2:.1f}' rx='2' "
-        f"fill='rgb{colour}'/>" + text(x + width / 2 - 1, y + 14, f"{value:.2f}", 10, "middle", ink)
-    )
+def _stroke(stroke: str, width: Number, dash: str) -> dict[str, str]:
+    found = {"stroke": stroke, "stroke-width": _plain(width)}
+    return found | {"stroke-dasharray": dash} if dash else found

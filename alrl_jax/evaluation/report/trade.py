@@ -3,9 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from alrl_jax.evaluation.report import svg
+from alrl_jax.evaluation.report.scatter import scatter
 
 ACROSS, UP = "pose_error_degrees", "identity_similarity"
+FAR_OUT = "An arrow stands for a row that lies far out, with its figure."
 
 
 def trade_points(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float, float]]:
@@ -24,10 +28,10 @@ def trade_points(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[float
 def drawing(
     points: Mapping[str, tuple[float, float]],
     strong: str,
-    width: svg.Number = 460,
+    width: svg.Number = 760,
     front: Sequence[str] = (),
-) -> str:
-    """The rows as points; see ``svg.scatter``.
+) -> Markup:
+    """The rows as points; see ``scatter``.
 
     Args:
         points: see ``trade_points``.
@@ -35,8 +39,8 @@ def drawing(
         width: of the drawing in pixels.
         front: rows that a line joins.
     """
-    return svg.scatter(
-        "identity similarity to the source against pose error to the target",
+    return scatter(
+        "Identity similarity to the source against pose error to the target",
         points,
         "pose error, degrees (left is better)",
         "identity similarity (up is better)",
