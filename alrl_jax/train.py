@@ -245,7 +245,9 @@ def main(argv: Sequence[str]) -> int:
 def define_flags() -> None:
     """Defines the flags of this command; not at import, as other commands have the same names."""
     command_line.DEFINE_config()
-    command_line.DEFINE_path("workdir", None, "Directory of the run.", required=True)
+    command_line.DEFINE_path(
+        "workdir", None, "Directory of the run.", required=True, bucket="written"
+    )
     flags.DEFINE_enum(
         "distributed", None, list(CLUSTERS), "Train with the other processes of this cluster."
     )

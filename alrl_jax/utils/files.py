@@ -1,7 +1,8 @@
 """The one place that writes files: whole or not at all, under a name that is given last.
 
 A file or folder is made under a temporary name beside its own, ``.NAME.PROCESS.tmp``, which says
-whose it is: ``remove_leftovers`` removes what killed processes left.
+whose it is: ``remove_leftovers`` removes what killed processes left. What mirrors an address of a
+bucket is put there as it gets its name.
 """
 
 import contextlib
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from alrl_jax.utils import buckets
 
 _SUFFIX = ".tmp"
 _HERE = -100
@@ -77,6 +80,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             except BaseException:
                 old.rename(path)
                 raise
+        if _is_named(path):
+            buckets.put_folder(path)
     finally:
         remove(scratch)
 
@@ -144,6 +149,7 @@ def give_names(temporaries: Mapping[Path, Path], *, durable: bool = False) -> No
             given.append(path)
             if durable:
                 _sync(path.parent)
+        buckets.put(path for path in given if _is_named(path))
     except BaseException:
         for path in given:
             remove(path)
@@ -169,6 +175,11 @@ def is_temporary(name: str) -> bool:
     return _process_of(name) is not None
 
 
+def _is_named(path: Path) -> bool:
+    """Whether neither a path nor a folder that it lies in has a temporary name."""
+    return not any(is_temporary(part) for part in path.parts)
+
+
 def remove_leftovers(directory: Path, *, locked: bool = False) -> None:
     """Removes the unfinished files and folders of processes of this machine that were killed.
 
@@ -191,7 +202,12 @@ def _process_of(name: str) -> int | None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file, or a folder with all that is in it, where there is one."""
+    """Removes a file, or a folder with all that is in it, where there is one.
+
+    What mirrors an address of a bucket is removed there as well.
+    """
+    if _is_named(path):
+        buckets.remove(path)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

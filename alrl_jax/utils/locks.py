@@ -9,14 +9,16 @@ from pathlib import Path
 from absl import logging
 
 from alrl_jax.errors import UserError
+from alrl_jax.utils.addresses import address_of
+from alrl_jax.utils.leases import leased
 
 
 @contextlib.contextmanager
 def locked(directory: Path, called: str) -> Iterator[None]:
     """Holds a directory; the system lets go of it when the process ends, however it ends.
 
-    The lock is on the directory itself and leaves no file. A disk that knows no locks is said in
-    the log, and keeps nobody out.
+    The lock is on the directory itself and leaves no file; in a bucket it is a lease. A disk that
+    knows no locks is said in the log, and keeps nobody out.
 
     Args:
         directory: which exists.
@@ -25,6 +27,10 @@ def locked(directory: Path, called: str) -> Iterator[None]:
     Raises:
         UserError: another process holds it.
     """
+    if address_of(directory) is not None:
+        with leased(directory, called):
+            yield
+        return
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

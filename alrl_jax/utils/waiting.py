@@ -1,0 +1,39 @@
+"""Calls of libraries that may never come back, bounded in time."""
+
+import queue
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_HUNG: list[float] = []
+
+
+def has_hung() -> bool:
+    """Whether a request was given up that may still wait, and with it threads of libraries."""
+    return bool(_HUNG)
+
+
+def within(call: Callable[[], T], seconds: float) -> T:
+    """What a call returns, or raises; TimeoutError where it does neither for so long.
+
+    It goes on in a thread then that nothing waits for.
+    """
+    results: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+
+    def run() -> None:
+        try:
+            results.put((True, call()))
+        except BaseException as error:
+            results.put((False, error))
+
+    threading.Thread(target=run, daemon=True, name="bucket").start()
+    try:
+        done, result = results.get(timeout=seconds)
+    except queue.Empty:
+        _HUNG.append(seconds)
+        raise TimeoutError from None
+    if not done:
+        raise result
+    return result
