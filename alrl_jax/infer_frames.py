@@ -40,7 +40,7 @@ from alrl_jax.inference.video.pyav import count_frames
 from alrl_jax.inference.video.tracking import SMOOTHING
 from alrl_jax.inference.video.video_file import LOST, NONE_SWAPPED, VideoSwapping
 from alrl_jax.loading import load_swapper
-from alrl_jax.utils import command_line, hashing
+from alrl_jax.utils import buckets, command_line, hashing
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 from alrl_jax.utils.destinations import check_folder
 
@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
     del argv
     keep_compiled_programs()
     values = flags.FLAGS
-    frames, output = Path(values.frames), Path(values.output)
+    frames, output = buckets.pull(Path(values.frames)), Path(values.output)
     if not frames.exists():
         raise UserError(
             f"got --frames={frames}; expected a directory of frames or a video file; check the path"
@@ -146,6 +146,7 @@ def define_flags() -> None:
         "Photo of the face to put in; or sample:SEED, a person who does not exist (with --face=all "
         "one for every person of the video).",
         required=True,
+        bucket="read",
     )
     flags.DEFINE_boolean(
         "deidentify", False, "Replace all faces by invented ones, and hide what cannot be."
@@ -156,7 +157,9 @@ def define_flags() -> None:
     command_line.DEFINE_path(
         "pseudonyms", None, "File by which later runs invent the same people; keep it secret."
     )
-    command_line.DEFINE_path("frames", None, "Directory of frames, or a video.", required=True)
+    command_line.DEFINE_path(
+        "frames", None, "Directory of frames, or a video.", required=True, bucket="read"
+    )
     flags.DEFINE_float("fps", 25.0, "Frames of a directory a second.", lower_bound=0.001)
     flags.DEFINE_boolean("smooth", True, "Smooth landmarks over time.")
     flags.DEFINE_boolean("masks", False, "Write the masks and a manifest, to train detectors with.")

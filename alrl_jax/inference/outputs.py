@@ -24,6 +24,7 @@ from alrl_jax.utils import addresses, buckets, hashing, version
 from alrl_jax.utils.files import json_text, remove, remove_leftovers, temporary_name, write_files
 from alrl_jax.utils.locks import locked
 from alrl_jax.utils.opening import read_json
+from alrl_jax.utils.parts import ALONE, Share, check_no_others
 
 T = TypeVar("T")
 L = TypeVar("L", bound="LineLog")
@@ -110,16 +111,23 @@ class OutputFolder:
         }
 
     @contextlib.contextmanager
-    def in_use(self) -> Iterator[None]:
+    def in_use(self, share: Share = ALONE) -> Iterator[None]:
         """Keeps other runs out of the directory, and removes what killed ones left half.
+
+        Args:
+            share: of this process; the first of a run holds the directory for all.
 
         Raises:
             UserError: another run is at work there.
         """
-        with locked(self.directory, "--output"):
+        with contextlib.ExitStack() as held:
+            if share.is_first:
+                held.enter_context(locked(self.directory, "--output"))
+                check_no_others(self.directory, share)
             if addresses.address_of(self.directory) is not None:
                 self._earlier = buckets.names_in(self.directory)
-            for folder in (self.directory, self.directory / MASKS):
+            # The files of other processes that are being written look like leftovers.
+            for folder in (self.directory, self.directory / MASKS) if share.alone else ():
                 remove_leftovers(folder, locked=True)
             yield
 
@@ -299,8 +307,13 @@ class LineLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
-        buckets.put([self._path])
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; nothing can be added any more."""
+        if not self._file.closed:
+            self._file.close()
+            buckets.put([self._path])
 
     def add(self, line: bytes) -> None:
         """Adds a line, its end included."""

@@ -45,6 +45,7 @@ UNHEARD = 141
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CHATTY = ("/jax/", "/botocore/", "/aiobotocore/")
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -319,13 +320,15 @@ def _config_problem(error: Exception, config: str) -> str:
 
 
 def _is_ours_or_urgent(record: logging.LogRecord) -> bool:
-    """Keeps what JAX and Orbax tell about every small thing out of the log; warnings stay.
+    """Keeps what JAX, Orbax and clients of buckets tell about small things out of the log.
+
+    Warnings stay.
 
     Each thread of Orbax logs an error with its traceback before it is raised: a failed save would
     hide the one line about it under a thousand.
     """
     orbax = "/orbax/" in record.pathname
-    chatty = orbax or "/jax/" in record.pathname
+    chatty = orbax or any(name in record.pathname for name in _CHATTY)
     raised = orbax and bool(record.exc_info)
     return not raised and (record.levelno > logging.INFO or not chatty)
 

@@ -52,6 +52,8 @@ def store_spec(address: str) -> dict[str, Any]:
         spec |= {"endpoint": endpoint, "aws_region": region or "us-east-1"}
     elif region:
         spec |= {"aws_region": region}
+    if os.environ.get("AWS_ACCESS_KEY_ID"):  # else it complains of files that are not there
+        spec |= {"aws_credentials": {"type": "environment"}}
     return spec | {"s3_request_retries": RETRIES}
 
 
@@ -96,6 +98,17 @@ def leased(folder: Path, called: str) -> Iterator[None]:
         lease.give_back()
 
 
+def is_leased(folder: Path) -> bool:
+    """Whether a process holds a folder; looks for up to ``life`` seconds whether it does.
+
+    Args:
+        folder: the mirror of an address.
+    """
+    address = address_of(folder)
+    assert address is not None, f"{folder} mirrors nothing"
+    return _Lease(address, "--output", life()).is_held()
+
+
 class _Lease:
     """The lease of one folder."""
 
@@ -135,6 +148,19 @@ class _Lease:
                     "another directory"
                 )
             seen = now
+
+    def is_held(self) -> bool:
+        """Whether somebody has the lease, and writes it again."""
+        begin, seen = time.monotonic(), self._read()
+        now = seen
+        while now.state == "value" and not _ended_here(now.value):
+            if now.value != seen.value:
+                return True
+            if time.monotonic() - begin >= self._life:
+                return False
+            time.sleep(min(1.0, self._life / (2 * RENEWALS)))
+            now = self._read()
+        return False
 
     def keep(self, stop: threading.Event) -> None:
         """Writes the lease again and again, until told to stop or it is lost."""

@@ -10,7 +10,7 @@ from absl import logging
 
 from alrl_jax.errors import UserError
 from alrl_jax.utils.addresses import address_of
-from alrl_jax.utils.leases import leased
+from alrl_jax.utils.leases import is_leased, leased
 
 
 @contextlib.contextmanager
@@ -45,3 +45,22 @@ def locked(directory: Path, called: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_held(directory: Path) -> bool:
+    """Whether a process holds a directory with ``locked``; of a bucket this takes a while.
+
+    A disk that knows no locks looks as if nobody did.
+    """
+    if address_of(directory) is not None:
+        return is_leased(directory)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False

@@ -16,6 +16,7 @@ from alrl_jax.inference.video.frames import Frame, FrameSwapping, with_facts
 from alrl_jax.photos.pair_list import OUTSIDE, list_files
 from alrl_jax.photos.photo import Photo, read_photo
 from alrl_jax.provenance import image_metadata
+from alrl_jax.utils.files import remove
 from alrl_jax.utils.opening import read_json
 
 
@@ -113,7 +114,7 @@ class FolderSwapping:
             except (OSError, ValueError, KeyError, TypeError):
                 inputs = {}
             if self.output.finished(name, inputs) is None:
-                (self.output.directory / name).unlink(missing_ok=True)
+                remove(self.output.directory / name)
 
     def _read(self, file: NumberedFile) -> tuple[Photo, str]:
         if file.refused is not None:
@@ -146,7 +147,7 @@ class FolderSwapping:
             return written
         name = self._name(written)
         for earlier in (self.output.directory / name, self.output.sidecar(name)):
-            earlier.unlink(missing_ok=True)  # of a run that kept what failed
+            remove(earlier)  # of a run that kept what failed
         return self._swapping.hidden(written, None)[0]
 
     def _tried(self, job: Job) -> Job:
@@ -173,7 +174,7 @@ class FolderSwapping:
             photo = job.target.photo
             path = self.output.directory / name
             for earlier in (self.output.sidecar(name), self.output.mask(name)):
-                earlier.unlink(missing_ok=True)  # of an earlier swap
+                remove(earlier)  # of an earlier swap
             image_metadata.write_png(path, photo.with_alpha(photo.colour), {}, photo.icc_profile)
             return job.ended(job.status, job.reason)
         job = with_facts(job, self._swapping.settings)

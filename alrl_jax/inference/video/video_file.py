@@ -111,7 +111,7 @@ class VideoSwapping:
             yield Job(0, files, status="skipped", reason=EARLIER, facts=facts)
             return
         if self._swapping.hides:  # one of other settings may show what this run hides
-            (self.output.directory / self.name).unlink(missing_ok=True)
+            remove(self.output.directory / self.name)
         time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         fields = image_metadata.metadata(self._swapping.model_sha256, time=time)
         of_masks = fields | {
