@@ -45,7 +45,7 @@ UNHEARD = 141
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_CHATTY = ("/jax/", "/botocore/", "/aiobotocore/")
+_CHATTY = ("/jax/", "/botocore/", "/aiobotocore/", "/fsspec/", "/gcsfs/", "/google/")
 _PACKAGE = Path(__file__).parents[1]
 
 
