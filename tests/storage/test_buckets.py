@@ -1,7 +1,6 @@
 """Buckets of both protocols hold what a disk would hold, and their faults are one line."""
 
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from alrl_jax.utils.addresses import address_of, mirror, place_of, relative, sho
 from alrl_jax.utils.paths import local_path, path_or_mirror
 from tests.storage.test_checkpoint import abstract, assert_trees_equal, make_state
 from tests.support.fakes import FakeSwapper
-from tests.support.object_store import BUCKET, Store, missing, stored
+from tests.support.object_store import BUCKET, Store, connected
 from tests.support.photo_files import noise, write_photo
 
 pytestmark = pytest.mark.filterwarnings(
@@ -34,22 +33,8 @@ def store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Store]:
     """A server, which this process's clients find."""
-    if absent := missing(request.param):
-        pytest.skip(f"needs {' and '.join(absent)}")
-    changed = {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")), "ALRL_LEASE_SECONDS": "2"}
-    with stored(request.param) as store:
-        changed |= store.environment
-        before = {name: os.environ.get(name) for name in changed}
-        os.environ.update(changed)
-        addresses._root.cache_clear()
-        addresses._scratch.cache_clear()
+    with connected(request.param, tmp_path_factory.mktemp("cache")) as store:
         yield store
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
-    addresses._root.cache_clear()
-    addresses._scratch.cache_clear()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ does and it does not: conditions on generations. A line of standard input change
 does: ``deny``, ``slow SECONDS``, ``well``.
 """
 
+import atexit
 import contextlib
 import functools
 import http.server
@@ -20,6 +21,10 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from alrl_jax.utils import addresses
 
 ROOT = Path(__file__).parents[2]
 BUCKET = "a-bucket"
@@ -82,14 +87,41 @@ class Store:
         self.process.wait()
 
 
-@contextlib.contextmanager
-def stored(scheme: str) -> Iterator[Store]:
-    """A server while the context lasts."""
+@functools.cache
+def of_session(scheme: str) -> Store:
+    """The server of a test session: clients look only once where it is.
+
+    Skips the test where something is not installed.
+    """
+    if absent := missing(scheme):
+        pytest.skip(f"needs {' and '.join(absent)}")
     store = Store(scheme)
-    try:
+    atexit.register(store.stop)
+    return store
+
+
+@contextlib.contextmanager
+def connected(scheme: str, cache: Path) -> Iterator[Store]:
+    """A server that this process's clients find while the context lasts.
+
+    Args:
+        scheme: ``s3`` or ``gs``.
+        cache: folder of mirrors.
+    """
+    store = of_session(scheme)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in store.environment.items():
+            patch.setenv(name, value)
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setenv("ALRL_LEASE_SECONDS", "2")
+        _forget_roots()
         yield store
-    finally:
-        store.stop()
+    _forget_roots()
+
+
+def _forget_roots() -> None:
+    addresses._root.cache_clear()
+    addresses._scratch.cache_clear()
 
 
 def _faults() -> int | None:
