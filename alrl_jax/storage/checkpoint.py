@@ -10,6 +10,7 @@ step apart where it lies. There is a newer one then, and ``restore`` passes over
 import contextlib
 import dataclasses
 import math
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from orbax.checkpoint import v1 as ocp
 
 from alrl_jax.errors import UserError
 from alrl_jax.storage.bucket_checkpoints import move, reach, steps_in
+from alrl_jax.storage.faults import is_lack_of_memory, reason_of
 from alrl_jax.storage.workdir import earlier_run
 from alrl_jax.utils.addresses import address_of
 from alrl_jax.utils.buckets import check_held, patience
@@ -168,9 +170,9 @@ class Checkpointer:
                 restored = self._restore(step, abstract_state)
             # Orbax lets errors of files, of its format and of the arrays pass as they are.
             except Exception as error:
-                if _is_lack_of_memory(error):
+                if is_lack_of_memory(error):
                     raise
-                fault = _reason(error)
+                fault = reason_of(error)
             if not _everywhere(restored is not None):
                 faults[step] = fault or "another process cannot read it"
                 logging.warning("checkpoint %d cannot be read: %s", step, faults[step])
@@ -217,7 +219,7 @@ class Checkpointer:
                 kept = "there is none yet" if good is None else f"checkpoint {good} is good"
             raise UserError(
                 f"got {self._directory}, where checkpoint {step} cannot be written "
-                f"({_reason(error)}); expected room, and that it can be written; {kept}; make room "
+                f"({reason_of(error)}); expected room, and that it can be written; {kept}; make room "
                 "and start again"
             ) from error
 
@@ -268,9 +270,9 @@ def is_readable(workdir: Path, step: int) -> bool:
         raise
     # As in Checkpointer.restore: what is damaged fails in many ways.
     except Exception as error:
-        if _is_lack_of_memory(error):
+        if is_lack_of_memory(error):
             raise
-        logging.warning("checkpoint %d cannot be read: %s", step, _reason(error))
+        logging.warning("checkpoint %d cannot be read: %s", step, reason_of(error))
         return False
 
 
@@ -296,8 +298,8 @@ def read_fields(workdir: Path, names: Iterable[str]) -> tuple[int, dict[str, PyT
             raise
         # As in Checkpointer.restore: what is damaged fails in many ways.
         except Exception as error:
-            reason = f"checkpoint {step}: {_reason(error)}"
-            logging.warning("checkpoint %d cannot be read: %s", step, _reason(error))
+            reason = f"checkpoint {step}: {reason_of(error)}"
+            logging.warning("checkpoint %d cannot be read: %s", step, reason_of(error))
     raise UserError(
         f"{directory} has no checkpoint that can be read ({reason}); expected the directory of a "
         "training run; train first, or name a model directory"
@@ -344,9 +346,21 @@ def wait_for_all(point: str) -> None:
 
     Args:
         point: name of it; no run comes to a point of the same name twice.
+
+    Raises:
+        UserError: naming those that did not come within an hour, or died.
     """
-    if jax.process_count() > 1:
+    if jax.process_count() == 1:
+        return
+    try:
         multihost.get_barrier_sync_fn()(key=point, timeout_ms=1000 * LONGEST_WAIT_SECONDS)
+    except jax.errors.JaxRuntimeError as error:
+        absent = sorted({int(number) for number in re.findall(r"task:(\d+)", str(error))})
+        who = f"without the processes {', '.join(map(str, absent))}" if absent else "in vain"
+        raise UserError(
+            f"got to the point {point!r} {who}, within {LONGEST_WAIT_SECONDS} s at most "
+            f"({reason_of(error)}); expected all processes; look at their logs and start again"
+        ) from error
 
 
 def _agreed_steps(steps: list[int]) -> list[int]:
@@ -367,16 +381,6 @@ def _everywhere(done: bool) -> bool:
     return bool(np.all(multihost_utils.process_allgather(np.bool_(done))))
 
 
-def _is_lack_of_memory(error: BaseException) -> bool:
-    """Whether an error, or what it came from, says that memory ran out, here or on a device."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MemoryError) or "RESOURCE_EXHAUSTED" in str(cause):
-            return True
-        cause = cause.__cause__
-    return False
-
-
 def _fields(state: PyTree) -> dict[str, PyTree]:
     if isinstance(state, dict):
         return state
@@ -385,11 +389,3 @@ def _fields(state: PyTree) -> dict[str, PyTree]:
 
 def _with_fields(state: PyTree, fields: dict[str, PyTree]) -> PyTree:
     return fields if isinstance(state, dict) else dataclasses.replace(state, **fields)
-
-
-def _reason(error: BaseException) -> str:
-    """First line of the error that started a chain of them."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
