@@ -219,8 +219,8 @@ class Checkpointer:
                 kept = "there is none yet" if good is None else f"checkpoint {good} is good"
             raise UserError(
                 f"got {self._directory}, where checkpoint {step} cannot be written "
-                f"({reason_of(error)}); expected room, and that it can be written; {kept}; make room "
-                "and start again"
+                f"({reason_of(error)}); expected room, and that it can be written; {kept}; make "
+                "room and start again"
             ) from error
 
     def _open(self) -> ocp.training.Checkpointer:
