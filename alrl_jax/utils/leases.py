@@ -211,6 +211,8 @@ class _Lease:
             return within(future.result, patience())
         except TimeoutError:
             reason = f"no answer within {patience():.0f} s"
+        except UserError:
+            raise
         except Exception as error:  # each way of failing has an error of its own
             reason = " ".join(str(error).split())[:200]
         raise UserError(
