@@ -21,14 +21,7 @@ def within(call: Callable[[], T], seconds: float) -> T:
     It goes on in a thread then that nothing waits for.
     """
     results: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            results.put((True, call()))
-        except BaseException as error:
-            results.put((False, error))
-
-    threading.Thread(target=run, daemon=True, name="bucket").start()
+    threading.Thread(target=_collect, args=(call, results), daemon=True, name="bounded").start()
     try:
         done, result = results.get(timeout=seconds)
     except queue.Empty:
@@ -37,3 +30,11 @@ def within(call: Callable[[], T], seconds: float) -> T:
     if not done:
         raise result
     return result
+
+
+def _collect(call: Callable[[], Any], results: "queue.SimpleQueue[tuple[bool, Any]]") -> None:
+    """Hands over what a call returns, or raises."""
+    try:
+        results.put((True, call()))
+    except BaseException as error:
+        results.put((False, error))
