@@ -36,7 +36,9 @@ def define_flags() -> None:
         "source", None, "Checkpoint to convert; of LPIPS: BACKBONE,LIN.", required=True
     )
     flags.DEFINE_enum("kind", "auto", ("auto", *KINDS), "Which network of the file.")
-    command_line.DEFINE_path("output", None, "Model directory to write.", required=True)
+    command_line.DEFINE_path(
+        "output", None, "Model directory to write.", required=True, bucket="written"
+    )
 
 
 def cli() -> NoReturn:

@@ -10,7 +10,6 @@ step apart where it lies. There is a newer one then, and ``restore`` passes over
 import contextlib
 import dataclasses
 import math
-import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -30,7 +29,7 @@ from alrl_jax.storage.faults import is_lack_of_memory, reason_of
 from alrl_jax.storage.workdir import earlier_run
 from alrl_jax.utils.addresses import address_of
 from alrl_jax.utils.buckets import check_held, patience
-from alrl_jax.utils.waiting import within
+from alrl_jax.utils.waiting import late_processes, named_processes, within
 
 PyTree = Any
 
@@ -355,8 +354,8 @@ def wait_for_all(point: str) -> None:
     try:
         multihost.get_barrier_sync_fn()(key=point, timeout_ms=1000 * LONGEST_WAIT_SECONDS)
     except jax.errors.JaxRuntimeError as error:
-        absent = sorted({int(number) for number in re.findall(r"task:(\d+)", str(error))})
-        who = f"without the processes {', '.join(map(str, absent))}" if absent else "in vain"
+        late = late_processes(error)
+        who = f"without {named_processes(late)}" if late else "in vain"
         raise UserError(
             f"got to the point {point!r} {who}, within {LONGEST_WAIT_SECONDS} s at most "
             f"({reason_of(error)}); expected all processes; look at their logs and start again"

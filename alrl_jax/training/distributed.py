@@ -4,7 +4,6 @@ Nothing here looks at a device: processes have to meet before any of them does.
 """
 
 import dataclasses
-import re
 import secrets
 from typing import Any
 
@@ -13,6 +12,7 @@ from absl import flags
 
 from alrl_jax.errors import UserError
 from alrl_jax.utils.parts import ALONE, Share
+from alrl_jax.utils.waiting import late_processes, named_processes
 
 CLUSTERS: dict[str, str | None] = {
     "auto": None,
@@ -107,18 +107,16 @@ def connect(cluster: str | None, by_hand: Meeting | None) -> None:
             f"--distributed={cluster}" if cluster else f"--process_id={by_hand and by_hand.index}"
         )
         reason = str(error).strip().partition("\n")[0]
-        absent = sorted({int(n) for n in re.findall(r"task[:/_ ]+(\d+)", str(error))})
-        who = f" within {SECONDS_TO_MEET} s; {_named(absent)} did not come" if absent else ""
+        late = late_processes(error)
+        who = (
+            f" within {SECONDS_TO_MEET} s, as {named_processes(late)} did not come" if late else ""
+        )
         raise UserError(
             f"got {asked}, but the processes could not meet{who} ({type(error).__name__}: "
             f"{reason}); "
             "expected a cluster that numbers its processes, or one coordinator that all can reach; "
             "see --coordinator_address, --num_processes and --process_id"
         ) from error
-
-
-def _named(numbers: list[int]) -> str:
-    return f"process{'es' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def define_flags(what: str) -> None:

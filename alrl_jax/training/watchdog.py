@@ -16,6 +16,7 @@ from typing import Any
 import jax
 
 from alrl_jax.utils.printing import say
+from alrl_jax.utils.waiting import named_processes
 
 SECONDS = 1800.0
 """A step is given, compiling not counted."""
@@ -99,7 +100,7 @@ def explain(step: int, steps: Mapping[int, int], count: int, seconds: float) -> 
     """
     late = [i for i in range(count) if steps.get(i, -1) < step]
     who = (
-        f"process{'es' if len(late) > 1 else ''} {', '.join(map(str, late))} did not come so far"
+        f"{named_processes(late)} did not come so far"
         if late
         else "all processes have come so far, so that a device or the network between them is stuck"
     )

@@ -41,6 +41,7 @@ READ, WRITTEN = "buckets", "bucket_outputs"
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _NEARLY = re.compile(r"(gs|gcs|s3|s3a|s3n):/*(.*)", re.DOTALL | re.IGNORECASE)
 _SPELLED = {"gcs": "gs", "s3a": "s3", "s3n": "s3"}
+_TEMPORARY = re.compile(r"/\.[^/]+\.[0-9]+\.tmp(/|$)")
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}(/.*)?", re.DOTALL)
 
 
@@ -96,8 +97,13 @@ def mirror(address: str, written: bool = False) -> Path:
 
 
 def address_of(path: str | Path) -> str | None:
-    """The address of what a path mirrors; None of a path that is only local."""
+    """The address of what a path mirrors; None of a path that is only local.
+
+    What has, or lies in what has, a temporary name (``utils.files``) is only local.
+    """
     text = os.path.abspath(path)
+    if _TEMPORARY.search(text):
+        return None
     for root in _roots():
         if text.startswith(f"{root}{os.sep}"):
             scheme, _, key = Path(text).relative_to(root).as_posix().partition("/")
@@ -162,6 +168,11 @@ def _roots() -> list[Path]:
 
 _used: set[str] = set()
 """Schemes of which something has a mirror: without one, nothing is looked for."""
+
+
+def is_own(path: Path) -> bool:
+    """Whether a mirror is of what this process writes."""
+    return path.is_relative_to(_scratch())
 
 
 def root_of(path: Path) -> Path:

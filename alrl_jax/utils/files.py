@@ -80,8 +80,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             except BaseException:
                 old.rename(path)
                 raise
-        if _is_named(path):
-            buckets.put_folder(path)
+        buckets.put_folder(path)
     finally:
         remove(scratch)
 
@@ -149,7 +148,7 @@ def give_names(temporaries: Mapping[Path, Path], *, durable: bool = False) -> No
             given.append(path)
             if durable:
                 _sync(path.parent)
-        buckets.put(path for path in given if _is_named(path))
+        buckets.put(given)
     except BaseException:
         for path in given:
             remove(path)
@@ -173,11 +172,6 @@ def temporary_name(path: Path) -> Path:
 def is_temporary(name: str) -> bool:
     """Whether a name is one that ``temporary_name`` gives, in whatever process."""
     return _process_of(name) is not None
-
-
-def _is_named(path: Path) -> bool:
-    """Whether neither a path nor a folder that it lies in has a temporary name."""
-    return not any(is_temporary(part) for part in path.parts)
 
 
 def remove_leftovers(directory: Path, *, locked: bool = False) -> None:
@@ -206,8 +200,7 @@ def remove(path: Path) -> None:
 
     What mirrors an address of a bucket is removed there as well.
     """
-    if _is_named(path):
-        buckets.remove(path)
+    buckets.remove(path)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

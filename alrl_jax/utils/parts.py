@@ -23,6 +23,7 @@ from alrl_jax.utils.files import remove, write_json
 from alrl_jax.utils.leases import FILE as LEASE
 from alrl_jax.utils.locks import is_held, locked
 from alrl_jax.utils.printing import say
+from alrl_jax.utils.waiting import named_processes
 
 T = TypeVar("T")
 
@@ -143,7 +144,7 @@ def wait_for_parts(directory: Path, share: Share) -> tuple[list[Path], list[int]
     """
     begin, waiting, lost = time.monotonic(), list(range(1, share.count)), []
     if waiting:
-        say(f"done; waiting for {_processes(waiting)}")
+        say(f"done; waiting for {named_processes(waiting)}")
     while waiting:
         for index in list(waiting):
             folder = part_folder(directory, share, index)
@@ -176,7 +177,7 @@ def explain_lost(lost: Sequence[int]) -> str:
     if not lost:
         return ""
     return (
-        f"{_processes(lost)} ended before their share was done: start again, and what is done will "
+        f"{named_processes(lost)} ended before their share was done: start again, and what is done will "
         "be skipped"
     )
 
@@ -185,11 +186,6 @@ def _exists(path: Path) -> bool:
     if address_of(path) is not None:
         return bool(buckets.listing(path))
     return path.exists()
-
-
-def _processes(numbers: Sequence[int]) -> str:
-    """Names processes."""
-    return f"process{'es' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -1,8 +1,9 @@
 """Calls of libraries that may never come back, bounded in time."""
 
 import queue
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -38,3 +39,14 @@ def _collect(call: Callable[[], Any], results: "queue.SimpleQueue[tuple[bool, An
         results.put((True, call()))
     except BaseException as error:
         results.put((False, error))
+
+
+def late_processes(error: BaseException) -> list[int]:
+    """Numbers of the processes that JAX's coordinator waited for, as its error names them."""
+    _, _, named = str(error).partition("timed out task names")
+    return sorted({int(number) for number in re.findall(r"task:(\d+)", named)})
+
+
+def named_processes(numbers: Sequence[int]) -> str:
+    """Processes in words, such as ``processes 1, 2``."""
+    return f"process{'es' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
