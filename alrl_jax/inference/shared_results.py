@@ -68,6 +68,7 @@ class RunResults:
             self.all = list(self._joined(folders))
             for folder in (self._directory, self._directory / MASKS):
                 remove_leftovers(folder, locked=True)
+            self._part.close()
             remove_parts(folders)
 
     def _joined(self, folders: list[Path]) -> Iterator[dict[str, Any]]:

@@ -101,6 +101,8 @@ def address_of(path: str | Path) -> str | None:
 
     What has, or lies in what has, a temporary name (``utils.files``) is only local.
     """
+    if not _used:
+        return None
     text = os.path.abspath(path)
     if _TEMPORARY.search(text):
         return None

@@ -58,8 +58,8 @@ class Entry(NamedTuple):
 def pull(path: Path, leave_out: Collection[str] = ()) -> Path:
     """Fetches what lies at the address of a mirror, a file or a folder; local paths stay.
 
-    What is there already in the same version is not fetched again; what is not in the bucket (any
-    more) goes.
+    What is there already in the same version is not fetched again. What is not in the bucket (any
+    more) goes, but where this process writes.
 
     Args:
         path: a mirror, or any local path.
@@ -81,7 +81,7 @@ def pull(path: Path, leave_out: Collection[str] = ()) -> Path:
     }
     paths = {name: path / name if name else path for name in entries}
     wanted = {*paths.values()}
-    for local in [path, *path.rglob("*")]:
+    for local in [] if is_own(path) else [path, *path.rglob("*")]:
         kept = local in wanted or local.name.endswith(".tmp")
         if local.is_file() and not kept and not {*local.relative_to(path).parts} & {*leave_out}:
             local.unlink(missing_ok=True)

@@ -87,6 +87,10 @@ class Part:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the folder."""
         self._held.close()
 
     def finish(self, facts: dict[str, Any]) -> None:
@@ -177,8 +181,8 @@ def explain_lost(lost: Sequence[int]) -> str:
     if not lost:
         return ""
     return (
-        f"{named_processes(lost)} ended before their share was done: start again, and what is done will "
-        "be skipped"
+        f"{named_processes(lost)} ended before their share was done: start again, and what is done "
+        "will be skipped"
     )
 
 
