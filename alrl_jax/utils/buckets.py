@@ -143,8 +143,13 @@ def listing(path: Path) -> dict[str, Entry]:
     return {
         name.removeprefix(key).lstrip("/"): _entry(info)
         for name, info in found.items()
-        if (name == key or name.startswith(f"{key}/")) and not name.endswith("/")
+        if (name == key or name.startswith(f"{key}/")) and _is_a_file(name)
     }
+
+
+def _is_a_file(key: str) -> bool:
+    """Whether a key is that of a file which has a place here; keys may hold anything."""
+    return not {"", ".", ".."}.intersection(key.split("/")) and "\0" not in key
 
 
 def names_in(path: Path) -> set[str]:
