@@ -25,12 +25,14 @@ from alrl_jax.evaluation.best_fixed import carry_best_fixed
 from alrl_jax.evaluation.blocks import blocks_of
 from alrl_jax.evaluation.control import measure_control
 from alrl_jax.evaluation.earlier import check_comparable, read_before
+from alrl_jax.evaluation.flag_checks import check_flags
 from alrl_jax.evaluation.frozen import decides, freeze, frozen_rows
 from alrl_jax.evaluation.judges import Judges
 from alrl_jax.evaluation.measuring import Measurement, measure_counterfactual
 from alrl_jax.evaluation.presets import PROTOCOLS, ROLES, flag, rows_of_protocol
 from alrl_jax.evaluation.report.report import Extras, write_report
 from alrl_jax.evaluation.rows import REFERENCE_ROWS, rows_of, rows_of_models
+from alrl_jax.evaluation.shared_batches import ShareDone, Sharing
 from alrl_jax.loading import load_analyser, load_swapper
 from alrl_jax.loading.protocols import Judge, MeasuringNetwork, Swapper
 from alrl_jax.photos.landmarks import (
@@ -41,8 +43,9 @@ from alrl_jax.photos.landmarks import (
 )
 from alrl_jax.photos.pair_list import PairFiles, draw_pairs, read_pairs
 from alrl_jax.storage.workdir import read_metrics
+from alrl_jax.training import distributed
 from alrl_jax.training.metrics import SAMPLES
-from alrl_jax.utils import command_line
+from alrl_jax.utils import buckets, command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 from alrl_jax.utils.destinations import check_folder
 from alrl_jax.utils.files import write_arrays, write_json
@@ -72,16 +75,6 @@ UNMEASURED = {
     "parser": "faces and backgrounds are not measured apart",
 }
 """The consequence of a missing judge, by its role."""
-PAIRS_ALONE = (
-    "pairs",
-    "data",
-    "protocol",
-    "fid_reference",
-    "landmarks_from",
-    "landmarks_path",
-    *(flag(role).removeprefix("--") for role in ROLES if role != "identity"),
-)
-"""Flags of the benchmark pairs."""
 
 
 def evaluate_counterfactual(
@@ -95,6 +88,7 @@ def evaluate_counterfactual(
     beside: Mapping[str, Swapper] | None = None,
     pair_set: str = pair_sets.USUAL,
     second: MeasuringNetwork | None = None,
+    sharing: Sharing | None = None,
 ) -> tuple[dict[str, Any], Measurement]:
     """Figures of every row on held-out synthetic people.
 
@@ -109,6 +103,7 @@ def evaluate_counterfactual(
         beside: other swappers, each a row of this name.
         pair_set: entry of ``PAIR_SETS``.
         second: a judge of another kind, which knows identities alone.
+        sharing: this process's share of the pairs, where several measure them together.
 
     Returns:
         The blocks of ``metrics.json``, where the protocol lacks the fields that all evaluations
@@ -130,6 +125,7 @@ def evaluate_counterfactual(
         batch_size,
         num_shown,
         second=second,
+        sharing=sharing,
     )
     extra = {
         "benchmark": "counterfactual",
@@ -175,7 +171,7 @@ def evaluate_pairs(
 def read_extras(workdir: str, model: Swapper, before: str | None, num_shown: int) -> Extras:
     """What the report shows besides figures: training curves, samples, an earlier evaluation."""
     metrics, images = (None, {}) if before is None else read_before(Path(before), num_shown)
-    samples = sorted((Path(workdir) / SAMPLES).glob("*.png"))
+    samples = sorted(buckets.pull(Path(workdir) / SAMPLES).glob("*.png"))
     return Extras(
         group_names=tuple(model.attribute_groups),
         curves=read_metrics(Path(workdir)),
@@ -190,14 +186,22 @@ def main(_: list[str]) -> int:
     values = flags.FLAGS
     check_flags(values)
     check_folder(values.output)
+    share = distributed.share_by_flags(values)
     keep_compiled_programs()
     model = load_swapper(values.workdir)
     found_for = carry_best_fixed(values.workdir, model)
     if values.selectors is not None:
         model.selectors = chosen_selectors(model.selectors, values.selectors)
     extras = read_extras(values.workdir, model, values.before, values.num_pictures)
-    run = run_pairs if values.benchmark == "pairs" else run_counterfactual
-    blocks, found = run(values, model, extras.before)
+    if values.benchmark == "pairs":
+        blocks, found = run_pairs(values, model, extras.before)
+    else:
+        Path(values.output).mkdir(parents=True, exist_ok=True)
+        sharing = Sharing(share, Path(values.output))
+        try:
+            blocks, found = run_counterfactual(values, model, extras.before, sharing)
+        except ShareDone:
+            return 0
     blocks["protocol"]["best_fixed_found_for"] = found_for
     page = write_outputs(Path(values.output), blocks, found, extras)
     print(f"{page.parent.parent / 'metrics.json'}\n{page}")
@@ -218,42 +222,8 @@ def chosen_selectors(known: Sequence[str], wanted: Sequence[str]) -> tuple[str, 
     return (known[0], *(name for name in known[1:] if name in wanted))
 
 
-def check_flags(values: Any) -> None:
-    """UserError where flags do not belong to each other."""
-    of_pairs = values.benchmark == "pairs"
-    named = [f"--{name}" for name in PAIRS_ALONE if getattr(values, name) is not None]
-    if named and not of_pairs:
-        raise UserError(
-            f"got {named[0]} with --benchmark={values.benchmark}; expected it with "
-            "--benchmark=pairs alone; correct the flags"
-        )
-    if of_pairs and (values.pairs is None) == (values.data is None):
-        raise UserError(
-            f"got --benchmark=pairs with --pairs={values.pairs} and --data={values.data}; expected "
-            "either a CSV file or a folder; name one"
-        )
-    if values.aligned and (values.landmarks_from or values.landmarks_path):
-        raise UserError(
-            "got --aligned with --landmarks_from or --landmarks_path; expected one of them, as "
-            "no face is looked for in crops; drop the other"
-        )
-    for name in ("beside", "pair_set"):
-        value = getattr(values, name)
-        if of_pairs and value:
-            text = value if isinstance(value, str) else ",".join(value)
-            raise UserError(
-                f"got --{name}={text} with --benchmark=pairs; expected it with "
-                "--benchmark=counterfactual alone; drop it"
-            )
-    if values.pairs is not None and values.num_pairs is not None:
-        raise UserError(
-            f"got --num_pairs={values.num_pairs} with --pairs; expected all pairs of the list to "
-            "be measured; shorten the list"
-        )
-
-
 def run_counterfactual(
-    values: Any, model: Swapper, before: dict[str, Any] | None
+    values: Any, model: Swapper, before: dict[str, Any] | None, sharing: Sharing
 ) -> tuple[dict[str, Any], Measurement]:
     """Evaluates on rendered people; see ``evaluate_counterfactual``."""
     directory = values.judge or DEFAULT_JUDGE
@@ -279,6 +249,7 @@ def run_counterfactual(
         beside,
         pair_set,
         second,
+        sharing,
     )
     describe = functools.partial(opening.describe_trained, judge_directory=directory, judge=judge)
     extra = describe(values.workdir, model) | {
@@ -342,15 +313,18 @@ def write_outputs(
 def define_flags() -> None:
     """Defines the flags of this command; not at import, as other commands have the same names."""
     command_line.DEFINE_path(
-        "workdir", None, "Work or model directory, embedded/NAME.", required=True
+        "workdir", None, "Work or model directory, embedded/NAME.", required=True, bucket="read"
     )
-    command_line.DEFINE_path("output", None, "Directory of the results.", required=True)
+    command_line.DEFINE_path(
+        "output", None, "Directory of the results.", required=True, bucket="written"
+    )
     flags.DEFINE_enum("benchmark", "counterfactual", BENCHMARKS, "What to measure on.")
     command_line.DEFINE_path(
         "judge",
         None,
         f"Model directory of the judge, by default {DEFAULT_JUDGE}. With the benchmark pairs there "
         "is no default, and it stands for --identity_judge and --pose_judge.",
+        bucket="read",
     )
     splits = benchmark.EVALUATION_SPLITS
     flags.DEFINE_enum("split", splits[0], splits, "Held-out people of rendered pairs; test, once.")
@@ -388,6 +362,8 @@ def define_flags() -> None:
         command_line.DEFINE_path(flag(role).removeprefix("--"), None, text)
     command_line.DEFINE_path("fid_reference", None, "Folder that FID compares with, not targets.")
     command_line.DEFINE_path("before", None, "Output of an earlier evaluation to compare with.")
+    distributed.define_flags("Measure")
+    flags.adopt_module_key_flags(distributed)
 
 
 def cli() -> NoReturn:

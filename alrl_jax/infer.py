@@ -6,7 +6,8 @@ A PATH is a photo, a pattern in quotes ('people/*.jpg') or a directory; several 
 paired by --pairing. Every pair gives ``NUMBER_SOURCE_to_TARGET.png`` (or what --format says) of the
 target's size, and the same name with ``.json``: settings, hashes, places of the faces.
 ``results.jsonl`` says how every pair went, a line as soon as it is done. Pairs that an earlier run
-with the same files, model and settings finished are skipped. ``--masks`` adds ``masks/`` (which
+with the same files, model and settings finished are skipped. Several processes (``--distributed``,
+or ``--coordinator_address`` and its companions) share the pairs. ``--masks`` adds ``masks/`` (which
 pixels come from the generated face) and ``manifest.csv``. Use photos of people who agreed. Outputs
 carry metadata and, from 256 px on, an invisible mark; ``--nomark`` omits it, as the sidecar says.
 Exit status: 0 all done; 2 bad usage; 3 finished, some pairs failed, or with ``--strict`` are
@@ -18,7 +19,7 @@ replace (``--on_failure``); ``--map=PERSON=SOURCE`` names the source of a person
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -39,19 +40,20 @@ from alrl_jax.inference.swapping import Swapping
 from alrl_jax.loading import load_swapper
 from alrl_jax.photos.pair_list import PAIRINGS, list_files, list_pairs
 from alrl_jax.provenance.encoding import ENCODERS
+from alrl_jax.training import distributed
 from alrl_jax.utils import command_line, hashing
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 from alrl_jax.utils.destinations import check_folder
-from alrl_jax.utils.paths import local_path
-
-Results = Iterator[dict[str, Any]]
+from alrl_jax.utils.parts import Share, explain_lost
+from alrl_jax.utils.printing import say
 
 
 def main(argv: list[str]) -> int:
     """Swaps what the flags say; gives the exit status."""
     del argv
-    keep_compiled_programs()
     values = flags.FLAGS
+    share = distributed.share_by_flags(values)
+    keep_compiled_programs()
     output = Path(values.output)
     landmarks_path = None if values.landmarks_path is None else Path(values.landmarks_path)
     settings = command.read_settings(values, landmarks_path)
@@ -61,7 +63,7 @@ def main(argv: list[str]) -> int:
             f"got --tune_generator={values.tune_generator} without --optimise; expected the codes "
             "to be refined first; give --optimise=100"
         )
-    people = [list_files("reference", local_path(named))[0] for named in values.reference]
+    people = [list_files("reference", named)[0] for named in values.reference]
     settings = dataclasses.replace(
         settings,
         masks=values.masks,
@@ -74,7 +76,7 @@ def main(argv: list[str]) -> int:
     settings = people_settings(values, settings)
     album = of_people(values, settings)
     if album:
-        _check_album(values)
+        _check_album(values, share)
     model = load_swapper(values.model)
     if people:
         least = values.reference_similarity
@@ -82,8 +84,7 @@ def main(argv: list[str]) -> int:
         settings = dataclasses.replace(settings, reference_similarity=least)
     model.asked(**settings.asked())
     if album:
-        total, results = _album(model, values, settings, landmarks_path)
-        return _finished(total, results, output, values.strict)
+        return _album(model, values, settings, landmarks_path)
     source = values.source
     if source is not None and source.startswith(SAMPLE):
         make_output(values.output)
@@ -99,20 +100,20 @@ def main(argv: list[str]) -> int:
             f"{settings.reference_similarity:g} by {IDENTITY_NET}"
         )
     make_output(values.output)
-    results = swapping.run(listing.pairs, values.batch_size)
-    return _finished(len(listing.pairs), results, output, values.strict)
+    results = swapping.run(listing.pairs, values.batch_size, share)
+    total = len(range(share.index, len(listing.pairs), share.count))
+    tally = _tally(tqdm(results, "swap", total, unit="image", bar_format=command.BAR))
+    if share.is_first and swapping.results.all is not None:
+        tally = _tally(swapping.results.all)
+    if share.is_first:
+        command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
+    if swapping.results.lost:
+        say(explain_lost(swapping.results.lost))
+        return command.SOME_FAILED
+    return tally.status(values.strict)
 
 
-def _finished(total: int, results: Results, output: Path, strict: bool) -> int:
-    """Swaps what is asked for, and says how it went; the exit status."""
-    tally = command.Tally()
-    for result in tqdm(results, "swap", total, unit="image", bar_format=command.BAR):
-        tally.add(result, f"pair {result['number']}")
-    command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
-    return tally.status(strict)
-
-
-def _check_album(values: Any) -> None:
+def _check_album(values: Any, share: Share) -> None:
     """UserError for flags that speak of pairs, where each person of an album has a source."""
     faults = {
         f"--pairs={values.pairs}": values.pairs is not None,
@@ -121,6 +122,7 @@ def _check_album(values: Any) -> None:
         f"--pairing={values.pairing}": values.pairing != "all",
         f"--optimise={values.optimise}": values.optimise > 0,
         "no --target": values.target is None,
+        f"{share.count} processes": share.count > 1,
     }
     wrong = [flag for flag, bad in faults.items() if bad]
     if wrong:
@@ -130,29 +132,43 @@ def _check_album(values: Any) -> None:
         )
 
 
-def _album(
-    model: Swapper, values: Any, settings: Settings, landmarks_path: Path | None
-) -> tuple[int, Results]:
-    """Number of an album's photos, and the results that come."""
+def _album(model: Swapper, values: Any, settings: Settings, landmarks_path: Path | None) -> int:
+    """Replaces the people of an album; the exit status."""
     output = Path(values.output)
     paths, refused = list_files("target", values.target, output)
     people = open_people(AlbumPeople, model, values, settings, landmarks_path, None)
     make_output(values.output)
-    return len(paths), AlbumSwapping(people, output).photos(paths, refused, values.batch_size)
+    results = AlbumSwapping(people, output).photos(paths, refused, values.batch_size)
+    tally = _tally(tqdm(results, "swap", len(paths), unit="image", bar_format=command.BAR))
+    command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
+    return tally.status(values.strict)
+
+
+def _tally(results: Iterable[dict[str, Any]]) -> command.Tally:
+    """What became of the pairs."""
+    tally = command.Tally()
+    for result in results:
+        tally.add(result, f"pair {result['number']}")
+    return tally
 
 
 def define_flags() -> None:
     """Defines the flags of this command; not at import, as other commands have the same names."""
     command.define_flags()
     flags.adopt_module_key_flags(command)
-    command_line.DEFINE_path("pairs", None, "CSV file, header source,target; paths relative to it.")
+    command_line.DEFINE_path(
+        "pairs", None, "CSV file, header source,target; paths relative to it.", bucket="read"
+    )
     command_line.DEFINE_path(
         "source",
         None,
         "Photo, pattern or directory: the faces to put in; or sample:SEED, a face of a person "
         "who does not exist (with --face=all one for every person of the album).",
+        bucket="read",
     )
-    command_line.DEFINE_path("target", None, "Photo, pattern or directory to put them into.")
+    command_line.DEFINE_path(
+        "target", None, "Photo, pattern or directory to put them into.", bucket="read"
+    )
     flags.DEFINE_multi_string(
         "reference",
         [],
@@ -177,6 +193,8 @@ def define_flags() -> None:
     )
     flags.DEFINE_boolean("masks", False, "Write the masks and a manifest, to train detectors with.")
     flags.DEFINE_enum("pairing", "all", PAIRINGS, "Every source with every target, or in turn.")
+    distributed.define_flags("Swap")
+    flags.adopt_module_key_flags(distributed)
 
 
 def cli() -> NoReturn:

@@ -41,7 +41,7 @@ from alrl_jax.inference.video.pyav import count_frames
 from alrl_jax.inference.video.tracking import SMOOTHING
 from alrl_jax.inference.video.video_file import LOST, NONE_SWAPPED, VideoSwapping
 from alrl_jax.loading import load_swapper
-from alrl_jax.utils import command_line
+from alrl_jax.utils import buckets, command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 from alrl_jax.utils.destinations import check_folder
 
@@ -53,7 +53,7 @@ def main(argv: list[str]) -> int:
     del argv
     keep_compiled_programs()
     values = flags.FLAGS
-    frames, output = Path(values.frames), Path(values.output)
+    frames, output = buckets.pull(Path(values.frames)), Path(values.output)
     _check_part(values)
     if not frames.exists():
         raise UserError(
@@ -147,8 +147,11 @@ def define_flags() -> None:
         None,
         "Photo of the face to put in; or sample:SEED, a person who does not exist (with --face=all "
         "one for every person of the video).",
+        bucket="read",
     )
-    command_line.DEFINE_path("frames", None, "Directory of frames, or a video.", required=True)
+    command_line.DEFINE_path(
+        "frames", None, "Directory of frames, or a video.", required=True, bucket="read"
+    )
     flags.DEFINE_float("fps", 25.0, "Frames of a directory a second.", lower_bound=0.001)
     flags.DEFINE_boolean("smooth", True, "Smooth landmarks over time.")
     flags.DEFINE_enum("codec", None, list(CODECS), "Of a video; H.264, in WebM VP9.")

@@ -28,8 +28,8 @@ from alrl_jax.loading.packaging import package
 from alrl_jax.provenance.model_card import CARD_FILE, write_card
 from alrl_jax.storage import checkpoint
 from alrl_jax.storage.workdir import open_workdir
+from alrl_jax.training import distributed
 from alrl_jax.training.best import check_best
-from alrl_jax.training.distributed import CLUSTERS, connect, meeting
 from alrl_jax.training.held_out import HeldOut
 from alrl_jax.training.loop import Batches, Schedule, fit
 from alrl_jax.training.losses.table import needed_labels
@@ -43,7 +43,7 @@ from alrl_jax.training.writers import check_writers
 from alrl_jax.utils import command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 from alrl_jax.utils.destinations import check_folder
-from alrl_jax.utils.paths import local_path
+from alrl_jax.utils.paths import path_or_mirror
 
 HELD_OUT_PAIRS, HELD_OUT_SPLIT = 64, "development"
 """Pairs of different people that a run measures itself on, and the part of a world they are of."""
@@ -228,10 +228,12 @@ def main(argv: Sequence[str]) -> int:
     keep_compiled_programs()
     values = flags.FLAGS
     config = Config.from_dict(values.config.to_dict())
-    for path in (config.data.path, config.data.held_out, *config.pretrained.values()):
-        local_path(path or "")  # an address is refused before anything is compiled
-    by_hand = meeting(values.coordinator_address, values.num_processes, values.process_id)
-    connect(values.distributed, by_hand)
+    # What cannot be one of these paths is refused before anything is compiled.
+    for path in (config.data.path, config.data.held_out):
+        _ = DataRequest(config.data.source, path, config.resolution).directory
+    for path in config.pretrained.values():
+        path_or_mirror(path or "")
+    distributed.connect_by_flags(values)
     try:
         command = shlex.join(["python", "-m", "alrl_jax.train", *sys.argv[1:]])
         train(config, Path(values.workdir), command)
@@ -245,13 +247,11 @@ def main(argv: Sequence[str]) -> int:
 def define_flags() -> None:
     """Defines the flags of this command; not at import, as other commands have the same names."""
     command_line.DEFINE_config()
-    command_line.DEFINE_path("workdir", None, "Directory of the run.", required=True)
-    flags.DEFINE_enum(
-        "distributed", None, list(CLUSTERS), "Train with the other processes of this cluster."
+    command_line.DEFINE_path(
+        "workdir", None, "Directory of the run.", required=True, bucket="written"
     )
-    flags.DEFINE_string("coordinator_address", None, "By hand: HOST:PORT of process 0.")
-    flags.DEFINE_integer("num_processes", None, "By hand: how many train together.", lower_bound=1)
-    flags.DEFINE_integer("process_id", None, "By hand: number of this one.", lower_bound=0)
+    distributed.define_flags("Train")
+    flags.adopt_module_key_flags(distributed)
 
 
 def cli() -> NoReturn:

@@ -16,9 +16,10 @@ by the shape of a weight; the same data, losses, rates and steps; and the same i
 identity, the codes of both faces as a whole, the refinement of the pose code, and the target's
 features, through gates that look at the pair in ``adaptive`` and through constants inside the mask
 in all others. ``mask_features`` and ``constant_codes`` lie between ``adaptive`` and
-``constant_gates``: one decides by the pair over codes alone, the other in space alone. ``best_fixed`` and the rules of earlier work have no parameters: they stand outside
-that claim. Attribute control is not compared: transfers cannot learn it, and ``controlled`` alone
-does. ``supervised`` is a stated ceiling: it alone sees true swaps.
+``constant_gates``: one decides by the pair over codes alone, the other in space alone.
+``best_fixed`` and the rules of earlier work have no parameters: they stand outside that claim.
+Attribute control is not compared: transfers cannot learn it, and ``controlled`` alone does.
+``supervised`` is a stated ceiling: it alone sees true swaps.
 """
 
 from typing import Any

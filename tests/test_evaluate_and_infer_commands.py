@@ -16,6 +16,7 @@ from PIL import Image
 from alrl_jax import evaluate
 from alrl_jax.errors import UserError
 from alrl_jax.evaluation import opening
+from alrl_jax.evaluation.flag_checks import PAIRS_ALONE
 from alrl_jax.evaluation.metric_table import METRICS
 from alrl_jax.evaluation.pair_sets import OCCLUSION_SHA256, REASONS
 from alrl_jax.inference import engine
@@ -30,6 +31,8 @@ from alrl_jax.storage.model_directory import save_model
 from alrl_jax.training.sharding import make_mesh
 from alrl_jax.worlds import primitives
 from tests.support.fakes import FakeSwapper
+
+OF_PROCESSES = ("distributed", "coordinator_address", "num_processes", "process_id")
 
 RESOLUTION = 32
 ANALYSER = {
@@ -86,7 +89,7 @@ def _set_flags(monkeypatch: pytest.MonkeyPatch, **values: Any) -> None:
         "beside": None,
         "selectors": None,
         "identity_judge": None,
-        **dict.fromkeys(evaluate.PAIRS_ALONE),
+        **dict.fromkeys((*PAIRS_ALONE, *OF_PROCESSES)),
     }
     given = {name: str(v) if isinstance(v, Path) else v for name, v in values.items()}
     monkeypatch.setattr(flags, "FLAGS", types.SimpleNamespace(**(usual | given)))

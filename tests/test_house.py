@@ -25,6 +25,7 @@ HEARS_ALL = {
     "alrl_jax/inference/bounded_cache.py:_fill": "hands it to whoever waits for the value",
     "alrl_jax/photos/decoding.py:_orientation": "reads EXIF through Pillow alone",
     "alrl_jax/training/stopping.py:_collect": "hands it to whoever waits for the value",
+    "alrl_jax/utils/waiting.py:_collect": "hands it to whoever waits for the value",
     "alrl_jax/storage/checkpoint.py:restore": "all processes have to hear of it before one raises",
     "alrl_jax/commands/verify_image.py:verify": "opens an image through Pillow alone",
     "alrl_jax/provenance/content_credentials.py:_mime_type": "opens an image through Pillow alone",

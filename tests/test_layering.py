@@ -35,7 +35,9 @@ READS_CONFIG = ("config", "training.tasks", "train", "loading.loader", "commands
 # The only places that know a library; ``jax.make_mesh`` and ``jax.sharding`` count where they are
 # used as attributes too. Annotations that name a mesh or a sharding make nothing.
 CONFINED: dict[tuple[str, ...], tuple[str, ...]] = {
-    ("orbax",): ("storage.checkpoint",),
+    ("orbax",): ("storage.checkpoint", "storage.bucket_checkpoints"),
+    ("fsspec",): ("utils.buckets",),
+    ("tensorstore",): ("utils.leases",),
     ("clu",): ("training.writers",),
     ("wandb",): ("training.writers",),
     ("jax.sharding", "jax.make_mesh", "jax.experimental.mesh_utils"): ("training.sharding",),
@@ -47,6 +49,7 @@ OPTIONAL = (
     "c2pa",
     "clu",
     "cv2",
+    "fsspec",
     "google",  # protobuf, which comes with onnx
     "matplotlib",
     "mediapipe",
@@ -58,6 +61,7 @@ OPTIONAL = (
     "tensorboard",
     "tensorflow",
     "tensorflow_datasets",
+    "tensorstore",
     "torch",
     "wandb",
 )

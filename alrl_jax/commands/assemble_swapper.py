@@ -46,14 +46,18 @@ def main(_: list[str]) -> int:
 def define_flags() -> None:
     """Defines the flags of this command."""
     for name, text in _HELP.items():
-        command_line.DEFINE_path(name, None, f"Model directory: {text}", required=name in _NEEDED)
+        command_line.DEFINE_path(
+            name, None, f"Model directory: {text}", required=name in _NEEDED, bucket="read"
+        )
     selectors = (*RULES, BEST_FIXED)
     flags.DEFINE_enum("selector", "psp_middle", selectors, "Fixed rule that selects codes.")
     flags.DEFINE_enum("mask", None, MASKS, "What blends; by default the parser, if there is one.")
     command_line.DEFINE_path(
         "selection", None, "Of best_fixed: the JSON that alrl search-selection prints."
     )
-    command_line.DEFINE_path("output", None, "Model directory to write.", required=True)
+    command_line.DEFINE_path(
+        "output", None, "Model directory to write.", required=True, bucket="written"
+    )
 
 
 def cli() -> NoReturn:

@@ -47,7 +47,9 @@ def define_flags() -> None:
     flags.DEFINE_multi_enum(
         "kind", ["auto"], ("auto", *KINDS), "Which network of the file; repeated: which ones."
     )
-    command_line.DEFINE_path("output", None, "Model directory to write.", required=True)
+    command_line.DEFINE_path(
+        "output", None, "Model directory to write.", required=True, bucket="written"
+    )
 
 
 def cli() -> NoReturn:

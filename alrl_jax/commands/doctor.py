@@ -98,6 +98,8 @@ PARTS: Mapping[str, Part] = {
     "export": Part("alrl export-model", ("flatbuffers",)),
     "onnx": Part("ArcFace's ONNX file", ("onnx",)),
     "compile": Part("alrl compile-for", ("libtpu", "jax_cuda12_plugin"), imported=False),
+    "gcs": Part("buckets of Cloud Storage (gs://)", ("gcsfs",), imported=False),
+    "s3": Part("buckets of S3 (s3://)", ("s3fs",), imported=False),
     "wandb": Part("figures at Weights & Biases", ("wandb",), imported=False),
 }
 """By the name of the extra that installs each."""

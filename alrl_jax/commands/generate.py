@@ -11,7 +11,7 @@ sampled pose codes takes its pose latents from the same stream, after them.  Wri
 import math
 import re
 from collections.abc import Callable, Iterator
-from typing import NoReturn, cast, get_args
+from typing import Any, NoReturn, cast, get_args
 
 import jax
 import numpy as np
@@ -24,8 +24,10 @@ from alrl_jax.evaluation.report.images import to_bytes
 from alrl_jax.loading import GeneratorModel, load_generator
 from alrl_jax.models.stylegan2.generator import NoiseMode
 from alrl_jax.provenance import image_metadata
+from alrl_jax.training import distributed
 from alrl_jax.utils import command_line, hashing
 from alrl_jax.utils.destinations import check_folder
+from alrl_jax.utils.printing import say
 
 MAX_SEED = 2**32 - 1
 MAX_SEEDS = 100_000
@@ -143,6 +145,7 @@ def main(_: list[str]) -> int:
     """Draws what the flags say."""
     values = flags.FLAGS
     seeds = parse_seeds(values.seeds)
+    share = distributed.share_by_flags(values)
     output = check_folder(values.output)
     model = load_generator(values.model)
     noise_mode = cast(NoiseMode, values.noise_mode)
@@ -151,30 +154,43 @@ def main(_: list[str]) -> int:
     digest = hashing.variables_sha256(model.variables)
     fields = image_metadata.metadata(digest, image_metadata.GENERATED_SOURCE_TYPE)
     fields["truncationPsi"] = f"{values.truncation_psi:g}"
-    shown = []
-    batches = drawn_in_batches(draw, seeds, values.batch_size)
-    for seed, image in tqdm(batches, total=len(seeds), desc="generate", unit="image"):
-        image_metadata.write_png(
-            output / f"seed{seed:04d}.png", image, fields | {"seed": str(seed)}
-        )
-        shown += [image] if len(shown) < GRID_LIMIT else []
-    if values.grid:
-        image_metadata.write_png(output / "grid.png", make_grid(shown), fields)
-    on_grid = f", {len(shown)} of them on grid.png" if values.grid else ""
-    print(f"{len(seeds)} images{on_grid}: {output}")
+    # The first of several processes draws all of the grid again: it waits for nobody.
+    own, on_grid = list(share.of(seeds)), seeds[:GRID_LIMIT] if values.grid else []
+    own_grid = [seed for seed in on_grid if share.is_first]
+    mine, todo = set(own), list(dict.fromkeys([*own, *own_grid]))
+    shown: dict[int, Any] = {}
+    batches = drawn_in_batches(draw, todo, values.batch_size)
+    for seed, image in tqdm(batches, total=len(todo), desc="generate", unit="image"):
+        if seed in mine:
+            image_metadata.write_png(
+                output / f"seed{seed:04d}.png", image, fields | {"seed": str(seed)}
+            )
+        if seed in own_grid:
+            shown[seed] = image
+    if own_grid:
+        grid = make_grid([shown[seed] for seed in own_grid])
+        image_metadata.write_png(output / "grid.png", grid, fields)
+    of_grid = f", {len(own_grid)} of them on grid.png" if own_grid else ""
+    say(f"{len(own)} images{of_grid}: {output}")
     return 0
 
 
 def define_flags() -> None:
     """Defines the flags of this command."""
-    command_line.DEFINE_path("model", None, "Generator: model or work directory.", required=True)
+    command_line.DEFINE_path(
+        "model", None, "Generator: model or work directory.", required=True, bucket="read"
+    )
     flags.DEFINE_string("seeds", None, "Numbers and ranges, e.g. 0-15,20.", required=True)
-    command_line.DEFINE_path("output", None, "Directory of the images.", required=True)
+    command_line.DEFINE_path(
+        "output", None, "Directory of the images.", required=True, bucket="written"
+    )
     flags.DEFINE_float("truncation_psi", 1.0, "1 leaves codes alone, 0 gives the average face.")
     flags.DEFINE_enum("noise_mode", "const", get_args(NoiseMode), "Fixed, no, or seeded noise.")
     flags.DEFINE_integer("label", None, "Class, for a conditional generator.")
     flags.DEFINE_integer("batch_size", 8, "Images drawn at a time.", lower_bound=1)
     flags.DEFINE_boolean("grid", True, f"Also write grid.png of the first {GRID_LIMIT}.")
+    distributed.define_flags("Draw")
+    flags.adopt_module_key_flags(distributed)
 
 
 def cli() -> NoReturn:

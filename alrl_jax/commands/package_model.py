@@ -13,13 +13,14 @@ from typing import NoReturn
 from absl import flags
 
 from alrl_jax.loading.packaging import package
-from alrl_jax.utils import command_line
+from alrl_jax.storage.workdir import LARGE
+from alrl_jax.utils import buckets, command_line
 
 
 def main(_: list[str]) -> int:
     """Packages the run that the flags name."""
     values = flags.FLAGS
-    workdir, output = Path(values.workdir), Path(values.output)
+    workdir, output = buckets.pull(Path(values.workdir), LARGE), Path(values.output)
     kept = (values.half, values.int8, values.training_networks, values.base)
     print(package(workdir, output, values.command, *kept))
     return 0
@@ -27,8 +28,12 @@ def main(_: list[str]) -> int:
 
 def define_flags() -> None:
     """Defines the flags of this command."""
-    command_line.DEFINE_path("workdir", None, "Directory of the training run.", required=True)
-    command_line.DEFINE_path("output", None, "Model directory to write.", required=True)
+    command_line.DEFINE_path(
+        "workdir", None, "Directory of the training run.", required=True, bucket="read"
+    )
+    command_line.DEFINE_path(
+        "output", None, "Model directory to write.", required=True, bucket="written"
+    )
     flags.DEFINE_string("command", "", "Line that started the training, if it noted none.")
     flags.DEFINE_boolean("half", False, "Store half precision.")
     flags.DEFINE_list(

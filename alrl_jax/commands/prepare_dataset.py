@@ -27,13 +27,16 @@ from alrl_jax.data.prepare.layouts import Album, Wish
 from alrl_jax.data.prepare.parsed_records import parsed_plan
 from alrl_jax.data.request import DataRequest
 from alrl_jax.data.shard_files import progress_bar
-from alrl_jax.data.shards import Plan, ShardSource, prepare
+from alrl_jax.data.shards import Plan, ShardSource, help_prepare, prepare
 from alrl_jax.data.sources import SOURCES
 from alrl_jax.data.world_faces import world_plan
 from alrl_jax.errors import UserError
 from alrl_jax.photos.file_trees import open_tree
-from alrl_jax.utils import command_line
+from alrl_jax.training import distributed
+from alrl_jax.utils import buckets, command_line
+from alrl_jax.utils.addresses import address_of
 from alrl_jax.utils.files import atomic_write, write_json
+from alrl_jax.utils.parts import Share
 from alrl_jax.utils.printing import no_formula, say
 from alrl_jax.worlds import WORLDS
 
@@ -57,12 +60,22 @@ def main(argv: list[str]) -> int:
     values = flags.FLAGS
     _check_flags()
     output = Path(values.output)
+    share = distributed.share_by_flags(values)
     if values.source in RENDERED:
-        source = prepare(output, _rendered(values.source))
+        plan = _rendered(values.source)
+        if not share.is_first:
+            return _help(output, plan, share)
+        source = prepare(output, plan, share)
         _verify(source)
         _say_result(source, len(source))
     else:
-        _prepare_photos(Path(values.source), output)
+        return _prepare_photos(buckets.pull(Path(values.source)), output, share)
+    return 0
+
+
+def _help(output: Path, plan: Plan, share: Share) -> int:
+    """Does a share of the work that the first process puts together; gives the exit status."""
+    say(f"process {share.index}: {help_prepare(output, plan, share)} files written")
     return 0
 
 
@@ -100,8 +113,8 @@ def _rendered(name: str) -> Plan:
     return world_plan(request, WORLDS[RENDERED[name]])
 
 
-def _prepare_photos(path: Path, output: Path) -> None:
-    """Prepares photographs and the tables about them.
+def _prepare_photos(path: Path, output: Path, share: Share) -> int:
+    """Prepares photographs and the tables about them; gives the exit status.
 
     Raises:
         UserError: there are not as many as expected.
@@ -119,14 +132,16 @@ def _prepare_photos(path: Path, output: Path) -> None:
     _expect_count(len(plan.identities), "found")
     if values.parser:
         plan = parsed_plan(plan, values.parser)
-    source = prepare(output, plan)
+    if not share.is_first:
+        return _help(output, plan, share)
+    source = prepare(output, plan, share)
     labelled = _verify(source)
     left_out = _left_out(source, album, len(plan.identities))
     _write_records(output / "records.csv", source, album, left_out, labelled)
     write_json(
         output / "report.json",
         {
-            "source": str(path),
+            "source": address_of(path) or str(path),
             "layout": layout,
             "split": wish.split,
             "resolution": source.layout.resolution,
@@ -144,6 +159,7 @@ def _prepare_photos(path: Path, output: Path) -> None:
     )
     _say_result(source, int(labelled.sum()))
     _expect_count(len(source), f"that can be read (see {output / 'report.json'})")
+    return 0
 
 
 def _check_layout_flags(layout: str) -> None:
@@ -259,9 +275,10 @@ def define_flags() -> None:
         None,
         "A directory tree or a zip of photographs, or a world: " + ", ".join(RENDERED) + ".",
         required=True,
+        bucket="read",
     )
     command_line.DEFINE_path(
-        "output", None, "Directory to write; new, or unfinished.", required=True
+        "output", None, "Directory to write; new, or unfinished.", required=True, bucket="written"
     )
     flags.DEFINE_integer("resolution", 64, "Side of the square images, in pixels.")
     flags.DEFINE_enum(
@@ -304,6 +321,8 @@ def define_flags() -> None:
     flags.DEFINE_integer("images_per_identity", 6, "Photos of each of them.")
     flags.DEFINE_float("cover_share", 0.0, "Share of a world's images with a covered face.", 0, 1)
     flags.DEFINE_integer("seed", 0, "Number of the world.")
+    distributed.define_flags("Prepare")
+    flags.adopt_module_key_flags(distributed)
 
 
 def cli() -> NoReturn:

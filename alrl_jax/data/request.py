@@ -4,7 +4,10 @@ import dataclasses
 import os
 from pathlib import Path
 
-from alrl_jax.utils.paths import local_path
+from alrl_jax.utils.paths import local_path, path_or_mirror
+
+FROM_BUCKETS = ("prepared", "folder")
+"""Sources that are fetched from buckets; worlds are drawn where the disk is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,5 +47,8 @@ class DataRequest:
 
     @property
     def directory(self) -> Path | None:
-        """The path, with the user's home in place of ``~``."""
-        return None if self.path is None else Path(local_path(str(self.path)))
+        """The path, with the user's home in place of ``~``; of an address its mirror."""
+        if self.path is None:
+            return None
+        of_bucket = path_or_mirror if self.source in FROM_BUCKETS else local_path
+        return Path(of_bucket(str(self.path)))

@@ -21,7 +21,7 @@ from array_record.python import (
 )
 from tqdm import tqdm
 
-from alrl_jax.utils.files import atomic_write, write_json
+from alrl_jax.utils.files import atomic_write, remove, write_json
 
 WRITER_OPTIONS = "group_size:1,zstd:1"  # groups of one record: random access reads no neighbours
 
@@ -61,7 +61,7 @@ class Job:
     @property
     def faults(self) -> list[Fault]:
         """What was wrong when the shard was written; nothing before."""
-        path = _faults_path(self.path)
+        path = faults_path(self.path)
         if not path.is_file():
             return []
         return [Fault(*entry) for entry in json.loads(path.read_text(encoding="utf-8"))["faults"]]
@@ -99,21 +99,21 @@ def write_shard(job: Job, advance: Callable[[int], Any]) -> None:
             advance(asked)
         _in_os_terms(path, writer.close)
         if faults:
-            write_json(_faults_path(job.path), {"faults": faults}, durable=True)
+            write_json(faults_path(job.path), {"faults": faults}, durable=True)
         else:
-            _faults_path(job.path).unlink(missing_ok=True)
+            remove(faults_path(job.path))
 
 
 def forget_faults(directory: Path) -> None:
     """Removes the tables of faults of a data set that is complete, and says them itself."""
     for path in directory.glob(f"*{FAULTS_SUFFIX}"):
-        path.unlink()
+        remove(path)
 
 
 FAULTS_SUFFIX = ".faults.json"
 
 
-def _faults_path(shard: Path) -> Path:
+def faults_path(shard: Path) -> Path:
     """Where the faults of a shard stand."""
     return shard.with_suffix(FAULTS_SUFFIX)
 

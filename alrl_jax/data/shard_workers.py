@@ -14,8 +14,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from alrl_jax.data.shard_files import Job, write_shard
+from alrl_jax.data.shard_files import Job, faults_path, write_shard
 from alrl_jax.errors import UserError
+from alrl_jax.utils.buckets import put
 
 
 def write_in_processes(jobs: Sequence[Job], workers: int, advance: Callable[[int], Any]) -> None:
@@ -36,27 +37,33 @@ def write_in_processes(jobs: Sequence[Job], workers: int, advance: Callable[[int
     context.set_forkserver_preload(["__main__", "alrl_jax.data.prepare.photo_records"])
     remaining = iter(jobs)
     processes: dict[Connection, BaseProcess] = {}
+    under_way: dict[Connection, Job] = {}
     try:
-        for job in [_for_another_process(next(remaining)) for _ in range(min(workers, len(jobs)))]:
+        for job in [next(remaining) for _ in range(min(workers, len(jobs)))]:
             ours, theirs = context.Pipe()
             process = context.Process(target=_work, args=(theirs,), daemon=True)
             process.start()
             theirs.close()
             processes[ours] = process
-            ours.send(job)
+            under_way[ours] = job
+            ours.send(_for_another_process(job))
         while processes:
             for pipe in wait(list(processes)):
                 assert isinstance(pipe, Connection)
                 message = _hear(pipe, processes[pipe])
                 if isinstance(message, int):
                     advance(message)
-                elif isinstance(message, BaseException):
+                    continue
+                if isinstance(message, BaseException):
                     raise message
-                elif (job := next(remaining, None)) is not None:
-                    pipe.send(_for_another_process(job))
-                else:
+                done = under_way.pop(pipe).path
+                put(path for path in (faults_path(done), done) if path.exists())  # not by workers
+                if (job := next(remaining, None)) is None:
                     pipe.send(None)
                     processes.pop(pipe).join()
+                else:
+                    under_way[pipe] = job
+                    pipe.send(_for_another_process(job))
     finally:
         for process in processes.values():
             process.terminate()

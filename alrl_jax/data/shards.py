@@ -34,7 +34,21 @@ from alrl_jax.data.shard_files import (
 )
 from alrl_jax.data.shard_workers import write_in_processes
 from alrl_jax.errors import UserError
+from alrl_jax.utils import buckets
+from alrl_jax.utils.addresses import address_of
 from alrl_jax.utils.files import atomic_write, is_temporary, remove_leftovers, write_json
+from alrl_jax.utils.leases import FILE as LEASE
+from alrl_jax.utils.leases import leased
+from alrl_jax.utils.parts import (
+    ALONE,
+    Part,
+    Share,
+    check_no_others,
+    explain_lost,
+    is_part,
+    remove_parts,
+    wait_for_parts,
+)
 
 DESCRIPTION = "dataset.json"
 IDENTITIES = "identities.npy"
@@ -189,20 +203,23 @@ def open_shards(directory: Path) -> ShardSource:
         return ShardSource(directory, description)
 
 
-def prepare(directory: Path, plan: Plan) -> ShardSource:
+def prepare(directory: Path, plan: Plan, share: Share = ALONE) -> ShardSource:
     """Writes the data set unless it is there, and opens it.
 
-    One process prepares, others wait for it; what a killed process left is used.
+    One process prepares, others wait for it; what a killed process left is used. Of several that
+    share the work this is what the first does; the others call ``help_prepare``.
 
     Raises:
         UserError: the directory holds something else.
     """
+    buckets.pull(directory, (LEASE,))
     if read_description(directory) is None:
         directory.mkdir(parents=True, exist_ok=True)
         with _lock(directory):
+            check_no_others(directory, share)
             _refuse_foreign_files(directory, plan)
             if read_description(directory) is None:
-                _write(directory, plan)
+                _write(directory, plan, share)
     source = open_shards(directory)
     wanted = json.loads(json.dumps(plan.parameters))
     if source.parameters != wanted:
@@ -213,19 +230,60 @@ def prepare(directory: Path, plan: Plan) -> ShardSource:
     return source
 
 
-def _write(directory: Path, plan: Plan) -> None:
-    """Writes the shards that are missing, then what makes the directory complete."""
-    remove_leftovers(directory, locked=True)
-    _pin_parameters(directory, plan)
-    jobs = plan.jobs(directory)
-    with progress_bar(len(plan.identities), f"preparing {directory}", plan.progress) as bar:
+def help_prepare(directory: Path, plan: Plan, share: Share) -> int:
+    """Writes this process's share of the shards that are missing; gives their number.
+
+    Raises:
+        UserError: the directory holds something else.
+    """
+    buckets.pull(directory, (LEASE,))
+    directory.mkdir(parents=True, exist_ok=True)
+    if read_description(directory) is not None:
+        return 0
+    _refuse_foreign_files(directory, plan)
+    with Part(directory, share) as part:
+        written = _write_missing(directory, plan, list(share.of(plan.jobs(directory))))
+        part.finish({"shards": written})
+    return written
+
+
+def _write_missing(directory: Path, plan: Plan, jobs: Sequence[Job]) -> int:
+    """Writes those of some shards that are not there; gives their number."""
+    total = sum(job.stop - job.start for job in jobs)
+    with progress_bar(total, f"preparing {directory}", plan.progress) as bar:
         missing = [job for job in jobs if not job.is_done()]
-        bar.update(len(plan.identities) - sum(job.stop - job.start for job in missing))
+        bar.update(total - sum(job.stop - job.start for job in missing))
         if min(plan.workers, len(missing)) > 1:
             write_in_processes(missing, plan.workers, bar.update)
         else:
             for job in missing:
                 write_shard(job, bar.update)
+    return len(missing)
+
+
+def _write_shared(directory: Path, plan: Plan, jobs: Sequence[Job], share: Share) -> None:
+    """Writes the first process's share, waits for the others, and does what the dead ones left."""
+    with Part(directory, share) as part:
+        _write_missing(directory, plan, list(share.of(jobs)))
+        part.finish({})
+        folders, lost = wait_for_parts(directory, share)
+    if lost:
+        logging.warning("%s", explain_lost(lost))
+    buckets.pull(directory, (LEASE,))
+    _write_missing(directory, plan, jobs)
+    remove_parts(folders)
+
+
+def _write(directory: Path, plan: Plan, share: Share) -> None:
+    """Writes the shards that are missing, then what makes the directory complete."""
+    if share.alone:  # what others are writing looks like leftovers
+        remove_leftovers(directory, locked=True)
+    _pin_parameters(directory, plan)
+    jobs = plan.jobs(directory)
+    if share.alone:
+        _write_missing(directory, plan, jobs)
+    else:
+        _write_shared(directory, plan, jobs, share)
     faults = [fault for job in jobs for fault in job.faults]
     left_out = [fault.record for fault in faults if fault.record is not None]
     identities = np.delete(plan.identities, left_out).astype(np.int32)
@@ -257,10 +315,11 @@ def _pin_parameters(directory: Path, plan: Plan) -> None:
 
 def _refuse_foreign_files(directory: Path, plan: Plan) -> None:
     """UserError where an unfinished directory is somebody else's."""
-    known = {DESCRIPTION, IDENTITIES, PINNED, ".lock", *TABLES}
+    known = {DESCRIPTION, IDENTITIES, PINNED, ".lock", LEASE, *TABLES}
     for name in plan.shard_names():
         known |= {name, Path(name).with_suffix(FAULTS_SUFFIX).name}
-    names = {p.name for p in directory.iterdir() if not is_temporary(p.name)}
+    names = {p.name for p in directory.iterdir()}
+    names = {name for name in names if not is_temporary(name) and not is_part(name)}
     foreign = sorted(names - known)
     pinned = directory / PINNED
     if pinned.is_file():
@@ -288,6 +347,10 @@ def _differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
 @contextlib.contextmanager
 def _lock(directory: Path) -> Iterator[None]:
     """Holds the lock of a directory; the system frees it when the process ends, however it ends."""
+    if address_of(directory) is not None:
+        with leased(directory, "--output"):
+            yield
+        return
     with (directory / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,6 +14,7 @@ from alrl_jax.data.request import DataRequest
 from alrl_jax.data.true_swaps import TrueSwaps, true_swaps
 from alrl_jax.errors import UserError, did_you_mean
 from alrl_jax.photos.file_trees import list_images
+from alrl_jax.utils import buckets
 from alrl_jax.utils.user_cache import keyed_directory
 from alrl_jax.worlds import WORLDS
 
@@ -83,6 +84,7 @@ def _open_prepared(request: DataRequest) -> Source:
 def _prepared_layout(request: DataRequest) -> Layout | None:
     if request.directory is None:
         return None
+    buckets.fetch(request.directory / shards.DESCRIPTION)
     description = shards.read_description(request.directory)
     return None if description is None else Layout.from_json(description["layout"])
 
@@ -183,4 +185,4 @@ def _required(request: DataRequest, expected: str) -> Path:
     """The path of a source that has no place of its own."""
     if request.directory is None:
         raise UserError(f"got data.path=None; expected {expected}; set it")
-    return request.directory
+    return buckets.pull(request.directory)

@@ -14,6 +14,7 @@ from alrl_jax.evaluation.benchmark import Counterfactuals, PairPlan, render_pair
 from alrl_jax.evaluation.metric_table import Values
 from alrl_jax.evaluation.presets import OWN_VIEWS
 from alrl_jax.evaluation.rows import Question, Row, RowImages, own_row
+from alrl_jax.evaluation.shared_batches import Arrays, Sharing, measured_batches
 from alrl_jax.loading.protocols import Judge, MeasuringNetwork, Swapper
 from alrl_jax.models.face_analyser import FaceFactors, feature_distance, unit_length
 from alrl_jax.types import AnyArray, SwapGates
@@ -54,11 +55,21 @@ class Collector:
     """Gathers batches, without the padding of the last one."""
 
     def __init__(self) -> None:
-        self._parts: dict[tuple[str, str], list[np.ndarray]] = {}
+        self._parts: Arrays = {}
 
     def add(self, group: str, name: str, values: AnyArray, count: int) -> None:
         """Keeps the first ``count`` entries of one batch."""
         self._parts.setdefault((group, name), []).append(np.asarray(values)[:count])
+
+    @property
+    def parts(self) -> Arrays:
+        """All that was added, by group and name, batches apart."""
+        return self._parts
+
+    def join(self, parts: Arrays) -> None:
+        """Adds what another one gathered behind what is here."""
+        for key, arrays in parts.items():
+            self._parts.setdefault(key, []).extend(arrays)
 
     def get(self, group: str) -> dict[str, np.ndarray]:
         """All values of a group by name, batches joined."""
@@ -170,6 +181,7 @@ def measure_counterfactual(
     num_shown: int,
     render: Callable[[PairPlan, int], Counterfactuals] = render_pairs,
     second: MeasuringNetwork | None = None,
+    sharing: Sharing | None = None,
 ) -> Measurement:
     """Measures every row on all pairs of a plan.
 
@@ -184,9 +196,16 @@ def measure_counterfactual(
         num_shown: how many of the first pairs to keep images of.
         render: draws a slice of the plan.
         second: a judge of another kind, which knows identities alone.
+        sharing: which batches are this process's, where several share them; see
+            ``measured_batches``.
     """
-    examiner, collector = Examiner(judge, second), Collector()
-    for numbers, valid in tqdm(list(batches(count, batch_size)), desc="evaluate", unit="batch"):
+    examiner, sharing = Examiner(judge, second), sharing or Sharing()
+    todo = list(batches(count, batch_size))
+    own = len(range(sharing.share.index, len(todo), sharing.share.count))
+
+    def measure(batch: tuple[Int[np.ndarray, " b"], int]) -> Arrays:
+        numbers, valid = batch
+        collector = Collector()
         pair = render(take(plan, numbers), resolution)
         shown = max(0, min(valid, num_shown - int(numbers[0])))
         _show_pair(collector, pair, shown)
@@ -205,6 +224,13 @@ def measure_counterfactual(
             for judged, embedding in embeddings.items():
                 collector.add(f"{judged} of rows", name, embedding, valid)
             keep_row(collector, name, answer, shown, valid, own=name == own_row(rows))
+        bar.update()
+        return collector.parts
+
+    collector = Collector()
+    with tqdm(total=own, desc="evaluate", unit="batch") as bar:
+        for parts in measured_batches(todo, measure, sharing):
+            collector.join(parts)
     return _finish(collector, tuple(rows))
 
 

@@ -149,9 +149,11 @@ def _read_groups(texts: Sequence[str]) -> dict[str, str]:
 def define_flags() -> None:
     """Defines the flags that every such command has."""
     command_line.DEFINE_path(
-        "model", None, "Model or work directory, or embedded/NAME.", required=True
+        "model", None, "Model or work directory, or embedded/NAME.", required=True, bucket="read"
     )
-    command_line.DEFINE_path("output", None, "Directory of the results.", required=True)
+    command_line.DEFINE_path(
+        "output", None, "Directory of the results.", required=True, bucket="written"
+    )
     flags.DEFINE_enum("pose_from", "target", FACES, "Whose pose the result has.")
     flags.DEFINE_enum("identity_from", "source", FACES, "Whose identity the result has.")
     flags.DEFINE_list("groups", [], "Attribute groups by face: expression=source,light=target.")

@@ -4,9 +4,9 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -20,15 +20,18 @@ from alrl_jax.inference.settings import FACES, Settings
 from alrl_jax.photos.face_photos import FacePhoto
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.provenance import image_metadata
-from alrl_jax.utils import hashing, version
-from alrl_jax.utils.files import json_text, remove_leftovers, temporary_name, write_files
+from alrl_jax.utils import addresses, buckets, hashing, version
+from alrl_jax.utils.files import json_text, remove, remove_leftovers, temporary_name, write_files
 from alrl_jax.utils.locks import locked
 from alrl_jax.utils.opening import read_json
+from alrl_jax.utils.parts import ALONE, Share, check_no_others
 
 T = TypeVar("T")
 L = TypeVar("L", bound="LineLog")
 
 RESULTS_FILE = "results.jsonl"
+SECONDS_BETWEEN_PUTS = 10.0
+"""Of a file of lines to a bucket."""
 MASKS = "masks"
 """Folder of the masks; each has the name of its output, of a video a folder of masks."""
 MANIFEST_FILE = "manifest.csv"
@@ -98,6 +101,7 @@ class OutputFolder:
     ) -> None:
         self.directory = directory
         self._videos = videos
+        self._earlier: set[str] | None = None
         self._masks, self._format = settings.masks, settings.format
         self._recipe = {
             "tool": image_metadata.TOOL,
@@ -107,14 +111,23 @@ class OutputFolder:
         }
 
     @contextlib.contextmanager
-    def in_use(self) -> Iterator[None]:
+    def in_use(self, share: Share = ALONE) -> Iterator[None]:
         """Keeps other runs out of the directory, and removes what killed ones left half.
+
+        Args:
+            share: of this process; the first of a run holds the directory for all.
 
         Raises:
             UserError: another run is at work there.
         """
-        with locked(self.directory, "--output"):
-            for folder in (self.directory, self.directory / MASKS):
+        with contextlib.ExitStack() as held:
+            if share.is_first:
+                held.enter_context(locked(self.directory, "--output"))
+                check_no_others(self.directory, share)
+            if addresses.address_of(self.directory) is not None:
+                self._earlier = buckets.names_in(self.directory)
+            # The files of other processes that are being written look like leftovers.
+            for folder in (self.directory, self.directory / MASKS) if share.alone else ():
                 remove_leftovers(folder, locked=True)
             yield
 
@@ -148,6 +161,12 @@ class OutputFolder:
             listed_face: see ``recipe``.
         """
         path = self.directory / name
+        own = [self.sidecar(name), path, *([self.mask(name)] if self._masks else [])]
+        if self._earlier is not None:
+            if own[0].name not in self._earlier:
+                return None
+            for file in own:
+                buckets.pull(file)
         try:
             sidecar = read_json(self.sidecar(name))
             same = all(
@@ -161,6 +180,8 @@ class OutputFolder:
         # A sidecar that another program wrote, or nobody whole, is none.
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        finally:
+            self._let_go(file for file in own if not file.is_dir())
 
     def facts(self, sidecar: Mapping[str, Any]) -> dict[str, Any]:
         """What of a sidecar stands in the results as well."""
@@ -203,12 +224,18 @@ class OutputFolder:
         }
         files = {self.sidecar(name): json_text(sidecar).encode()}
         if mask is None:
-            self.mask(name).unlink(missing_ok=True)
+            remove(self.mask(name))
         else:
             (self.directory / MASKS).mkdir(exist_ok=True)
             files[self.mask(name)] = mask
         write_files({**files, path: content})
+        self._let_go([*files, path])
         return sidecar
+
+    def _let_go(self, files: Iterable[Path]) -> None:
+        """Removes mirrors of what is in the bucket: outputs may be more than the disk takes."""
+        for file in files if addresses.address_of(self.directory) else ():
+            file.unlink(missing_ok=True)
 
     def _input(self, path: Path, photo: FacePhoto) -> dict[str, Any]:
         """What the sidecar says of an input."""
@@ -224,7 +251,7 @@ class OutputFolder:
 
     def relative(self, path: Path) -> str:
         """A path as results give it, relative to the directory."""
-        return Path(os.path.relpath(path, self.directory)).as_posix()
+        return addresses.relative(path, self.directory)
 
     def _several(self, files: PairFiles) -> dict[str, Any]:
         """All pictures that go into a target that gets several."""
@@ -259,6 +286,8 @@ def mask_name(number: int) -> str:
 class LineLog:
     """A file that grows by lines: a killed run leaves the first lines, each of them whole.
 
+    A bucket gets it whole now and then, and at the end.
+
     Every run starts the file afresh, since it goes through all pairs again, finished ones too.
 
     Raises:
@@ -266,7 +295,7 @@ class LineLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._put = path, time.monotonic()
         self._file = self._guarded(lambda: self._path.open("wb", buffering=0))
 
     def __enter__(self: L) -> L:
@@ -278,11 +307,20 @@ class LineLog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        self.close()
+
+    def close(self) -> None:
+        """Closes the file; nothing can be added any more."""
+        if not self._file.closed:
+            self._file.close()
+            buckets.put([self._path])
 
     def add(self, line: bytes) -> None:
         """Adds a line, its end included."""
         self._guarded(lambda: self._write(line))
+        if time.monotonic() - self._put > SECONDS_BETWEEN_PUTS:
+            buckets.put([self._path])
+            self._put = time.monotonic()
 
     def _write(self, line: bytes) -> None:
         begin = self._file.tell()

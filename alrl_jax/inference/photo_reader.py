@@ -22,6 +22,7 @@ from alrl_jax.photos.found_face import FaceNotFoundError
 from alrl_jax.photos.landmarks import FaceFinder
 from alrl_jax.photos.photo import reading_bytes
 from alrl_jax.utils import hashing
+from alrl_jax.utils.buckets import fetch
 
 HASHES = 4096
 """Files whose hash is remembered."""
@@ -132,6 +133,7 @@ class PhotoReader:
     def _file(self, name: str, path: Path) -> _File:
         if path in self._refused:
             raise PairFailed(f"{name}: {self._refused[path]}")
+        fetch(path)
         try:
             status = path.stat()
         except OSError as error:

@@ -13,17 +13,18 @@ from alrl_jax.inference import doubts
 from alrl_jax.inference.engine import Engine
 from alrl_jax.inference.finishing import finish
 from alrl_jax.inference.job import EARLIER, FAINT, Job, PairFailed, fault, timed
-from alrl_jax.inference.manifest import manifest_of
-from alrl_jax.inference.outputs import OutputFolder, ResultsLog, output_name
+from alrl_jax.inference.outputs import OutputFolder, output_name
 from alrl_jax.inference.photo_reader import PhotoReader, open_finder
 from alrl_jax.inference.protocols import Swapper, resolution_of
 from alrl_jax.inference.references import open_references
 from alrl_jax.inference.settings import Settings
+from alrl_jax.inference.shared_results import RunResults
 from alrl_jax.photos.face_photos import FacePhoto
 from alrl_jax.photos.found_face import FaceNotFoundError
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.provenance.encoding import ENCODERS, NotEncodableError
 from alrl_jax.utils import hashing
+from alrl_jax.utils.parts import ALONE, Share
 
 
 class Swapping:
@@ -37,6 +38,9 @@ class Swapping:
         refused: files that must not be read, with the reason; their pairs fail.
         references: pictures of the people whose faces are swapped, by person; where there are none,
             ``settings.face`` says which.
+
+    Attributes:
+        results: what was written of the pairs of a run, once it runs.
 
     Raises:
         UserError: what finds the faces cannot be opened, or a reference has no face.
@@ -60,12 +64,16 @@ class Swapping:
         least = settings.reference_similarity
         self._references = open_references(model, self._reader, references, least)
 
-    def run(self, pairs: Sequence[PairFiles], batch_size: int) -> Iterator[dict[str, Any]]:
+    def run(
+        self, pairs: Sequence[PairFiles], batch_size: int, share: Share = ALONE
+    ) -> Iterator[dict[str, Any]]:
         """Swaps all pairs as their results are asked for.
 
         Args:
             pairs: what to swap.
             batch_size: faces at a time.
+            share: which of them are this process's. The first of several waits for the others at
+                the end and puts the results together; see ``results``.
 
         Returns:
             The lines of ``results.jsonl``, in input order, each written before it is given.
@@ -75,16 +83,17 @@ class Swapping:
                 into the directory.
         """
         engine = Engine(self.model, self.settings, min(batch_size, len(pairs)))
+        own = share.of(enumerate(pairs))
         with contextlib.ExitStack() as files:
-            files.enter_context(self.output.in_use())
-            log = files.enter_context(ResultsLog(self.output.directory))
-            manifest = files.enter_context(manifest_of(self.output.directory, self.settings.masks))
-            for job in engine.run(enumerate(pairs), self.prepare, self._finish, self._weigh):
+            files.enter_context(self.output.in_use(share))
+            self.results = files.enter_context(
+                RunResults(self.output.directory, self.settings.masks, share)
+            )
+            for job in engine.run(own, self.prepare, self._finish, self._weigh):
                 result = self.output.result(job, self._name(job))
-                log.write(result)
-                if manifest is not None and job.sidecar is not None:
-                    manifest.write(result, job.sidecar)
+                self.results.write(result, job.sidecar)
                 yield result
+            self.results.finish()
 
     def _weigh(self, numbered: tuple[int, PairFiles]) -> int:
         """Bytes that reading a pair takes; a source's photo is let go before the target's."""

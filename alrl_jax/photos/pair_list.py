@@ -13,8 +13,10 @@ from absl import logging
 from alrl_jax.errors import UserError
 from alrl_jax.photos.decoding import SUFFIXES
 from alrl_jax.photos.file_trees import is_image_name, list_images, walk
+from alrl_jax.utils.addresses import address_of
+from alrl_jax.utils.buckets import fetch, files_of
 from alrl_jax.utils.opening import OddFileError, open_regular
-from alrl_jax.utils.paths import local_path
+from alrl_jax.utils.paths import beside, path_or_mirror
 
 COLUMNS = ("source", "target")
 PAIRINGS = ("all", "zip")
@@ -66,8 +68,9 @@ def read_pairs(path: Path) -> list[PairFiles]:
 
     Raises:
         UserError: no such file, not UTF-8 text, no header, a row without both cells, no row, the
-            address of a bucket, a face that is none, or one that is named twice.
+            address of an unknown kind, a face that is none, or one that is named twice.
     """
+    fetch(path)
     if not path.is_file():
         raise UserError(f"got --pairs={path}; expected a CSV file; check the path")
     try:
@@ -118,7 +121,7 @@ def _pair(path: Path, line: int, row: dict[str, str | None]) -> PairFiles:
     cells = [(row[name] or "").strip() for name in COLUMNS]
     if not all(cells):
         raise UserError(f"got {path} row {line} {cells}; expected a source and a target; add both")
-    source, target = (path.parent / local_path(cell) for cell in cells)
+    source, target = (beside(path, cell) for cell in cells)
     face = (row.get("face") or "").strip()
     if face and face not in ("largest", "all") and not (face.isascii() and face.isdigit()):
         raise UserError(
@@ -222,9 +225,14 @@ def list_files(
     Raises:
         UserError: there is no such file, or a folder cannot be read.
     """
-    named = local_path(named)
+    named = path_or_mirror(named)
     path = Path(named)
-    if path.is_dir():
+    if address_of(path) is not None:
+        files = [file for file in files_of(path) if is_image_name(file.name)]
+        if output is not None:
+            files = [file for file in files if not _same_address(file, output)]
+        refused, expected = {}, "photos under that address"
+    elif path.is_dir():
         everything = [path / name for name in sorted(walk(path))]
         if output is not None and _inside(output, path):
             everything = [file for file in everything if not _inside(file.parent, output)]
@@ -242,6 +250,12 @@ def list_files(
     if not files:
         raise UserError(f"got --{flag}={named}; expected {expected}; check the path")
     return files, refused
+
+
+def _same_address(file: Path, output: Path) -> bool:
+    """Whether a mirrored file lies in the bucket's folder that an output mirrors."""
+    address, folder = address_of(file), address_of(output)
+    return address is not None and folder is not None and address.startswith(f"{folder}/")
 
 
 def _warn_left_out(flag: str, named: str, files: list[Path]) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints of training: the only place that knows Orbax.
+"""Checkpoints of training: with ``bucket_checkpoints`` the only place that knows Orbax.
 
 One directory ``WORKDIR/checkpoints/STEP`` a save. It holds the state as a dictionary of its fields,
 so that a reader can take the averaged networks alone, and in its metadata, as JSON, what is not an
@@ -24,7 +24,12 @@ from orbax.checkpoint import multihost
 from orbax.checkpoint import v1 as ocp
 
 from alrl_jax.errors import UserError
+from alrl_jax.storage.bucket_checkpoints import move, reach, steps_in
+from alrl_jax.storage.faults import is_lack_of_memory, reason_of
 from alrl_jax.storage.workdir import earlier_run
+from alrl_jax.utils.addresses import address_of
+from alrl_jax.utils.buckets import check_held, patience
+from alrl_jax.utils.waiting import late_processes, named_processes, within
 
 PyTree = Any
 
@@ -62,9 +67,10 @@ class Checkpointer:
             keep: newest checkpoints to keep; older ones are removed after a save.
         """
         self._workdir = Path(workdir).absolute()
+        self._in_bucket = address_of(workdir) is not None
         self._keep = keep
         self._pending: ocp.AsyncResponse[bool] | None = None
-        self._saving = 0
+        self._saving = self._size = 0
         self._failed = False
         self._manager = self._open()
 
@@ -90,13 +96,16 @@ class Checkpointer:
     def check_room(self, abstract_state: PyTree) -> None:
         """Makes sure that the disk can take a checkpoint, before minutes of compiling.
 
-        Several processes share the work and perhaps no disk: they find out as they save.
+        Several processes share the work and perhaps no disk: they find out as they save. What room
+        a bucket has is not known.
 
         Raises:
             UserError: it has less room than the state takes.
         """
         leaves = jax.tree.leaves(abstract_state)
         wanted = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+        if self._in_bucket:
+            return
         free = shutil.disk_usage(self._workdir).free
         if jax.process_count() == 1 and free < wanted:
             raise UserError(
@@ -116,6 +125,8 @@ class Checkpointer:
             UserError: if this save, or the one before, cannot be written.
         """
         self.wait()
+        check_held(address_of(self._workdir) or "")
+        self._size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         with self._reporting(step):
             self._pending = self._manager.save_async(
                 step, _fields(state), force=True, custom_metadata={_METADATA: metadata}
@@ -131,7 +142,7 @@ class Checkpointer:
         pending, self._pending = self._pending, None
         if pending is not None:
             with self._reporting(self._saving):
-                pending.result()
+                pending.result(timeout=patience(self._size) if self._in_bucket else None)
 
     def restore(self, abstract_state: PyTree) -> Restored | None:
         """Reads the newest checkpoint that can be read.
@@ -158,9 +169,9 @@ class Checkpointer:
                 restored = self._restore(step, abstract_state)
             # Orbax lets errors of files, of its format and of the arrays pass as they are.
             except Exception as error:
-                if _is_lack_of_memory(error):
+                if is_lack_of_memory(error):
                     raise
-                fault = _reason(error)
+                fault = reason_of(error)
             if not _everywhere(restored is not None):
                 faults[step] = fault or "another process cannot read it"
                 logging.warning("checkpoint %d cannot be read: %s", step, faults[step])
@@ -182,7 +193,10 @@ class Checkpointer:
         finally:
             # Orbax reports a failed save once more, in words that would hide ours.
             with contextlib.suppress(*(Exception,) if self._failed else ()):
-                self._manager.close()
+                if self._in_bucket and self._failed:
+                    within(self._manager.close, patience())
+                else:
+                    self._manager.close()
 
     @property
     def _directory(self) -> Path:
@@ -198,18 +212,20 @@ class Checkpointer:
         # As in ``restore``: errors of files pass as they are, or as what their library makes of it.
         except Exception as error:
             self._failed = True
-            good = newest_step(self._workdir)
-            kept = "there is none yet" if good is None else f"checkpoint {good} is good"
+            kept = "those before stay"
+            with contextlib.suppress(UserError):  # of a bucket that is gone
+                good = newest_step(self._workdir)
+                kept = "there is none yet" if good is None else f"checkpoint {good} is good"
             raise UserError(
                 f"got {self._directory}, where checkpoint {step} cannot be written "
-                f"({_reason(error)}); expected a disk with room that can be written; {kept}; make "
+                f"({reason_of(error)}); expected room, and that it can be written; {kept}; make "
                 "room and start again"
             ) from error
 
     def _open(self) -> ocp.training.Checkpointer:
         keep: Any = ocp.training.preservation_policies.LatestN(self._keep)
         return ocp.training.Checkpointer(
-            str(self._directory),
+            reach(self._directory),
             preservation_policy=keep,
             cleanup_tmp_directories=True,
         )
@@ -228,17 +244,14 @@ class Checkpointer:
         self._manager.close()
         if jax.process_index() == 0:
             for step in steps:
-                _move(self._directory / str(step), self._workdir / DAMAGED_DIRECTORY / str(step))
+                move(self._directory / str(step), self._workdir / DAMAGED_DIRECTORY / str(step))
         multihost_utils.sync_global_devices("damaged checkpoints are set aside")
         self._manager = self._open()
 
 
 def newest_step(workdir: Path) -> int | None:
     """Step of the newest complete checkpoint of a run, or None; reads file names only."""
-    directory = Path(workdir) / DIRECTORY
-    if not directory.is_dir():
-        return None
-    return max((int(p.name) for p in directory.iterdir() if p.name.isdecimal()), default=None)
+    return max(steps_in(Path(workdir) / DIRECTORY), default=None)
 
 
 def is_readable(workdir: Path, step: int) -> bool:
@@ -249,16 +262,16 @@ def is_readable(workdir: Path, step: int) -> bool:
     """
     directory = (Path(workdir) / DIRECTORY / str(step)).absolute()
     try:
-        saved = ocp.metadata(str(directory))
+        saved = ocp.metadata(reach(directory))
         _read_fields(directory, tuple(saved.metadata))
         return isinstance(saved.custom_metadata, dict) and _METADATA in saved.custom_metadata
     except UserError:
         raise
     # As in Checkpointer.restore: what is damaged fails in many ways.
     except Exception as error:
-        if _is_lack_of_memory(error):
+        if is_lack_of_memory(error):
             raise
-        logging.warning("checkpoint %d cannot be read: %s", step, _reason(error))
+        logging.warning("checkpoint %d cannot be read: %s", step, reason_of(error))
         return False
 
 
@@ -276,18 +289,16 @@ def read_fields(workdir: Path, names: Iterable[str]) -> tuple[int, dict[str, PyT
         UserError: if the run has no checkpoint that can be read.
     """
     directory = (Path(workdir) / DIRECTORY).absolute()
-    found = directory.iterdir() if directory.is_dir() else ()
-    steps = sorted((int(p.name) for p in found if p.name.isdecimal()), reverse=True)
     reason = "there is none"
-    for step in steps:
+    for step in reversed(steps_in(directory)):
         try:
             return step, _read_fields(directory / str(step), tuple(names))
         except UserError:
             raise
         # As in Checkpointer.restore: what is damaged fails in many ways.
         except Exception as error:
-            reason = f"checkpoint {step}: {_reason(error)}"
-            logging.warning("checkpoint %d cannot be read: %s", step, _reason(error))
+            reason = f"checkpoint {step}: {reason_of(error)}"
+            logging.warning("checkpoint %d cannot be read: %s", step, reason_of(error))
     raise UserError(
         f"{directory} has no checkpoint that can be read ({reason}); expected the directory of a "
         "training run; train first, or name a model directory"
@@ -295,7 +306,7 @@ def read_fields(workdir: Path, names: Iterable[str]) -> tuple[int, dict[str, PyT
 
 
 def _read_fields(directory: Path, names: tuple[str, ...]) -> dict[str, PyTree]:
-    saved = ocp.metadata(str(directory)).metadata
+    saved = ocp.metadata(reach(directory)).metadata
     if _EARLIER_FIELD in saved:
         raise earlier_run(directory.parents[1], f"{_EARLIER_FIELD} in its checkpoints")
     # Given as NumPy arrays, leaves come back as such, whatever devices wrote them.
@@ -305,7 +316,7 @@ def _read_fields(directory: Path, names: tuple[str, ...]) -> dict[str, PyTree]:
         else jax.tree.map(lambda leaf: ocp.PLACEHOLDER, saved[name])
         for name in saved
     }
-    loaded = ocp.load(str(directory), abstract)
+    loaded = ocp.load(reach(directory), abstract)
     return {name: loaded[name] for name in names}
 
 
@@ -334,9 +345,21 @@ def wait_for_all(point: str) -> None:
 
     Args:
         point: name of it; no run comes to a point of the same name twice.
+
+    Raises:
+        UserError: naming those that did not come within an hour, or died.
     """
-    if jax.process_count() > 1:
+    if jax.process_count() == 1:
+        return
+    try:
         multihost.get_barrier_sync_fn()(key=point, timeout_ms=1000 * LONGEST_WAIT_SECONDS)
+    except jax.errors.JaxRuntimeError as error:
+        late = late_processes(error)
+        who = f"without {named_processes(late)}" if late else "in vain"
+        raise UserError(
+            f"got to the point {point!r} {who}, within {LONGEST_WAIT_SECONDS} s at most "
+            f"({reason_of(error)}); expected all processes; look at their logs and start again"
+        ) from error
 
 
 def _agreed_steps(steps: list[int]) -> list[int]:
@@ -357,16 +380,6 @@ def _everywhere(done: bool) -> bool:
     return bool(np.all(multihost_utils.process_allgather(np.bool_(done))))
 
 
-def _is_lack_of_memory(error: BaseException) -> bool:
-    """Whether an error, or what it came from, says that memory ran out, here or on a device."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, MemoryError) or "RESOURCE_EXHAUSTED" in str(cause):
-            return True
-        cause = cause.__cause__
-    return False
-
-
 def _fields(state: PyTree) -> dict[str, PyTree]:
     if isinstance(state, dict):
         return state
@@ -375,18 +388,3 @@ def _fields(state: PyTree) -> dict[str, PyTree]:
 
 def _with_fields(state: PyTree, fields: dict[str, PyTree]) -> PyTree:
     return fields if isinstance(state, dict) else dataclasses.replace(state, **fields)
-
-
-def _reason(error: BaseException) -> str:
-    """First line of the error that started a chain of them."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
-
-
-def _move(source: Path, target: Path) -> None:
-    if target.exists():
-        shutil.rmtree(target)
-    target.parent.mkdir(exist_ok=True)
-    shutil.move(source, target)

@@ -22,10 +22,13 @@ from flax import traverse_util
 from alrl_jax.errors import UserError
 from alrl_jax.storage.stored_arrays import computed_shapes, nested, packed, unpacked
 from alrl_jax.storage.tensor_file import open_tensors
+from alrl_jax.storage.workdir import LARGE
+from alrl_jax.utils import buckets
+from alrl_jax.utils.addresses import address_of
 from alrl_jax.utils.destinations import check_folder
 from alrl_jax.utils.files import atomic_folder, json_text, write_json, write_sparse
 from alrl_jax.utils.opening import read_json
-from alrl_jax.utils.paths import local_path
+from alrl_jax.utils.paths import path_or_mirror
 
 PyTree = Any
 Check = Callable[[Mapping[str, Any], PyTree], None]
@@ -49,14 +52,14 @@ def resolve_directory(directory: str | Path) -> Path:
 
     Args:
         directory: ``embedded/NAME`` for a model that the package ships, or a path, which need
-            not exist.
+            not exist; what has the address of a bucket is fetched.
 
     Raises:
-        UserError: if the package ships no model of that name, or an address of a bucket is named.
+        UserError: if the package ships no model of that name, or a bucket cannot be read.
     """
-    path = Path(local_path(str(directory)))
+    path = Path(path_or_mirror(str(directory)))
     if len(path.parts) != 2 or path.parts[0] != "embedded":
-        return path
+        return buckets.pull(path, LARGE)
     shipped = EMBEDDED / path.name
     if not shipped.is_dir():
         names = sorted(p.parent.name for p in EMBEDDED.glob(f"*/{MODEL_FILE}"))
@@ -318,8 +321,13 @@ def check_target(directory: str | Path) -> Path:
     Raises:
         UserError: it would replace something else, or cannot be written.
     """
-    target = check_folder(local_path(str(directory)))
-    if target.exists() and not (target / MODEL_FILE).is_file() and not _is_empty(target):
+    target = check_folder(path_or_mirror(str(directory), written=True))
+    if address_of(target) is not None:
+        names = buckets.names_in(target)
+        foreign = bool(names) and MODEL_FILE not in names
+    else:
+        foreign = target.exists() and not (target / MODEL_FILE).is_file() and not _is_empty(target)
+    if foreign:
         raise UserError(f"got {target}; expected a new or a model directory; name another one")
     return target
 
@@ -339,7 +347,11 @@ def _shared_with(
         for name, value in flat.items()
         if name in theirs and np.array_equal(value, theirs[name])
     }
-    left_out = {"directory": str(base), "sha256": meta["sha256"], "arrays": sorted(shared)}
+    left_out = {
+        "directory": address_of(base) or str(base),
+        "sha256": meta["sha256"],
+        "arrays": sorted(shared),
+    }
     return {"base": left_out}, shared
 
 

@@ -11,12 +11,19 @@ import jax
 from absl import logging
 
 from alrl_jax.errors import UserError
+from alrl_jax.utils import buckets
+from alrl_jax.utils.addresses import address_of
 from alrl_jax.utils.files import remove, remove_leftovers, write_json
+from alrl_jax.utils.leases import leased
 
 CONFIG_FILE = "config.json"
 METRICS_FILE = "metrics.jsonl"
 OF_THE_MACHINE = ("speed/", "memory/")
 """What the names of metrics begin with that differ from start to start of one run."""
+
+LARGE = ("checkpoints", "damaged_checkpoints", "samples", "profile")
+"""What of a run is not fetched from a bucket when it begins: Orbax reads checkpoints there, and the
+others are written only."""
 
 MAY_CHANGE = frozenset(
     {
@@ -93,6 +100,7 @@ def open_workdir(
     """
     made = _make_directory(workdir)
     with _lock(workdir), _removed_if_refused(workdir, made):
+        buckets.pull(workdir, LARGE)
         stored = read_config(workdir) if begun else None
         config = json.loads(json.dumps(config))
         if stored is not None:
@@ -216,6 +224,10 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
 
 def _make_directory(workdir: Path) -> list[Path]:
     """Makes it and its parents; returns those that were missing, the innermost first."""
+    if address_of(workdir) is not None:
+        begun = buckets.listing(workdir)
+        workdir.mkdir(parents=True, exist_ok=True)
+        return [] if begun else [workdir]
     try:
         missing = [path for path in (workdir, *workdir.parents) if not path.exists()]
         workdir.mkdir(parents=True, exist_ok=True)
@@ -236,7 +248,8 @@ def _removed_if_refused(workdir: Path, made: list[Path]) -> Iterator[None]:
     except UserError:
         # The log is opened when training begins: from then on there is something to keep.
         if made and jax.process_index() == 0 and not (workdir / METRICS_FILE).exists():
-            remove(workdir)
+            with contextlib.suppress(UserError):  # of the bucket that refused the run
+                remove(workdir)
             with contextlib.suppress(OSError):  # somebody else has put something there since
                 for parent in made[1:]:
                     parent.rmdir()
@@ -245,9 +258,13 @@ def _removed_if_refused(workdir: Path, made: list[Path]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lock(workdir: Path) -> Iterator[None]:
-    """An advisory lock that ends with the process, however that ends."""
+    """An advisory lock that ends with the process, or in a bucket soon after it."""
     if jax.process_index() != 0:
         yield
+        return
+    if address_of(workdir) is not None:
+        with leased(workdir, "--workdir"):
+            yield
         return
     with (workdir / ".lock").open("w") as file:
         try:

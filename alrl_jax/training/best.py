@@ -5,7 +5,6 @@
 """
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from absl import logging
 from alrl_jax.errors import UserError, did_you_mean
 from alrl_jax.storage.checkpoint import Checkpointer, wait_for_all
 from alrl_jax.storage.workdir import CONFIG_FILE
-from alrl_jax.utils.files import write_json
+from alrl_jax.utils.files import remove, write_files, write_json
 
 PyTree = Any
 
@@ -59,7 +58,7 @@ class Best:
             self._value = found["value"]
         wait_for_all(f"best read at {first}")
         if self._value is None and jax.process_index() == 0:
-            shutil.rmtree(directory, ignore_errors=True)
+            remove(directory)
             directory.mkdir()
         wait_for_all(f"best ready at {first}")
         self._checkpointer = Checkpointer(directory, keep=1)
@@ -94,7 +93,8 @@ class Best:
         if jax.process_index() == 0:
             for name in _COPIED:
                 if (self._workdir / name).exists():
-                    shutil.copy(self._workdir / name, self._workdir / DIRECTORY / name)
+                    content = (self._workdir / name).read_bytes()
+                    write_files({self._workdir / DIRECTORY / name: content})
             found = {"name": self._name, "value": value, "step": step}
             write_json(self._workdir / DIRECTORY / FILE, found)
         logging.info("best so far: held_out/%s %.4g at step %d", self._name, value, step)

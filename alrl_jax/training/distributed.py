@@ -4,10 +4,15 @@ Nothing here looks at a device: processes have to meet before any of them does.
 """
 
 import dataclasses
+import secrets
+from typing import Any
 
 import jax
+from absl import flags
 
 from alrl_jax.errors import UserError
+from alrl_jax.utils.parts import ALONE, Share
+from alrl_jax.utils.waiting import late_processes, named_processes
 
 CLUSTERS: dict[str, str | None] = {
     "auto": None,
@@ -102,8 +107,62 @@ def connect(cluster: str | None, by_hand: Meeting | None) -> None:
             f"--distributed={cluster}" if cluster else f"--process_id={by_hand and by_hand.index}"
         )
         reason = str(error).strip().partition("\n")[0]
+        late = late_processes(error)
+        who = (
+            f" within {SECONDS_TO_MEET} s, as {named_processes(late)} did not come" if late else ""
+        )
         raise UserError(
-            f"got {asked}, but the processes could not meet ({type(error).__name__}: {reason}); "
+            f"got {asked}, but the processes could not meet{who} ({type(error).__name__}: "
+            f"{reason}); "
             "expected a cluster that numbers its processes, or one coordinator that all can reach; "
             "see --coordinator_address, --num_processes and --process_id"
         ) from error
+
+
+def define_flags(what: str) -> None:
+    """Defines the flags by which the processes of a run find each other.
+
+    Args:
+        what: they do together, a verb.
+    """
+    flags.DEFINE_enum(
+        "distributed", None, list(CLUSTERS), f"{what} with the other processes of this cluster."
+    )
+    flags.DEFINE_string("coordinator_address", None, "By hand: HOST:PORT of process 0.")
+    flags.DEFINE_integer("num_processes", None, "By hand: how many work together.", lower_bound=1)
+    flags.DEFINE_integer("process_id", None, "By hand: number of this one.", lower_bound=0)
+
+
+def connect_by_flags(values: Any) -> None:
+    """Joins the other processes as the flags say; see ``connect``."""
+    by_hand = meeting(values.coordinator_address, values.num_processes, values.process_id)
+    connect(values.distributed, by_hand)
+
+
+def share_by_flags(values: Any) -> Share:
+    """This process's share of work that needs no common devices.
+
+    The processes meet once, to know that all have begun, and then go their own ways: each has its
+    own devices alone, and the death of one does not end the others.
+
+    Args:
+        values: of the flags.
+
+    Raises:
+        UserError: as ``connect``.
+    """
+    if values.distributed is None and values.coordinator_address is None:
+        meeting(values.coordinator_address, values.num_processes, values.process_id)
+        return ALONE
+    connect_by_flags(values)
+    # What jax.process_index() says needs the devices of all, which are not wanted here.
+    from jax._src import distributed
+
+    state = distributed.global_state
+    index, count = int(state.process_id or 0), int(state.num_processes or 1)
+    client: Any = state.client
+    if index == 0:
+        client.key_value_set("alrl_jax/run", secrets.token_hex(4))
+    run = str(client.blocking_key_value_get("alrl_jax/run", 1000 * SECONDS_TO_MEET))
+    jax.distributed.shutdown()
+    return Share(index, count, run)

@@ -30,6 +30,7 @@ from alrl_jax.training.step import check_finite, first_state, memory_held
 from alrl_jax.training.stopping import Clock, StoppedCompiling, StopRequest
 from alrl_jax.training.tasks.task import Scheduled, Trainable
 from alrl_jax.training.tracing import Trace
+from alrl_jax.training.watchdog import Watchdog
 
 PyTree = Any
 
@@ -144,6 +145,7 @@ def fit(
         with (
             MetricLog(workdir, first, enabled, schedule.writers) as log,
             Best(workdir, schedule.keep_best, first) as run.best,
+            run.watchdog,
             progress_bar(first, schedule.num_steps, schedule.batch_size) as bar,
         ):
             return run.train(first, log, bar, stop, begin)
@@ -172,6 +174,7 @@ class _Run:
         self.compile_times = CompileTimes(workdir)
         self.phases: list[Hashable] = []
         self.best: Best
+        self.watchdog = Watchdog()
         self.clock = clock
         if schedule.steps_per_call > 1 and mesh.devices.flat[0].platform == "cpu":
             logging.warning("steps_per_call above 1 is slow on CPUs; expected a GPU or TPU")
@@ -250,7 +253,8 @@ class _Run:
         try:
             while step < self.schedule.num_steps and not self._ends(step, first, stop):
                 trace.at(step)
-                count = self._update(step)
+                with self.watchdog.watching(step):
+                    count = self._update(step)
                 if step == first:
                     jax.block_until_ready(self.state)
                     call = "first step" if count == 1 else f"first {count} steps"
@@ -311,6 +315,7 @@ class _Run:
         return count
 
     def _compiling(self, what: str, phase: Hashable, lowered: jax.stages.Lowered) -> None:
+        self.watchdog.rest()
         say(f"compiling {what}{self.compile_times.last(what)}")
         if self.pace.counts and self.schedule.steps_per_call == 1:
             self.pace.note(phase, (lowered.cost_analysis() or {}).get("flops"))
@@ -322,6 +327,7 @@ class _Run:
         self.compilations += 1
         wait_for_all(f"compiled {self.compilations}")  # some are slower than others
         self.pace.pause(seconds + time.perf_counter() - begin)
+        self.watchdog.go_on()
 
     def _due(self, step: int, every: int) -> bool:
         return every > 0 and (step % every == 0 or step == self.schedule.num_steps)

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from alrl_jax.errors import UserError
 from alrl_jax.storage.workdir import METRICS_FILE, step_of
 from alrl_jax.training.writers import Writer, open_writers
+from alrl_jax.utils import buckets
 from alrl_jax.utils.files import atomic_write, remove_leftovers, write_text
 
 SAMPLES = "samples"
@@ -87,6 +88,8 @@ class MetricLog:
             try:
                 self._file.write(json.dumps({"step": step, **values}) + "\n")
                 self._file.flush()
+                # Before the checkpoint of the same step: a resumed run writes what comes after it.
+                buckets.put([self._workdir / METRICS_FILE])
             except OSError as error:
                 raise UserError(
                     f"got {self._workdir / METRICS_FILE}, to which step {step} cannot be written "

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from absl import logging
 from jax.experimental import multihost_utils
 
 from alrl_jax.errors import UserError
 from alrl_jax.storage.checkpoint import wait_for_all
+from alrl_jax.utils import buckets
+from alrl_jax.utils.addresses import address_of
+from alrl_jax.utils.files import remove, write_text
 
 FILE = ".meeting"
 
@@ -27,19 +31,20 @@ def check_one_disk(workdir: Path) -> None:
         return
     path = workdir / FILE
     if jax.process_index() == 0:
-        path.write_text(secrets.token_hex(16), encoding="utf-8")
+        write_text(path, secrets.token_hex(16))
     wait_for_all("a word is written")
     try:
-        found = path.read_bytes()
-    except OSError:
+        found = buckets.read_bytes(path) if address_of(path) else path.read_bytes()
+    except (OSError, UserError) as error:
+        logging.warning("%s cannot be read: %s", path, error)
         found = b""
     words = np.ravel(multihost_utils.process_allgather(np.uint32(zlib.crc32(found))))
     others = [str(i) for i, word in enumerate(words) if word != words[0]]
     if jax.process_index() == 0:
-        path.unlink(missing_ok=True)
+        remove(path)
     if others:
         raise UserError(
             f"got --workdir={workdir}, which is another directory for the processes "
-            f"{', '.join(others)} than for process 0; expected a disk that all of them see; name a "
-            "directory on one"
+            f"{', '.join(others)} than for process 0; expected a disk or a bucket that all of them "
+            "see; name a directory on one"
         )

@@ -6,6 +6,7 @@ import jax
 from absl import logging
 
 from alrl_jax.errors import UserError
+from alrl_jax.utils import buckets
 
 DIRECTORY = "profile"
 STEPS_BEFORE = 10
@@ -54,5 +55,6 @@ class Trace:
         """Ends the trace, if it runs; traces nothing more."""
         if self._running:
             jax.profiler.stop_trace()
+            buckets.put([self._directory])
             logging.info("traced steps %d to %d: %s", self._begin, self._end, self._directory)
         self._running, self._begin = False, self._end

@@ -2,6 +2,7 @@
 knows clu and Weights & Biases."""
 
 import importlib.util
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -11,6 +12,10 @@ from absl import logging
 from jaxtyping import UInt8
 
 from alrl_jax.errors import UserError, did_you_mean
+from alrl_jax.utils import buckets
+
+SECONDS_BETWEEN_PUTS = 60.0
+"""Of TensorBoard's files to a bucket, which are put whole."""
 
 
 @runtime_checkable
@@ -34,17 +39,26 @@ class _TensorBoard:
     def __init__(self, workdir: Path) -> None:
         from clu import metric_writers
 
+        self._workdir, self._put = workdir, time.monotonic()
         self._writer = metric_writers.SummaryWriter(str(workdir))
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         self._writer.write_scalars(step, dict(values))
         self._writer.flush()
+        if time.monotonic() - self._put > SECONDS_BETWEEN_PUTS:
+            self._put_events()
 
     def write_image(self, step: int, name: str, image: UInt8[np.ndarray, "h w 3"]) -> None:
         self._writer.write_images(step, {name: image[None]})
 
     def close(self) -> None:
         self._writer.close()
+        self._put_events()
+
+    def _put_events(self) -> None:
+        """Puts the files to the bucket that the work directory is in, if it is in one."""
+        self._put = time.monotonic()
+        buckets.put(self._workdir.glob("events.out.tfevents.*"))
 
 
 class _WandB:

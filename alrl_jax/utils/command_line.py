@@ -18,15 +18,16 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from alrl_jax.errors import UserError
-from alrl_jax.utils.paths import local_path
+from alrl_jax.utils.paths import local_path, path_or_mirror
 from alrl_jax.utils.printing import one_line, say
+from alrl_jax.utils.waiting import has_hung
 
 # Flags that are defined here belong to the module that asks for them, whose help shows them.
 flags.disclaim_key_flags()
@@ -44,6 +45,7 @@ UNHEARD = 141
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_CHATTY = ("/jax/", "/botocore/", "/aiobotocore/", "/fsspec/", "/gcsfs/", "/google/")
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -125,18 +127,25 @@ def _leave(status: int) -> NoReturn:
 
 
 def DEFINE_path(
-    name: str, default: str | None, text: str, *, required: bool = False
+    name: str,
+    default: str | None,
+    text: str,
+    *,
+    required: bool = False,
+    bucket: Literal["", "read", "written"] = "",
 ) -> flags.FlagHolder[str | None]:
-    """Defines a flag that holds a path: ``~`` is expanded, an address of a bucket refused.
+    """Defines a flag that holds a path: ``~`` is expanded.
 
     Args:
         name: of the flag.
         default: a path, or None.
         text: its line of help.
         required: whether the command cannot do without.
+        bucket: whether it may be an address of a bucket, whose mirror the value is then, and what
+            the command does there. Without, an address is refused.
     """
     return flags.DEFINE(
-        PathParser(name), name, default, text, flag_values=flags.FLAGS, required=required
+        PathParser(name, bucket), name, default, text, flag_values=flags.FLAGS, required=required
     )
 
 
@@ -174,9 +183,9 @@ class PathParser(flags.ArgumentParser[str]):
 
     syntactic_help = "a path"
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, bucket: str = "") -> None:
         super().__init__()
-        self._name = name
+        self._name, self._bucket = name, bucket
 
     def parse(self, argument: str) -> str:
         """The path, expanded."""
@@ -184,11 +193,13 @@ class PathParser(flags.ArgumentParser[str]):
             raise UserError(
                 f"got --{self._name}={argument!r}; expected a path; name one or leave the flag out"
             )
+        if self._bucket:
+            return path_or_mirror(argument, self._bucket == "written")
         return local_path(argument)
 
     def flag_type(self) -> str:
         """What the help calls it."""
-        return "path"
+        return "path or address" if self._bucket else "path"
 
 
 class PathsParser(flags.ListParser):
@@ -309,14 +320,16 @@ def _config_problem(error: Exception, config: str) -> str:
 
 
 def _is_ours_or_urgent(record: logging.LogRecord) -> bool:
-    """Keeps what JAX and Orbax tell about every small thing out of the log; warnings stay.
+    """Keeps what JAX, Orbax and clients of buckets tell about small things out of the log.
+
+    Warnings stay.
 
     Each thread of Orbax logs an error with its traceback before it is raised, and asyncio those of
     its tasks that nobody waits for any longer: a failed save would hide the one line about it under
     a thousand.
     """
     orbax = "/orbax/" in record.pathname
-    chatty = orbax or "/jax/" in record.pathname
+    chatty = orbax or any(name in record.pathname for name in _CHATTY)
     raised = bool(record.exc_info) and (orbax or _went_through_orbax(record.exc_info))
     return not raised and (record.levelno > logging.INFO or not chatty)
 
@@ -344,4 +357,6 @@ def _print_help(main: Callable[[list[str]], int | None]) -> None:
 
 def _fail(message: str) -> NoReturn:
     say(one_line(f"error: {message}"), sys.stderr)
+    if has_hung():
+        _leave(2)
     sys.exit(2)

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from alrl_jax.errors import UserError
+from alrl_jax.utils.addresses import address_of
 
 
 def check_folder(path: str | Path, called: str = "--output") -> Path:
@@ -36,6 +37,8 @@ def _checked(path: Path, called: str, expected: str, folder: bool) -> Path:
 
 def _reason(path: Path, folder: bool) -> str | None:
     """Why it cannot be written; None where nothing speaks against it."""
+    if address_of(path) is not None:
+        return None  # the first that is written there finds out
     try:
         if path.exists() and path.is_dir() != folder:
             return "it is " + ("no directory" if folder else "a directory")

@@ -1,7 +1,8 @@
 """The one place that writes files: whole or not at all, under a name that is given last.
 
 A file or folder is made under a temporary name beside its own, ``.NAME.PROCESS.tmp``, which says
-whose it is: ``remove_leftovers`` removes what killed processes left.
+whose it is: ``remove_leftovers`` removes what killed processes left. What mirrors an address of a
+bucket is put there as it gets its name.
 """
 
 import contextlib
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from alrl_jax.utils import buckets
 
 _SUFFIX = ".tmp"
 _HERE = -100
@@ -77,6 +80,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             except BaseException:
                 old.rename(path)
                 raise
+        buckets.put_folder(path)
     finally:
         remove(scratch)
 
@@ -144,6 +148,7 @@ def give_names(temporaries: Mapping[Path, Path], *, durable: bool = False) -> No
             given.append(path)
             if durable:
                 _sync(path.parent)
+        buckets.put(given)
     except BaseException:
         for path in given:
             remove(path)
@@ -191,7 +196,11 @@ def _process_of(name: str) -> int | None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file, or a folder with all that is in it, where there is one."""
+    """Removes a file, or a folder with all that is in it, where there is one.
+
+    What mirrors an address of a bucket is removed there as well.
+    """
+    buckets.remove(path)
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

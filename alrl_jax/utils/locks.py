@@ -9,14 +9,16 @@ from pathlib import Path
 from absl import logging
 
 from alrl_jax.errors import UserError
+from alrl_jax.utils.addresses import address_of
+from alrl_jax.utils.leases import is_leased, leased
 
 
 @contextlib.contextmanager
 def locked(directory: Path, called: str) -> Iterator[None]:
     """Holds a directory; the system lets go of it when the process ends, however it ends.
 
-    The lock is on the directory itself and leaves no file. A disk that knows no locks is said in
-    the log, and keeps nobody out.
+    The lock is on the directory itself and leaves no file; in a bucket it is a lease. A disk that
+    knows no locks is said in the log, and keeps nobody out.
 
     Args:
         directory: which exists.
@@ -25,6 +27,10 @@ def locked(directory: Path, called: str) -> Iterator[None]:
     Raises:
         UserError: another process holds it.
     """
+    if address_of(directory) is not None:
+        with leased(directory, called):
+            yield
+        return
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
@@ -39,3 +45,22 @@ def locked(directory: Path, called: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_held(directory: Path) -> bool:
+    """Whether a process holds a directory with ``locked``; of a bucket this takes a while.
+
+    A disk that knows no locks looks as if nobody did.
+    """
+    if address_of(directory) is not None:
+        return is_leased(directory)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False

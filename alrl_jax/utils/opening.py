@@ -18,6 +18,8 @@ from typing import Any
 
 from PIL import Image
 
+from alrl_jax.utils.buckets import fetch
+
 IMAGE_FORMATS = ("JPEG", "PNG", "WEBP")  # JPEG covers MPO, what phones write into .jpg
 MAX_JSON_BYTES = 2**26
 """Of a JSON file: far more than any that is written here."""
@@ -39,13 +41,14 @@ def open_regular(path: Path, most: int | None = None) -> io.BufferedReader:
     """Opens a regular file to be read, without ever waiting for one that is not.
 
     Args:
-        path: of the file; links are followed.
+        path: of the file; links are followed, and what mirrors an address is fetched.
         most: bytes that it may have; None for any number.
 
     Raises:
         OddFileError: a pipe, a device, a folder; or too large.
         OSError: it cannot be opened.
     """
+    fetch(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(descriptor)

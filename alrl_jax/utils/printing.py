@@ -4,6 +4,8 @@ import contextlib
 import sys
 from typing import Any
 
+from alrl_jax.utils.addresses import shown
+
 MOST_CHARACTERS = 500
 """Of a line about what went wrong."""
 FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
@@ -20,7 +22,7 @@ def one_line(text: str, most: int = MOST_CHARACTERS) -> str:
     text that is too long the middle is left out.
     """
     # Cut first: escaping millions of characters would take seconds.
-    text = _cut(text, 4 * most)
+    text = _cut(shown(text), 4 * most)
     lines = (line.strip() for line in text.splitlines())
     return _cut(printable("; ".join(line for line in lines if line)), most)
 
@@ -41,7 +43,7 @@ def say(text: str, stream: Any = None) -> None:
     if stream is None:  # closed before the program began
         return
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    line = _cut(printable(_cut(text, 4 * MOST_CHARACTERS)), MOST_CHARACTERS)
+    line = _cut(printable(_cut(shown(text), 4 * MOST_CHARACTERS)), MOST_CHARACTERS)
     line = line.encode(encoding, "backslashreplace").decode(encoding)
     with contextlib.suppress(BrokenPipeError):
         print(line, file=stream, flush=True)

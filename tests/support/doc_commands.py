@@ -27,6 +27,7 @@ PYTHON = ("python", "-m")
 """What runs a module that is no sub-command: one of ``tools/bench``."""
 
 NEEDS = (
+    "a bucket",
     "a certificate",
     "a checkout of version 0.1.0",
     "a face that can be found",

@@ -49,6 +49,10 @@ OF_PHOTOS = {
     "reference_similarity": 0.4,
     "average": False,
     "format": "png",
+    "distributed": None,
+    "coordinator_address": None,
+    "num_processes": None,
+    "process_id": None,
 }
 """Flags that ``infer`` alone has, with their default values."""
 

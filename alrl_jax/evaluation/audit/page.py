@@ -5,18 +5,10 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
 from PIL import Image, ImageDraw
 
-from alrl_jax.evaluation.report.page import (
-    definitions,
-    escape,
-    line,
-    page,
-    section,
-    table,
-    tile,
-    warning,
-)
+from alrl_jax.evaluation.report import page
 from alrl_jax.photos.alignment import Pixels
 
 SIDE = 320
@@ -67,13 +59,13 @@ def page_of(audit: Mapping[str, Any], sheet: Sequence[Mapping[str, Any]]) -> str
     """
     counts = audit["counts"]
     left, faults = counts["left"], counts["faults"]
-    warnings = [warning(f"{left} faces of originals are shown as they were.")] if left else []
+    notes = [f"{left} faces of originals are shown as they were."] if left else []
     if faults:
-        warnings.append(warning(f"{faults} pictures could not be looked at in full."))
-    warnings += [warning(note) for note in audit["protocol"]["warnings"]]
+        notes.append(f"{faults} pictures could not be looked at in full.")
+    warnings = [page.warning(note) for note in [*notes, *audit["protocol"]["warnings"]]]
     lead = f"{counts['pictures']} originals, {counts['shown']} results"
     parts = [*warnings, _overview(audit), _attributes(audit), _sheet(sheet), _protocol(audit)]
-    return page("Audit of a de-identified folder", lead, parts, "alrl audit")
+    return page.page("Audit of a de-identified folder", lead, parts, "alrl audit")
 
 
 def _share(found: Mapping[str, Any] | None) -> str:
@@ -83,55 +75,66 @@ def _share(found: Mapping[str, Any] | None) -> str:
     return f"{found['value']:.1%} ({low:.1%} to {high:.1%})"
 
 
-def _overview(audit: Mapping[str, Any]) -> str:
+def _overview(audit: Mapping[str, Any]) -> page.Section | None:
     counts, found = audit["counts"], audit["reidentification"] or {}
-    of = f"of {counts['before_in_shown']} faces in pictures that are shown"
-    tiles = [tile(name, str(counts[name]), of) for name in ("replaced", "hidden", "left")]
+    of = (f"of {counts['before_in_shown']} faces in pictures that are shown",)
+    tiles = [page.Tile(name, str(counts[name]), of) for name in ("replaced", "hidden", "left")]
     chance = found.get("rank1_by_chance")
-    remark = "" if chance is None else f"by chance {chance:.2%}; intervals of 95%"
-    tiles.append(tile("found again (rank 1)", _share(found.get("rank1")), remark))
+    remarks = () if chance is None else (f"by chance {chance:.2%}; intervals of 95%",)
+    tiles.append(page.Tile("found again (rank 1)", _share(found.get("rank1")), remarks))
     for name in ("0.1%", "1%"):
         share = found.get(f"tar_at_far_{name}") or {"value": None}
-        tiles.append(tile(f"TAR at FAR {name}", _share(share), share.get("reason", "")))
-    body = f"<div class='tiles'>{''.join(tiles)}</div>"
-    return section("What became of the faces", "By a finder and a judge beside the model.", body)
+        reasons = tuple(filter(None, [share.get("reason")]))
+        tiles.append(page.Tile(f"TAR at FAR {name}", _share(share), reasons))
+    lead = "By a finder and a judge beside the model."
+    return page.section("What became of the faces", lead, page.tiles(tiles))
 
 
-def _attributes(audit: Mapping[str, Any]) -> str:
-    kept = audit["attributes"]
-    if kept is None:
-        return ""
+def _attributes(audit: Mapping[str, Any]) -> page.Section | None:
     lines = []
-    for name, found in kept.items():
+    for name, found in (audit["attributes"] or {}).items():
         value, interval, other = found["value"], found["ci95"], found["strangers"]
         error = "" if value is None else f"{value:.3g}"
         between = "" if interval is None else f"{interval[0]:.3g} to {interval[1]:.3g}"
-        lines.append(line([escape(name), error, between, "" if other is None else f"{other:.3g}"]))
+        strangers = "" if other is None else f"{other:.3g}"
+        lines.append(page.Line([name, page.Cell(error, order=value), between, strangers]))
     head = ["attribute", "error", "95% interval", "strangers"]
-    text = "Errors of replaced faces to their originals, as the judge reads both."
-    return section("What is kept", text, table(head, lines))
+    lead = "Errors of replaced faces to their originals, as the judge reads both."
+    return page.section("What is kept", lead, page.table("Errors by attribute", head, lines))
 
 
-def _sheet(sheet: Sequence[Mapping[str, Any]]) -> str:
-    cells = []
-    for entry in sheet:
-        record = entry["record"]
-        counted = ", ".join(f"{record[n]} {n}" for n in ("replaced", "hidden", "left") if record[n])
-        parts = [f"<b>{escape(record['original'])}</b><i>{escape(counted or 'no face')}</i>"]
-        if record["fault"]:
-            parts.append(f"<i>{escape(record['fault'])}</i>")
-        if entry["result"] is None:
-            parts.append(f"<i>not shown ({escape(record['action'] or record['status'] or '')})</i>")
-        else:
-            parts.append(f"<img src='{entry['result']}' alt='result'>")
-        if entry["original"] is not None:
-            shown = f"<img src='{entry['original']}' alt='original'>"
-            parts.append(f"<details><summary>original</summary>{shown}</details>")
-        cells.append(f"<div class='tile'>{''.join(parts)}</div>")
-    text = "Green: replaced; yellow: hidden; red: left, such pictures first."
-    return section("Contact sheet", text, f"<div class='tiles'>{''.join(cells)}</div>")
+def _sheet(sheet: Sequence[Mapping[str, Any]]) -> page.Section | None:
+    shown = [entry for entry in sheet if entry["result"] is not None]
+    results = [page.Picture(e["result"], _caption(e["record"]), "result") for e in shown]
+    originals = [
+        page.Picture(e["original"], e["record"]["original"], "original")
+        for e in sheet
+        if e["original"] is not None
+    ]
+    lead = "Green: replaced; yellow: hidden; red: left, such pictures first."
+    hidden = page.details("Originals", page.pictures(originals)) if originals else None
+    withheld = [_withheld(e["record"]) for e in sheet if e["result"] is None]
+    head = ["original", "became", "faces", "fault"]
+    pictures: list[Markup | None] = [page.pictures(results) if results else None, hidden]
+    without = page.table("Pictures that are not shown", head, withheld)
+    return page.section("Contact sheet", lead, *pictures, without)
 
 
-def _protocol(audit: Mapping[str, Any]) -> str:
+def _caption(record: Mapping[str, Any]) -> str:
+    fault = f"; {record['fault']}" if record["fault"] else ""
+    return f"{record['original']}: {_counted(record)}{fault}"
+
+
+def _counted(record: Mapping[str, Any]) -> str:
+    names = ("replaced", "hidden", "left")
+    return ", ".join(f"{record[n]} {n}" for n in names if record[n]) or "no face"
+
+
+def _withheld(record: Mapping[str, Any]) -> page.Line:
+    became = record["action"] or record["status"] or ""
+    return page.Line([record["original"], became, _counted(record), record["fault"] or ""])
+
+
+def _protocol(audit: Mapping[str, Any]) -> page.Section | None:
     items = [(name, str(value)) for name, value in audit["protocol"].items() if name != "warnings"]
-    return section("How it was measured", "", definitions([*MEANINGS, *items]))
+    return page.section("How it was measured", "", page.definitions([*MEANINGS, *items]))

@@ -17,6 +17,7 @@ from alrl_jax.photos.pair_list import OUTSIDE, list_files
 from alrl_jax.photos.photo import Photo, read_photo
 from alrl_jax.provenance import image_metadata
 from alrl_jax.provenance.encoding import NotEncodableError
+from alrl_jax.utils.files import remove
 from alrl_jax.utils.opening import read_json
 
 
@@ -123,7 +124,7 @@ class FolderSwapping:
             except (OSError, ValueError, KeyError, TypeError):
                 inputs = {}
             if self.output.finished(name, inputs) is None:
-                (self.output.directory / name).unlink(missing_ok=True)
+                remove(self.output.directory / name)
 
     def _result(self, job: Job) -> dict[str, Any]:
         """The line of a frame in ``results.jsonl``."""
@@ -171,7 +172,7 @@ class FolderSwapping:
         """Removes an output of an earlier run, and what lies beside it."""
         places = (self.output.directory / name, self.output.sidecar(name), self.output.mask(name))
         for earlier in places:
-            earlier.unlink(missing_ok=True)
+            remove(earlier)
 
     def _tried(self, job: Job) -> Job:
         if job.target is None or job.status == "failed":
@@ -202,7 +203,7 @@ class FolderSwapping:
         assert job.target is not None and job.target.photo is not None
         photo, name = job.target.photo, self._name(job)
         for earlier in (self.output.sidecar(name), self.output.mask(name)):
-            earlier.unlink(missing_ok=True)  # of an earlier swap
+            remove(earlier)  # of an earlier swap
         path = self.output.directory / name
         image_metadata.write_png(path, photo.with_alpha(photo.colour), {}, photo.icc_profile)
         return job.ended(job.status, job.reason)

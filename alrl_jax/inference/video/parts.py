@@ -124,10 +124,10 @@ class VideoParts:
         temporary = temporary_name(beside)
         try:
             temporary.write_text(json_text(sidecar), encoding="utf-8")
-            video.unlink(missing_ok=True)
-            beside.unlink(missing_ok=True)
+            remove(video)
+            remove(beside)
             if self._masks is not None or masks.exists():
-                (self._output.directory / MANIFEST_FILE).unlink(missing_ok=True)
+                remove(self._output.directory / MANIFEST_FILE)
             remove(masks)
             if self._masks is not None:
                 masks.parent.mkdir(exist_ok=True)

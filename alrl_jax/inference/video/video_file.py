@@ -23,6 +23,7 @@ from alrl_jax.inference.video.pyav import VideoCopy, VideoReader, comment_of, ou
 from alrl_jax.photos.photo import Photo
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
+from alrl_jax.utils.files import remove
 from alrl_jax.utils.opening import open_regular
 
 NONE_SWAPPED = "no face in any frame that could be swapped; no video is written"
@@ -115,7 +116,7 @@ class VideoSwapping:
             yield self._result(Job(0, files, status="skipped", reason=EARLIER, facts=facts))
             return
         if self._swapping.hides:  # one of other settings may show what this run hides
-            (self.output.directory / self.name).unlink(missing_ok=True)
+            remove(self.output.directory / self.name)
         time = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         fields = image_metadata.metadata(self._swapping.model_sha256, time=time)
         of_masks = fields | {
