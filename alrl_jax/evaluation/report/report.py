@@ -133,7 +133,7 @@ def _notice(synthetic: bool) -> str:
 
 def _caveat(protocol: dict[str, Any], rows: dict[str, Any]) -> str:
     """What to know of fixed rules, where there are some."""
-    own, (_, *fixed) = own_row(rows), protocol.get("selectors") or [None]
+    own, fixed = own_row(rows), (protocol.get("selectors") or [])[1:]
     swaps = [name for name in rows if name not in REFERENCE_ROWS]
     return gallery.caveat(swaps, own, fixed, protocol.get("best_fixed_found_for"))
 
