@@ -1,7 +1,9 @@
 """The best fixed selection of a model that a run went on from, as a row beside the run's own."""
 
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
 from alrl_jax.errors import UserError
-from alrl_jax.loading import SwapperModel
 from alrl_jax.models.stylegan2.generator import num_latents
 from alrl_jax.models.swapper.selection import BEST_FIXED
 from alrl_jax.provenance import lineage
@@ -9,7 +11,19 @@ from alrl_jax.storage.model_directory import read_meta, resolve_directory
 from alrl_jax.storage.workdir import read_config
 
 
-def carry_best_fixed(directory: str, model: SwapperModel) -> str | None:
+@runtime_checkable
+class Selecting(Protocol):
+    """What takes fixed selections, such as ``SwapperModel``."""
+
+    config: dict[str, Any]
+    selectors: tuple[str, ...]
+
+    def add_selection(self, name: str, source_weights: Sequence[float]) -> None:
+        """Adds a fixed rule; see ``SwapperModel.add_selection``."""
+        ...
+
+
+def carry_best_fixed(directory: str, model: Selecting) -> str | None:
     """Gives a model of a run the selection ``best_fixed`` of the swapper that the run began with.
 
     Nothing has searched for one among the codes of the run itself; searching takes minutes

@@ -232,6 +232,7 @@ BAD = {
     "package-model": ["--workdir=~/w", "--output=~/o"],
     "model-card": ["--model=~/m", "--metrics=~/f.json"],
     "compare-rows": ["--evaluations=a=~/e,~/f", "--output=~/o"],
+    "curves": ["~/run", "--output=~/c.html"],
     "search-selection": ["--model=~/m"],
     "measure-fid": ["--model=~/m", "--images=~/i", "--others=~/i", "--cache=~/c"],
     "memory-report": ["--config=~/none.py"],

@@ -117,6 +117,15 @@ def test_swaps_in_an_empty_folder(alrl: Alrl, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "home"]
 
 
+def test_pages_in_an_empty_folder(alrl: Alrl, tmp_path: Path) -> None:
+    """Their templates come with the wheel."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "loss/total": 2.0}\n')
+    done = alrl(tmp_path, "curves", "run", "--output=curves.html")
+    assert done.returncode == 0, done.stderr
+    assert "loss/total" in (tmp_path / "curves.html").read_text()
+
+
 def test_converts_weights_in_an_empty_folder(alrl: Alrl, tmp_path: Path) -> None:
     sizes = Sizes(w_dim=8, channel_base=64, channel_max=8, mapping_layers=1)
     made = fabricate(tmp_path / "random", ["generator"], 16, sizes)["generator"]

@@ -236,9 +236,8 @@ def test_fixed_rules_come_with_a_caveat() -> None:
 class OfRun:
     """A model without a best fixed selection of its own."""
 
-    config = {"resolution": 64}  # noqa: RUF012
-
     def __init__(self) -> None:
+        self.config = {"resolution": 64}
         self.selectors: tuple[str, ...] = ("adaptive", "mean")
         self.weights: list[float] = []
 
@@ -262,7 +261,7 @@ def test_a_run_takes_the_best_fixed_selection_of_what_it_began_with(
         )
         assert best_fixed.carry_best_fixed(str(tmp_path), other) is None
         assert other.selectors == ("adaptive", "mean")
-    assert best_fixed.carry_best_fixed(str(tmp_path / "none"), OfRun()) is None  # type: ignore[arg-type]
+    assert best_fixed.carry_best_fixed(str(tmp_path / "none"), other) is None
 
 
 @pytest.mark.slow

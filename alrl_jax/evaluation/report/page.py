@@ -34,8 +34,8 @@ class Cell:
     text: str
     note: str = ""
     strong: bool = False
-    order: float | None = None
-    shade: float | None = None
+    order: float | int | None = None
+    shade: float | int | None = None
     wide: bool = False
 
 
