@@ -47,6 +47,7 @@ from alrl_jax.photos.hiding import Box, hide, hide_all, with_hidden
 from alrl_jax.photos.landmarks import place
 from alrl_jax.photos.photo import Photo
 from alrl_jax.utils import hashing
+from alrl_jax.utils.parts import ALONE, Share
 
 ON_FAILURE = ("blur", "withhold", "keep")
 """What becomes of a face that was found and is not replaced."""
@@ -214,14 +215,16 @@ class PeopleSwapping(FrameSwapping):
         ended: Callable[[Job], Job],
         done: Callable[[Job], R],
         batch_size: int,
+        share: Share = ALONE,
     ) -> Iterator[R]:
         """What ``done`` makes of every frame, in order; see ``FrameSwapping.run``.
 
         ``look_ahead`` comes first: a frame that it has not seen fails.
         """
         engine = Engine(self.model, self.settings, batch_size)
+        own = share.of(frames)
         yield from engine.run(
-            frames, lambda frame: ended(self._prepared(frame)), done, lambda frame: frame.weigh()
+            own, lambda frame: ended(self._prepared(frame)), done, lambda frame: frame.weigh()
         )
 
     def _prepared(self, frame: Frame) -> Job:
