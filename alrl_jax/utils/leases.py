@@ -23,7 +23,7 @@ from absl import logging
 from alrl_jax.errors import UserError
 from alrl_jax.utils.addresses import address_of, key_of
 from alrl_jax.utils.buckets import note_held, note_lost, patience, prepare_clients
-from alrl_jax.utils.waiting import within
+from alrl_jax.utils.waiting import has_hung, within
 
 FILE = ".lease"
 SECONDS = 60.0
@@ -94,8 +94,9 @@ def leased(folder: Path, called: str) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        keeper.join(patience())
-        lease.give_back()
+        keeper.join(5.0)
+        if not has_hung():  # else it ends by itself
+            lease.give_back()
 
 
 def is_leased(folder: Path) -> bool:
@@ -166,14 +167,16 @@ class _Lease:
         """Writes the lease again and again, until told to stop or it is lost."""
         good = time.monotonic()
         while not stop.wait(self._life / RENEWALS):
+            written = True
             try:
-                if not self._write(self._generation):
-                    break
+                written = self._write(self._generation)
                 good = time.monotonic()
             except UserError as error:
                 logging.warning("%s", error)
-                if time.monotonic() - good > self._life:
-                    break
+            if stop.is_set():
+                return
+            if not written or time.monotonic() - good > self._life:
+                break
         else:
             return
         note_lost(self._address, self._called)
