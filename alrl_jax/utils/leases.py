@@ -169,7 +169,7 @@ class _Lease:
         while not stop.wait(self._life / RENEWALS):
             written = True
             try:
-                written = self._write(self._generation)
+                written = self._write(self._generation) or self._is_ours()
                 good = time.monotonic()
             except UserError as error:
                 logging.warning("%s", error)
@@ -181,6 +181,14 @@ class _Lease:
             return
         note_lost(self._address, self._called)
         logging.error("%s: another run has taken it over", self._address)
+
+    def _is_ours(self) -> bool:
+        """Whether the lease is ours after all, as what was given up was written in the end."""
+        found = self._read()
+        ours = found.state == "value" and self._owner.encode() in found.value
+        if ours:
+            self._generation = found.stamp.generation
+        return ours
 
     def give_back(self) -> None:
         """Removes the lease, if it is still ours."""
