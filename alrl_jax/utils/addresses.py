@@ -53,10 +53,10 @@ def is_address(text: str) -> bool:
 def check_spelling(text: str) -> None:
     """UserError for what is nearly the address of a bucket, such as ``gs:/bucket/folder``."""
     found = _NEARLY.fullmatch(text)
-    if found is None or is_address(text) and found[1] in SCHEMES:
+    if found is None or text.startswith(f"{found[1]}://{found[2]}") and found[1] in SCHEMES:
         return
     scheme = found[1].lower()
-    meant = f"{_SPELLED.get(scheme, scheme)}://{found[2]}"
+    meant = f"{_SPELLED.get(scheme, scheme)}://{found[2] or 'BUCKET'}"
     raise UserError(
         f"got {text!r}, which is no address of a bucket; expected {meant}; write it so, or "
         f"./{text} for a local path"
