@@ -45,7 +45,7 @@ from alrl_jax.utils.parts import (
     Share,
     check_no_others,
     explain_lost,
-    is_part,
+    is_of_processes,
     remove_parts,
     wait_for_parts,
 )
@@ -319,7 +319,7 @@ def _refuse_foreign_files(directory: Path, plan: Plan) -> None:
     for name in plan.shard_names():
         known |= {name, Path(name).with_suffix(FAULTS_SUFFIX).name}
     names = {p.name for p in directory.iterdir()}
-    names = {name for name in names if not is_temporary(name) and not is_part(name)}
+    names = {name for name in names if not (is_temporary(name) or is_of_processes(name))}
     foreign = sorted(names - known)
     pinned = directory / PINNED
     if pinned.is_file():

@@ -325,19 +325,19 @@ def _filesystem(scheme: str) -> Any:
 @functools.cache
 def prepare_clients() -> None:
     """Sets what the libraries take from the environment, before they first look there."""
-    import fsspec
+    from fsspec.config import conf
 
     for protocol, options in _OPTIONS.items():
         # What another process has just put has to be seen.
         usual = {"use_listings_cache": False, **options}
-        fsspec.config.conf[protocol] = usual | fsspec.config.conf.get(protocol, {})
+        conf[protocol] = usual | conf.get(protocol, {})
     # Orbax's paths would go through TensorFlow's client where that is installed.
     os.environ.setdefault("EPATH_USE_TF", "false")
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     emulator = os.environ.get("STORAGE_EMULATOR_HOST")
     if emulator:
         os.environ.setdefault("TENSORSTORE_GCS_HTTP_URL", emulator)
-        fsspec.config.conf["gcs"].setdefault("token", "anon")
+        conf["gcs"].setdefault("token", "anon")
 
 
 _RAISED: Any = object()

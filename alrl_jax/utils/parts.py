@@ -28,6 +28,8 @@ from alrl_jax.utils.waiting import named_processes
 T = TypeVar("T")
 
 PREFIX = ".part-"
+WAITING = ".waits-"
+"""How the file of a process begins that waits for others to come."""
 DONE = "done.json"
 SECONDS_TO_BEGIN = 300.0
 """A process that has met the others is given to open its folder."""
@@ -133,6 +135,11 @@ def _part_folders(directory: Path) -> list[Path]:
 def is_part(name: str) -> bool:
     """Whether a name is one that ``part_folder`` gives."""
     return name.startswith(PREFIX) and name[-4:].isdecimal()
+
+
+def is_of_processes(name: str) -> bool:
+    """Whether a name is one that processes leave only while they work together."""
+    return is_part(name) or name.startswith(WAITING)
 
 
 def wait_for_parts(directory: Path, share: Share) -> tuple[list[Path], list[int]]:

@@ -55,7 +55,7 @@ def test_shares_give_what_one_process_gives(tmp_path: Path) -> None:
     assert first.results.lost == [] and first.results.all == lines(out)
     expected = [without_time(line) for line in lines(tmp_path / "alone")]
     assert [without_time(line) for line in lines(out)] == expected
-    listed = list(csv.DictReader((out / "manifest.csv").open()))
+    listed = list(csv.DictReader((out / "manifest.csv").read_text().splitlines()))
     assert [row["output"] for row in listed] == [line["output"] for line in expected]
     names = [sorted(p.name for p in d.iterdir()) for d in (out, tmp_path / "alone")]
     assert names[0] == names[1], "nothing is left of the parts"

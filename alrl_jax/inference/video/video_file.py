@@ -22,6 +22,7 @@ from alrl_jax.inference.video.pyav import VideoCopy, comment_of, output_suffix
 from alrl_jax.photos.photo import Photo
 from alrl_jax.provenance import image_metadata
 from alrl_jax.utils import hashing
+from alrl_jax.utils.files import remove
 from alrl_jax.utils.opening import open_regular
 
 NONE_SWAPPED = "no face in any frame that could be swapped; no video is written"
