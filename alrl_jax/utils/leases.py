@@ -22,10 +22,9 @@ from absl import logging
 
 from alrl_jax.errors import UserError
 from alrl_jax.utils.addresses import address_of, key_of
-from alrl_jax.utils.buckets import note_held, note_lost, patience, prepare_clients
+from alrl_jax.utils.buckets import LEASE, note_held, note_lost, patience, prepare_clients
 from alrl_jax.utils.waiting import has_hung, within
 
-FILE = ".lease"
 SECONDS = 60.0
 """Life of a lease; ``$ALRL_LEASE_SECONDS`` says otherwise."""
 RENEWALS = 4
@@ -196,7 +195,7 @@ class _Lease:
             self._done(self._store.write("", None, if_equal=self._generation))
 
     def _path(self) -> str:
-        return f"{key_of(self._address).partition('/')[2]}/{FILE}".lstrip("/")
+        return f"{key_of(self._address).partition('/')[2]}/{LEASE}".lstrip("/")
 
     def _read(self) -> Any:
         return self._done(self._store.read(""))

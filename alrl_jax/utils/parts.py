@@ -20,7 +20,6 @@ from alrl_jax.errors import UserError
 from alrl_jax.utils import buckets
 from alrl_jax.utils.addresses import address_of
 from alrl_jax.utils.files import remove, write_json
-from alrl_jax.utils.leases import FILE as LEASE
 from alrl_jax.utils.locks import is_held, locked
 from alrl_jax.utils.printing import say
 from alrl_jax.utils.waiting import named_processes
@@ -173,7 +172,7 @@ def wait_for_parts(directory: Path, share: Share) -> tuple[list[Path], list[int]
             time.sleep(POLL_SECONDS)
     folders = [part_folder(directory, share, index) for index in range(share.count)]
     for folder in folders[1:]:
-        buckets.pull(folder, (LEASE,))
+        buckets.pull(folder)
     return [folder for folder in folders if folder.is_dir()], lost
 
 
