@@ -102,7 +102,7 @@ def main(argv: list[str]) -> int:
     make_output(values.output)
     results = swapping.run(listing.pairs, values.batch_size, share)
     total = len(range(share.index, len(listing.pairs), share.count))
-    tally = _tally(tqdm(results, "swap", total, unit="image", bar_format=command.BAR))
+    tally = _tally(list(tqdm(results, "swap", total, unit="image", bar_format=command.BAR)))
     if share.is_first and swapping.results.all is not None:
         tally = _tally(swapping.results.all)
     if share.is_first:
@@ -139,7 +139,7 @@ def _album(model: Swapper, values: Any, settings: Settings, landmarks_path: Path
     people = open_people(AlbumPeople, model, values, settings, landmarks_path, None)
     make_output(values.output)
     results = AlbumSwapping(people, output).photos(paths, refused, values.batch_size)
-    tally = _tally(tqdm(results, "swap", len(paths), unit="image", bar_format=command.BAR))
+    tally = _tally(list(tqdm(results, "swap", len(paths), unit="image", bar_format=command.BAR)))
     command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
     return tally.status(values.strict)
 

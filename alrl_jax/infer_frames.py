@@ -18,7 +18,7 @@ every person. ``--deidentify`` does that and hides what it cannot replace (``--o
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -41,9 +41,12 @@ from alrl_jax.inference.video.pyav import count_frames
 from alrl_jax.inference.video.tracking import SMOOTHING
 from alrl_jax.inference.video.video_file import LOST, NONE_SWAPPED, VideoSwapping
 from alrl_jax.loading import load_swapper
+from alrl_jax.training import distributed
 from alrl_jax.utils import buckets, command_line
 from alrl_jax.utils.compilation_cache import keep_compiled_programs
 from alrl_jax.utils.destinations import check_folder
+from alrl_jax.utils.parts import Share, explain_lost
+from alrl_jax.utils.printing import say
 
 Results = Iterator[dict[str, Any]]
 
@@ -51,8 +54,9 @@ Results = Iterator[dict[str, Any]]
 def main(argv: list[str]) -> int:
     """Swaps what the flags say; gives the exit status."""
     del argv
-    keep_compiled_programs()
     values = flags.FLAGS
+    share = distributed.share_by_flags(values)
+    keep_compiled_programs()
     frames, output = buckets.pull(Path(values.frames)), Path(values.output)
     _check_part(values)
     if not frames.exists():
@@ -71,17 +75,31 @@ def main(argv: list[str]) -> int:
     model = load_swapper(values.model)
     model.asked(**settings.asked())
     swapping = _swapping(model, settings, output, landmarks_path, values)
-    total, results = _results(swapping, frames, output, values)
+    total, run, results = _results(swapping, frames, output, values, share)
+    own = list(tqdm(results, "swap", total, unit="image", bar_format=command.BAR))
+    if not share.is_first:
+        return _tally(own)[0].status(values.strict)
+    of_all = run.results if isinstance(run, FolderSwapping) else None
+    all_results = own if of_all is None or of_all.all is None else of_all.all
+    tally, swapped, earlier = _tally(all_results)
+    command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
+    if earlier:
+        print(f"of the video that an earlier run finished, {earlier} frames failed")
+    if of_all is not None and of_all.lost:
+        say(explain_lost(of_all.lost))
+        return command.SOME_FAILED
+    return tally.status(values.strict) if swapped and not earlier else command.SOME_FAILED
+
+
+def _tally(results: Iterable[dict[str, Any]]) -> tuple[command.Tally, int, int]:
+    """What became of frames, how many are swapped, and how many failed in an earlier run."""
     tally, swapped, earlier = command.Tally(), 0, 0
-    for result in tqdm(results, "swap", total, unit="image", bar_format=command.BAR):
+    for result in results:
         swapped += result["status"] == "done" or result["reason"] == EARLIER
         earlier += result.get("frames", {}).get("failed", 0)
         of_video = (result["reason"] or "").endswith((NONE_SWAPPED, LOST))
         tally.add(result, "video" if of_video else f"frame {result['number']}")
-    command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
-    if earlier:
-        print(f"of the video that an earlier run finished, {earlier} frames failed")
-    return tally.status(values.strict) if swapped and not earlier else command.SOME_FAILED
+    return tally, swapped, earlier
 
 
 def _check_part(values: Any) -> None:
@@ -120,22 +138,27 @@ def _swapping(
 
 
 def _results(
-    swapping: FrameSwapping, frames: Path, output: Path, values: Any
-) -> tuple[int | None, Results]:
-    """Number of frames, where that is known, and the results that come."""
+    swapping: FrameSwapping, frames: Path, output: Path, values: Any, share: Share
+) -> tuple[int | None, FolderSwapping | VideoSwapping, Results]:
+    """Number of frames, where that is known, the run, and the results that come of it."""
     if frames.is_dir():
         if output.resolve() == frames.resolve():
             raise UserError(f"got --output={output}, where the frames lie; name another directory")
         files = numbered_files(frames)
         make_output(values.output)
-        return len(files), FolderSwapping(swapping, output, values.fps).run(
-            files, values.batch_size
+        folder = FolderSwapping(swapping, output, values.fps)
+        count = len(range(share.index, len(files), share.count))
+        return count, folder, folder.run(files, values.batch_size, share)
+    if not share.alone:
+        raise UserError(
+            f"got --frames={frames}, a video, and several processes; expected a directory of "
+            "frames, as one process writes a video; start one"
         )
     options = VideoOptions(values.codec, values.crf, values.start, values.end, values.drop_alpha)
     run = VideoSwapping(swapping, output, frames, options)
     make_output(values.output)
     known = None if values.start or values.end else count_frames(frames)
-    return known, run.run(values.batch_size)
+    return known, run, run.run(values.batch_size)
 
 
 def define_flags() -> None:
@@ -162,6 +185,8 @@ def define_flags() -> None:
     flags.DEFINE_float("end", None, "Seconds of a video from which frames do not count.", 0.0)
     flags.DEFINE_boolean("drop_alpha", False, "Leave out the transparency of frames.")
     flags.DEFINE_boolean("masks", False, "Write the masks and a manifest, to train detectors with.")
+    distributed.define_flags("Swap")
+    flags.adopt_module_key_flags(distributed)
 
 
 def cli() -> NoReturn:

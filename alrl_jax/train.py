@@ -233,7 +233,7 @@ def main(argv: Sequence[str]) -> int:
         _ = DataRequest(config.data.source, path, config.resolution).directory
     for path in config.pretrained.values():
         path_or_mirror(path or "")
-    distributed.connect_by_flags(values)
+    distributed.connect_by_flags(values, values.workdir)
     try:
         command = shlex.join(["python", "-m", "alrl_jax.train", *sys.argv[1:]])
         train(config, Path(values.workdir), command)

@@ -37,7 +37,6 @@ from alrl_jax.errors import UserError
 from alrl_jax.utils import buckets
 from alrl_jax.utils.addresses import address_of
 from alrl_jax.utils.files import atomic_write, is_temporary, remove_leftovers, write_json
-from alrl_jax.utils.leases import FILE as LEASE
 from alrl_jax.utils.leases import leased
 from alrl_jax.utils.parts import (
     ALONE,
@@ -45,7 +44,7 @@ from alrl_jax.utils.parts import (
     Share,
     check_no_others,
     explain_lost,
-    is_part,
+    is_of_processes,
     remove_parts,
     wait_for_parts,
 )
@@ -212,7 +211,7 @@ def prepare(directory: Path, plan: Plan, share: Share = ALONE) -> ShardSource:
     Raises:
         UserError: the directory holds something else.
     """
-    buckets.pull(directory, (LEASE,))
+    buckets.pull(directory)
     if read_description(directory) is None:
         directory.mkdir(parents=True, exist_ok=True)
         with _lock(directory):
@@ -236,7 +235,7 @@ def help_prepare(directory: Path, plan: Plan, share: Share) -> int:
     Raises:
         UserError: the directory holds something else.
     """
-    buckets.pull(directory, (LEASE,))
+    buckets.pull(directory)
     directory.mkdir(parents=True, exist_ok=True)
     if read_description(directory) is not None:
         return 0
@@ -269,7 +268,7 @@ def _write_shared(directory: Path, plan: Plan, jobs: Sequence[Job], share: Share
         folders, lost = wait_for_parts(directory, share)
     if lost:
         logging.warning("%s", explain_lost(lost))
-    buckets.pull(directory, (LEASE,))
+    buckets.pull(directory)
     _write_missing(directory, plan, jobs)
     remove_parts(folders)
 
@@ -315,11 +314,11 @@ def _pin_parameters(directory: Path, plan: Plan) -> None:
 
 def _refuse_foreign_files(directory: Path, plan: Plan) -> None:
     """UserError where an unfinished directory is somebody else's."""
-    known = {DESCRIPTION, IDENTITIES, PINNED, ".lock", LEASE, *TABLES}
+    known = {DESCRIPTION, IDENTITIES, PINNED, ".lock", *TABLES}
     for name in plan.shard_names():
         known |= {name, Path(name).with_suffix(FAULTS_SUFFIX).name}
     names = {p.name for p in directory.iterdir()}
-    names = {name for name in names if not is_temporary(name) and not is_part(name)}
+    names = {name for name in names if not (is_temporary(name) or is_of_processes(name))}
     foreign = sorted(names - known)
     pinned = directory / PINNED
     if pinned.is_file():

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from alrl_jax.models.stylegan2 import ops
+from alrl_jax.types import AnyArray
 
 POSE_SCALE_DEGREES = 30.0
 """The net's unit of angle, so that its raw outputs are of order one."""
@@ -27,10 +28,10 @@ class FaceFactors:
         landmarks: x, y as a share of the image's width and height.
     """
 
-    identity_vector: Float[Array, "b i"]
-    attribute_vector: Float[Array, "b a"]
-    pose_degrees: Float[Array, "b 3"]
-    landmarks: Float[Array, "b m 2"]
+    identity_vector: Float[AnyArray, "b i"]
+    attribute_vector: Float[AnyArray, "b a"]
+    pose_degrees: Float[AnyArray, "b 3"]
+    landmarks: Float[AnyArray, "b m 2"]
 
 
 class ResidualStage(nn.Module):

@@ -5,14 +5,15 @@ Nothing here looks at a device: processes have to meet before any of them does.
 
 import dataclasses
 import secrets
+from pathlib import Path
 from typing import Any
 
 import jax
 from absl import flags
 
 from alrl_jax.errors import UserError
+from alrl_jax.training.arrivals import Arrivals
 from alrl_jax.utils.parts import ALONE, Share
-from alrl_jax.utils.waiting import late_processes, named_processes
 
 CLUSTERS: dict[str, str | None] = {
     "auto": None,
@@ -73,50 +74,64 @@ def meeting(address: str | None, count: int | None, index: int | None) -> Meetin
     return Meeting(address, count, index)
 
 
-def connect(cluster: str | None, by_hand: Meeting | None) -> None:
+def connect(cluster: str | None, by_hand: Meeting | None, place: Path | None = None) -> None:
     """Joins the other processes of the run; does nothing without a cluster or an address.
+
+    Where others do not come, one line names them and the process ends with status 2.
 
     Args:
         cluster: a name of ``CLUSTERS``, which then says where to meet; None for none.
         by_hand: where to meet otherwise.
+        place: a directory that all see; see ``Arrivals``.
 
     Raises:
-        UserError: if both are given, the cluster says nothing, or the others do not come.
+        UserError: if both are given, or the cluster says nothing.
     """
     if cluster is not None and by_hand is not None:
         raise UserError(
             f"got --distributed={cluster} and --coordinator_address={by_hand.address}; expected "
             "one of the two; leave one out"
         )
+    if cluster is None and by_hand is None:
+        return
+    asked = f"--distributed={cluster}" if cluster else f"--process_id={by_hand and by_hand.index}"
     try:
-        if by_hand is not None:
-            jax.distributed.initialize(
-                by_hand.address,
-                by_hand.count,
-                by_hand.index,
-                initialization_timeout=SECONDS_TO_MEET,
-                cluster_detection_method="deactivate",
-            )
-        elif cluster is not None:
-            jax.distributed.initialize(
-                cluster_detection_method=CLUSTERS[cluster], initialization_timeout=SECONDS_TO_MEET
-            )
+        with Arrivals(place, asked, _numbers, SECONDS_TO_MEET):
+            _initialize(cluster, by_hand)
     # ValueError and KeyError: the environment lacks something. RuntimeError: no process answers.
     except (ValueError, KeyError, RuntimeError) as error:
-        asked = (
-            f"--distributed={cluster}" if cluster else f"--process_id={by_hand and by_hand.index}"
-        )
         reason = str(error).strip().partition("\n")[0]
-        late = late_processes(error)
-        who = (
-            f" within {SECONDS_TO_MEET} s, as {named_processes(late)} did not come" if late else ""
-        )
         raise UserError(
-            f"got {asked}, but the processes could not meet{who} ({type(error).__name__}: "
-            f"{reason}); "
+            f"got {asked}, but the processes could not meet ({type(error).__name__}: {reason}); "
             "expected a cluster that numbers its processes, or one coordinator that all can reach; "
             "see --coordinator_address, --num_processes and --process_id"
         ) from error
+
+
+def _initialize(cluster: str | None, by_hand: Meeting | None) -> None:
+    # Its own limit ends the process with a trace: it is not reached.
+    limit = SECONDS_TO_MEET + 60
+    if by_hand is not None:
+        jax.distributed.initialize(
+            by_hand.address,
+            by_hand.count,
+            by_hand.index,
+            initialization_timeout=limit,
+            cluster_detection_method="deactivate",
+        )
+    elif cluster is not None:
+        jax.distributed.initialize(
+            cluster_detection_method=CLUSTERS[cluster], initialization_timeout=limit
+        )
+
+
+def _numbers() -> tuple[int, int] | None:
+    """This process's number and how many there are, as soon as JAX knows."""
+    # What jax.process_index() says needs the devices of all, which are not there yet.
+    from jax._src import distributed
+
+    state = distributed.global_state
+    return None if state.num_processes is None else (int(state.process_id), state.num_processes)
 
 
 def define_flags(what: str) -> None:
@@ -133,10 +148,10 @@ def define_flags(what: str) -> None:
     flags.DEFINE_integer("process_id", None, "By hand: number of this one.", lower_bound=0)
 
 
-def connect_by_flags(values: Any) -> None:
+def connect_by_flags(values: Any, place: str | None = None) -> None:
     """Joins the other processes as the flags say; see ``connect``."""
     by_hand = meeting(values.coordinator_address, values.num_processes, values.process_id)
-    connect(values.distributed, by_hand)
+    connect(values.distributed, by_hand, None if place is None else Path(place))
 
 
 def share_by_flags(values: Any) -> Share:
@@ -154,13 +169,11 @@ def share_by_flags(values: Any) -> Share:
     if values.distributed is None and values.coordinator_address is None:
         meeting(values.coordinator_address, values.num_processes, values.process_id)
         return ALONE
-    connect_by_flags(values)
-    # What jax.process_index() says needs the devices of all, which are not wanted here.
+    connect_by_flags(values, values.output)
     from jax._src import distributed
 
-    state = distributed.global_state
-    index, count = int(state.process_id or 0), int(state.num_processes or 1)
-    client: Any = state.client
+    index, count = _numbers() or (0, 1)
+    client: Any = distributed.global_state.client
     if index == 0:
         client.key_value_set("alrl_jax/run", secrets.token_hex(4))
     run = str(client.blocking_key_value_get("alrl_jax/run", 1000 * SECONDS_TO_MEET))

@@ -53,10 +53,10 @@ def is_address(text: str) -> bool:
 def check_spelling(text: str) -> None:
     """UserError for what is nearly the address of a bucket, such as ``gs:/bucket/folder``."""
     found = _NEARLY.fullmatch(text)
-    if found is None or is_address(text) and found[1] in SCHEMES:
+    if found is None or text.startswith(f"{found[1]}://{found[2]}") and found[1] in SCHEMES:
         return
     scheme = found[1].lower()
-    meant = f"{_SPELLED.get(scheme, scheme)}://{found[2]}"
+    meant = f"{_SPELLED.get(scheme, scheme)}://{found[2] or 'BUCKET'}"
     raise UserError(
         f"got {text!r}, which is no address of a bucket; expected {meant}; write it so, or "
         f"./{text} for a local path"
@@ -86,11 +86,11 @@ def mirror(address: str, written: bool = False) -> Path:
             f"got {address!r}; expected {scheme}://BUCKET/FOLDER without empty parts, . and ..; "
             "correct it"
         )
-    known = SCHEMES[scheme]
-    if not is_installed(known.package):
+    needed = SCHEMES[scheme]
+    if not is_installed(needed.package):
         raise UserError(
-            f"got {address}, for which the package {known.package} is not installed; expected it; "
-            f"install alrl-jax[{known.extra}]"
+            f"got {address}, for which the package {needed.package} is not installed; expected it; "
+            f"install alrl-jax[{needed.extra}]"
         )
     _used.add(scheme)
     return (_scratch() if written else _root(READ)) / scheme / Path(*parts)
@@ -131,8 +131,8 @@ def relative(path: Path, directory: Path) -> str:
     there, here = address_of(path), address_of(directory)
     if there is None and here is None:
         return Path(os.path.relpath(path, directory)).as_posix()
-    if there is None or here is None or there.partition("://")[0] != here.partition("://")[0]:
-        return place_of(path)
+    if there is None or here is None or there.split("/")[:3] != here.split("/")[:3]:
+        return place_of(path)  # not in the same bucket
     return Path(os.path.relpath(f"/{key_of(there)}", f"/{key_of(here)}")).as_posix()
 
 

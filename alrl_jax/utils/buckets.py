@@ -39,6 +39,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 SECONDS = 60.0
 """A request is given, and a second more for every MiB; ``$ALRL_BUCKET_SECONDS`` says otherwise."""
 _VERSIONS = ".versions"
+LEASE = ".lease"
+"""Name of the object that ``utils.leases`` writes; it is never fetched."""
 _lost: dict[str, str] = {}
 """Addresses whose lease another process has taken, and what that is called."""
 
@@ -74,6 +76,17 @@ def pull(path: Path, leave_out: Collection[str] = ()) -> Path:
     address = address_of(path)
     if address is None:
         return path
+    for _ in range(3):
+        if _pulled(path, {LEASE, *leave_out}):
+            return path
+    raise UserError(
+        f"got {address}, in which objects go while they are read; expected one run at a time; "
+        "wait for the other to end"
+    )
+
+
+def _pulled(path: Path, leave_out: Collection[str]) -> bool:
+    """See ``pull``; False where something went before it was fetched."""
     entries = {
         name: entry
         for name, entry in listing(path).items()
@@ -88,8 +101,7 @@ def pull(path: Path, leave_out: Collection[str] = ()) -> Path:
     old = {name for name, entry in entries.items() if not _is_current(paths[name], entry)}
     fetched = {name: entry for name, entry in entries.items() if name in old}
     _check_room(path, sum(entry.size for entry in fetched.values()))
-    _fetch(address, {paths[name]: (name, entry) for name, entry in fetched.items()})
-    return path
+    return _fetch(place_of(path), {paths[name]: (name, entry) for name, entry in fetched.items()})
 
 
 def fetch(path: Path) -> None:
@@ -268,10 +280,10 @@ def _check_room(path: Path, size: int) -> None:
         )
 
 
-def _fetch(address: str, wanted: dict[Path, tuple[str, Entry]]) -> None:
-    """Fetches objects; each gets its name here when it is whole."""
+def _fetch(address: str, wanted: dict[Path, tuple[str, Entry]]) -> bool:
+    """Fetches objects; each gets its name here when it is whole. False where one is gone."""
     if not wanted:
-        return
+        return True
     own = f"{threading.get_ident()}.{os.getpid()}"
     temporaries = {path: path.with_name(f".{path.name}.{own}.tmp") for path in wanted}
     keys = [f"{key_of(address)}/{name}".rstrip("/") for name, _ in wanted.values()]
@@ -282,12 +294,19 @@ def _fetch(address: str, wanted: dict[Path, tuple[str, Entry]]) -> None:
         _version_file(path).parent.mkdir(parents=True, exist_ok=True)
     size = sum(entry.size for _, entry in wanted.values())
     places = list(map(str, temporaries.values()))
+
+    def get(fs: Any) -> bool:
+        fs.get(keys, places)
+        return True
+
     try:
-        _ask(address, lambda fs: fs.get(keys, places), size)
+        if not _ask(address, get, size, missing=False):
+            return False
         for path, (_, entry) in wanted.items():
             _version_file(path).unlink(missing_ok=True)
             os.replace(temporaries[path], path)
             _version_file(path).write_text(entry.version, encoding="utf-8")
+        return True
     finally:
         for temporary in temporaries.values():
             temporary.unlink(missing_ok=True)
@@ -325,19 +344,19 @@ def _filesystem(scheme: str) -> Any:
 @functools.cache
 def prepare_clients() -> None:
     """Sets what the libraries take from the environment, before they first look there."""
-    import fsspec.config
+    from fsspec.config import conf
 
     for protocol, options in _OPTIONS.items():
         # What another process has just put has to be seen.
         usual = {"use_listings_cache": False, **options}
-        fsspec.config.conf[protocol] = usual | fsspec.config.conf.get(protocol, {})
+        conf[protocol] = usual | conf.get(protocol, {})
     # Orbax's paths would go through TensorFlow's client where that is installed.
     os.environ.setdefault("EPATH_USE_TF", "false")
     os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
     emulator = os.environ.get("STORAGE_EMULATOR_HOST")
     if emulator:
         os.environ.setdefault("TENSORSTORE_GCS_HTTP_URL", emulator)
-        fsspec.config.conf["gcs"].setdefault("token", "anon")
+        conf["gcs"].setdefault("token", "anon")
 
 
 _RAISED: Any = object()

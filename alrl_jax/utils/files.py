@@ -151,7 +151,7 @@ def give_names(temporaries: Mapping[Path, Path], *, durable: bool = False) -> No
         buckets.put(given)
     except BaseException:
         for path in given:
-            remove(path)
+            _remove_here(path)
         raise
 
 
@@ -201,6 +201,10 @@ def remove(path: Path) -> None:
     What mirrors an address of a bucket is removed there as well.
     """
     buckets.remove(path)
+    _remove_here(path)
+
+
+def _remove_here(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

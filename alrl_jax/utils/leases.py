@@ -22,10 +22,9 @@ from absl import logging
 
 from alrl_jax.errors import UserError
 from alrl_jax.utils.addresses import address_of, key_of
-from alrl_jax.utils.buckets import note_held, note_lost, patience, prepare_clients
-from alrl_jax.utils.waiting import within
+from alrl_jax.utils.buckets import LEASE, note_held, note_lost, patience, prepare_clients
+from alrl_jax.utils.waiting import has_hung, within
 
-FILE = ".lease"
 SECONDS = 60.0
 """Life of a lease; ``$ALRL_LEASE_SECONDS`` says otherwise."""
 RENEWALS = 4
@@ -94,8 +93,9 @@ def leased(folder: Path, called: str) -> Iterator[None]:
         yield
     finally:
         stop.set()
-        keeper.join(patience())
-        lease.give_back()
+        keeper.join(5.0)
+        if not has_hung():  # else it ends by itself
+            lease.give_back()
 
 
 def is_leased(folder: Path) -> bool:
@@ -166,18 +166,28 @@ class _Lease:
         """Writes the lease again and again, until told to stop or it is lost."""
         good = time.monotonic()
         while not stop.wait(self._life / RENEWALS):
+            written = True
             try:
-                if not self._write(self._generation):
-                    break
+                written = self._write(self._generation) or self._is_ours()
                 good = time.monotonic()
             except UserError as error:
                 logging.warning("%s", error)
-                if time.monotonic() - good > self._life:
-                    break
+            if stop.is_set():
+                return
+            if not written or time.monotonic() - good > self._life:
+                break
         else:
             return
         note_lost(self._address, self._called)
         logging.error("%s: another run has taken it over", self._address)
+
+    def _is_ours(self) -> bool:
+        """Whether the lease is ours after all, as what was given up was written in the end."""
+        found = self._read()
+        ours = found.state == "value" and self._owner.encode() in found.value
+        if ours:
+            self._generation = found.stamp.generation
+        return ours
 
     def give_back(self) -> None:
         """Removes the lease, if it is still ours."""
@@ -185,7 +195,7 @@ class _Lease:
             self._done(self._store.write("", None, if_equal=self._generation))
 
     def _path(self) -> str:
-        return f"{key_of(self._address).partition('/')[2]}/{FILE}".lstrip("/")
+        return f"{key_of(self._address).partition('/')[2]}/{LEASE}".lstrip("/")
 
     def _read(self) -> Any:
         return self._done(self._store.read(""))

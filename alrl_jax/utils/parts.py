@@ -20,7 +20,6 @@ from alrl_jax.errors import UserError
 from alrl_jax.utils import buckets
 from alrl_jax.utils.addresses import address_of
 from alrl_jax.utils.files import remove, write_json
-from alrl_jax.utils.leases import FILE as LEASE
 from alrl_jax.utils.locks import is_held, locked
 from alrl_jax.utils.printing import say
 from alrl_jax.utils.waiting import named_processes
@@ -28,6 +27,8 @@ from alrl_jax.utils.waiting import named_processes
 T = TypeVar("T")
 
 PREFIX = ".part-"
+WAITING = ".waits-"
+"""How the file of a process begins that waits for others to come."""
 DONE = "done.json"
 SECONDS_TO_BEGIN = 300.0
 """A process that has met the others is given to open its folder."""
@@ -135,6 +136,11 @@ def is_part(name: str) -> bool:
     return name.startswith(PREFIX) and name[-4:].isdecimal()
 
 
+def is_of_processes(name: str) -> bool:
+    """Whether a name is one that processes leave only while they work together."""
+    return is_part(name) or name.startswith(WAITING)
+
+
 def wait_for_parts(directory: Path, share: Share) -> tuple[list[Path], list[int]]:
     """Waits until every other process is done or gone.
 
@@ -166,7 +172,7 @@ def wait_for_parts(directory: Path, share: Share) -> tuple[list[Path], list[int]
             time.sleep(POLL_SECONDS)
     folders = [part_folder(directory, share, index) for index in range(share.count)]
     for folder in folders[1:]:
-        buckets.pull(folder, (LEASE,))
+        buckets.pull(folder)
     return [folder for folder in folders if folder.is_dir()], lost
 
 

@@ -41,6 +41,10 @@ PASTED = {
     "deidentify": False,
     "on_failure": None,
     "pseudonyms": None,
+    "distributed": None,
+    "coordinator_address": None,
+    "num_processes": None,
+    "process_id": None,
 }
 """Flags that ``infer`` and ``infer_frames`` share, with their default values."""
 OF_PHOTOS = {
@@ -49,10 +53,6 @@ OF_PHOTOS = {
     "reference_similarity": 0.4,
     "average": False,
     "format": "png",
-    "distributed": None,
-    "coordinator_address": None,
-    "num_processes": None,
-    "process_id": None,
 }
 """Flags that ``infer`` alone has, with their default values."""
 

@@ -53,7 +53,8 @@ def start(workdir: str, folder: Path, steps: int, *more: str, **values: str) -> 
 
 
 def finished(*processes: subprocess.Popen) -> None:
-    several.finish(processes)
+    results = [process.communicate(timeout=LONGEST_WAIT) for process in processes]
+    assert not any(process.returncode for process in processes), [e[-3000:] for _, e in results]
 
 
 def wait_for_step(workdir: Path, step: int, process: subprocess.Popen) -> None:

@@ -50,8 +50,8 @@ def test_lists_of_pairs(home: Path, tmp_path: Path) -> None:
     assert read_pairs(listed) == [PairFiles(home / "a.png", tmp_path / "b.png")]
     (home / "a.png").touch()
     assert list_files("source", "~/*.png") == ([home / "a.png"], {})
-    listed.write_text("source,target\na.png,gs://bucket/b.png\n")
-    with pytest.raises(UserError, match="address of a bucket"):
+    listed.write_text("source,target\na.png,http://host/b.png\n")
+    with pytest.raises(UserError, match="a scheme that is not known"):
         read_pairs(listed)
 
 
@@ -80,6 +80,4 @@ def test_models_and_data_of_a_config(home: Path) -> None:
     with pytest.raises(UserError, match=str(home / "photos")):
         open_source(DataRequest("folder", "~/photos", 16))
     with pytest.raises(UserError, match="address of a bucket"):
-        load("gs://bucket/model")
-    with pytest.raises(UserError, match="address of a bucket"):
-        open_source(DataRequest("folder", "gs://bucket/photos", 16))
+        open_source(DataRequest("synthetic", "gs://bucket/photos", 16, 2, 1))

@@ -8,10 +8,10 @@ from typing import Any
 
 from alrl_jax.errors import UserError
 from alrl_jax.inference.job import EARLIER, Job, PairFailed, fault, timed
-from alrl_jax.inference.manifest import manifest_of
-from alrl_jax.inference.outputs import OutputFolder, ResultsLog
+from alrl_jax.inference.outputs import OutputFolder
 from alrl_jax.inference.photo_reader import PhotoReader
 from alrl_jax.inference.protocols import resolution_of
+from alrl_jax.inference.shared_results import RunResults
 from alrl_jax.inference.video.frames import Frame, FrameSwapping, with_facts
 from alrl_jax.photos.pair_list import OUTSIDE, list_files
 from alrl_jax.photos.photo import Photo, read_photo
@@ -19,6 +19,7 @@ from alrl_jax.provenance import image_metadata
 from alrl_jax.provenance.encoding import NotEncodableError
 from alrl_jax.utils.files import remove
 from alrl_jax.utils.opening import read_json
+from alrl_jax.utils.parts import ALONE, Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +80,12 @@ class FolderSwapping:
         self.output = OutputFolder(output, model.kind, swapping.model_sha256, settings, more)
         self._hasher = PhotoReader(settings, None, resolution_of(model))
 
-    def run(self, files: list[NumberedFile], batch_size: int) -> Iterator[dict[str, Any]]:
+    def run(
+        self, files: list[NumberedFile], batch_size: int, share: Share = ALONE
+    ) -> Iterator[dict[str, Any]]:
         """Swaps all frames as their results are asked for.
+
+        Of several processes that share the frames the first puts the results together.
 
         Frames that cannot be read fail and have no output; those without the face are written as
         they are, without any mark. What an earlier run finished at the same place is skipped.
@@ -100,20 +105,16 @@ class FolderSwapping:
             for i, file in enumerate(files)
         ]
         directory, masks = self.output.directory, self._swapping.settings.masks
-        with (
-            self.output.in_use(),
-            ResultsLog(directory) as log,
-            manifest_of(directory, masks) as manifest,
-        ):
+        with self.output.in_use(share), RunResults(directory, masks, share) as self.results:
             if self._swapping.hides:
                 self._clear(files)
             self._swapping.look_ahead(lambda: frames, batch_size)
-            for job in self._swapping.run(frames, self._look_up, self._write, batch_size):
+            jobs = self._swapping.run(frames, self._look_up, self._write, batch_size, share)
+            for job in jobs:
                 result = self._result(job)
-                log.write(result)
-                if manifest is not None and job.sidecar is not None:
-                    manifest.write(result, job.sidecar)
+                self.results.write(result, job.sidecar)
                 yield result
+            self.results.finish()
 
     def _clear(self, files: list[NumberedFile]) -> None:
         """Removes frames of runs with other settings, which may show what this one hides."""

@@ -26,6 +26,7 @@ from alrl_jax.photos.landmarks import place
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.photos.photo import Photo
 from alrl_jax.utils import hashing
+from alrl_jax.utils.parts import ALONE, Share
 
 KEPT = "the frame stays as it is"
 """Ends the reason of a frame without the face."""
@@ -162,6 +163,7 @@ class FrameSwapping:
         ended: Callable[[Job], Job],
         done: Callable[[Job], R],
         batch_size: int,
+        share: Share = ALONE,
     ) -> Iterator[R]:
         """What ``done`` makes of every frame, in order.
 
@@ -171,6 +173,8 @@ class FrameSwapping:
             done: gets the frame swapped, ended, or without its face (``skipped``, with its
                 photo); in a thread.
             batch_size: faces at a time.
+            share: which of the frames are this process's. All are looked at, as where the face is
+                in one depends on those before.
         """
         engine = Engine(self.model, self.settings, batch_size)
         track = FaceTrack(self.settings.face, self.smoothing)
@@ -178,9 +182,8 @@ class FrameSwapping:
         with pools(1) as (pool,):
             seen = engine.staged(self._look, frames, pool, lambda frame: frame.weigh())
             placed = (self._place(track, *sighted) for sighted in seen)
-            yield from engine.run(
-                placed, lambda item: ended(self._cut(item)), done, lambda item: item.nbytes
-            )
+            own, weigh = share.of(placed), lambda item: item.nbytes
+            yield from engine.run(own, lambda item: ended(self._cut(item)), done, weigh)
 
     def swapped_frame(self, job: Job) -> SwappedPhoto:
         """The frame with its face swapped; the mark of the first such frame alone is read again.

@@ -48,6 +48,7 @@ from alrl_jax.photos.hiding import Box, hide, hide_all, with_hidden
 from alrl_jax.photos.landmarks import place
 from alrl_jax.photos.photo import Photo
 from alrl_jax.utils import hashing
+from alrl_jax.utils.parts import ALONE, Share
 
 INVENTED = "invented"
 """Stands for the source in results: no face of anybody was put in."""
@@ -235,14 +236,16 @@ class PeopleSwapping(FrameSwapping):
         ended: Callable[[Job], Job],
         done: Callable[[Job], R],
         batch_size: int,
+        share: Share = ALONE,
     ) -> Iterator[R]:
         """What ``done`` makes of every frame, in order; see ``FrameSwapping.run``.
 
         ``look_ahead`` comes first: a frame that it has not seen fails.
         """
         engine = Engine(self.model, self.settings, batch_size)
+        own = share.of(frames)
         yield from engine.run(
-            frames, lambda frame: ended(self._prepared(frame)), done, lambda frame: frame.weigh()
+            own, lambda frame: ended(self._prepared(frame)), done, lambda frame: frame.weigh()
         )
 
     def _prepared(self, frame: Frame) -> Job:
