@@ -4,7 +4,14 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: demo table test test-slow test-endurance lint format docs install install-dev clean
+.PHONY: app demo table test test-slow test-endurance lint format docs install install-dev clean
+
+# Gradio wants an older Pillow than requirements.lock pins: the page has an environment of its own.
+APP := $(VENV)/app
+
+# The page in the browser, with the shipped model.
+app: $(APP)/.stamp
+	$(APP)/bin/python -m alrl_jax.commands.main app
 
 # Both evaluations run the same programs: the second one finds them compiled. On a CPU, two devices
 # train nearly twice as fast as two threads of one.
@@ -74,6 +81,15 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 
 $(VENV)/.docs: requirements-docs.lock $(VENV)/.runtime
 	$(PIP) install --quiet --requirement requirements-docs.lock
+	@touch $@
+
+$(APP)/.stamp: requirements.lock requirements-data.lock pyproject.toml | $(RUN)
+	$(RUN) -m venv $(APP)
+	grep -v '^pillow==' requirements.lock > $(APP)/constraints.txt
+	$(APP)/bin/python -m pip --disable-pip-version-check install --quiet \
+	  --constraint $(APP)/constraints.txt --editable '.[app,video]'
+	$(APP)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps \
+	  --requirement requirements-data.lock
 	@touch $@
 
 clean:

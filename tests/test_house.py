@@ -19,6 +19,10 @@ LONGER: dict[str, str] = {}
 
 # A handler of every exception that may hear user errors too: "path:function" -> the reason.
 HEARS_ALL = {
+    "alrl_jax/app/desk.py:_report": "hands it to whoever waits for the reports",
+    "alrl_jax/app/page.py:_attempted": "says why on the page, which goes on",
+    "alrl_jax/app/page.py:_whole": "says why on the page, which goes on",
+    "alrl_jax/app/serving.py:_warmed_up": "whoever asks for a swap hears of it",
     "alrl_jax/commands/doctor.py:device_lines": "says why, whatever it is",
     "alrl_jax/commands/doctor.py:_refusal": "says why, whatever it is",
     "alrl_jax/commands/doctor.py:_load_fault": "says why, whatever it is",

@@ -23,7 +23,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("training",),
     ("loading",),
     ("inference", "evaluation", "profiling"),
-    ("train", "evaluate", "infer", "infer_frames"),
+    ("train", "evaluate", "infer", "infer_frames", "app"),
     ("commands",),
 )
 # ``alrl_jax/__init__.py`` is the public face: it imports from anywhere, and nothing imports it.
@@ -50,6 +50,7 @@ OPTIONAL = (
     "clu",
     "cv2",
     "fsspec",
+    "gradio",
     "google",  # protobuf, which comes with onnx
     "matplotlib",
     "mediapipe",
@@ -67,7 +68,12 @@ OPTIONAL = (
 )
 
 # Modules that are loaded only by who has such a dependency.
-MAY_IMPORT = {"data.prepare.tfds_builder": "tensorflow_datasets"}
+MAY_IMPORT = {
+    "app.layout": "gradio",
+    "app.page": "gradio",
+    "app.wiring": "gradio",
+    "data.prepare.tfds_builder": "tensorflow_datasets",
+}
 
 # What training, inference and conversion may stand on.
 DEPENDENCIES = (

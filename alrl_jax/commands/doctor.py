@@ -85,6 +85,7 @@ PARTS: Mapping[str, Part] = {
     "photos": Part("a coarse finder of faces", ("skimage",)),
     "mediapipe": Part("landmarks by MediaPipe", ("mediapipe",)),
     "yunet": Part("landmarks by YuNet", ("cv2",)),
+    "app": Part("alrl app", ("gradio",), imported=False),
     "video": Part("swaps in video files", ("av",)),
     "parquet": Part("Parquet manifests of forensics sets", ("pyarrow",)),
     "c2pa": Part("Content Credentials", ("c2pa",)),

@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("alrl_jax.evaluate", "Measure a swapper and write a report."),
     "infer": ("alrl_jax.infer", "Swap faces in photos."),
     "infer-frames": ("alrl_jax.infer_frames", "Swap a face into frames or a video file."),
+    "app": ("alrl_jax.commands.app", "Serve a page on which faces are swapped in the browser."),
     "convert-weights": (
         "alrl_jax.commands.convert_weights",
         "Convert weights of other projects into a model directory.",

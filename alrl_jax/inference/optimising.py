@@ -6,6 +6,7 @@ pair at a time, so that what it draws outside of the face is the target (pivotal
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -26,6 +27,8 @@ from alrl_jax.types import LatentCodes, SwapOutput
 
 PyTree = Any
 Images = Float[Array, "b h w 3"]
+Watch = Callable[[int, Images], None]
+"""Gets the steps that a search has made, and what is drawn from the codes that it has found."""
 
 RATE = 0.03
 """Peak rate of the codes, in standard deviations of W."""
@@ -87,13 +90,16 @@ class PairOptimiser:
         self._terms = jax.jit(self._losses.terms)
         self._blended = jax.jit(self._finished)
 
-    def __call__(self, source: Images, target: Images, swapped: SwapOutput) -> Refined:
+    def __call__(
+        self, source: Images, target: Images, swapped: SwapOutput, watch: Watch | None = None
+    ) -> Refined:
         """Refines a batch of swaps.
 
         Args:
             source: faces that give the identity.
             target: faces that give everything else.
             swapped: what the model made of them.
+            watch: called as the codes are refined; what it raises ends the search.
         """
         wanted, given = self._start(self.networks, source, target, swapped)
         networks = {**self.networks, **given}
@@ -101,7 +107,13 @@ class PairOptimiser:
         count = len(target)
         prior = self._prior(swapped)
         state = self._search.init(prior, count)
-        state = self._run(self._advance, "optimise", (networks, prior), state, wanted)
+
+        def seen(state: Any) -> None:
+            if watch is not None:
+                drawn = self._result(networks, prior, state, wanted)[1]
+                watch(int(state.step), drawn)
+
+        state = self._run(self._advance, "optimise", (networks, prior), state, wanted, seen)
         codes, generated, _ = self._result(networks, prior, state, wanted)
         last = np.asarray(state.offsets.ws).reshape(count, -1)
         diverged = np.logical_not(np.isfinite(last).all(axis=1))
@@ -119,7 +131,15 @@ class PairOptimiser:
         """A search begins at the codes of the swap."""
         return Prior(Codes(swapped.codes.attributes), Codes(self._scale))
 
-    def _run(self, advance: Any, title: str, moved: Any, state: Any, wanted: PyTree) -> Any:
+    def _run(
+        self,
+        advance: Any,
+        title: str,
+        moved: Any,
+        state: Any,
+        wanted: PyTree,
+        seen: Callable[[Any], None] = lambda state: None,
+    ) -> Any:
         """All steps of a search, with a bar that says how long it takes."""
         steps = self.settings.optimise if title == "optimise" else self.settings.tune_generator
         with tqdm(total=steps, desc=title, unit="step", leave=False) as bar:
@@ -128,6 +148,7 @@ class PairOptimiser:
                 state = advance(*moved, state, wanted, jnp.asarray(stretch))
                 jax.block_until_ready(state.step)
                 bar.update(stretch)
+                seen(state)
         return state
 
     def _started(
