@@ -16,6 +16,7 @@ from alrl_jax.app.pictures import Number, Picture
 from alrl_jax.app.sessions import Session
 from alrl_jax.app.swaps import Swap, side_by_side, swap
 from alrl_jax.errors import UserError
+from alrl_jax.inference.finishing import finish
 from alrl_jax.inference.job import Job, fault
 from alrl_jax.inference.outputs import OutputFolder, output_name
 from alrl_jax.inference.settings import FACES, Settings
@@ -205,7 +206,8 @@ class Desk:
 
         with self._swapping:
             made = swap(opened, job, settings, self._doubted(session), seen)
-        session.last = made, asked.model
+        names = (session.chosen[side].name.replace("/", "_") for side in FACES)
+        session.last = made, asked.model, PairFiles(*map(Path, names))
         return made
 
     @staticmethod
@@ -236,16 +238,15 @@ class Desk:
         """
         if session.last is None:
             raise UserError("got no swap; expected one to write; swap first")
-        made, model = session.last
+        made, model, called = session.last
         opened = self.shelf.named(model)
-        assert made.job.files is not None
-        names = [session.chosen[side].name for side in FACES if side in session.chosen]
-        shown = PairFiles(*(Path(name.replace("/", "_")) for name in names))
-        name = output_name(next(session.numbers), shown)
+        name = output_name(next(session.numbers), called)
+        assert made.job.target is not None
+        photo = finish(made.job.target, made.job.swapped, made.settings, opened.sha256)
         # The settings of the command know of crops on the source's side, or on both.
         more = {"target_is_crop": all(face.found is None for _, face in made.job.places)}
         folder = OutputFolder(session.folder, opened.model.kind, opened.sha256, made.settings, more)
-        folder.write(name, made.job, made.photo)
+        folder.write(name, made.job, photo)
         return [str(session.folder / name), str(folder.sidecar(name))]
 
     def warm_up(self) -> None:

@@ -106,9 +106,8 @@ def side(name: str) -> Side:
         shown = gr.HTML(elem_id=f"{name}-shown", elem_classes="alrl-chosen")
         drop = gr.File(
             label=f"{name.capitalize()} photo: drop or choose",
-            height=110,
+            height=140,
             elem_id=f"{name}-drop",
-            elem_classes="alrl-drop",
         )
         cropped = gr.Checkbox(label=f"{name.capitalize()}: my photo is a face crop", value=False)
         face = gr.Dropdown(
@@ -118,17 +117,22 @@ def side(name: str) -> Side:
             elem_id=f"{name}-face",
             interactive=True,
         )
-        with gr.Row(equal_height=True):
+        with gr.Row():
             seed = gr.Number(
                 FIRST_SEEDS[name], label=f"Seed of the {name}", precision=0, minimum=0, min_width=90
             )
-            invent = gr.Button(f"Invent a {name}", elem_id=f"{name}-invent", min_width=120)
+            invent = gr.Button(
+                f"Invent a {name}",
+                elem_id=f"{name}-invent",
+                elem_classes="alrl-invent",
+                min_width=120,
+            )
     return Side(shown, drop, cropped, seed, invent, face)
 
 
 def results() -> Results:
     """The swap, and what can be done with it."""
-    with gr.Column(min_width=280):
+    with gr.Column(min_width=280, elem_classes="alrl-result"):
         gr.Markdown("### Swap")
         main = gr.HTML(elem_id="result", elem_classes="alrl-chosen")
         said = gr.HTML(elem_id="files-said")

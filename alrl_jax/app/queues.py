@@ -64,19 +64,20 @@ def add(session: Session, uploaded: list[Path], cropped: bool) -> list[str]:
     Returns:
         Why some were not taken, a line each.
     """
+    room = MOST_TARGETS - len(session.batch)
     refused = []
-    for path in uploaded:
-        if len(session.batch) >= MOST_TARGETS:
-            path.unlink(missing_ok=True)
-            refused.append(f"got more than {MOST_TARGETS} photos; expected fewer; take the rest on")
-            break
+    for path in uploaded[:room]:
         try:
             number = next(session.numbers)
-            picture = pictures.take_upload(path, session.folder, number, cropped)
+            session.batch.append(pictures.take_upload(path, session.folder, number, cropped))
         except UserError as error:
             refused.append(str(error))
-        else:
-            session.batch.append(picture)
+    for path in uploaded[room:]:
+        path.unlink(missing_ok=True)
+    if len(uploaded) > room:
+        refused.append(
+            f"got more than {MOST_TARGETS} photos; expected at most as many; leave some out"
+        )
     return refused
 
 

@@ -6,6 +6,7 @@ no run history in the browser, fonts and scripts of its own. All files lie in on
 
 import contextlib
 import ipaddress
+import logging as standard_logging
 import os
 import secrets
 import shutil
@@ -50,6 +51,7 @@ ENVIRONMENT: Mapping[str, str] = {
 def check_gradio() -> None:
     """UserError where the extra ``app`` is missing."""
     os.environ.update(ENVIRONMENT)
+    standard_logging.getLogger("httpx").setLevel(standard_logging.WARNING)
     with importing("gradio", MISSING):
         import gradio  # noqa: F401
 

@@ -18,6 +18,7 @@ from alrl_jax.app.swaps import Swap
 from alrl_jax.errors import UserError
 from alrl_jax.inference.bounded_cache import BoundedCache
 from alrl_jax.photos.face_photos import FacePhoto
+from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.utils.locks import locked
 
 PREFIX = "alrl_app_"
@@ -43,7 +44,7 @@ class Session:
         stop: set when the queue that is at work should end.
         stop_search: set when the optimisation should.
         batch: photos that wait in the batch's queue.
-        last: the swap that is shown, and the model's name.
+        last: the swap that is shown, its model's name, and what its photos are called.
         numbers: give every file of the session a name of its own.
     """
 
@@ -55,7 +56,7 @@ class Session:
     )
     stop: threading.Event = dataclasses.field(default_factory=threading.Event)
     stop_search: threading.Event = dataclasses.field(default_factory=threading.Event)
-    last: tuple[Swap, str] | None = None
+    last: tuple[Swap, str, PairFiles] | None = None
     batch: list[Picture] = dataclasses.field(default_factory=list)
     numbers: "itertools.count[int]" = dataclasses.field(default_factory=itertools.count)
 

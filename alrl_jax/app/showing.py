@@ -253,7 +253,11 @@ def provenance(swap: Swap) -> str:
     """What the result says of itself, in its metadata and in its pixels."""
     mark = swap.photo.watermark
     lines = {SAID[name]: value for name, value in swap.photo.fields.items() if name in SAID}
-    read = {True: "can be read", False: "too faint to be read", None: "not checked"}
+    read = {
+        True: "can be read",
+        False: "too faint to be read",
+        None: "files to download are looked at whether it can be read",
+    }
     marked = f"put in, {read[mark['readable']]}" if mark["marked"] else f"none: {mark['reason']}"
     lines["invisible mark"] = marked
     rows = "".join(

@@ -1,4 +1,4 @@
-"""The looks of the page: its style sheet; fonts are those of the machine that shows it."""
+"""The looks of the page, and names for who hears it; its fonts are those of the browser."""
 
 FONTS = ("system-ui", "Segoe UI", "Roboto", "Helvetica", "Arial", "sans-serif")
 MONOSPACE = ("ui-monospace", "Consolas", "monospace")
@@ -7,7 +7,28 @@ ICON = "data:image/svg+xml," + (
     "%3Ccircle cx='12' cy='16' r='10' fill='%231d4ed8'/%3E"
     "%3Ccircle cx='20' cy='16' r='10' fill='%23c2410c' fill-opacity='.75'/%3E%3C/svg%3E"
 )
-HEAD = f'<link rel="icon" href="{ICON}"><meta name="robots" content="noindex">'
+NAMES = """
+const name = () => {
+  for (const set of document.querySelectorAll('fieldset:not([aria-label])')) {
+    const label = set.querySelector('[data-testid=block-info]');
+    if (label) set.setAttribute('aria-label', label.textContent.trim());
+  }
+  for (const input of document.querySelectorAll('.block input[type=file]')) {
+    const label = input.closest('.block').querySelector('label');
+    const button = input.closest('button');
+    if (!label) continue;
+    for (const each of [input, button]) {
+      const text = label.textContent.trim();
+      if (each && each.getAttribute('aria-label') !== text) each.setAttribute('aria-label', text);
+    }
+  }
+};
+new MutationObserver(name).observe(document, {childList: true, subtree: true});
+"""
+"""Gradio gives no name to groups of radio buttons, and the same one to all upload areas."""
+HEAD = (
+    f'<link rel="icon" href="{ICON}"><meta name="robots" content="noindex"><script>{NAMES}</script>'
+)
 
 CSS = """
 .gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
@@ -35,18 +56,20 @@ CSS = """
 }
 .alrl-reason { border-left: 4px solid #c2410c; background: var(--background-fill-secondary); }
 .alrl-note { padding-left: 0; color: var(--body-text-color-subdued); }
-.alrl-gates {
-  display: grid; gap: 1.4rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr));
-}
+.alrl-gates { display: grid; gap: 1.4rem; grid-template-columns: minmax(0, 2fr) minmax(0, 3fr); }
+.alrl-gates section:last-child { grid-column: 1 / -1; }
 .alrl-gates h3 { margin: .4rem 0; font-size: 1rem; }
 .alrl-scroll { overflow-x: auto; max-width: 100%; }
-.alrl-table { border-collapse: collapse; width: 100%; font-size: .84rem; margin: 0; }
+.alrl-table {
+  border: 0 !important; border-collapse: collapse; width: 100%; font-size: .84rem; margin: 0;
+}
 .alrl-table th, .alrl-table td {
-  border: 0; border-bottom: 1px solid var(--border-color-primary); padding: .25rem .5rem;
+  border: 0 !important; border-bottom: 1px solid var(--border-color-primary) !important;
+  padding: .25rem .5rem;
   text-align: left; font-weight: 400; color: var(--body-text-color); overflow-wrap: anywhere;
 }
 .alrl-table thead th { font-weight: 600; }
+.alrl-table.alrl-heat :is(th, td) { overflow-wrap: normal; white-space: nowrap; }
 .alrl-heat td { text-align: center; background: rgb(29 78 216 / calc(var(--share) * .3)); }
 .dark .alrl-heat td { background: rgb(96 165 250 / calc(var(--share) * .4)); }
 .alrl-bar {
@@ -55,9 +78,19 @@ CSS = """
 }
 .alrl-bar span { display: block; height: 100%; background: var(--color-accent); }
 .alrl-progress { display: flex; gap: .8rem; align-items: center; flex-wrap: wrap; }
-.alrl-progress progress { flex: 1 1 200px; height: .8rem; accent-color: var(--color-accent); }
+.alrl-progress progress {
+  flex: 1 1 200px; height: .8rem; appearance: none; border: 0; border-radius: 4px;
+  background: var(--border-color-primary); overflow: hidden;
+}
+.alrl-progress progress::-webkit-progress-bar { background: var(--border-color-primary); }
+.alrl-progress progress::-webkit-progress-value { background: var(--color-accent); }
+.alrl-progress progress::-moz-progress-bar { background: var(--color-accent); }
 .alrl-video { width: 100%; max-height: 60vh; border-radius: 6px; }
-.alrl-drop { min-height: 96px !important; }
+.alrl-invent { align-self: end; flex-grow: 1; }
+@media (max-width: 700px) {
+  .alrl-result { order: -1; }
+  .alrl-gates { grid-template-columns: minmax(0, 1fr); }
+}
 :focus-visible { outline: 3px solid var(--color-accent) !important; outline-offset: 2px; }
 @media (prefers-reduced-motion: reduce) {
   * { animation: none !important; transition: none !important; }

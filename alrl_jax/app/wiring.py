@@ -143,6 +143,8 @@ def _wire_swap(page: Page, controls: Controls, results: Results, inputs: list[An
     shown = [results.main, results.parts, results.gates, results.provenance]
     results.swap.click(page.swap, inputs, shown, **BUSY, **ONE_BY_ONE)
     moved = [control.input for control in controls.live if control is not controls.selector]
+    # A slider that is moved to 0 says so only when it is let go.
+    moved += [controls.feather.release, controls.detail.release]
     gr.on(moved, page.swap, inputs, shown, **BUSY, **ONE_BY_ONE, **LATEST)
     groups = [controls.refused, *controls.groups]
     controls.model.input(

@@ -73,7 +73,7 @@ def visit(served: Served, browser: Any) -> Iterator[Visit]:
     made = Visit(browser, served.url)
     yield made
     assert not made.outside and not made.faults
-    made.close()
+    made.leave()
 
 
 def photo(path: Path, seed: int) -> Path:
@@ -140,12 +140,12 @@ def test_two_users_at_once_see_their_own(served: Served, browser: Any, tmp_path:
     visits[0].page.locator("#save").click()
     visits[0].page.wait_for_selector("#files a[href*='gradio_api/file=']")
     folders = {p.parent for p in served.folder.rglob("*.json")}
-    visits[0].close()
+    visits[0].leave()
     deadline = time.monotonic() + 60
     while any(folder.exists() for folder in folders) and time.monotonic() < deadline:
         time.sleep(0.5)
     assert folders and not any(folder.exists() for folder in folders)
-    visits[1].close()
+    visits[1].leave()
 
 
 def test_a_batch_is_stopped_and_its_files_are_there(visit: Visit) -> None:
@@ -217,7 +217,7 @@ def test_narrow_and_dark(
     assert all(images.nth(n).get_attribute("alt") for n in range(images.count()))
     assert not visit.outside and not visit.faults
     page.screenshot(path=str(tmp_path / "page.png"), full_page=True)
-    visit.close()
+    visit.leave()
 
 
 def test_the_page_ends_and_leaves_nothing(browser: Any, tmp_path: Path) -> None:
@@ -240,4 +240,3 @@ def test_another_address_asks_for_a_password(browser: Any, tmp_path: Path) -> No
         page.goto(served.url.replace("0.0.0.0", "127.0.0.1"))
         page.wait_for_selector("input[type=password]")
         assert page.locator("#source-shown").count() == 0
-        context.close()

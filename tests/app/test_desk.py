@@ -104,7 +104,7 @@ def test_gates_by_layer_and_by_attribute(desk: Desk, session: Session) -> None:
         {"selector": "mean"},
         {"detail": 1.0},
         {"feather": 0.4},
-        {"blend": "multiband"},
+        {"colour_match": True},
     ],
 )
 def test_controls_change_the_picture(desk: Desk, session: Session, changed: dict[str, Any]) -> None:
@@ -247,10 +247,11 @@ def test_files_to_keep_are_those_of_the_command(desk: Desk, session: Session) ->
         desk.save(session)
     made = desk.swap(session, ASKED)
     photo, sidecar = map(Path, desk.save(session))
+    assert made.photo.watermark["readable"] is None
     assert np.array_equal(np.asarray(Image.open(photo)), made.photo.pixels)
     said = json.loads(sidecar.read_text())
     assert said["output"]["file"] == photo.name and said["settings"]["target_is_crop"]
-    assert said["settings"]["paste"]["detail"] == 0.0 and said["watermark"]["marked"]
+    assert said["settings"]["paste"]["detail"] == 0.0 and said["watermark"]["readable"] is not None
     assert photo.is_relative_to(session.folder)
 
 

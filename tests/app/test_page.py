@@ -1,7 +1,10 @@
 """The page as Gradio serves it, without a browser."""
 
+import gc
 import json
 import re
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +21,15 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::U
 
 ADDRESS = re.compile(r"https?://[\w.-]+|//[\w-]+\.[\w.-]+/")
 PLAIN = [NAME, "", "source", "target", "feather", False, 0.0, 0.0, "largest", "largest"]
+
+
+@pytest.fixture(autouse=True)
+def _loops_collected() -> Iterator[None]:
+    """Gradio leaves event loops to the collector, which complains of them: here, and not later."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture

@@ -158,6 +158,6 @@ class Visit:
         """Gives a photo to a side."""
         self.page.locator(f"#{side}-drop input[type=file]").set_input_files(str(path))
 
-    def close(self) -> None:
-        """Leaves the page."""
-        self.context.close()
+    def leave(self) -> None:
+        """Leaves the page; the browser's end closes the rest."""
+        self.page.goto("about:blank")
