@@ -22,7 +22,8 @@ from absl import logging
 
 from alrl_jax.errors import UserError
 from alrl_jax.utils.addresses import address_of, key_of
-from alrl_jax.utils.buckets import LEASE, note_held, note_lost, patience, prepare_clients
+from alrl_jax.utils.bucket_clients import prepare_clients
+from alrl_jax.utils.buckets import LEASE, note_held, note_lost, patience
 from alrl_jax.utils.waiting import has_hung, within
 
 SECONDS = 60.0
