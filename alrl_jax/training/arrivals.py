@@ -81,7 +81,7 @@ class Arrivals:
         if self._met.wait(max(0.0, begin + self._seconds - time.monotonic())):
             return
         came: set[int] = set()
-        with contextlib.suppress(OSError, UserError):
+        with contextlib.suppress(OSError, UserError, ValueError):
             came = self._came()
         # Its file stays: others end at about the same time, and have to read it.
         say(f"error: {explain(self._asked, self._numbers(), came, self._seconds)}", sys.stderr)
