@@ -15,9 +15,8 @@ doubtful: done, but with a reason in ``doubtful`` that speaks against it.
 """
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from absl import flags
 from tqdm import tqdm
@@ -89,23 +88,15 @@ def main(argv: list[str]) -> int:
     results = swapping.run(listing.pairs, values.batch_size, share)
     total = len(range(share.index, len(listing.pairs), share.count))
     bar = tqdm(results, "swap", total, unit="image", bar_format=command.BAR)
-    tally = _tally(bar)
+    tally = command.tally_of(bar)
     if share.is_first and swapping.results.all is not None:
-        tally = _tally(swapping.results.all)
+        tally = command.tally_of(swapping.results.all)
     if share.is_first:
         command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
     if swapping.results.lost:
         say(explain_lost(swapping.results.lost))
         return command.SOME_FAILED
     return tally.status(values.strict)
-
-
-def _tally(results: Iterable[dict[str, Any]]) -> command.Tally:
-    """What became of the pairs."""
-    tally = command.Tally()
-    for result in results:
-        tally.add(result, f"pair {result['number']}")
-    return tally
 
 
 def define_flags() -> None:
