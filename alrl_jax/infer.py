@@ -19,9 +19,8 @@ replace (``--on_failure``); ``--map=PERSON=SOURCE`` names the source of a person
 """
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from absl import flags
 from tqdm import tqdm
@@ -102,9 +101,10 @@ def main(argv: list[str]) -> int:
     make_output(values.output)
     results = swapping.run(listing.pairs, values.batch_size, share)
     total = len(range(share.index, len(listing.pairs), share.count))
-    tally = _tally(list(tqdm(results, "swap", total, unit="image", bar_format=command.BAR)))
+    bar = tqdm(results, "swap", total, unit="image", bar_format=command.BAR)
+    tally = command.tally_of(bar)
     if share.is_first and swapping.results.all is not None:
-        tally = _tally(swapping.results.all)
+        tally = command.tally_of(swapping.results.all)
     if share.is_first:
         command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
     if swapping.results.lost:
@@ -139,17 +139,10 @@ def _album(model: Swapper, values: Any, settings: Settings, landmarks_path: Path
     people = open_people(AlbumPeople, model, values, settings, landmarks_path, None)
     make_output(values.output)
     results = AlbumSwapping(people, output).photos(paths, refused, values.batch_size)
-    tally = _tally(list(tqdm(results, "swap", len(paths), unit="image", bar_format=command.BAR)))
+    bar = tqdm(results, "swap", len(paths), unit="image", bar_format=command.BAR)
+    tally = command.tally_of(bar)
     command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
     return tally.status(values.strict)
-
-
-def _tally(results: Iterable[dict[str, Any]]) -> command.Tally:
-    """What became of the pairs."""
-    tally = command.Tally()
-    for result in results:
-        tally.add(result, f"pair {result['number']}")
-    return tally
 
 
 def define_flags() -> None:

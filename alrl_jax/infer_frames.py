@@ -78,10 +78,13 @@ def main(argv: list[str]) -> int:
     total, run, results = _results(swapping, frames, output, values, share)
     own = list(tqdm(results, "swap", total, unit="image", bar_format=command.BAR))
     if not share.is_first:
-        return _tally(own)[0].status(values.strict)
+        tally = command.Tally()
+        _count(tally, own)
+        return tally.status(values.strict)
     of_all = run.results if isinstance(run, FolderSwapping) else None
     all_results = own if of_all is None or of_all.all is None else of_all.all
-    tally, swapped, earlier = _tally(all_results)
+    tally = command.Tally()
+    swapped, earlier = _count(tally, all_results)
     command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
     if earlier:
         print(f"of the video that an earlier run finished, {earlier} frames failed")
@@ -91,15 +94,20 @@ def main(argv: list[str]) -> int:
     return tally.status(values.strict) if swapped and not earlier else command.SOME_FAILED
 
 
-def _tally(results: Iterable[dict[str, Any]]) -> tuple[command.Tally, int, int]:
-    """What became of frames, how many are swapped, and how many failed in an earlier run."""
-    tally, swapped, earlier = command.Tally(), 0, 0
+def _count(tally: Any, results: Iterable[dict[str, Any]]) -> tuple[int, int]:
+    """Takes note of frames; gives how many are swapped, and how many failed in an earlier run.
+
+    Args:
+        tally: a ``command.Tally``.
+        results: lines of ``results.jsonl``.
+    """
+    swapped, earlier = 0, 0
     for result in results:
         swapped += result["status"] == "done" or result["reason"] == EARLIER
         earlier += result.get("frames", {}).get("failed", 0)
         of_video = (result["reason"] or "").endswith((NONE_SWAPPED, LOST))
         tally.add(result, "video" if of_video else f"frame {result['number']}")
-    return tally, swapped, earlier
+    return swapped, earlier
 
 
 def _check_part(values: Any) -> None:

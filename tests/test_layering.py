@@ -36,7 +36,7 @@ READS_CONFIG = ("config", "training.tasks", "train", "loading.loader", "commands
 # used as attributes too. Annotations that name a mesh or a sharding make nothing.
 CONFINED: dict[tuple[str, ...], tuple[str, ...]] = {
     ("orbax",): ("storage.checkpoint", "storage.bucket_checkpoints"),
-    ("fsspec",): ("utils.buckets",),
+    ("fsspec",): ("utils.bucket_clients",),
     ("tensorstore",): ("utils.leases",),
     ("clu",): ("training.writers",),
     ("wandb",): ("training.writers",),

@@ -15,6 +15,7 @@ from typing import Any
 from alrl_jax.errors import UserError
 from alrl_jax.utils import buckets
 from alrl_jax.utils.addresses import SCHEMES, address_of, place_of
+from alrl_jax.utils.bucket_clients import prepare_clients
 from alrl_jax.utils.leases import store_spec
 
 COMPLETE = "commit_success.txt"
@@ -33,7 +34,7 @@ def reach(directory: Path) -> str:
     """
     address = address_of(directory)
     if address is not None:
-        buckets.prepare_clients()
+        prepare_clients()
         _teach_orbax()
     return place_of(directory)
 

@@ -47,8 +47,10 @@ class Arrivals:
         quiet: float = QUIET,
         end: Callable[[int], Any] = os._exit,
     ) -> None:
-        self._place, self._asked, self._numbers = place, asked, numbers
+        self._place, self._asked, self._numbers = place or Path(), asked, numbers
+        self._has_place = place is not None
         self._seconds, self._quiet, self._end = seconds, quiet, end
+        self._began = time.time()
         self._met = threading.Event()
         self._file: Path | None = None
 
@@ -58,45 +60,51 @@ class Arrivals:
 
     def __exit__(self, *error: object) -> None:
         self._met.set()
-        if self._file is not None:
-            with contextlib.suppress(OSError, UserError):
+        known = self._numbers()
+        with contextlib.suppress(OSError, UserError):
+            if self._file is not None:
                 remove(self._file)
+            if known is not None and known[0] == 0:  # what earlier meetings left
+                for name in self._names():
+                    remove(self._place / name)
 
     def _wait(self) -> None:
-        begin = time.monotonic()
+        begin, self._began = time.monotonic(), time.time()
         if self._met.wait(min(self._quiet, self._seconds)):
             return
         known = self._numbers()
         with contextlib.suppress(OSError, UserError):
-            if self._place is not None and known is not None:
+            if self._has_place and known is not None:
                 self._place.mkdir(parents=True, exist_ok=True)
                 self._file = self._place / f"{WAITING}{known[0]:04d}"
                 write_text(self._file, str(time.time()))
         if self._met.wait(max(0.0, begin + self._seconds - time.monotonic())):
             return
         came: set[int] = set()
-        with contextlib.suppress(OSError, UserError):
+        with contextlib.suppress(OSError, UserError, ValueError):
             came = self._came()
-        self.__exit__()
+        # Its file stays: others end at about the same time, and have to read it.
         say(f"error: {explain(self._asked, self._numbers(), came, self._seconds)}", sys.stderr)
         self._end(2)
 
     def _came(self) -> set[int]:
         """Numbers of those whose file is of this meeting."""
-        if self._place is None:
-            return set()
-        mirrored = address_of(self._place) is not None
-        names = buckets.names_in(self._place) if mirrored else os.listdir(self._place)
         found = set()
-        for name in names:
-            number = name.removeprefix(WAITING)
-            if name.startswith(WAITING) and number.isdecimal():
-                path = self._place / name
-                text = buckets.read_bytes(path) if mirrored else path.read_bytes()
-                # Clocks differ; those of an earlier start are older still, or were removed.
-                if time.time() - float(text or b"0") < 2 * self._seconds:
-                    found.add(int(number))
+        for name in self._names():
+            path = self._place / name
+            text = buckets.read_bytes(path) if address_of(path) else path.read_bytes()
+            # Those of an earlier meeting were written before it failed.
+            if float(text or b"0") > self._began - self._seconds + 2 * self._quiet:
+                found.add(int(name.removeprefix(WAITING)))
         return found
+
+    def _names(self) -> list[str]:
+        """Names of the files of those that wait, or waited."""
+        local = address_of(self._place) is None
+        if not self._has_place or (local and not self._place.is_dir()):
+            return []
+        names = os.listdir(self._place) if local else buckets.names_in(self._place)
+        return [n for n in names if n.startswith(WAITING) and n[len(WAITING) :].isdecimal()]
 
 
 def explain(asked: str, known: tuple[int, int] | None, came: set[int], seconds: float) -> str:

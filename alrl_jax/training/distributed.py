@@ -96,7 +96,7 @@ def connect(cluster: str | None, by_hand: Meeting | None, place: Path | None = N
         return
     asked = f"--distributed={cluster}" if cluster else f"--process_id={by_hand and by_hand.index}"
     try:
-        with Arrivals(place, asked, _numbers, SECONDS_TO_MEET):
+        with Arrivals(place, asked, _numbers, float(SECONDS_TO_MEET)):
             _initialize(cluster, by_hand)
     # ValueError and KeyError: the environment lacks something. RuntimeError: no process answers.
     except (ValueError, KeyError, RuntimeError) as error:

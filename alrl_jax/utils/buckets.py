@@ -8,7 +8,6 @@ Requests go through fsspec (gcsfs, s3fs), whose settings are read from the envir
 Each is bounded: a bucket that does not answer is an error after ``$ALRL_BUCKET_SECONDS``.
 """
 
-import functools
 import os
 import shutil
 import threading
@@ -18,23 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from alrl_jax.errors import UserError
-from alrl_jax.utils.addresses import SCHEMES, address_of, is_own, key_of, mirror, place_of, root_of
+from alrl_jax.utils.addresses import address_of, is_own, key_of, mirror, place_of, root_of
+from alrl_jax.utils.bucket_clients import filesystem
 from alrl_jax.utils.waiting import within
 
 T = TypeVar("T")
 
-
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "gcs": {"requests_timeout": 30},
-    "s3": {
-        "config_kwargs": {
-            "connect_timeout": 5,
-            "read_timeout": 30,
-            "retries": {"max_attempts": 3, "mode": "standard"},
-        }
-    },
-}
-"""How patient clients are, by protocol, where the user's configuration of fsspec says nothing."""
 
 SECONDS = 60.0
 """A request is given, and a second more for every MiB; ``$ALRL_BUCKET_SECONDS`` says otherwise."""
@@ -332,33 +320,6 @@ def patience(size: int = 0) -> float:
     return seconds + size / 2**20
 
 
-@functools.cache
-def _filesystem(scheme: str) -> Any:
-    """The client of a scheme, made once; Orbax's own takes the same settings."""
-    prepare_clients()
-    import fsspec
-
-    return fsspec.filesystem(SCHEMES[scheme].protocol)
-
-
-@functools.cache
-def prepare_clients() -> None:
-    """Sets what the libraries take from the environment, before they first look there."""
-    from fsspec.config import conf
-
-    for protocol, options in _OPTIONS.items():
-        # What another process has just put has to be seen.
-        usual = {"use_listings_cache": False, **options}
-        conf[protocol] = usual | conf.get(protocol, {})
-    # Orbax's paths would go through TensorFlow's client where that is installed.
-    os.environ.setdefault("EPATH_USE_TF", "false")
-    os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-    emulator = os.environ.get("STORAGE_EMULATOR_HOST")
-    if emulator:
-        os.environ.setdefault("TENSORSTORE_GCS_HTTP_URL", emulator)
-        conf["gcs"].setdefault("token", "anon")
-
-
 _RAISED: Any = object()
 
 
@@ -378,7 +339,7 @@ def _ask(
         to_be: what is done there, for the message.
         missing: what to give where there is no such object; the default is an error.
     """
-    fs, seconds = _filesystem(address.partition("://")[0]), patience(size)
+    fs, seconds = filesystem(address.partition("://")[0]), patience(size)
     try:
         return within(lambda: call(fs), seconds)
     except TimeoutError:

@@ -9,6 +9,7 @@ machines differ.
 
 import contextlib
 import json
+import math
 import os
 import secrets
 import socket
@@ -22,13 +23,16 @@ from absl import logging
 
 from alrl_jax.errors import UserError
 from alrl_jax.utils.addresses import address_of, key_of
-from alrl_jax.utils.buckets import LEASE, note_held, note_lost, patience, prepare_clients
-from alrl_jax.utils.waiting import has_hung, within
+from alrl_jax.utils.bucket_clients import prepare_clients
+from alrl_jax.utils.buckets import LEASE, note_held, note_lost, patience
+from alrl_jax.utils.waiting import within
 
 SECONDS = 60.0
 """Life of a lease; ``$ALRL_LEASE_SECONDS`` says otherwise."""
 RENEWALS = 4
 """Times in its life that a holder writes it again."""
+SECONDS_TO_END = 10.0
+"""Giving a lease back is waited for."""
 RETRIES = {"max_retries": 3, "initial_delay": "500ms", "max_delay": "2s"}
 """Of TensorStore's requests, which would try for a quarter of an hour."""
 
@@ -94,8 +98,7 @@ def leased(folder: Path, called: str) -> Iterator[None]:
     finally:
         stop.set()
         keeper.join(5.0)
-        if not has_hung():  # else it ends by itself
-            lease.give_back()
+        lease.give_back()
 
 
 def is_leased(folder: Path) -> bool:
@@ -192,7 +195,7 @@ class _Lease:
     def give_back(self) -> None:
         """Removes the lease, if it is still ours."""
         with contextlib.suppress(UserError):  # it ends by itself
-            self._done(self._store.write("", None, if_equal=self._generation))
+            self._done(self._store.write("", None, if_equal=self._generation), SECONDS_TO_END)
 
     def _path(self) -> str:
         return f"{key_of(self._address).partition('/')[2]}/{LEASE}".lstrip("/")
@@ -215,12 +218,13 @@ class _Lease:
             self._generation = stamp.generation
         return bool(stamp.generation)
 
-    def _done(self, future: Any) -> Any:
+    def _done(self, future: Any, limit: float = math.inf) -> Any:
         """What a request of TensorStore gives, within its time."""
+        seconds = min(limit, patience())
         try:
-            return within(future.result, patience())
+            return within(future.result, seconds)
         except TimeoutError:
-            reason = f"no answer within {patience():.0f} s"
+            reason = f"no answer within {seconds:.0f} s"
         except UserError:
             raise
         except Exception as error:  # each way of failing has an error of its own
