@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from alrl_jax import evaluate, infer, infer_frames
@@ -38,10 +37,7 @@ def test_from_parts_to_swaps_figures_and_a_program(
     parts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = assemble(parts, tmp_path / "swapper", monkeypatch)
-    faces = np.random.default_rng(0).uniform(-1, 1, (1, SIDE, SIDE, 3)).astype(np.float32)
-    swapper = load_swapper(tmp_path / "swapper")
-    assert swapper.selectors[0] == "psp_middle"
-    assert np.isfinite(np.asarray(swapper.swap(faces, faces).image)).all()
+    assert load_swapper(tmp_path / "swapper").selectors[0] == "psp_middle"
     photos = [write_photo(tmp_path / "t" / f"{n}.png", n, (SIDE, SIDE)) for n in range(2)]
     given = (model, f"--source={photos[0]}", f"--target={photos[1]}", "--aligned", "--nomark")
     assert run_command(monkeypatch, infer, *given, f"--output={tmp_path / 'swaps'}")[0] == 0
