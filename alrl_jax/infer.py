@@ -20,7 +20,7 @@ replace (``--on_failure``); ``--map=PERSON=SOURCE`` names the source of a person
 
 import dataclasses
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import flags
 from tqdm import tqdm
@@ -102,9 +102,9 @@ def main(argv: list[str]) -> int:
     results = swapping.run(listing.pairs, values.batch_size, share)
     total = len(range(share.index, len(listing.pairs), share.count))
     bar = tqdm(results, "swap", total, unit="image", bar_format=command.BAR)
-    tally = command.tally_of(bar)
+    tally = command.tally_of(iter(bar))
     if share.is_first and swapping.results.all is not None:
-        tally = command.tally_of(swapping.results.all)
+        tally = command.tally_of(iter(swapping.results.all))
     if share.is_first:
         command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
     if swapping.results.lost:
@@ -140,7 +140,7 @@ def _album(model: Swapper, values: Any, settings: Settings, landmarks_path: Path
     make_output(values.output)
     results = AlbumSwapping(people, output).photos(paths, refused, values.batch_size)
     bar = tqdm(results, "swap", len(paths), unit="image", bar_format=command.BAR)
-    tally = command.tally_of(bar)
+    tally = command.tally_of(iter(bar))
     command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
     return tally.status(values.strict)
 

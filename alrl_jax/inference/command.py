@@ -1,7 +1,7 @@
 """What the commands that swap faces share: flags, settings, and the summary."""
 
 import collections
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ class Tally:
         return SOME_FAILED if bad else 0
 
 
-def tally_of(results: Iterable[Mapping[str, Any]]) -> Tally:
+def tally_of(results: Iterator[Mapping[str, Any]]) -> Tally:
     """What became of pairs.
 
     Args:
