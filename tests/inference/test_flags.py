@@ -28,6 +28,7 @@ from alrl_jax.photos.finder.views import DetectorOptions
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.photos.paste import PasteOptions
 from alrl_jax.utils import hashing
+from alrl_jax.utils.parts import ALONE
 from tests.support.commands import run_command
 from tests.support.fakes import FakeSwapper
 from tests.support.photo_files import write_photo
@@ -148,7 +149,8 @@ def test_every_flag_of_frames_counts(
     assert (source, landmarks, smoothing) == (Path("s.png"), Path("faces.json"), None)
     swapping, output, rate = given_to["FolderSwapping"]
     assert isinstance(swapping, FrameSwapping) and output == Path("out") and rate == 12.5
-    files, batch_size = given_to["run"]
+    files, batch_size, share = given_to["run"]
+    assert share == ALONE
     assert [file.path for file in files] == [Path("frames/f1.png"), Path("frames/f2.png")]
     assert batch_size == 5 and (tmp_path / "out").is_dir()
     next(runs)
@@ -189,12 +191,13 @@ def test_every_flag_of_photos_counts(
     assert not refused and not references
     assert settings == dataclasses.replace(settings_chosen(tmp_path), format="webp", **REFINING)
     assert (output, landmarks) == (Path("out"), Path("faces.json"))
-    pairs, batch_size = given_to["run"]
+    pairs, batch_size, share = given_to["run"]
+    assert share == ALONE
     assert [pair.source for pair in pairs] == [pair.target for pair in pairs] and len(pairs) == 2
     assert batch_size == 5 and (tmp_path / "out").is_dir()
     next(runs)
     assert given_to["Swapping"][1] == DEFAULTS
-    assert given_to["run"] == ([PairFiles(Path("s.png"), Path("frames/f1.png"))], 16)
+    assert given_to["run"] == ([PairFiles(Path("s.png"), Path("frames/f1.png"))], 16, ALONE)
     next(runs)
     assert given_to["Swapping"][1] == dataclasses.replace(DEFAULTS, aligned=True)
     next(runs)
