@@ -91,6 +91,19 @@ class Desk:
         picture = pictures.take_upload(uploaded, session.folder, number, cropped)
         return self._take(session, side, picture)
 
+    def say_cropped(self, session: Session, side: str, cropped: bool) -> None:
+        """Takes the photo of a side for a face crop, or for none; as it was, if that fails.
+
+        Raises:
+            UserError: no face is found in the photo.
+        """
+        picture = session.chosen.get(side)
+        if picture is None or picture.invented:
+            return
+        picture = dataclasses.replace(picture, cropped=cropped)
+        self.faces(session, side, picture, self.shelf.first)
+        session.chosen[side] = picture
+
     def invent(
         self, session: Session, side: str, seed: Number, model: str | None = None
     ) -> FacePhoto:
@@ -173,8 +186,8 @@ class Desk:
                 raise UserError(NOTHING.format(side=side))
             photo = self.faces(session, side, session.chosen[side], opened)
             found[side] = pictures.choose(photo, choice)
-        paths = (session.chosen[side].path for side in FACES)
-        return Job(0, PairFiles(*paths), found["source"], found["target"])
+        source, target = (session.chosen[side].path for side in FACES)
+        return Job(0, PairFiles(source, target), found["source"], found["target"])
 
     def swap(
         self,
@@ -206,8 +219,8 @@ class Desk:
 
         with self._swapping:
             made = swap(opened, job, settings, self._doubted(session), seen)
-        names = (session.chosen[side].name.replace("/", "_") for side in FACES)
-        session.last = made, asked.model, PairFiles(*map(Path, names))
+        source, target = (Path(session.chosen[side].name.replace("/", "_")) for side in FACES)
+        session.last = made, asked.model, PairFiles(source, target)
         return made
 
     @staticmethod

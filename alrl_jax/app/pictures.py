@@ -5,7 +5,7 @@ files of bounded size, of known formats, checked before they are decoded.
 """
 
 import dataclasses
-import os
+import shutil
 from pathlib import Path
 
 import jax
@@ -77,7 +77,7 @@ def take_upload(
             empty = not file.read(1)
         if empty:
             raise OSError(0, "empty file")
-        os.replace(uploaded, path)
+        shutil.move(uploaded, path)
     except OSError as error:
         uploaded.unlink(missing_ok=True)
         raise UserError(

@@ -195,9 +195,20 @@ def test_a_crop_that_is_none_says_how_to_go_on(
     def nothing(path: Path, image: np.ndarray) -> list[FoundFace]:
         return []
 
+    def whole(path: Path, image: np.ndarray) -> list[FoundFace]:
+        return [FoundFace((2.0, 2.0, 10.0, 10.0), None)]
+
     vars(desk.shelf.first)["finder"] = _finder(nothing)
     with pytest.raises(UserError, match="no face found.*tick that it is a face crop"):
         desk.upload(session, "source", upload(tmp_path, "a.png"), cropped=False)
+    desk.upload(session, "source", upload(tmp_path, "b.png"), cropped=True)
+    with pytest.raises(UserError, match="no face found"):
+        desk.say_cropped(session, "source", cropped=False)
+    assert session.chosen["source"].cropped, "it stays as it was"
+    desk.upload(session, "target", upload(tmp_path, "c.png"), cropped=True)
+    vars(desk.shelf.first)["finder"] = _finder(whole)
+    desk.say_cropped(session, "target", cropped=False)
+    assert not session.chosen["target"].cropped
 
 
 def _finder(find: Any) -> FaceFinder:

@@ -3,7 +3,7 @@
 import collections
 import datetime
 import functools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class VideoSwapping:
             raise UserError(f"got {path} in --output={output}; expected another directory")
         self._watermark: dict[str, Any] | None = None
 
-    def run(self, batch_size: int) -> Iterator[dict[str, Any]]:
+    def run(self, batch_size: int) -> Generator[dict[str, Any], None, None]:
         """Swaps all frames as their results are asked for; the file appears at the end.
 
         A frame without the face, or whose swap fails, stays as it is. A file that an earlier run
