@@ -88,9 +88,13 @@ def main(argv: list[str]) -> int:
     results = swapping.run(listing.pairs, values.batch_size, share)
     total = len(range(share.index, len(listing.pairs), share.count))
     bar = tqdm(results, "swap", total, unit="image", bar_format=command.BAR)
-    tally = command.tally_of(bar)
+    tally = command.Tally()
+    for result in bar:
+        tally.add(result, f"pair {result['number']}")
     if share.is_first and swapping.results.all is not None:
-        tally = command.tally_of(swapping.results.all)
+        tally = command.Tally()
+        for result in swapping.results.all:
+            tally.add(result, f"pair {result['number']}")
     if share.is_first:
         command.print_summary(tally.counts, tally.failures, output / RESULTS_FILE)
     if swapping.results.lost:

@@ -1,7 +1,7 @@
 """What the commands that swap faces share: flags, settings, and the summary."""
 
 import collections
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,18 +59,6 @@ class Tally:
         """``SOME_FAILED`` if some failed or, where that counts, are doubtful."""
         bad = self.counts["failed"] + (self.counts[DOUBTFUL] if strict else 0)
         return SOME_FAILED if bad else 0
-
-
-def tally_of(results: Iterable[Mapping[str, Any]]) -> Tally:
-    """What became of pairs.
-
-    Args:
-        results: lines of ``results.jsonl``, taken one by one.
-    """
-    tally = Tally()
-    for result in results:
-        tally.add(result, f"pair {result['number']}")
-    return tally
 
 
 def print_summary(counts: Mapping[str, int], failures: list[str], results: Path) -> None:
