@@ -92,7 +92,7 @@ def _overview(audit: Mapping[str, Any]) -> str:
     tiles.append(tile("found again (rank 1)", _share(found.get("rank1")), remark))
     for name in ("0.1%", "1%"):
         share = found.get(f"tar_at_far_{name}") or {"value": None}
-        tiles.append(tile(f"TAR at FAR {name}", _share(share), share.get("reason", "")))
+        tiles.append(tile(f"TAR at FAR {name}", _share(share), str(share.get("reason") or "")))
     body = f"<div class='tiles'>{''.join(tiles)}</div>"
     return section("What became of the faces", "By a finder and a judge beside the model.", body)
 

@@ -91,7 +91,7 @@ def split_people(people: Sequence[str], seed: int) -> dict[str, list[str]]:
     ends = np.rint(np.cumsum(list(SPLITS.values())) * len(people)).astype(int)
     starts = [0, *ends[:-1]]
     found = {
-        name: sorted(people[i] for i in order[start:end])
+        name: sorted(people[int(i)] for i in order[start:end])
         for name, start, end in zip(SPLITS, starts, ends, strict=True)
     }
     few = [name for name, own in found.items() if len(own) < 2]
@@ -120,7 +120,7 @@ def draw_item(
     rng = np.random.default_rng([choices.seed, 1, number])
     split = str(rng.choice(list(SPLITS), p=list(SPLITS.values())))
     people = splits[split]
-    target, source = (people[i] for i in rng.choice(len(people), 2, replace=False))
+    target, source = (people[int(i)] for i in rng.choice(len(people), 2, replace=False))
     photos = [(p, str(rng.choice(list(pictures[p])))) for p in (source, target)]
     method = str(rng.choice(choices.methods))
     group = str(rng.choice(choices.groups)) if method == "attribute" else ""
