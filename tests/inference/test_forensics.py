@@ -281,7 +281,7 @@ def test_mistakes_are_one_line_each(
 def test_another_recipe_is_refused(
     made: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UserError, match="a set of other seed"):
+    with pytest.raises(UserError, match="a set of other splits, seed"):
         run(photos, made, monkeypatch, seed=4)
     with pytest.raises(UserError, match="14 of them"):
         split_people(["a", "b", "c"], 0)

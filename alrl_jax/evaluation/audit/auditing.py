@@ -113,7 +113,7 @@ class _Reader:
         count = len(self._waiting)
         padded = np.stack(self._waiting + [self._waiting[-1]] * (BATCH - count))
         read = self._read(padded)
-        self._parts.append(jax.tree.map(lambda values: np.asarray(values)[:count], read))
+        self._parts.append(jax.tree.map(lambda values: values[:count], read))
         self._waiting = []
 
     def parts(self) -> list[Any]:

@@ -93,7 +93,7 @@ def reidentified(
             continue
         threshold = float(np.quantile(impostors, 1 - far, method="higher"))
         share = _share(np.diag(scores)[has_result] > threshold)
-        figures[f"tar_at_far_{name}"] = share | {"threshold": round(threshold, 4)}
+        figures[f"tar_at_far_{name}"] = share | {"threshold": threshold}
     return figures, found
 
 

@@ -180,7 +180,8 @@ class Maker:
         self, item: Item, pictures: Mapping[str, UInt8[np.ndarray, "s s c"]]
     ) -> dict[str, bytes]:
         """Contents of the files of an item, by name."""
-        fields = {} if self._day is None else {"tool": image_metadata.TOOL, "dataset": self._recipe}
+        # Real pictures say the same as fakes: the manifest alone tells them apart.
+        fields = {} if self._day is None else image_metadata.metadata(self._sha256)
         return {
             name: image_metadata.png_bytes(pictures[kind], fields)
             for kind, name in names_of(item).items()

@@ -1,9 +1,9 @@
 """What a fake and its real counterpart go through alike: a window of the photo, and compression."""
 
 import dataclasses
-import fractions
 import io
 from collections.abc import Callable, Mapping
+from fractions import Fraction
 
 import numpy as np
 from jaxtyping import UInt8
@@ -64,7 +64,7 @@ def _h264(crf: int) -> Callable[[Pixels], Pixels]:
         height, width = pixels.shape[:2]
         codec = av.CodecContext.create("libx264", "w")
         codec.width, codec.height, codec.pix_fmt = width, height, "yuv420p"
-        codec.time_base, codec.thread_count = fractions.Fraction(1, 25), 1
+        codec.time_base, codec.thread_count = Fraction(1, 25), 1
         codec.options = {"crf": str(crf), "preset": "medium"}
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv420p")
         frame.pts = 0

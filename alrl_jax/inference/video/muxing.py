@@ -110,12 +110,16 @@ class Muxer:
         if not wanted:
             return
         start, end = self._options.start, self._options.end
+        video = self._input.streams.video[0]
+        begin = float((video.start_time or 0) * video.time_base)
         for packet in self._input.demux(wanted):
             if packet.dts is None:  # the end of the stream
                 continue
             self._rising(packet)
-            time = float((packet.dts if packet.pts is None else packet.pts) * packet.time_base)
-            if time < start or (end is not None and time >= end):
+            shown = packet.dts if packet.pts is None else packet.pts
+            time = float(shown * packet.time_base) - begin
+            # Sound may begin before the first frame, where nothing was cut off.
+            if (start and time < start) or (end is not None and time >= end):
                 continue
             if start:
                 shift = round(start / packet.time_base)
