@@ -13,11 +13,9 @@ from jaxtyping import Float
 
 from alrl_jax.inference.references import USUAL
 from alrl_jax.inference.video.one_euro import OneEuro, OneEuroFilter
-from alrl_jax.inference.video.tracking import CUT_DIFFERENCE, Thumbnail
+from alrl_jax.inference.video.tracking import CUT_DIFFERENCE, HELD, Thumbnail
 from alrl_jax.photos.found_face import SAME_FACE, FoundFace, overlap
 
-HELD = 1.0
-"""Seconds for which a face may be lost."""
 STRANGERS = 0.1
 """Cosine below which a face is another person's even where the followed one was."""
 REACH = 1.5

@@ -26,6 +26,8 @@ SMOOTHING = OneEuro(min_cutoff=1.0, beta=8.0)
 CUT_DIFFERENCE = 0.12
 """Mean absolute difference of two thumbnails' luminance, of 1, that marks a cut."""
 THUMBNAIL = 32
+HELD = 1.0
+"""Seconds for which a lost face is waited for, rather than another one that was beside it taken."""
 
 Thumbnail = Float[np.ndarray, "t t"]
 
@@ -67,6 +69,10 @@ class FaceTrack:
         self._before: Thumbnail | None = None
         self._seconds = -math.inf
         self._face: FoundFace | None = None
+        # Where it was last and who was beside it, for when it is lost.
+        self._last: FoundFace | None = None
+        self._last_seconds = -math.inf
+        self._others: list[FoundFace] = []
         self._size = 1.0
         self.resets = 0
 
@@ -77,25 +83,55 @@ class FaceTrack:
             FaceNotFoundError: it is not there.
         """
         if seen.seconds <= self._seconds:
-            self._lose()
+            self._forget()
         self._seconds = seen.seconds
         before, self._before = self._before, seen.thumbnail
         if before is not None and np.abs(before - seen.thumbnail).mean() > CUT_DIFFERENCE:
-            self._lose()
+            self._forget()
+        if seen.seconds - self._last_seconds > HELD:
+            self._last, self._others = None, []
         try:
             if seen.problem is not None:
                 raise FaceNotFoundError(seen.problem)
-            found = self._same(seen.faces) or choose_faces(seen.faces, self._choice)[0]
+            found = self._same(seen.faces) or self._chosen(seen.faces)
         except FaceNotFoundError:
             self._lose()
             raise
         begins, self._face = self._face is None, found
+        self._last, self._last_seconds = found, seen.seconds
+        self._others = [face for face in seen.faces if face is not found]
         return self._smoothed(found, seen.seconds, begins)
 
     def _lose(self) -> None:
         if self._face is not None:
             self.resets += 1
         self._face = None
+
+    def _forget(self) -> None:
+        """What comes next may be anybody."""
+        self._lose()
+        self._last, self._others = None, []
+
+    def _chosen(self, faces: list[FoundFace]) -> FoundFace:
+        """The face that begins to be followed: the lost one where it was, else one that is new.
+
+        Whoever was beside the lost face is somebody else.
+
+        Raises:
+            FaceNotFoundError: there is none.
+        """
+        last = self._last
+        if last is None:
+            return choose_faces(faces, self._choice)[0]
+        back = [face for face in faces if overlap(face, last) >= SAME_FACE]
+        if back:
+            return max(back, key=lambda face: overlap(face, last))
+        known = [any(overlap(f, other) >= SAME_FACE for other in self._others) for f in faces]
+        if faces and all(known):
+            self._others = faces
+            raise FaceNotFoundError("the followed face is not there, others are")
+        fresh = [face for face, is_known in zip(faces, known, strict=True) if not is_known]
+        return choose_faces(fresh, "largest")[0]
 
     def _same(self, faces: list[FoundFace]) -> FoundFace | None:
         """The face that is where the followed one was."""

@@ -126,6 +126,19 @@ def test_the_same_face_is_followed_among_others() -> None:
     np.testing.assert_array_equal(points_of(second.follow(seen(large, small, at=0.0))), small)
 
 
+def test_who_was_beside_a_lost_face_does_not_take_its_place() -> None:
+    track, other = FaceTrack("largest", None), FACE + 300
+    track.follow(seen(FACE, other * 0.9 + 30, at=0.0))
+    with pytest.raises(FaceNotFoundError, match="others are"):
+        track.follow(seen(other * 0.9 + 30, at=0.04))
+    back = track.follow(seen(FACE + 1, other * 0.9 + 30, at=0.08))
+    np.testing.assert_array_equal(points_of(back), FACE + 1)
+    with pytest.raises(FaceNotFoundError):
+        track.follow(seen(other * 0.9 + 30, at=0.12))
+    late = track.follow(seen(other * 0.9 + 30, at=0.12 + 1.0))
+    np.testing.assert_array_equal(points_of(late), other * 0.9 + 30)
+
+
 def test_boxes_are_smoothed_too() -> None:
     track = FaceTrack("largest")
     boxes = [FoundFace((10.0, 10.0, 50.0, 50.0)), FoundFace((12.0, 10.0, 52.0, 50.0))]
