@@ -205,6 +205,7 @@ def test_rates_are_those_that_were_made() -> None:
     same = same_person("pictures", [""] * 300, list(range(300)), before @ before.T, 0.5)
     figures, found = reidentified(before, after, shown, same)
     assert found[::10].all() and figures["rank1"]["value"] == pytest.approx(0.1, abs=0.02)
+    assert figures["rank1_by_chance"] == pytest.approx(1 / 300)
     tar = figures["tar_at_far_0.1%"]
     assert tar["value"] == pytest.approx(0.1, abs=0.01)
     assert tar["ci95"][0] < 0.1 < tar["ci95"][1]

@@ -82,7 +82,7 @@ def reidentified(
         "pairs_of_strangers": strangers,
         "similarity": mean_or_none(np.diag(scores)[has_result]),
         "rank1": _share(found[has_result] if strangers else found[:0]),
-        "rank1_by_chance": 1 / len(before) if len(before) else None,
+        "rank1_by_chance": float(same[has_result].mean()) if has_result.any() else None,
     }
     impostors = (before @ before.T)[~same]
     for name, far in FARS.items():
