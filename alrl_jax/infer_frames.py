@@ -59,6 +59,11 @@ def main(argv: list[str]) -> int:
     keep_compiled_programs()
     frames, output = buckets.pull(Path(values.frames)), Path(values.output)
     _check_part(values)
+    if values.pseudonyms is not None and not share.alone:
+        raise UserError(
+            f"got --pseudonyms={values.pseudonyms} and several processes; expected one, as each "
+            "would draw a key of its own; start one, or leave the file out"
+        )
     if not frames.exists():
         raise UserError(
             f"got --frames={frames}; expected a directory of frames or a video file; check the path"

@@ -5,6 +5,7 @@ no run history in the browser, fonts and scripts of its own. All files lie in on
 """
 
 import contextlib
+import importlib.util
 import ipaddress
 import logging as standard_logging
 import os
@@ -49,11 +50,12 @@ ENVIRONMENT: Mapping[str, str] = {
 
 
 def check_gradio() -> None:
-    """UserError where the extra ``app`` is missing."""
-    os.environ.update(ENVIRONMENT)
-    standard_logging.getLogger("httpx").setLevel(standard_logging.WARNING)
-    with importing("gradio", MISSING):
-        import gradio  # noqa: F401
+    """UserError where the extra ``app`` is missing; Gradio is not loaded.
+
+    It makes a folder for temporary files as it is loaded: that has to lie in the private one.
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise UserError(MISSING)
 
 
 def is_local(host: str) -> bool:
@@ -108,8 +110,11 @@ def serve(shelf: Shelf, host: str, port: int | None, password: str | None, made:
     """
     check_gradio()
     over = threading.Event()
+    os.environ.update(ENVIRONMENT)
+    standard_logging.getLogger("httpx").setLevel(standard_logging.WARNING)
     with _private_folder() as folder, _ending(over):
-        from alrl_jax.app.wiring import build, theme
+        with importing("gradio", MISSING):
+            from alrl_jax.app.wiring import build, theme
 
         desk = Desk(shelf)
         blocks = build(desk, Sessions(folder))

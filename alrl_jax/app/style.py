@@ -31,6 +31,7 @@ HEAD = (
 )
 
 CSS = """
+.dark { --color-accent: #93c5fd; }
 .gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
 .alrl-title h1 { font-size: 1.6rem; margin: 0 0 .2rem; }
 .alrl-title p { margin: 0; color: var(--body-text-color-subdued); max-width: 70ch; }

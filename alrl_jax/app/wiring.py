@@ -69,7 +69,7 @@ def build(desk: Desk, sessions: Sessions) -> Any:
                     results = layout.results()
                 controls, results = layout.controls(desk.shelf, results)
                 results = layout.details(results)
-            with gr.Tab("Compare selections", id="compare"):
+            with gr.Tab("Compare", id="compare"):
                 gr.Markdown("The pair of the first tab under every selection of the model.")
                 compare = gr.Button("Compare", variant="primary", elem_id="compare-start")
                 compared = gr.HTML(elem_id="compared")

@@ -9,6 +9,7 @@ step apart where it lies. There is a newer one then, and ``restore`` passes over
 
 import contextlib
 import dataclasses
+import functools
 import math
 import shutil
 from collections.abc import Iterable, Iterator
@@ -127,10 +128,15 @@ class Checkpointer:
         self.wait()
         check_held(address_of(self._workdir) or "")
         self._size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+        begin = functools.partial(
+            self._manager.save_async,
+            *(step, _fields(state)),
+            force=True,
+            custom_metadata={_METADATA: metadata},
+        )
         with self._reporting(step):
-            self._pending = self._manager.save_async(
-                step, _fields(state), force=True, custom_metadata={_METADATA: metadata}
-            )
+            # Orbax makes a checkpoint's folder before it returns, and asks a bucket for minutes.
+            self._pending = within(begin, patience(self._size)) if self._in_bucket else begin()
         self._saving = step
 
     def wait(self) -> None:

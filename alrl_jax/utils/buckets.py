@@ -342,8 +342,8 @@ def _ask(
     fs, seconds = filesystem(address.partition("://")[0]), patience(size)
     try:
         return within(lambda: call(fs), seconds)
-    except TimeoutError:
-        reason = f"no answer within {seconds:.0f} s"
+    except TimeoutError as error:
+        reason = str(error)
     except FileNotFoundError as error:
         if missing is not _RAISED and "specified bucket" not in str(error):
             return missing

@@ -27,7 +27,7 @@ def within(call: Callable[[], T], seconds: float) -> T:
         done, result = results.get(timeout=seconds)
     except queue.Empty:
         _HUNG.append(seconds)
-        raise TimeoutError from None
+        raise TimeoutError(f"no answer within {seconds:.0f} s") from None
     if not done:
         raise result
     return result

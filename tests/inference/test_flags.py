@@ -27,8 +27,9 @@ from alrl_jax.photos.finder import package
 from alrl_jax.photos.finder.views import DetectorOptions
 from alrl_jax.photos.pair_list import PairFiles
 from alrl_jax.photos.paste import PasteOptions
+from alrl_jax.training import distributed
 from alrl_jax.utils import hashing
-from alrl_jax.utils.parts import ALONE
+from alrl_jax.utils.parts import ALONE, Share
 from tests.support.commands import run_command
 from tests.support.fakes import FakeSwapper
 from tests.support.photo_files import write_photo
@@ -235,6 +236,17 @@ def test_how_faces_are_looked_for_is_checked(
     usual = {"model": "m", "output": "out", "source": "s.png", "target": "s.png"}
     assert run_command(monkeypatch, infer, *arguments(usual | given))[0] == 2
     assert said in capsys.readouterr().err and "Swapping" not in given_to
+
+
+def test_several_processes_do_not_share_a_file_of_pseudonyms(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given_to: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(distributed, "share_by_flags", lambda values: Share(1, 2, "run"))
+    people = {"source": "sample:3", "deidentify": True, "pseudonyms": "p.json"}
+    given = {"model": "m", "output": "out", "frames": "frames"} | people
+    assert run_command(monkeypatch, infer_frames, *arguments(given))[0] == 2
+    assert "--pseudonyms=p.json and several processes" in capsys.readouterr().err
+    assert "PeopleSwapping" not in given_to and not Path("p.json").exists()
 
 
 @pytest.mark.parametrize("module", [infer, infer_frames])

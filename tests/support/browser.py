@@ -136,9 +136,13 @@ class Visit:
         if parts.scheme not in ("data", "blob") and parts.netloc != self.host:
             self.outside.append(request.url)
 
+    def tick(self) -> None:
+        """Accepts the line on consent, which goes then: nothing of it can be looked at after."""
+        self.page.locator("#consent input").click()
+
     def agree(self) -> None:
         """Accepts the line on consent, and waits for the first swap."""
-        self.page.locator("#consent input").check()
+        self.tick()
         self.page.wait_for_selector(SWAPPED)
 
     def swapped(self) -> str:
