@@ -1,8 +1,8 @@
 """Codes of the faces of a data set, computed once and kept in the user's cache.
 
 What is kept of a face is what a selection of codes and a blend read of it: its codes, its identity,
-the region that a swap replaces.  Files are named by everything that made them: the pixels, the
-weights and the config of the networks, and the source of the modules that compute.  A face, a
+the region that a swap replaces. Files are named by everything that made them: the pixels, the
+weights and the config of the networks, and the source of the modules that compute. A face, a
 weight or a line that changed has another name, so that nothing stale can be read; whoever asks for
 what is there reads it, whatever data set it was computed for.
 """

@@ -1,8 +1,8 @@
 """Training of a selection alone, on codes that were computed once.
 
-Encoder, generator and loss networks are held still; no image goes through the encoder.  A step
+Encoder, generator and loss networks are held still; no image goes through the encoder. A step
 selects codes, draws faces from them, blends these by the kept region of the target and compares
-with the losses of the optimisation of pairs.  A batch may be drawn in parts whose gradients are
+with the losses of the optimisation of pairs. A batch may be drawn in parts whose gradients are
 added, so that the memory is that of one part.
 """
 

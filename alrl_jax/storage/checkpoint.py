@@ -9,7 +9,6 @@ step apart where it lies. There is a newer one then, and ``restore`` passes over
 
 import contextlib
 import dataclasses
-import functools
 import math
 import shutil
 from collections.abc import Iterable, Iterator
@@ -30,7 +29,7 @@ from alrl_jax.storage.faults import is_lack_of_memory, reason_of
 from alrl_jax.storage.workdir import earlier_run
 from alrl_jax.utils.addresses import address_of
 from alrl_jax.utils.buckets import check_held, patience
-from alrl_jax.utils.waiting import late_processes, named_processes, within
+from alrl_jax.utils.waiting import late_processes, named_processes, note_hung, within
 
 PyTree = Any
 
@@ -128,15 +127,10 @@ class Checkpointer:
         self.wait()
         check_held(address_of(self._workdir) or "")
         self._size = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
-        begin = functools.partial(
-            self._manager.save_async,
-            *(step, _fields(state)),
-            force=True,
-            custom_metadata={_METADATA: metadata},
-        )
         with self._reporting(step):
-            # Orbax makes a checkpoint's folder before it returns, and asks a bucket for minutes.
-            self._pending = within(begin, patience(self._size)) if self._in_bucket else begin()
+            self._pending = self._manager.save_async(
+                step, _fields(state), force=True, custom_metadata={_METADATA: metadata}
+            )
         self._saving = step
 
     def wait(self) -> None:
@@ -218,6 +212,8 @@ class Checkpointer:
         # As in ``restore``: errors of files pass as they are, or as what their library makes of it.
         except Exception as error:
             self._failed = True
+            if self._in_bucket:
+                note_hung()  # threads of Orbax wait up to 300 s for what this save never says
             kept = "those before stay"
             with contextlib.suppress(UserError):  # of a bucket that is gone
                 good = newest_step(self._workdir)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from alrl_jax.errors import UserError
 from alrl_jax.utils.extras import is_installed
+from alrl_jax.utils.processes import is_running
 from alrl_jax.utils.user_cache import cache_directory
 
 
@@ -152,7 +153,7 @@ def _scratch() -> Path:
     """Of this process alone; removed when it ends, or by the next one."""
     root = _root(WRITTEN)
     for other in root.iterdir() if root.is_dir() else ():
-        if other.name.isdecimal() and not _is_running(int(other.name)):
+        if other.name.isdecimal() and not is_running(int(other.name)):
             shutil.rmtree(other, ignore_errors=True)
     scratch = root / str(os.getpid())
     shutil.rmtree(scratch, ignore_errors=True)
@@ -180,13 +181,3 @@ def is_own(path: Path) -> bool:
 def root_of(path: Path) -> Path:
     """The folder of mirrors that a mirror lies in."""
     return next(root for root in _roots() if path.is_relative_to(root))
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:  # it belongs to another user
-        return True
-    return True

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from alrl_jax.utils import buckets
+from alrl_jax.utils.processes import is_running
 
 _SUFFIX = ".tmp"
 _HERE = -100
@@ -89,7 +90,7 @@ def _recover(path: Path) -> None:
     """Removes what killed writers of a folder left, and brings back what they had put aside."""
     for scratch in path.parent.glob(f".{glob.escape(path.name)}.*{_SUFFIX}"):
         process = _process_of(scratch.name)
-        if process is None or _is_running(process):
+        if process is None or is_running(process):
             continue
         if (scratch / "old").is_dir() and not path.exists():
             (scratch / "old").rename(path)
@@ -184,7 +185,7 @@ def remove_leftovers(directory: Path, *, locked: bool = False) -> None:
     """
     for path in directory.glob(f".*.*{_SUFFIX}"):
         process = _process_of(path.name)
-        if process is not None and (locked or not _is_running(process)):
+        if process is not None and (locked or not is_running(process)):
             remove(path)
 
 
@@ -209,16 +210,6 @@ def _remove_here(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except OSError:  # it belongs to another user
-        return True
-    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -8,12 +8,17 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-_HUNG: list[float] = []
+_hung = threading.Event()
+
+
+def note_hung() -> None:
+    """Notes that threads of libraries may wait on, for which the end of a program must not wait."""
+    _hung.set()
 
 
 def has_hung() -> bool:
-    """Whether a request was given up that may still wait, and with it threads of libraries."""
-    return bool(_HUNG)
+    """Whether ``note_hung`` was called, as it is where ``within`` gives a call up."""
+    return _hung.is_set()
 
 
 def within(call: Callable[[], T], seconds: float) -> T:
@@ -26,7 +31,7 @@ def within(call: Callable[[], T], seconds: float) -> T:
     try:
         done, result = results.get(timeout=seconds)
     except queue.Empty:
-        _HUNG.append(seconds)
+        note_hung()
         raise TimeoutError(f"no answer within {seconds:.0f} s") from None
     if not done:
         raise result
