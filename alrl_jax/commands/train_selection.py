@@ -6,7 +6,7 @@
 Generator, encoder and loss networks stay as they are, as those that ``alrl assemble-swapper`` put
 together; a fixed rule becomes an adaptive selection. The codes of all faces are computed once and
 kept in the user's cache, by names that change with every pixel, weight and line of code that
-made them.  ``--parts`` draws a batch in parts, where the memory is small. A run that was stopped
+made them. ``--parts`` draws a batch in parts, where the memory is small. A run that was stopped
 goes on where it was, also with other ``--steps``; when it has them all, its model is written.
 """
 
