@@ -52,8 +52,11 @@ ENVIRONMENT: Mapping[str, str] = {
 def check_gradio() -> None:
     """UserError where the extra ``app`` is missing; Gradio is not loaded.
 
-    It makes a folder for temporary files as it is loaded: that has to lie in the private one.
+    It reads its settings as it is loaded, and makes a folder for temporary files then, which has to
+    lie in the private one.
     """
+    os.environ.update(ENVIRONMENT)
+    standard_logging.getLogger("httpx").setLevel(standard_logging.WARNING)
     if importlib.util.find_spec("gradio") is None:
         raise UserError(MISSING)
 
@@ -110,8 +113,6 @@ def serve(shelf: Shelf, host: str, port: int | None, password: str | None, made:
     """
     check_gradio()
     over = threading.Event()
-    os.environ.update(ENVIRONMENT)
-    standard_logging.getLogger("httpx").setLevel(standard_logging.WARNING)
     with _private_folder() as folder, _ending(over):
         with importing("gradio", MISSING):
             from alrl_jax.app.wiring import build, theme

@@ -20,7 +20,7 @@ def test_shares_write_what_one_process_writes(tmp_path: Path) -> None:
     assert help_prepare(tmp_path / "two", plan(makers[1]), Share(1, 2, "0a")) == 1
     source = prepare(tmp_path / "two", plan(makers[0]), Share(0, 2, "0a"))
     assert sorted(makers[0].calls + makers[1].calls) == [(i, i + 2) for i in range(0, N, 2)]
-    assert makers[1].calls == [(i, i + 2) for i in range(8, 16, 2)]
+    assert sorted(makers[1].calls) == [(i, i + 2) for i in range(8, 16, 2)]
     prepare(tmp_path / "one", plan(Maker()))
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
     np.testing.assert_array_equal(source.read(np.arange(N)), Maker()(0, N))
